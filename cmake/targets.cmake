@@ -1,0 +1,22 @@
+# How a library or the executable is made from its folder: every .cpp below it belongs to it.
+
+# cuclip_add_library(kernels) makes target cuclip_kernels (and cuclip::kernels) from kernels/**.cpp.
+function(cuclip_add_library folder)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/train/cli/")
+  add_library(cuclip_${folder} ${sources})
+  add_library(cuclip::${folder} ALIAS cuclip_${folder})
+  set_target_properties(cuclip_${folder} PROPERTIES EXPORT_NAME ${folder})
+  target_include_directories(cuclip_${folder} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
+                                                     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/cuclip>)
+  target_link_libraries(cuclip_${folder} PRIVATE $<BUILD_INTERFACE:cuclip_options>)
+  target_compile_features(cuclip_${folder} PUBLIC cxx_std_20)
+endfunction()
+
+# The executable `cuclip` from train/cli/*.cpp, in build/<preset>/bin.
+function(cuclip_add_executable)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/train/cli/*.cpp)
+  add_executable(cuclip ${sources})
+  set_target_properties(cuclip PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+  target_link_libraries(cuclip PRIVATE cuclip_train cuclip_options CLI11::CLI11 spdlog::spdlog)
+endfunction()

@@ -1,0 +1,48 @@
+// Errors and always-on checks.
+//
+// A message names the operation, what was expected and what was found, and where it helps what to do:
+//   layer_norm: weight must be [768], got [512]
+#pragma once
+
+#include <fmt/core.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace cuclip {
+
+/// The work failed: something that the caller could not have known (the disk is full, the loss diverged).
+/// The command line exits with 1.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The arguments or the inputs are wrong (a shape, a flag, a damaged file). The command line exits with 2.
+class InputError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Throws InputError with the formatted message.
+template <typename... Args>
+[[noreturn]] void fail_input(fmt::format_string<Args...> format, Args&&... args) {
+  throw InputError(fmt::vformat(format, fmt::make_format_args(args...)));
+}
+
+/// Throws Error with the formatted message.
+template <typename... Args>
+[[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
+  throw Error(fmt::vformat(format, fmt::make_format_args(args...)));
+}
+
+}  // namespace cuclip
+
+/// Checks a condition on what the caller gave; throws InputError with a fmt message when it does not hold.
+/// The arguments are evaluated only then.
+#define CUCLIP_CHECK(condition, ...)                       \
+  do {                                                     \
+    if (!(condition)) [[unlikely]] {                       \
+      ::cuclip::fail_input(__VA_ARGS__);                   \
+    }                                                      \
+  } while (false)

@@ -1,0 +1,39 @@
+// The thread pool that CPU kernels share, and parallel_for.
+//
+// Determinism: a kernel cuts its work into tasks by the shapes alone, never by the number of threads, and
+// combines partial results in task order. Which thread runs a task is then of no consequence.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace cuclip {
+
+/// A pool of `threads - 1` workers; the calling thread is the remaining one. Several threads may call run() at
+/// the same time: they share the workers. Must outlive its calls.
+class ThreadPool {
+ public:
+  /// threads = 0: as many as the process may use (affinity mask and cgroup quota).
+  explicit ThreadPool(int threads = 0);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const;
+
+  /// Calls body(task, worker) for every task in [0, tasks), in any order; returns when all are done.
+  /// `worker` is in [0, size()) and no two concurrent calls for the same run() share it: it indexes scratch.
+  /// The first exception that a task throws is rethrown here after the others have ended.
+  /// Must not be called from within a task.
+  void run(int64_t tasks, const std::function<void(int64_t task, int worker)>& body);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Number of CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota, at least 1.
+int available_cpus();
+
+}  // namespace cuclip
