@@ -139,6 +139,6 @@ void expect_close(const char* what, const Buffer& actual, const std::vector<doub
   }
 }
 
-double roundoff(DType dtype) { return dtype == DType::bf16 ? std::ldexp(1.0, -9) : std::ldexp(1.0, -24); }
+double roundoff(DType dtype) { return dtype == DType::bf16 ? std::ldexp(1.0, -8) : std::ldexp(1.0, -24); }
 
 }  // namespace cuclip::test

@@ -71,7 +71,7 @@ struct Tolerance {
 /// NaN and the other is not. Checks guards too.
 void expect_close(const char* what, const Buffer& actual, const std::vector<double>& expected, Tolerance tolerance);
 
-/// Unit roundoff of a dtype: 2^-24 (f32), 2^-9 (bf16; half of the spacing 2^-8).
+/// Unit roundoff of a dtype: half of the spacing above 1, 2^-24 (f32) and 2^-8 (bf16).
 double roundoff(DType dtype);
 
 }  // namespace cuclip::test
