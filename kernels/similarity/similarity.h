@@ -1,0 +1,52 @@
+// L2 normalisation, the cosine-similarity matrix, and the k most similar rows.
+//
+// Norms are clamped from below at 1e-12, as torch.nn.functional.normalize does: a zero vector stays zero and
+// its similarities are 0. Norms are right over the whole f32 range: squares that overflow or underflow are
+// redone in f64. Accumulation in f32. Same bits for any number of threads.
+#pragma once
+
+#include "kernels/common/exec_context.h"
+#include "kernels/common/tensor_view.h"
+
+namespace cuclip {
+
+/// y = x · rnorm, rnorm = 1 / max(‖x‖₂, 1e-12), for each row.
+struct L2NormalizeForward {
+  TensorView x;      ///< [N, D] f32 or bf16
+  TensorView y;      ///< [N, D] dtype of x, =; may be x
+  TensorView rnorm;  ///< [N] f32, =
+};
+void l2_normalize_forward(const L2NormalizeForward& p, const ExecContext& ctx);
+
+/// dx = rnorm · (dy − y ⟨y, dy⟩); rows whose norm was clamped: dx = rnorm · dy.
+struct L2NormalizeBackward {
+  TensorView dy;     ///< [N, D] f32 or bf16
+  TensorView y;      ///< [N, D] dtype of dy, from forward
+  TensorView rnorm;  ///< [N] f32, from forward
+  TensorView dx;     ///< [N, D] dtype of dy, =; may be dy
+};
+void l2_normalize_backward(const L2NormalizeBackward& p, const ExecContext& ctx);
+
+/// out_ij = scale · ⟨a_i, b_j⟩ / (max(‖a_i‖, 1e-12) · max(‖b_j‖, 1e-12)). No normalised copy is made; scratch
+/// holds the M + N inverse norms. 2MND FLOP, out is written once.
+struct CosineSimilarity {
+  TensorView a;  ///< [M, D] f32 or bf16
+  TensorView b;  ///< [N, D] dtype of a
+  float scale = 1.0f;
+  TensorView out;  ///< [M, N] f32, =
+};
+void cosine_similarity(const CosineSimilarity& p, const ExecContext& ctx);
+
+/// For each row of a, the k rows of b with the largest scale · cosine similarity, the largest first. Equal
+/// values are ordered by the lower index, NaN comes after every number. The M×N matrix is never held.
+struct TopK {
+  TensorView a;   ///< [M, D] f32 or bf16
+  TensorView b;   ///< [N, D] dtype of a
+  int64_t k = 1;  ///< 1 <= k <= N, or InputError
+  float scale = 1.0f;
+  TensorView values;   ///< [M, k] f32, =
+  TensorView indices;  ///< [M, k] i32, =: row of b
+};
+void top_k(const TopK& p, const ExecContext& ctx);
+
+}  // namespace cuclip
