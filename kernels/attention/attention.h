@@ -16,9 +16,9 @@
 namespace cuclip {
 
 struct AttentionForward {
-  TensorView qkv;  // [B, S, 3C]
-  TensorView out;  // out, [B, S, C]
-  TensorView lse;  // out, f32 [B, H, S]; may be absent where no backward follows
+  TensorView qkv;    // [B, S, 3C]
+  TensorView out;    // out, [B, S, C]
+  TensorView lse{};  // out, f32 [B, H, S]; may be absent where no backward follows
   int64_t heads = 0;
   bool causal = false;
 };

@@ -3,10 +3,11 @@
 //   #undef HWY_TARGET_INCLUDE
 //   #define HWY_TARGET_INCLUDE "kernels/<op>/<op>_cpu.cpp"
 //   #include "kernels/common/simd_targets.h"   // before any Highway header: which targets are built
+//                                              // (the blank line keeps clang-format from sorting it)
 //   #include "hwy/foreach_target.h"
 //   #include "kernels/common/simd-inl.h"
 //   HWY_BEFORE_NAMESPACE();
-//   namespace cuclip::HWY_NAMESPACE { ...static code... }
+//   namespace cuclip::HWY_NAMESPACE { namespace { ...code... } }  // unnamed: names may recur in other files
 //   HWY_AFTER_NAMESPACE();
 //   #if HWY_ONCE
 //   namespace cuclip { HWY_EXPORT(F); void f_cpu(...) { HWY_DYNAMIC_DISPATCH(F)(...); } }

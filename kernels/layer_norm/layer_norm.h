@@ -19,13 +19,13 @@ namespace cuclip {
 /// y may be the memory of x or delta; sum may be the memory of x or delta, but not of y.
 struct LayerNormForward {
   TensorView x;
-  TensorView delta;   // optional: the residual branch
-  TensorView sum;     // out; required with delta, absent without
-  TensorView weight;  // f32 [C]
-  TensorView bias;    // f32 [C]
-  TensorView y;       // out
-  TensorView mean;    // out, f32 [rows]; mean and rstd may both be absent where no backward follows
-  TensorView rstd;    // out, f32 [rows]
+  TensorView delta{};  // optional: the residual branch
+  TensorView sum{};    // out; required with delta, absent without
+  TensorView weight;   // f32 [C]
+  TensorView bias;     // f32 [C]
+  TensorView y;        // out
+  TensorView mean{};   // out, f32 [rows]; mean and rstd may both be absent where no backward follows
+  TensorView rstd{};   // out, f32 [rows]
   float eps = 1e-5f;
 };
 
@@ -40,7 +40,7 @@ struct LayerNormBackward {
   TensorView weight;   // f32 [C]
   TensorView mean;     // f32 [rows]
   TensorView rstd;     // f32 [rows]
-  TensorView dsum;     // optional: the gradient that reaches the sum along the residual stream
+  TensorView dsum{};   // optional: the gradient that reaches the sum along the residual stream
   TensorView dx;       // out, overwritten
   TensorView dweight;  // f32 [C], accumulated into
   TensorView dbias;    // f32 [C], accumulated into

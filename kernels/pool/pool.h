@@ -12,16 +12,16 @@
 namespace cuclip {
 
 struct PoolForward {
-  TensorView x;      // [B, S, C]
-  TensorView index;  // optional, i32 [B]; absent: row 0
-  TensorView out;    // out, [B, C]
+  TensorView x;        // [B, S, C]
+  TensorView index{};  // optional, i32 [B]; absent: row 0
+  TensorView out;      // out, [B, C]
 };
 
 /// dx[b, index[b], :] = dout[b, :], zero elsewhere.
 struct PoolBackward {
-  TensorView dout;   // [B, C]
-  TensorView index;  // optional, i32 [B]; absent: row 0
-  TensorView dx;     // out, [B, S, C], overwritten
+  TensorView dout;     // [B, C]
+  TensorView index{};  // optional, i32 [B]; absent: row 0
+  TensorView dx;       // out, [B, S, C], overwritten
 };
 
 /// Both throw InputError for an index out of range, a missing tensor, a wrong shape or dtype, or strides that

@@ -20,15 +20,12 @@ std::mt19937_64& rng() {
 
 Buffer::Buffer(const Shape& shape, DType dtype, uint8_t fill) : shape_(shape), dtype_(dtype) {
   const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
-  memory_.resize((bytes + 2 * kGuard + 64 + 7) / 8);
-  std::memset(memory_.data(), 0xA5, memory_.size() * 8);
+  memory_.resize(2 + (bytes + kGuard - 1) / kGuard);
+  std::memset(memory_.data(), 0xA5, memory_.size() * kGuard);
   std::memset(base(), fill, bytes);
 }
 
-uint8_t* Buffer::base() const {
-  auto address = reinterpret_cast<uintptr_t>(memory_.data()) + kGuard;
-  return reinterpret_cast<uint8_t*>((address + 63) / 64 * 64);
-}
+uint8_t* Buffer::base() const { return memory_[1].bytes; }
 
 Buffer Buffer::poisoned(const Shape& shape, DType dtype) {
   const bool floating = dtype == DType::f32 || dtype == DType::bf16;
@@ -103,7 +100,7 @@ bool Buffer::same_bits(const Buffer& other) const {
 
 void Buffer::check_guards() const {
   const auto* begin = reinterpret_cast<const uint8_t*>(memory_.data());
-  const uint8_t* end = begin + memory_.size() * 8;
+  const uint8_t* end = begin + memory_.size() * kGuard;
   const uint8_t* tensor = base();
   const uint8_t* tensor_end = tensor + static_cast<size_t>(elements()) * size_of(dtype_);
   for (const uint8_t* p = begin; p < end; ++p) {

@@ -57,7 +57,10 @@ class Buffer {
   static constexpr size_t kGuard = 64;
   Shape shape_;
   DType dtype_;
-  mutable std::vector<uint64_t> memory_;  // 8-byte units; the tensor starts at a 64-byte boundary
+  struct alignas(kGuard) Line {
+    uint8_t bytes[kGuard];
+  };
+  mutable std::vector<Line> memory_;  // one line of guard before the tensor, at least one after it
   uint8_t* base() const;
 };
 
@@ -67,9 +70,10 @@ struct Tolerance {
   double relative;
 };
 
-/// Throws std::runtime_error naming the worst element when a value is out of tolerance, or when one of the two is
-/// NaN and the other is not. Checks guards too.
-void expect_close(const char* what, const Buffer& actual, const std::vector<double>& expected, Tolerance tolerance);
+/// Throws std::runtime_error naming the worst element when a value is out of tolerance, or when one of the
+/// two is NaN and the other is not. Checks guards too.
+void expect_close(const char* what, const Buffer& actual, const std::vector<double>& expected,
+                  Tolerance tolerance);
 
 /// Unit roundoff of a dtype: half of the spacing above 1, 2^-24 (f32) and 2^-8 (bf16).
 double roundoff(DType dtype);

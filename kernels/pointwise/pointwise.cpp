@@ -1,0 +1,40 @@
+#include "kernels/pointwise/pointwise.h"
+
+#include "kernels/common/dispatch.h"
+#include "kernels/pointwise/pointwise_cpu.h"
+
+namespace cuclip {
+
+void cast(const Cast& p, const ExecContext& ctx) {
+  check_floating("cast: x", p.x.dtype);
+  check_tensor("cast: x", p.x, p.x.dtype, p.x.shape);
+  check_floating("cast: out", p.out.dtype);
+  check_tensor("cast: out", p.out, p.out.dtype, p.x.shape);
+  CUCLIP_DISPATCH("cast", ctx, cast_cpu(p, ctx), cast_cuda(p, ctx));
+}
+
+void add(const Add& p, const ExecContext& ctx) {
+  check_floating("add: a", p.a.dtype);
+  check_tensor("add: a", p.a, p.a.dtype, p.a.shape);
+  check_tensor("add: b", p.b, p.a.dtype, p.a.shape);
+  check_tensor("add: out", p.out, p.a.dtype, p.a.shape);
+  CUCLIP_DISPATCH("add", ctx, add_cpu(p, ctx), add_cuda(p, ctx));
+}
+
+void activation_forward(const ActivationForward& p, const ExecContext& ctx) {
+  check_floating("activation_forward: x", p.x.dtype);
+  check_tensor("activation_forward: x", p.x, p.x.dtype, p.x.shape);
+  check_tensor("activation_forward: y", p.y, p.x.dtype, p.x.shape);
+  CUCLIP_DISPATCH("activation_forward", ctx, activation_forward_cpu(p, ctx), activation_forward_cuda(p, ctx));
+}
+
+void activation_backward(const ActivationBackward& p, const ExecContext& ctx) {
+  check_floating("activation_backward: x", p.x.dtype);
+  check_tensor("activation_backward: x", p.x, p.x.dtype, p.x.shape);
+  check_tensor("activation_backward: dy", p.dy, p.x.dtype, p.x.shape);
+  check_tensor("activation_backward: dx", p.dx, p.x.dtype, p.x.shape);
+  CUCLIP_DISPATCH("activation_backward", ctx, activation_backward_cpu(p, ctx),
+                  activation_backward_cuda(p, ctx));
+}
+
+}  // namespace cuclip

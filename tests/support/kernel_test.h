@@ -1,0 +1,66 @@
+// What the tests of every kernel share: running under each instruction set and with several thread counts.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/support/buffer.h"
+
+namespace cuclip::test {
+
+/// The instruction sets that the kernels were built for and that this processor has, best first, as Highway's
+/// target bits.
+std::vector<int64_t> simd_targets();
+std::string simd_target_name(int64_t target);
+
+/// While it lives, CPU kernels run on this instruction set.
+class SimdTargetScope {
+ public:
+  explicit SimdTargetScope(int64_t target);
+  ~SimdTargetScope();
+  SimdTargetScope(const SimdTargetScope&) = delete;
+  SimdTargetScope& operator=(const SimdTargetScope&) = delete;
+};
+
+/// Calls body(ctx, context_name) with each instruction set, on two threads: for comparison with a reference.
+template <typename Body>
+void for_each_simd_target(Body&& body) {
+  CpuContext ctx(2);
+  for (const int64_t target : simd_targets()) {
+    const SimdTargetScope scope(target);
+    body(static_cast<ExecContext>(ctx), simd_target_name(target));
+  }
+}
+
+/// Calls run(ctx), which returns the kernel's outputs, with 1, 2 and 3 threads; true when all have the same
+/// bits.
+template <typename Run>
+bool same_bits_for_any_thread_count(Run&& run) {
+  CpuContext one(1);
+  const std::vector<Buffer> expected = run(static_cast<ExecContext>(one));
+  for (const int threads : {2, 3}) {
+    CpuContext many(threads);
+    const std::vector<Buffer> actual = run(static_cast<ExecContext>(many));
+    for (size_t i = 0; i < expected.size(); ++i) {
+      if (!actual[i].same_bits(expected[i])) return false;
+    }
+  }
+  return true;
+}
+
+/// A view of the same memory whose strides are not those of a contiguous tensor: kernels must refuse it.
+inline TensorView with_padded_rows(const Buffer& buffer) {
+  TensorView view = buffer.view();
+  for (size_t i = 0; i + 1 < static_cast<size_t>(view.rank()); ++i) view.strides[i] += 1;
+  if (view.rank() == 1) view.strides[0] = 2;
+  return view;
+}
+
+/// The tolerance of a value that is computed in f32 with an error of `f32_error` (absolute, and relative to
+/// the value) and then rounded to dtype.
+inline Tolerance rounded(DType dtype, double f32_error) {
+  return {.absolute = f32_error, .relative = f32_error + (dtype == DType::bf16 ? roundoff(dtype) : 0.0)};
+}
+
+}  // namespace cuclip::test
