@@ -13,8 +13,8 @@ namespace cuclip {
 /// The whole file. Throws InputError naming the file and the system's reason.
 std::string read_file(const std::filesystem::path& path);
 
-/// Writes path through a temporary file in the same folder: write, fsync, rename, fsync the folder. The old file
-/// stays as it was when anything fails. Throws Error naming the file and the system's reason.
+/// Writes path through a temporary file in the same folder: write, fsync, rename, fsync the folder. The old
+/// file stays as it was when anything fails. Throws Error naming the file and the system's reason.
 void write_file_atomic(const std::filesystem::path& path, std::string_view contents);
 
 /// The same for contents that come in pieces: `write` is called with a sink that takes bytes.

@@ -1,7 +1,7 @@
 // One matrix product on the calling thread: the building block of every CPU kernel that multiplies matrices.
 //
-// oneDNN does the arithmetic. It is kept to one thread, because its own threading makes the result depend on the
-// number of threads; parallelism comes from kernels that cut their work into tiles by shape alone.
+// oneDNN does the arithmetic. It is kept to one thread, because its own threading makes the result depend on
+// the number of threads; parallelism comes from kernels that cut their work into tiles by shape alone.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,9 @@ struct TileProduct {
 };
 
 /// Computes the product on the calling thread. Sums are f32; the result depends on the arguments alone.
-/// k = 0 gives zeros (or leaves C with `accumulate`). C must not overlap A or B. Where the processor has no bf16
-/// product (below AVX-512), bf16 inputs are widened to f32, exactly, which is slower; one warning says so.
-/// Throws Error with oneDNN's reason.
+/// k = 0 gives zeros (or leaves C with `accumulate`). C must not overlap A or B. Where the processor has no
+/// bf16 product (below AVX-512), bf16 inputs are widened to f32, exactly, which is slower; one warning says
+/// so. Throws Error with oneDNN's reason.
 void tile_product(const TileProduct& p);
 
 /// True when this processor has products of bf16 inputs in hardware or oneDNN's emulation of them.

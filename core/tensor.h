@@ -1,0 +1,59 @@
+// A tensor that owns (a share of) its memory.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/context.h"
+#include "kernels/common/tensor_view.h"
+
+namespace cuclip {
+
+/// Contiguous, row-major. Copies share the memory. A default-constructed tensor means "none".
+class Tensor {
+ public:
+  Tensor() = default;
+
+  static Tensor empty(Context& context, const Shape& shape, DType dtype);
+  static Tensor zeros(Context& context, const Shape& shape, DType dtype);
+  /// Copies `values`; their number must be the shape's.
+  template <typename T>
+  static Tensor from(Context& context, const Shape& shape, std::span<const T> values);
+
+  explicit operator bool() const { return block_ != nullptr; }
+  const Shape& shape() const { return shape_; }
+  DType dtype() const { return dtype_; }
+  int64_t size(int i) const { return shape_[i]; }
+  int64_t elements() const { return shape_.elements(); }
+  size_t bytes() const { return static_cast<size_t>(elements()) * size_of(dtype_); }
+
+  TensorView view() const;
+  operator TensorView() const { return view(); }
+  template <typename T>
+  T* data() const {
+    return view().template as<T>();
+  }
+
+  /// The same memory under another shape with as many elements; keeps the place on the tape.
+  Tensor reshaped(const Shape& shape) const;
+  /// `count` rows (of the first dimension) from `first`; the same memory, no place on the tape.
+  Tensor rows(int64_t first, int64_t count) const;
+
+  /// The values as f32 (from f32 or bf16).
+  std::vector<float> to_floats() const;
+
+  /// Place on a tape (tape.h): -1 for constants.
+  int tape_index() const { return tape_index_; }
+
+ private:
+  friend class Tape;
+  friend class ParameterStore;
+  Block block_;
+  size_t offset_ = 0;  // bytes
+  Shape shape_;
+  DType dtype_ = DType::f32;
+  int tape_index_ = -1;
+};
+
+}  // namespace cuclip

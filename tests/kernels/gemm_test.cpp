@@ -1,0 +1,159 @@
+#include "kernels/gemm/gemm.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "tests/cases/gemm_cases.h"
+#include "tests/support/buffer.h"
+
+using namespace cuclip;
+using test::Buffer;
+using test::CpuContext;
+
+namespace {
+
+double act(Activation kind, double x) {
+  return kind == Activation::gelu ? 0.5 * x * std::erfc(-x / std::sqrt(2.0)) : x / (1 + std::exp(-1.702 * x));
+}
+
+double act_slope(Activation kind, double x) {
+  const double h = 1e-6;
+  return (act(kind, x + h) - act(kind, x - h)) / (2 * h);
+}
+
+std::vector<double> product(const Buffer& a, const Buffer& b, bool transpose_b, int64_t m, int64_t n,
+                            int64_t k) {
+  std::vector<double> c(static_cast<size_t>(m * n));
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = 0;
+      for (int64_t l = 0; l < k; ++l) sum += a.at(i * k + l) * b.at(transpose_b ? j * k + l : l * n + j);
+      c[static_cast<size_t>(i * n + j)] = sum;
+    }
+  }
+  return c;
+}
+
+// Inputs are N(0, 1) and N(0, 1/k): sums are of order 1 and their error below k·u·O(1); 8 leaves room for the
+// largest of some 10^5 elements. A result of order 1 to 10 is then rounded to the output's dtype, twice (z,
+// then c), and the activations' slopes are at most 1.13.
+test::Tolerance tolerance(int64_t k, DType out) {
+  return {
+      8 * std::sqrt(static_cast<double>(k)) * test::roundoff(DType::f32) + 1e-6 + 2.3 * test::roundoff(out),
+      2.3 * test::roundoff(out)};
+}
+
+void check_forward(const test::GemmCase& c, DType in, DType out, bool transpose_b,
+                   std::optional<Activation> activation, bool with_residual) {
+  CpuContext ctx;
+  const Buffer a = Buffer::normal({c.m, c.k}, in);
+  const Buffer b = Buffer::normal(transpose_b ? Shape{c.n, c.k} : Shape{c.k, c.n}, in, 1 / std::sqrt(c.k));
+  const Buffer bias = Buffer::normal({c.n}, DType::f32), residual = Buffer::normal({c.m, c.n}, out);
+  Buffer z = Buffer::poisoned({c.m, c.n}, out), y = Buffer::poisoned({c.m, c.n}, out);
+  gemm({.a = a.view(),
+        .b = b.view(),
+        .c = y.view(),
+        .transpose_b = transpose_b,
+        .bias = bias.view(),
+        .activation = activation,
+        .pre_activation = activation ? z.view() : TensorView(),
+        .residual = with_residual ? residual.view() : TensorView()},
+       ctx);
+  std::vector<double> expected_z = product(a, b, transpose_b, c.m, c.n, c.k), expected_y;
+  for (size_t i = 0; i < expected_z.size(); ++i) {
+    expected_z[i] += bias.at(static_cast<int64_t>(i) % c.n);
+    expected_y.push_back((activation ? act(*activation, expected_z[i]) : expected_z[i]) +
+                         (with_residual ? residual.at(static_cast<int64_t>(i)) : 0));
+  }
+  if (activation) test::expect_close("z", z, expected_z, tolerance(c.k, out));
+  test::Tolerance t = tolerance(c.k, out);
+  if (with_residual) t.absolute += 5 * test::roundoff(out);  // |z| up to 5 is rounded before it cancels
+  test::expect_close("y", y, expected_y, t);
+}
+
+}  // namespace
+
+TEST_CASE("gemm with bias, activation and residual matches float64") {
+  for (const auto& c : test::kGemmCases) {
+    for (bool transpose_b : {false, true}) {
+      check_forward(c, DType::f32, DType::f32, transpose_b, std::nullopt, false);
+      check_forward(c, DType::f32, DType::f32, transpose_b, Activation::gelu, true);
+      check_forward(c, DType::bf16, DType::bf16, transpose_b, Activation::quick_gelu, false);
+      check_forward(c, DType::bf16, DType::bf16, transpose_b, std::nullopt, true);
+      check_forward(c, DType::bf16, DType::f32, transpose_b, Activation::quick_gelu, true);
+    }
+  }
+}
+
+TEST_CASE("gemm multiplies by the activation's slope at the gate") {
+  CpuContext ctx;
+  for (const auto& c : test::kGemmCases) {
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      for (Activation kind : {Activation::gelu, Activation::quick_gelu}) {
+        const Buffer a = Buffer::normal({c.m, c.k}, dtype), gate = Buffer::normal({c.m, c.n}, dtype);
+        const Buffer b = Buffer::normal({c.k, c.n}, dtype, 1 / std::sqrt(c.k));
+        Buffer y = Buffer::poisoned({c.m, c.n}, dtype);
+        gemm({.a = a.view(), .b = b.view(), .c = y.view(), .activation = kind, .gate = gate.view()}, ctx);
+        std::vector<double> expected = product(a, b, false, c.m, c.n, c.k);
+        for (size_t i = 0; i < expected.size(); ++i)
+          expected[i] *= act_slope(kind, gate.at(static_cast<int64_t>(i)));
+        test::expect_close("y", y, expected, tolerance(c.k, dtype));
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm weight gradient accumulates into weights and bias") {
+  CpuContext ctx;
+  for (const auto& c : test::kGemmCases) {
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      const Buffer dy = Buffer::normal({c.m, c.n}, dtype), x = Buffer::normal({c.m, c.k}, dtype);
+      Buffer dw = Buffer::normal({c.n, c.k}, DType::f32), db = Buffer::normal({c.n}, DType::f32);
+      std::vector<double> expected_w = dw.to_doubles(), expected_b = db.to_doubles();
+      for (int64_t j = 0; j < c.n; ++j) {
+        for (int64_t i = 0; i < c.m; ++i) {
+          expected_b[static_cast<size_t>(j)] += dy.at(i * c.n + j);
+          for (int64_t l = 0; l < c.k; ++l) {
+            expected_w[static_cast<size_t>(j * c.k + l)] += dy.at(i * c.n + j) * x.at(i * c.k + l);
+          }
+        }
+      }
+      gemm_weight_gradient({.dy = dy.view(), .x = x.view(), .dweight = dw.view(), .dbias = db.view()}, ctx);
+      // Sums of m products of N(0, 1): |sum| ~ sqrt(m), error <= m u sqrt(m) at worst.
+      const double m = static_cast<double>(c.m) + 1;
+      const test::Tolerance t{2 * m * test::roundoff(DType::f32) + 1e-6, 1e-5};
+      test::expect_close("dw", dw, expected_w, t);
+      test::expect_close("db", db, expected_b, t);
+    }
+  }
+}
+
+TEST_CASE("gemm gives the same bits with any number of threads") {
+  const Buffer dy = Buffer::normal({5000, 40}, DType::f32), x = Buffer::normal({5000, 24}, DType::f32);
+  const Buffer w = Buffer::normal({40, 24}, DType::f32);
+  std::vector<Buffer> dw, dx;
+  for (int threads : {1, 2, 3}) {
+    CpuContext ctx(threads);
+    dw.push_back(Buffer::zeros({40, 24}, DType::f32));
+    dx.push_back(Buffer::poisoned({5000, 24}, DType::f32));
+    gemm_weight_gradient({.dy = dy.view(), .x = x.view(), .dweight = dw.back().view()}, ctx);
+    gemm({.a = dy.view(), .b = w.view(), .c = dx.back().view()}, ctx);
+    REQUIRE(dw.back().same_bits(dw.front()));
+    REQUIRE(dx.back().same_bits(dx.front()));
+  }
+}
+
+TEST_CASE("gemm refuses wrong shapes, dtypes and combinations") {
+  CpuContext ctx;
+  const Buffer a = Buffer::zeros({4, 8}, DType::f32), b = Buffer::zeros({8, 6}, DType::f32);
+  Buffer c = Buffer::zeros({4, 6}, DType::f32);
+  const Buffer bias = Buffer::zeros({5}, DType::f32), half = Buffer::zeros({8, 6}, DType::bf16);
+  REQUIRE_THROWS_WITH(gemm({.a = a.view(), .b = b.view(), .c = c.view(), .bias = bias.view()}, ctx),
+                      "gemm: bias must be [6], got [5]");
+  REQUIRE_THROWS_WITH(gemm({.a = a.view(), .b = half.view(), .c = c.view()}, ctx),
+                      "gemm: b must be f32, got bf16");
+  REQUIRE_THROWS_AS(gemm({.a = a.view(), .b = b.view(), .c = c.view(), .gate = c.view()}, ctx), InputError);
+  TensorView strided = a.view();
+  strided.strides[0] = 9;
+  REQUIRE_THROWS_AS(gemm({.a = strided, .b = b.view(), .c = c.view()}, ctx), InputError);
+}
