@@ -55,6 +55,12 @@ Tensor Tensor::rows(int64_t first, int64_t count) const {
   return result;
 }
 
+Tensor Tensor::place() const {
+  Tensor result = *this;
+  result.block_.reset();
+  return result;
+}
+
 std::vector<float> Tensor::to_floats() const {
   std::vector<float> values(static_cast<size_t>(elements()));
   if (dtype_ == DType::bf16) {

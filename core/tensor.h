@@ -40,6 +40,10 @@ class Tensor {
   /// `count` rows (of the first dimension) from `first`; the same memory, no place on the tape.
   Tensor rows(int64_t first, int64_t count) const;
 
+  /// Shape and place on the tape without the memory: what a backward pass needs of a tensor that it only
+  /// sends a gradient to.
+  Tensor place() const;
+
   /// The values as f32 (from f32 or bf16).
   std::vector<float> to_floats() const;
 

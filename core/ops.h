@@ -1,0 +1,71 @@
+// Every differentiable operation, on one page. Each computes its result and, where a gradient is wanted,
+// records its backward pass on the tape; core/ops/<op>.cpp has both side by side. The maths is written in
+// kernels/<op>/<op>.h.
+//
+// B: batch, S: sequence, C: width, E: embedding. Activations are f32 or bf16; a product reads the parameter's
+// copy in the activations' dtype. All throw InputError on wrong shapes.
+#pragma once
+
+#include <array>
+
+#include "core/parameter.h"
+#include "core/tape.h"
+#include "kernels/pointwise/pointwise.h"
+
+namespace cuclip::ops {
+
+/// x · weightᵀ + bias: x [..., K], weight [N, K], bias [N] → [..., N].
+Tensor linear(Tape& tape, const Tensor& x, Parameter& weight, Parameter& bias);
+
+/// x · weight with f32 result: x [B, K], weight [K, N] → f32 [B, N]. CLIP's projections.
+Tensor project(Tape& tape, const Tensor& x, Parameter& weight);
+
+/// act(x · fcᵀ + fc_bias) · projᵀ + proj_bias: the transformer's feed-forward layer.
+struct MlpParameters {
+  Parameter& fc_weight;
+  Parameter& fc_bias;
+  Parameter& proj_weight;
+  Parameter& proj_bias;
+};
+Tensor mlp(Tape& tape, const Tensor& x, const MlpParameters& p, Activation activation);
+
+/// Layer normalisation over the last dimension.
+Tensor layer_norm(Tape& tape, const Tensor& x, Parameter& weight, Parameter& bias, float eps = 1e-5f);
+
+/// sum = x + delta, normalised = layer_norm(sum): the residual addition fused into the norm that follows it.
+struct SumAndNorm {
+  Tensor sum;
+  Tensor normalised;
+};
+SumAndNorm residual_layer_norm(Tape& tape, const Tensor& x, const Tensor& delta, Parameter& weight,
+                               Parameter& bias, float eps = 1e-5f);
+
+/// a + b.
+Tensor add(Tape& tape, const Tensor& a, const Tensor& b);
+
+/// Multi-head self-attention over packed queries, keys and values: qkv [B, S, 3C] → [B, S, C].
+Tensor attention(Tape& tape, const Tensor& qkv, int64_t heads, bool causal);
+
+/// Patches, class token and positions: image u8 [B, H, W, 3] (normalised with mean and stddev on the way) or
+/// f32 [B, 3, H, W] → [B, 1 + patches, C] in `dtype`.
+struct PatchEmbedParameters {
+  Parameter& weight;       // [C, 3, p, p]
+  Parameter& class_token;  // [C]
+  Parameter& position;     // [1 + patches, C]
+  std::array<float, 3> mean, stddev;
+};
+Tensor patch_embed(Tape& tape, const Tensor& image, const PatchEmbedParameters& p, DType dtype);
+
+/// Token and position embeddings: tokens i32 [B, S] → [B, S, C] in `dtype`.
+Tensor token_embed(Tape& tape, const Tensor& tokens, Parameter& table, Parameter& position, DType dtype);
+
+/// One row of each sequence: x [B, S, C] → [B, C]; row index[b] (i32 [B]), or row 0 where index is none.
+Tensor pool(Tape& tape, const Tensor& x, const Tensor& index);
+
+/// Rows to unit length: x [N, E].
+Tensor l2_normalize(Tape& tape, const Tensor& x);
+
+/// CLIP's loss over unit-length features [N, E]: scalar f32 [1]. log_scale is the learned temperature t.
+Tensor contrastive_loss(Tape& tape, const Tensor& image, const Tensor& text, Parameter& log_scale);
+
+}  // namespace cuclip::ops

@@ -1,0 +1,57 @@
+#include "core/ops.h"
+#include "kernels/contrastive_loss/contrastive_loss.h"
+#include "kernels/similarity/similarity.h"
+
+namespace cuclip::ops {
+
+Tensor l2_normalize(Tape& tape, const Tensor& x) {
+  Context& context = tape.context();
+  Tensor y = Tensor::empty(context, x.shape(), x.dtype());
+  Tensor rnorm = Tensor::empty(context, {x.size(0)}, DType::f32);
+  l2_normalize_forward({.x = x, .y = y, .rnorm = rnorm}, context.exec());
+  if (tape.needs_record({x})) {
+    const Tensor saved = y;
+    tape.record("l2_normalize", y, [x = x.place(), saved, rnorm](Grads& g) {
+      Tensor dx = Tensor::empty(g.context(), x.shape(), x.dtype());
+      l2_normalize_backward({.dy = g.output(), .y = saved, .rnorm = rnorm, .dx = dx}, g.context().exec());
+      g.add(x, dx);
+    });
+  }
+  return y;
+}
+
+Tensor contrastive_loss(Tape& tape, const Tensor& image, const Tensor& text, Parameter& log_scale) {
+  Context& context = tape.context();
+  Tensor loss = Tensor::empty(context, {1}, DType::f32);
+  Tensor row_lse = Tensor::empty(context, {image.size(0)}, DType::f32);
+  Tensor column_lse = Tensor::empty(context, {text.size(0)}, DType::f32);
+  const Tensor scale = log_scale.value.reshaped({1});
+  contrastive_loss_forward({.image = image,
+                            .text = text,
+                            .log_scale = scale,
+                            .loss = loss,
+                            .row_lse = row_lse,
+                            .column_lse = column_lse},
+                           context.exec());
+  if (tape.needs_record({image, text}, true)) {
+    tape.record("contrastive_loss", loss, [image, text, scale, row_lse, column_lse, &log_scale](Grads& g) {
+      Tensor dimage = Tensor::empty(g.context(), image.shape(), image.dtype());
+      Tensor dtext = Tensor::empty(g.context(), text.shape(), text.dtype());
+      contrastive_loss_backward({.image = image,
+                                 .text = text,
+                                 .log_scale = scale,
+                                 .row_lse = row_lse,
+                                 .column_lse = column_lse,
+                                 .dloss = g.output(),
+                                 .dimage = dimage,
+                                 .dtext = dtext,
+                                 .dlog_scale = log_scale.gradient.reshaped({1})},
+                                g.context().exec());
+      g.add(image, dimage);
+      g.add(text, dtext);
+    });
+  }
+  return loss;
+}
+
+}  // namespace cuclip::ops

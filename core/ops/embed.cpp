@@ -1,0 +1,48 @@
+#include "core/ops.h"
+#include "kernels/patch_embed/patch_embed.h"
+#include "kernels/token_embed/token_embed.h"
+
+namespace cuclip::ops {
+
+Tensor patch_embed(Tape& tape, const Tensor& image, const PatchEmbedParameters& p, DType dtype) {
+  Context& context = tape.context();
+  Tensor out = Tensor::empty(context, {image.size(0), p.position.shape[0], p.position.shape[1]}, dtype);
+  patch_embed_forward({.image = image,
+                       .mean = p.mean,
+                       .stddev = p.stddev,
+                       .weight = p.weight.as(dtype),
+                       .class_token = p.class_token.value,
+                       .position = p.position.value,
+                       .out = out},
+                      context.exec());
+  if (tape.needs_record({}, true)) {
+    tape.record("patch_embed", out, [image, p](Grads& g) {
+      patch_embed_backward({.image = image,
+                            .mean = p.mean,
+                            .stddev = p.stddev,
+                            .dout = g.output(),
+                            .dweight = p.weight.gradient,
+                            .dclass_token = p.class_token.gradient,
+                            .dposition = p.position.gradient},
+                           g.context().exec());
+    });
+  }
+  return out;
+}
+
+Tensor token_embed(Tape& tape, const Tensor& tokens, Parameter& table, Parameter& position, DType dtype) {
+  Context& context = tape.context();
+  Tensor out = Tensor::empty(context, {tokens.size(0), tokens.size(1), table.shape[1]}, dtype);
+  token_embed_forward({.tokens = tokens, .table = table.value, .position = position.value, .out = out},
+                      context.exec());
+  if (tape.needs_record({}, true)) {
+    tape.record("token_embed", out, [tokens, &table, &position](Grads& g) {
+      token_embed_backward(
+          {.tokens = tokens, .dout = g.output(), .dtable = table.gradient, .dposition = position.gradient},
+          g.context().exec());
+    });
+  }
+  return out;
+}
+
+}  // namespace cuclip::ops

@@ -1,0 +1,35 @@
+#include "kernels/pool/pool.h"
+
+#include "core/ops.h"
+#include "kernels/pointwise/pointwise.h"
+
+namespace cuclip::ops {
+
+Tensor pool(Tape& tape, const Tensor& x, const Tensor& index) {
+  Context& context = tape.context();
+  Tensor out = Tensor::empty(context, {x.size(0), x.size(2)}, x.dtype());
+  pool_forward({.x = x, .index = index, .out = out}, context.exec());
+  if (tape.needs_record({x})) {
+    tape.record("pool", out, [x = x.place(), index](Grads& g) {
+      Tensor dx = Tensor::empty(g.context(), x.shape(), x.dtype());
+      pool_backward({.dout = g.output(), .index = index, .dx = dx}, g.context().exec());
+      g.add(x, dx);
+    });
+  }
+  return out;
+}
+
+Tensor add(Tape& tape, const Tensor& a, const Tensor& b) {
+  Context& context = tape.context();
+  Tensor out = Tensor::empty(context, a.shape(), a.dtype());
+  cuclip::add({.a = a, .b = b, .out = out}, context.exec());
+  if (tape.needs_record({a, b})) {
+    tape.record("add", out, [a = a.place(), b = b.place()](Grads& g) {
+      g.add(a, g.output());
+      g.add(b, g.output());
+    });
+  }
+  return out;
+}
+
+}  // namespace cuclip::ops

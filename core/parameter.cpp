@@ -1,0 +1,61 @@
+#include "core/parameter.h"
+
+#include <cstring>
+
+#include "kernels/pointwise/pointwise.h"
+
+namespace cuclip {
+namespace {
+constexpr int64_t kAlignment = 32;  // elements: 64 bytes in bf16, 128 in f32
+}
+
+Parameter& ParameterStore::add(std::string name, const Shape& shape) {
+  CUCLIP_CHECK(!find(name), "two parameters are called {}", name);
+  Parameter& parameter = parameters_.emplace_back();
+  parameter.name = std::move(name);
+  parameter.shape = shape;
+  parameter.offset = arena_size_;
+  arena_size_ += round_up(shape.elements(), kAlignment);
+  return parameter;
+}
+
+Tensor ParameterStore::slice(const Tensor& arena, const Parameter& parameter) {
+  Tensor view = arena;
+  view.offset_ += static_cast<size_t>(parameter.offset) * size_of(arena.dtype());
+  view.shape_ = parameter.shape;
+  return view;
+}
+
+void ParameterStore::allocate(Context& context, const Options& options) {
+  values_ = Tensor::zeros(context, {arena_size_}, DType::f32);
+  if (options.gradients) gradients_ = Tensor::zeros(context, {arena_size_}, DType::f32);
+  if (options.bf16_copies) low_ = Tensor::zeros(context, {arena_size_}, DType::bf16);
+  for (Parameter& parameter : parameters_) {
+    parameter.value = slice(values_, parameter);
+    if (gradients_) parameter.gradient = slice(gradients_, parameter);
+    if (low_) parameter.low = slice(low_, parameter);
+  }
+}
+
+void ParameterStore::refresh_low(Context& context) {
+  if (low_) cast({.x = values_, .out = low_}, context.exec());
+}
+
+void ParameterStore::zero_gradients() {
+  if (gradients_) std::memset(gradients_.view().data, 0, gradients_.bytes());
+}
+
+const Parameter* ParameterStore::find(std::string_view name) const {
+  for (const Parameter& parameter : parameters_) {
+    if (parameter.name == name) return &parameter;
+  }
+  return nullptr;
+}
+
+int64_t ParameterStore::count() const {
+  int64_t n = 0;
+  for (const Parameter& parameter : parameters_) n += parameter.shape.elements();
+  return n;
+}
+
+}  // namespace cuclip

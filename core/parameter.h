@@ -1,0 +1,62 @@
+// Parameters: named tensors that are learned, kept together in flat arenas.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <string_view>
+
+#include "core/tensor.h"
+
+namespace cuclip {
+
+/// One learned tensor. value is the f32 master copy; low is its bf16 copy, where products run in bf16.
+struct Parameter {
+  std::string name;  // open_clip's state-dict name
+  Shape shape;
+  int64_t offset = 0;  // in the arenas, in elements
+  Tensor value;
+  Tensor gradient;  // f32; empty for inference
+  Tensor low;       // bf16; empty in f32
+
+  /// The copy that a product of this dtype reads.
+  const Tensor& as(DType dtype) const { return dtype == DType::bf16 ? low : value; }
+};
+
+/// Owns a model's parameters. All values lie in one buffer (so do gradients, bf16 copies and optimiser
+/// states), each tensor at a multiple of 64 bytes: the optimiser, the gradient norm, zeroing and reductions
+/// are one pass each. Parameters keep their address.
+class ParameterStore {
+ public:
+  /// Declares a parameter; memory comes with allocate(). Names are unique.
+  Parameter& add(std::string name, const Shape& shape);
+
+  struct Options {
+    bool gradients = false;
+    bool bf16_copies = false;
+  };
+  /// Values and gradients start as zeros.
+  void allocate(Context& context, const Options& options);
+
+  /// Rewrites the bf16 copies from the values (the optimiser does so itself). Nothing to do in f32.
+  void refresh_low(Context& context);
+  void zero_gradients();
+
+  std::deque<Parameter>& parameters() { return parameters_; }
+  const std::deque<Parameter>& parameters() const { return parameters_; }
+  const Parameter* find(std::string_view name) const;
+  /// Number of learned values.
+  int64_t count() const;
+
+  /// The arenas, with padding between tensors.
+  const Tensor& values() const { return values_; }
+  const Tensor& gradients() const { return gradients_; }
+  const Tensor& low() const { return low_; }
+
+ private:
+  static Tensor slice(const Tensor& arena, const Parameter& parameter);
+  std::deque<Parameter> parameters_;
+  int64_t arena_size_ = 0;
+  Tensor values_, gradients_, low_;
+};
+
+}  // namespace cuclip
