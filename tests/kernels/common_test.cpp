@@ -44,7 +44,10 @@ TEST_CASE("thread pool serves several calling threads at once") {
 
 TEST_CASE("thread pool rethrows the first exception and stays usable") {
   ThreadPool pool(2);
-  REQUIRE_THROWS_WITH(pool.run(10, [](int64_t task, int) { if (task == 3) throw std::runtime_error("task 3"); }),
+  REQUIRE_THROWS_WITH(pool.run(10,
+                               [](int64_t task, int) {
+                                 if (task == 3) throw std::runtime_error("task 3");
+                               }),
                       "task 3");
   std::atomic<int> count{0};
   pool.run(5, [&](int64_t, int) { count++; });
@@ -53,8 +56,8 @@ TEST_CASE("thread pool rethrows the first exception and stays usable") {
 
 TEST_CASE("bfloat16 rounds to nearest even and keeps NaN and infinities") {
   REQUIRE(static_cast<float>(bfloat16(1.0f)) == 1.0f);
-  REQUIRE(bfloat16(1.0f + 1.0f / 256).bits == 0x3f80);      // tie, even below
-  REQUIRE(bfloat16(1.0f + 3.0f / 256).bits == 0x3f82);      // tie, even above
+  REQUIRE(bfloat16(1.0f + 1.0f / 256).bits == 0x3f80);  // tie, even below
+  REQUIRE(bfloat16(1.0f + 3.0f / 256).bits == 0x3f82);  // tie, even above
   REQUIRE(bfloat16(1.0f + 1.01f / 256).bits == 0x3f81);
   REQUIRE(std::isnan(static_cast<float>(bfloat16(std::nanf("")))));
   REQUIRE(std::isinf(static_cast<float>(bfloat16(INFINITY))));

@@ -1,0 +1,120 @@
+#include "kernels/pool/pool.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "tests/cases/pool_cases.h"
+#include "tests/support/kernel_test.h"
+
+using namespace cuclip;
+using namespace cuclip::test;
+
+TEST_CASE("pool copies the indexed row of every sequence, or row 0 without an index") {
+  CpuContext ctx;
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const Shape& shape : cases::pool_shapes()) {
+      INFO(shape.to_string());
+      const Buffer x = Buffer::normal(shape, dtype);
+      const Buffer index = Buffer::indices({shape[0]}, static_cast<int32_t>(shape[1]));
+      for (const bool indexed : {true, false}) {
+        Buffer out = Buffer::poisoned({shape[0], shape[2]}, dtype);
+        pool_forward({.x = x.view(), .index = indexed ? index.view() : TensorView(), .out = out.view()}, ctx);
+        std::vector<double> expected;
+        for (int64_t b = 0; b < shape[0]; ++b) {
+          const int64_t row = indexed ? static_cast<int64_t>(index.at(b)) : 0;
+          for (int64_t c = 0; c < shape[2]; ++c) {
+            expected.push_back(x.at((b * shape[1] + row) * shape[2] + c));
+          }
+        }
+        expect_close("pool_forward", out, expected, {0, 0});
+      }
+    }
+  }
+}
+
+TEST_CASE("pool backward puts the gradient at the indexed row and zero everywhere else") {
+  CpuContext ctx;
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const Shape& shape : cases::pool_shapes()) {
+      INFO(shape.to_string());
+      const Buffer dout = Buffer::normal({shape[0], shape[2]}, dtype);
+      const Buffer index = Buffer::indices({shape[0]}, static_cast<int32_t>(shape[1]));
+      for (const bool indexed : {true, false}) {
+        Buffer dx = Buffer::poisoned(shape, dtype);
+        pool_backward({.dout = dout.view(), .index = indexed ? index.view() : TensorView(), .dx = dx.view()},
+                      ctx);
+        std::vector<double> expected(static_cast<size_t>(shape.elements()), 0.0);
+        for (int64_t b = 0; b < shape[0]; ++b) {
+          const int64_t row = indexed ? static_cast<int64_t>(index.at(b)) : 0;
+          for (int64_t c = 0; c < shape[2]; ++c) {
+            expected[static_cast<size_t>((b * shape[1] + row) * shape[2] + c)] = dout.at(b * shape[2] + c);
+          }
+        }
+        expect_close("pool_backward", dx, expected, {0, 0});
+      }
+    }
+  }
+}
+
+TEST_CASE("pool passes NaN of the picked row on and ignores NaN elsewhere") {
+  CpuContext ctx;
+  Buffer x = Buffer::normal({2, 3, 4}, DType::f32);
+  x.set(1 * 4 + 2, NAN);        // sequence 0, row 1: picked
+  x.set((3 + 0) * 4 + 1, NAN);  // sequence 1, row 0: not picked
+  const Buffer index = Buffer::from({2}, DType::i32, {1, 2});
+  Buffer out = Buffer::zeros({2, 4}, DType::f32);
+  pool_forward({.x = x.view(), .index = index.view(), .out = out.view()}, ctx);
+  for (int64_t i = 0; i < 8; ++i) REQUIRE(std::isnan(out.at(i)) == (i == 2));
+}
+
+TEST_CASE("pool refuses an index outside the sequence before it writes anything") {
+  CpuContext ctx;
+  const Buffer x = Buffer::normal({2, 3, 4}, DType::f32);
+  const Buffer out = Buffer::zeros({2, 4}, DType::f32);
+  const Buffer dx = Buffer::normal({2, 3, 4}, DType::f32);
+  const Buffer before = dx;
+  const Buffer low = Buffer::from({2}, DType::i32, {0, -1});
+  const Buffer high = Buffer::from({2}, DType::i32, {0, 3});
+  REQUIRE_THROWS_WITH(pool_forward({.x = x.view(), .index = low.view(), .out = out.view()}, ctx),
+                      "pool_forward: index[1] is -1, outside a sequence of length 3");
+  REQUIRE_THROWS_WITH(pool_backward({.dout = out.view(), .index = high.view(), .dx = dx.view()}, ctx),
+                      "pool_backward: index[1] is 3, outside a sequence of length 3");
+  REQUIRE(dx.same_bits(before));
+}
+
+TEST_CASE("pool gives the same bits for any number of threads and accepts an empty batch") {
+  const Buffer dout = Buffer::normal({67, 40}, DType::bf16);
+  const Buffer index = Buffer::indices({67}, 50);
+  REQUIRE(same_bits_for_any_thread_count([&](const ExecContext& ctx) {
+    std::vector<Buffer> result = {Buffer::poisoned({67, 50, 40}, DType::bf16),
+                                  Buffer::poisoned({67, 40}, DType::bf16)};
+    pool_backward({.dout = dout.view(), .index = index.view(), .dx = result[0].view()}, ctx);
+    pool_forward({.x = result[0].view(), .index = index.view(), .out = result[1].view()}, ctx);
+    return result;
+  }));
+  CpuContext ctx;
+  const Buffer none = Buffer::zeros({0, 5, 4}, DType::f32);
+  const Buffer out = Buffer::zeros({0, 4}, DType::f32);
+  REQUIRE_NOTHROW(pool_forward({.x = none.view(), .out = out.view()}, ctx));
+  REQUIRE_NOTHROW(pool_backward({.dout = out.view(), .dx = none.view()}, ctx));
+}
+
+TEST_CASE("pool refuses wrong shapes, dtypes and strides, naming them") {
+  CpuContext ctx;
+  const Buffer x = Buffer::normal({2, 3, 4}, DType::f32);
+  const Buffer out = Buffer::zeros({2, 4}, DType::f32);
+  const Buffer wrong = Buffer::zeros({2, 3}, DType::f32);
+  const Buffer narrow = Buffer::zeros({2, 4}, DType::bf16);
+  const Buffer index = Buffer::indices({3}, 3);
+  REQUIRE_THROWS_WITH(pool_forward({.x = x.view(), .out = wrong.view()}, ctx),
+                      "pool_forward: out must be [2, 4], got [2, 3]");
+  REQUIRE_THROWS_WITH(pool_forward({.x = x.view(), .out = narrow.view()}, ctx),
+                      "pool_forward: out must be f32, got bf16");
+  REQUIRE_THROWS_WITH(pool_forward({.x = x.view(), .index = index.view(), .out = out.view()}, ctx),
+                      "pool_forward: index must be [2], got [3]");
+  REQUIRE_THROWS_WITH(pool_backward({.dout = out.view(), .dx = wrong.view()}, ctx),
+                      "pool_backward: sequences must be [B, S, C], got [2, 3]");
+  REQUIRE_THROWS_AS(pool_forward({.x = with_padded_rows(x), .out = out.view()}, ctx), InputError);
+  const Buffer empty = Buffer::zeros({2, 0, 4}, DType::f32);
+  REQUIRE_THROWS_AS(pool_forward({.x = empty.view(), .out = out.view()}, ctx), InputError);
+}
