@@ -52,6 +52,12 @@ const Parameter* ParameterStore::find(std::string_view name) const {
   return nullptr;
 }
 
+Parameter& ParameterStore::get(std::string_view name) {
+  const Parameter* parameter = find(name);
+  CUCLIP_CHECK(parameter, "there is no parameter {}", name);
+  return const_cast<Parameter&>(*parameter);
+}
+
 int64_t ParameterStore::count() const {
   int64_t n = 0;
   for (const Parameter& parameter : parameters_) n += parameter.shape.elements();

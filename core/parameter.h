@@ -44,6 +44,8 @@ class ParameterStore {
   std::deque<Parameter>& parameters() { return parameters_; }
   const std::deque<Parameter>& parameters() const { return parameters_; }
   const Parameter* find(std::string_view name) const;
+  /// The parameter of this name, which must exist.
+  Parameter& get(std::string_view name);
   /// Number of learned values.
   int64_t count() const;
 

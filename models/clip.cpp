@@ -1,0 +1,49 @@
+#include "models/clip.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "models/initialise.h"
+
+namespace cuclip {
+
+Clip::Clip(Context& context, const ClipConfig& config, const ClipOptions& options)
+    : context_(context),
+      config_(config),
+      options_(options),
+      text_(store_, config),
+      vision_(store_, config),
+      log_scale_(store_.add("logit_scale", {})) {
+  check_floating("clip: dtype", options.dtype);
+  store_.allocate(context, {.gradients = options.training, .bf16_copies = options.dtype == DType::bf16});
+}
+
+void Clip::initialise(uint64_t seed) {
+  initialise_parameters(context_, config_, store_, seed);
+  store_.refresh_low(context_);
+}
+
+Tensor Clip::encode_image(Tape& tape, const Tensor& images) const {
+  return ops::l2_normalize(tape, vision_.forward(tape, images, options_.dtype, options_.checkpointing));
+}
+
+Tensor Clip::encode_text(Tape& tape, const Tensor& tokens) const {
+  return ops::l2_normalize(tape, text_.forward(tape, tokens, options_.dtype, options_.checkpointing));
+}
+
+Tensor Clip::loss(Tape& tape, const Tensor& image_features, const Tensor& text_features) const {
+  return ops::contrastive_loss(tape, image_features, text_features, log_scale_);
+}
+
+Tensor Clip::text_hidden_states(Tape& tape, const Tensor& tokens) const {
+  return text_.hidden_states(tape, tokens, options_.dtype);
+}
+
+float Clip::logit_scale() const { return std::exp(*log_scale_.value.data<float>()); }
+
+void Clip::clamp_logit_scale() {
+  float& t = *log_scale_.value.data<float>();
+  t = std::clamp(t, 0.0f, std::log(100.0f));
+}
+
+}  // namespace cuclip

@@ -1,0 +1,63 @@
+#include "models/text_transformer.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace cuclip {
+namespace {
+
+// Tokens cut to the longest caption, and each row's end-of-text position.
+struct Trimmed {
+  Tensor tokens;
+  Tensor end;
+};
+
+Trimmed trim(Context& context, const Tensor& tokens) {
+  const int64_t rows = tokens.size(0), columns = tokens.size(1);
+  const int32_t* in = tokens.data<int32_t>();
+  Tensor end = Tensor::empty(context, {rows}, DType::i32);
+  int64_t longest = 1;
+  for (int64_t r = 0; r < rows; ++r) {
+    const int32_t* row = in + r * columns;
+    const int64_t at = std::max_element(row, row + columns) - row;
+    end.data<int32_t>()[r] = static_cast<int32_t>(at);
+    longest = std::max(longest, at + 1);
+  }
+  Tensor out = Tensor::empty(context, {rows, longest}, DType::i32);
+  for (int64_t r = 0; r < rows; ++r) {
+    std::memcpy(out.data<int32_t>() + r * longest, in + r * columns,
+                static_cast<size_t>(longest) * sizeof(int32_t));
+  }
+  return {out, end};
+}
+
+}  // namespace
+
+TextTransformer::TextTransformer(ParameterStore& store, const ClipConfig& config)
+    : transformer_(store, "transformer.", config.text.width, config.text.layers, config.text.heads,
+                   static_cast<int64_t>(static_cast<float>(config.text.width) * config.text.mlp_ratio),
+                   config.quick_gelu ? Activation::quick_gelu : Activation::gelu, true),
+      token_embedding_(store.add("token_embedding.weight", {config.text.vocab_size, config.text.width})),
+      position_(store.add("positional_embedding", {config.text.context_length, config.text.width})),
+      ln_final_weight_(store.add("ln_final.weight", {config.text.width})),
+      ln_final_bias_(store.add("ln_final.bias", {config.text.width})),
+      projection_(store.add("text_projection", {config.text.width, config.embed_dim})) {}
+
+Tensor TextTransformer::forward(Tape& tape, const Tensor& tokens, DType dtype, bool checkpointing) const {
+  check_tensor("text: tokens", tokens, DType::i32, {tokens.size(0), position_.shape[0]});
+  const Trimmed trimmed = trim(tape.context(), tokens);
+  const Tensor x = ops::token_embed(tape, trimmed.tokens, token_embedding_, position_, dtype);
+  const Stream out = transformer_.forward_pooled(tape, x, trimmed.end, checkpointing);
+  const Tensor pooled =
+      ops::residual_layer_norm(tape, out.x, out.delta, ln_final_weight_, ln_final_bias_).normalised;
+  return ops::project(tape, pooled, projection_);
+}
+
+Tensor TextTransformer::hidden_states(Tape& tape, const Tensor& tokens, DType dtype) const {
+  check_tensor("text: tokens", tokens, DType::i32, {tokens.size(0), position_.shape[0]});
+  const Tensor x = ops::token_embed(tape, tokens, token_embedding_, position_, dtype);
+  const Stream out = transformer_.forward(tape, x, false);
+  return ops::residual_layer_norm(tape, out.x, out.delta, ln_final_weight_, ln_final_bias_).normalised;
+}
+
+}  // namespace cuclip
