@@ -1,0 +1,52 @@
+// AdamW over a model's parameters, with CLIP's exclusions from weight decay.
+#pragma once
+
+#include <vector>
+
+#include "core/parameter.h"
+#include "kernels/adamw/adamw.h"
+
+namespace cuclip {
+
+struct OptimizerOptions {
+  float beta1 = 0.9f;
+  float beta2 = 0.98f;
+  float eps = 1e-6f;
+  float weight_decay = 0.2f;
+  /// Largest gradient norm; 0: no clipping.
+  float clip_norm = 0.0f;
+  /// Parameters whose names start with one of these are left as they are.
+  std::vector<std::string> frozen_prefixes;
+};
+
+/// True where open_clip decays weights: not for tensors of fewer than two dimensions, norms, biases, the
+/// temperature and the position embeddings.
+bool has_weight_decay(const Parameter& parameter);
+
+class Optimizer {
+ public:
+  Optimizer(Context& context, ParameterStore& store, const OptimizerOptions& options);
+
+  /// L2 norm of all gradients of what is trained; not finite if one of them is not.
+  float gradient_norm();
+
+  /// One step from gradients of this norm, which are zeroed; writes the bf16 copies too.
+  void step(float lr, float gradient_norm);
+
+  /// Optimiser steps taken so far, and the moments' arenas (laid out as the parameters): what a checkpoint
+  /// keeps.
+  int64_t steps() const { return steps_; }
+  void set_steps(int64_t steps) { steps_ = steps; }
+  const Tensor& exp_avg() const { return exp_avg_; }
+  const Tensor& exp_avg_sq() const { return exp_avg_sq_; }
+
+ private:
+  Context& context_;
+  ParameterStore& store_;
+  OptimizerOptions options_;
+  std::vector<AdamWSegment> segments_;
+  Tensor exp_avg_, exp_avg_sq_, norm_;
+  int64_t steps_ = 0;
+};
+
+}  // namespace cuclip
