@@ -1,0 +1,19 @@
+// Shapes for tests and benchmarks of layer norm.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace cuclip::cases {
+
+struct LayerNormCase {
+  int64_t rows, width;
+};
+
+/// One element; narrower than a vector; odd; whole vectors; more rows than one block of the CPU kernels; the
+/// widths of CLIP's transformers.
+inline std::vector<LayerNormCase> layer_norm_cases() {
+  return {{1, 1}, {2, 3}, {5, 17}, {3, 64}, {131, 67}, {1301, 33}, {197, 512}, {65, 768}, {7, 1024}};
+}
+
+}  // namespace cuclip::cases
