@@ -1,0 +1,168 @@
+#include "core/tape.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "core/ops.h"
+#include "tests/support/buffer.h"
+
+using namespace cuclip;
+
+namespace {
+
+Tensor random_tensor(Context& context, const Shape& shape) {
+  std::normal_distribution<float> normal;
+  Tensor t = Tensor::empty(context, shape, DType::f32);
+  for (int64_t i = 0; i < t.elements(); ++i) t.data<float>()[i] = normal(test::rng());
+  return t;
+}
+
+// Two linear layers with a residual and a feed-forward layer: enough for gradients to fork and to meet again.
+struct SmallNet {
+  Context context{2};
+  ParameterStore store;
+  Parameter &w, &b;
+  ops::MlpParameters mlp;
+
+  SmallNet()
+      : w(store.add("w", {6, 6})),
+        b(store.add("b", {6})),
+        mlp{store.add("fc", {10, 6}), store.add("fc_b", {10}), store.add("proj", {6, 10}),
+            store.add("proj_b", {6})} {
+    store.allocate(context, {.gradients = true});
+    std::normal_distribution<float> normal(0, 0.5f);
+    for (Parameter& p : store.parameters()) {
+      for (int64_t i = 0; i < p.value.elements(); ++i) p.value.data<float>()[i] = normal(test::rng());
+    }
+  }
+
+  Tensor forward(Tape& tape, const Tensor& x) {
+    const Tensor y = ops::linear(tape, x, w, b);
+    const Tensor z = ops::add(tape, ops::mlp(tape, y, mlp, Activation::gelu), y);
+    return ops::linear(tape, z, w, b);  // the same parameters twice: gradients accumulate
+  }
+
+  // Σ weights·forward(x), in double from the f32 outputs.
+  double objective(const Tensor& x, const Tensor& weights) {
+    Tape tape(context, Tape::Mode::inference);
+    const std::vector<float> y = forward(tape, x).to_floats(), c = weights.to_floats();
+    double sum = 0;
+    for (size_t i = 0; i < y.size(); ++i) sum += static_cast<double>(y[i]) * static_cast<double>(c[i]);
+    return sum;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("gradients through shared parameters and forks match finite differences") {
+  SmallNet net;
+  const Tensor x = random_tensor(net.context, {5, 6}), seed = random_tensor(net.context, {5, 6});
+  Tape tape(net.context);
+  const Tensor leaf = tape.leaf(x);
+  const Tensor y = net.forward(tape, leaf);
+  const Tape::Seed seeds{y, seed};
+  const Tensor dx = tape.backward(std::span(&seeds, 1), std::span(&leaf, 1)).front();
+
+  // Central differences: f32 rounding of the objective (about 1e-5) over 2h, and h² times a third derivative.
+  const float h = 1e-2f;
+  const auto check = [&](Tensor values, const Tensor& gradient) {
+    for (int64_t i = 0; i < values.elements(); ++i) {
+      float& v = values.data<float>()[i];
+      const float before = v;
+      v = before + h;
+      const double up = net.objective(x, seed);
+      v = before - h;
+      const double down = net.objective(x, seed);
+      v = before;
+      const double expected = (up - down) / (2.0 * static_cast<double>(h));
+      REQUIRE(static_cast<double>(gradient.data<float>()[i]) == Approx(expected).epsilon(5e-3).margin(2e-2));
+    }
+  };
+  check(x, dx);
+  for (Parameter& p : net.store.parameters()) check(p.value, p.gradient);
+}
+
+TEST_CASE("a checkpointed function gives the same outputs and gradients, bit for bit") {
+  SmallNet net;
+  const Tensor x = random_tensor(net.context, {5, 6}), seed = random_tensor(net.context, {5, 6});
+  std::vector<std::vector<float>> results[2];
+  for (int checkpointed = 0; checkpointed < 2; ++checkpointed) {
+    net.store.zero_gradients();
+    Tape tape(net.context);
+    const Tensor leaf = tape.leaf(x);
+    const Tensor y = checkpointed ? checkpoint(tape, {leaf},
+                                               [&](Tape& t, const std::vector<Tensor>& in) {
+                                                 return std::vector<Tensor>{net.forward(t, in[0])};
+                                               })[0]
+                                  : net.forward(tape, leaf);
+    if (checkpointed) REQUIRE(tape.size() == 1);
+    const Tape::Seed seeds{y, seed};
+    auto& out = results[checkpointed];
+    out.push_back(y.to_floats());
+    out.push_back(tape.backward(std::span(&seeds, 1), std::span(&leaf, 1)).front().to_floats());
+    out.push_back(net.store.gradients().to_floats());
+  }
+  REQUIRE(results[0] == results[1]);
+}
+
+TEST_CASE("the backward pass lets saved tensors go as it leaves them") {
+  SmallNet net;
+  const Tensor x = random_tensor(net.context, {64, 6}), seed = random_tensor(net.context, {64, 6});
+  const size_t before = net.context.allocator().statistics().bytes_in_use;
+  size_t after_forward = 0;
+  {
+    Tape tape(net.context);
+    const Tensor y = net.forward(tape, tape.leaf(x));
+    after_forward = net.context.allocator().statistics().bytes_in_use;
+    const Tape::Seed seeds{y, seed};
+    tape.backward(std::span(&seeds, 1));
+    // y is held by this scope, the rest is gone although the tape still exists.
+    REQUIRE(net.context.allocator().statistics().bytes_in_use == before + round_to_size_class(y.bytes()));
+  }
+  REQUIRE(after_forward > before + 64 * 6 * 4 * 4);
+  REQUIRE(net.context.allocator().statistics().bytes_in_use == before);
+}
+
+TEST_CASE("an inference tape records nothing") {
+  SmallNet net;
+  Tape tape(net.context, Tape::Mode::inference);
+  net.forward(tape, random_tensor(net.context, {5, 6}));
+  REQUIRE(tape.size() == 0);
+  REQUIRE_THROWS_AS(tape.backward(random_tensor(net.context, {1})), InputError);
+}
+
+TEST_CASE("the allocator hands a freed block out again and counts what is in use") {
+  Context context(1);
+  CachingAllocator& allocator = context.allocator();
+  std::byte* first = nullptr;
+  {
+    Block block = allocator.allocate(1000);
+    first = block.get();
+    REQUIRE(reinterpret_cast<uintptr_t>(first) % 64 == 0);
+    REQUIRE(allocator.statistics().bytes_in_use == round_to_size_class(1000));
+  }
+  REQUIRE(allocator.statistics().bytes_in_use == 0);
+  REQUIRE(allocator.allocate(1001).get() == first);  // same size class
+  REQUIRE(allocator.statistics().system_allocations == 1);
+  allocator.release_cached();
+  REQUIRE(allocator.statistics().bytes_reserved == 0);
+}
+
+TEST_CASE("size classes lose at most an eighth") {
+  for (size_t bytes : {1u, 512u, 513u, 1000u, 4097u, 1000003u, 123456789u}) {
+    const size_t rounded = round_to_size_class(bytes);
+    REQUIRE(rounded >= bytes);
+    REQUIRE(rounded % 64 == 0);
+    if (bytes > 512) REQUIRE(static_cast<double>(rounded) <= 1.126 * static_cast<double>(bytes));
+  }
+}
+
+TEST_CASE("a block outlives its allocator") {
+  Block block;
+  {
+    CachingAllocator allocator;
+    block = allocator.allocate(64);
+  }
+  block.get()[0] = std::byte{1};
+  REQUIRE(block.get()[0] == std::byte{1});
+}
