@@ -1,7 +1,6 @@
 # Everything that the library links, from Debian 12's packages.
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
-find_package(spdlog REQUIRED)
 find_package(dnnl REQUIRED)
 find_package(hwy REQUIRED)
 find_package(nlohmann_json REQUIRED)

@@ -1,0 +1,41 @@
+// A training run's folder: lock, metrics, checkpoints' place.
+//
+//   config.toml  metrics.jsonl  eval.jsonl  checkpoints/step-N/  latest  lock
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace cuclip {
+
+class RunFolder {
+ public:
+  /// Creates the folder if need be, proves that it can be written, and locks it against a second run until
+  /// this object ends. Throws InputError if another process holds the lock, Error if nothing can be written
+  /// there.
+  explicit RunFolder(const std::filesystem::path& path);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  bool has_checkpoints() const;
+
+  /// Appends one line to metrics.jsonl or eval.jsonl, in one write.
+  void append(const char* file, const nlohmann::ordered_json& line) const;
+
+  /// Drops the lines of metrics.jsonl and eval.jsonl whose step is beyond `step`: what an interrupted run had
+  /// logged after its last checkpoint is computed again.
+  void rewind(int64_t step) const;
+
+ private:
+  std::filesystem::path path_;
+  int lock_ = -1;
+};
+
+/// The number, or null where it is not finite: JSON has no NaN.
+nlohmann::ordered_json finite_or_null(double value);
+
+}  // namespace cuclip
