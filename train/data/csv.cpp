@@ -1,0 +1,61 @@
+#include "train/data/csv.h"
+
+#include "kernels/common/check.h"
+
+namespace cuclip {
+
+CsvReader::CsvReader(std::string_view text, char separator, std::string_view name)
+    : text_(text), separator_(separator), name_(name) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text_.substr(0, kByteOrderMark.size()) == kByteOrderMark) position_ = kByteOrderMark.size();
+}
+
+bool CsvReader::at_line_end() const {
+  return text_[position_] == '\n' || text_.substr(position_, 2) == "\r\n";
+}
+
+void CsvReader::skip_line_end() {
+  position_ += text_[position_] == '\r' ? 2 : 1;
+  ++line_;
+}
+
+bool CsvReader::next(std::vector<std::string>& fields) {
+  while (position_ < text_.size() && at_line_end()) skip_line_end();
+  if (position_ >= text_.size()) return false;
+  row_line_ = line_;
+  fields.clear();
+  for (;;) {
+    const bool quote = position_ < text_.size() && text_[position_] == '"';
+    fields.push_back(quote ? quoted() : plain());
+    if (position_ >= text_.size()) return true;
+    if (text_[position_] != separator_) break;
+    ++position_;
+  }
+  skip_line_end();
+  return true;
+}
+
+std::string CsvReader::plain() {
+  const size_t start = position_;
+  while (position_ < text_.size() && text_[position_] != separator_ && !at_line_end()) ++position_;
+  return std::string(text_.substr(start, position_ - start));
+}
+
+std::string CsvReader::quoted() {
+  std::string field;
+  for (++position_;; ++position_) {
+    CUCLIP_CHECK(position_ < text_.size(), "{}: the quote in the row of line {} is never closed", name_,
+                 row_line_);
+    const char c = text_[position_];
+    if (c == '"') {
+      if (text_.substr(position_ + 1, 1) != "\"") break;
+      ++position_;
+    }
+    line_ += c == '\n';
+    field += c;
+  }
+  ++position_;
+  return field + plain();  // what follows a closing quote, though nothing should
+}
+
+}  // namespace cuclip

@@ -1,0 +1,38 @@
+// Separated values as RFC 4180 has them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cuclip {
+
+/// Reads rows one after another: fields in double quotes may hold separators, line breaks and doubled quotes;
+/// lines end with LF or CRLF; a byte order mark at the start is passed over. Blank lines are skipped.
+class CsvReader {
+ public:
+  /// `text` must outlive the reader; `name` is used in messages.
+  CsvReader(std::string_view text, char separator, std::string_view name);
+
+  /// The next row's fields, or false at the end. Throws InputError for a quote that is never closed.
+  bool next(std::vector<std::string>& fields);
+
+  /// The line, from 1, on which the row that next() returned last begins.
+  int64_t line() const { return row_line_; }
+
+ private:
+  std::string quoted();
+  std::string plain();
+  bool at_line_end() const;
+  void skip_line_end();
+
+  std::string_view text_;
+  char separator_;
+  std::string_view name_;
+  size_t position_ = 0;
+  int64_t line_ = 1;
+  int64_t row_line_ = 0;
+};
+
+}  // namespace cuclip

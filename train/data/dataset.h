@@ -1,0 +1,81 @@
+// Where image-text pairs come from.
+//
+// Every source knows its samples by index before the first is read, so that a seeded shuffle reaches over the
+// whole set and a training run resumes in the middle of an epoch by a number alone.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "train/data/captions.h"
+#include "train/data/sample.h"
+
+namespace cuclip {
+
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+
+  virtual int64_t size() const = 0;
+
+  /// The sample at `index` in [0, size()). May be called from several threads at a time. Throws SampleError
+  /// for one that cannot be used; its picture is not decoded here, so a damaged picture is found later.
+  virtual Sample load(int64_t index) const = 0;
+
+  /// The captions alone, without reading the picture where the source can do so.
+  virtual std::vector<std::string> captions(int64_t index) const { return load(index).captions; }
+
+  /// One line for logs: what it is and how much of it.
+  virtual std::string describe() const = 0;
+
+  /// Changes when the samples or their order do (contents of pictures are not looked at).
+  virtual uint64_t fingerprint() const = 0;
+
+  /// What was left out while the source was listed: pictures without caption, captions without picture,
+  /// links.
+  const BadSamples& bad() const { return bad_; }
+
+ protected:
+  BadSamples bad_;
+};
+
+struct DatasetOptions {
+  std::string csv_image_key = "filepath";  // the column with the picture's path, as open_clip names it
+  std::string csv_caption_key = "title";   // the column with the caption
+  std::string csv_separator;               // empty: a tab for .tsv, what the header line suggests for .csv
+  int64_t max_caption_bytes = kMaxCaptionBytes;
+};
+
+/// Opens a data set. SPEC is one of these, or several of them joined with "::" (their samples follow each
+/// other):
+///   shards-{000..012}.tar   WebDataset shards, any number of brace ranges; .jpg/.jpeg/.png with .txt or
+///   .json pairs.csv, pairs.tsv    a column of picture paths (relative ones start at the file's folder), one
+///   of captions;
+///                           rows with the same picture are one sample with several captions
+///   FOLDER                  pictures with captions of the same stem in .txt or .json, or a captions.csv/.tsv
+///   synthetic:shapes        rendered scenes; ?size=64&count=20000&seed=1&split=train|val|held-out
+/// Throws InputError naming the file, what was expected and what was found; also when no sample is left.
+std::unique_ptr<Dataset> open_dataset(const std::string& spec, const DatasetOptions& options = {});
+
+// The kinds of source; open_dataset chooses.
+std::unique_ptr<Dataset> open_tar_dataset(const std::vector<std::string>& shards,
+                                          const DatasetOptions& options);
+std::unique_ptr<Dataset> open_csv_dataset(const std::string& path, const DatasetOptions& options);
+std::unique_ptr<Dataset> open_folder_dataset(const std::string& path, const DatasetOptions& options);
+
+/// shards-{000..012}.tar -> 13 names; {a,b} alternatives; several braces multiply out. A range's width is
+/// that of its first number. Throws InputError for a brace that is not closed, a range that runs backwards,
+/// or more than a million names.
+std::vector<std::string> expand_braces(const std::string& pattern);
+
+/// Picture files by their extension, in any case: .jpg, .jpeg, .png.
+bool has_picture_extension(std::string_view name);
+
+/// A printable version of a key or name that somebody else chose: control characters and bytes that are no
+/// UTF-8 become '?', long ones are shortened.
+std::string printable(std::string_view name);
+
+}  // namespace cuclip

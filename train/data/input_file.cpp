@@ -1,0 +1,52 @@
+#include "train/data/input_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "kernels/common/check.h"
+
+namespace cuclip {
+
+InputFile::InputFile(const std::filesystem::path& path) : name_(path.string()) {
+  // Without O_NONBLOCK, opening a named pipe would wait for a writer for ever.
+  fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  CUCLIP_CHECK(fd_ >= 0, "cannot read {}: {}", name_, std::strerror(errno));
+  struct stat info {};
+  const bool regular = ::fstat(fd_, &info) == 0 && S_ISREG(info.st_mode);
+  if (!regular) {
+    ::close(fd_);
+    fail_input("cannot read {}: it is not a regular file", name_);
+  }
+  size_ = info.st_size;
+}
+
+InputFile::~InputFile() { ::close(fd_); }
+
+size_t InputFile::read_at(int64_t offset, std::span<char> into) const {
+  size_t done = 0;
+  while (done < into.size()) {
+    const ssize_t n = ::pread(fd_, into.data() + done, into.size() - done,
+                              static_cast<off_t>(offset) + static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    CUCLIP_CHECK(n >= 0, "cannot read {}: {}", name_, std::strerror(errno));
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  return done;
+}
+
+std::string InputFile::read_exactly(int64_t offset, int64_t size) const {
+  CUCLIP_CHECK(offset >= 0 && size >= 0 && size <= size_ && offset <= size_ - size,
+               "cannot read {}: expected {} bytes at byte {}, the file has {}", name_, size, offset, size_);
+  std::string bytes(static_cast<size_t>(size), '\0');
+  const size_t got = read_at(offset, bytes);
+  CUCLIP_CHECK(static_cast<int64_t>(got) == size, "cannot read {}: expected {} bytes at byte {}, found {}",
+               name_, size, offset, got);
+  return bytes;
+}
+
+}  // namespace cuclip

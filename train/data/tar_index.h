@@ -1,0 +1,39 @@
+// Reads the headers of a tar file, and nothing else: where each member's bytes are.
+//
+// Understood are ustar, pax (path and size) and GNU long names. Nothing is ever extracted, so names are
+// opaque: "../x" or "/etc/passwd" is a string like any other. Links, folders and devices carry no bytes of
+// ours: they are passed over and counted.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace cuclip {
+
+struct TarMember {
+  std::string name;
+  int64_t offset = 0;  // of the contents, from the start of the file
+  int64_t size = 0;
+};
+
+struct TarCounts {
+  int64_t files = 0;
+  int64_t links = 0;   // hard or symbolic
+  int64_t others = 0;  // folders, devices, sparse files, unknown types
+};
+
+/// Fills `into` with the bytes at `offset`; returns how many there were (fewer only at the end of the file).
+using ReadAt = std::function<size_t(int64_t offset, std::span<char> into)>;
+
+/// Calls on_member for every regular file, in order. `size` is the whole file's. Throws InputError naming
+/// `tar`, the offset, what was expected and what was found: a checksum that does not match, a member longer
+/// than the file, a file that is not tar at all. A missing end-of-archive marker after a complete member is
+/// accepted, as other readers do.
+TarCounts walk_tar(const ReadAt& read, int64_t size, std::string_view tar,
+                   const std::function<void(TarMember&&)>& on_member);
+
+}  // namespace cuclip
