@@ -19,4 +19,7 @@ function(cuclip_add_executable)
   add_executable(cuclip ${sources})
   set_target_properties(cuclip PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
   target_link_libraries(cuclip PRIVATE cuclip_train cuclip_options CLI11::CLI11)
+  target_compile_definitions(cuclip PRIVATE CUCLIP_VERSION="${PROJECT_VERSION}"
+                                            CUCLIP_BUILD_TYPE="${CMAKE_BUILD_TYPE}"
+                                            CUCLIP_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
 endfunction()

@@ -1,7 +1,64 @@
+// The executable `cuclip`: parses the command line, runs one subcommand, and turns what it throws into an
+// exit code: 0 done, 1 the work failed, 2 the arguments or inputs are wrong.
 #include <CLI/CLI.hpp>
 
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+
+#include "kernels/common/check.h"
+#include "train/cli/commands.h"
+
+namespace {
+
+enum ExitCode { kDone = 0, kFailed = 1, kWrongInput = 2 };
+
+constexpr const char* kExamples = R"(Examples:
+  cuclip info
+  cuclip info --json | python3 -m json.tool
+
+cuclip COMMAND --help describes a command, with examples of its own.
+Exit codes: 0 done, 1 the work failed, 2 the arguments or inputs are wrong.)";
+
+void add_commands(CLI::App& app) { cuclip::add_info_command(app); }
+
+int parse_and_run(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+    return kDone;
+  } catch (const CLI::ParseError& error) {
+    // Help and version are "errors" with exit code 0.
+    return app.exit(error) == 0 ? kDone : kWrongInput;
+  } catch (const cuclip::InputError& error) {
+    std::cerr << "cuclip: " << error.what() << '\n';
+    return kWrongInput;
+  } catch (const std::exception& error) {
+    std::cerr << "cuclip: " << error.what() << '\n';
+    return kFailed;
+  }
+}
+
+// Results that nobody received are a failure. A reader that went away early (`cuclip ... | head`) knows so
+// itself and is not told.
+int flush_results(int code) {
+  errno = 0;
+  const bool written = static_cast<bool>(std::cout.flush()) && std::fflush(stdout) == 0;
+  if (written && !std::ferror(stdout)) return code;
+  if (errno != EPIPE)
+    std::cerr << "cuclip: cannot write to standard output: " << std::strerror(errno) << '\n';
+  return code == kDone ? kFailed : code;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  CLI::App app{"cuclip: trains and runs CLIP models", "cuclip"};
-  CLI11_PARSE(app, argc, argv);
-  return 0;
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then an error of the write, not a death without a word
+  CLI::App app{"cuclip trains and runs CLIP models: pictures and words in one space of features.", "cuclip"};
+  app.set_version_flag("--version", std::string("cuclip " CUCLIP_VERSION));
+  app.require_subcommand(1);
+  app.footer(kExamples);
+  add_commands(app);
+  return flush_results(parse_and_run(app, argc, argv));
 }

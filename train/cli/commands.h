@@ -1,0 +1,13 @@
+// The subcommands of cuclip. Each function adds one to the application; its work runs in the subcommand's
+// callback and reports failure by throwing: InputError makes the exit code 2, any other exception 1.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace cuclip {
+
+void add_info_command(CLI::App& app);
+
+}  // namespace cuclip
