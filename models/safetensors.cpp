@@ -1,0 +1,270 @@
+#include "models/safetensors.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/file_io.h"
+
+namespace cuclip {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
+
+// Bits of an element, 0 for a dtype that the format does not have.
+int bits_of(std::string_view dtype) {
+  static constexpr std::pair<std::string_view, int> kDtypes[] = {
+      {"BOOL", 8}, {"U8", 8},   {"I8", 8},   {"F8_E4M3", 8}, {"F8_E5M2", 8},
+      {"I16", 16}, {"U16", 16}, {"F16", 16}, {"BF16", 16},   {"I32", 32},
+      {"U32", 32}, {"F32", 32}, {"F64", 64}, {"I64", 64},    {"U64", 64}};
+  for (const auto& [name, bits] : kDtypes) {
+    if (name == dtype) return bits;
+  }
+  return 0;
+}
+
+void refuse_other_formats(std::span<const std::byte> bytes, std::string_view file) {
+  const std::string_view head(reinterpret_cast<const char*>(bytes.data()), std::min<size_t>(bytes.size(), 8));
+  const bool zip = head.starts_with("PK\x03\x04"),
+             pickle = head.starts_with("\x80\x02") || head.starts_with("\x80\x04");
+  CUCLIP_CHECK(
+      !zip && !pickle,
+      "{}: this is a pickled PyTorch file, expected safetensors. Pickles can run code and are not read; "
+      "convert "
+      "it in Python: safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'model.safetensors')",
+      file);
+}
+
+// Parses the header, refusing a key that occurs twice in one object (JSON parsers keep the last one
+// silently).
+json parse_header(std::string_view text, std::string_view file) {
+  std::vector<std::set<std::string>> keys;
+  const auto callback = [&](int, json::parse_event_t event, json& parsed) {
+    if (event == json::parse_event_t::object_start) keys.emplace_back();
+    if (event == json::parse_event_t::object_end) keys.pop_back();
+    if (event == json::parse_event_t::key) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      CUCLIP_CHECK(keys.back().insert(key).second, "{}: the header has the key \"{}\" twice", file, key);
+    }
+    return true;
+  };
+  json header;
+  try {
+    header = json::parse(text, callback);
+  } catch (const json::exception& e) {
+    fail_input("{}: the header is not JSON: {}", file, e.what());
+  }
+  CUCLIP_CHECK(header.is_object(), "{}: the header must be a JSON object, got {}", file, header.type_name());
+  return header;
+}
+
+uint64_t unsigned_at(const json& value, std::string_view file, std::string_view tensor, const char* what) {
+  CUCLIP_CHECK(value.is_number_unsigned(), "{}: {}: {} must be a whole number >= 0, got {}", file, tensor,
+               what, value.dump());
+  return value.get<uint64_t>();
+}
+
+SafetensorsEntry parse_entry(const json& description, std::span<const std::byte> data, std::string_view file,
+                             const std::string& name) {
+  CUCLIP_CHECK(description.is_object() && description.contains("dtype") && description["dtype"].is_string() &&
+                   description.contains("shape") && description["shape"].is_array() &&
+                   description.contains("data_offsets") && description["data_offsets"].is_array() &&
+                   description["data_offsets"].size() == 2,
+               "{}: {}: expected an object with dtype, shape and two data_offsets, got {}", file, name,
+               description.dump().substr(0, 200));
+  SafetensorsEntry entry;
+  entry.dtype = description["dtype"].get<std::string>();
+  const int bits = bits_of(entry.dtype);
+  CUCLIP_CHECK(bits > 0, "{}: {}: unknown dtype \"{}\"", file, name, entry.dtype);
+  uint64_t bytes = static_cast<uint64_t>(bits) / 8;
+  for (const json& extent : description["shape"]) {
+    const uint64_t e = unsigned_at(extent, file, name, "an extent of the shape");
+    CUCLIP_CHECK(!__builtin_mul_overflow(bytes, e, &bytes) && e <= INT64_MAX,
+                 "{}: {}: the shape {} has more elements than fit in 64 bits", file, name,
+                 description["shape"].dump());
+    entry.shape.push_back(static_cast<int64_t>(e));
+  }
+  const uint64_t begin = unsigned_at(description["data_offsets"][0], file, name, "an offset");
+  const uint64_t end = unsigned_at(description["data_offsets"][1], file, name, "an offset");
+  CUCLIP_CHECK(
+      begin <= end && end <= data.size(),
+      "{}: {}: its bytes {} to {} do not lie in the file, which has {} bytes of tensors (is it truncated?)",
+      file, name, begin, end, data.size());
+  CUCLIP_CHECK(end - begin == bytes, "{}: {}: {} takes {} bytes, the offsets give {}", file, name,
+               entry.describe(), bytes, end - begin);
+  entry.data = data.subspan(begin, end - begin);
+  return entry;
+}
+
+// The tensors must cover the data without gap or overlap.
+void check_coverage(const std::map<std::string, SafetensorsEntry>& tensors, std::span<const std::byte> data,
+                    std::string_view file) {
+  std::vector<std::pair<const std::byte*, const std::string*>> order;
+  for (const auto& [name, entry] : tensors) order.emplace_back(entry.data.data(), &name);
+  std::sort(order.begin(), order.end(), [&](const auto& a, const auto& b) {
+    const size_t size_a = tensors.at(*a.second).data.size(), size_b = tensors.at(*b.second).data.size();
+    return std::tie(a.first, size_a) < std::tie(b.first, size_b);
+  });
+  const std::byte* at = data.data();
+  for (const auto& [begin, name] : order) {
+    CUCLIP_CHECK(begin >= at, "{}: {}: its bytes overlap those of another tensor", file, *name);
+    CUCLIP_CHECK(begin == at, "{}: {} bytes before {} belong to no tensor", file, begin - at, *name);
+    at = begin + tensors.at(*name).data.size();
+  }
+  CUCLIP_CHECK(at == data.data() + data.size(), "{}: the last {} bytes belong to no tensor", file,
+               data.data() + data.size() - at);
+}
+
+float half_to_float(uint16_t h) {
+  const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16, exponent = (h >> 10) & 31u,
+                 mantissa = h & 1023u;
+  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
+  if (exponent > 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  const float subnormal = static_cast<float>(mantissa) * 0x1p-24f;
+  return sign ? -subnormal : subnormal;
+}
+
+std::string_view format_name(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return "F32";
+    case DType::bf16:
+      return "BF16";
+    case DType::i32:
+      return "I32";
+    case DType::u8:
+      return "U8";
+  }
+  return "";
+}
+
+}  // namespace
+
+int64_t SafetensorsEntry::elements() const {
+  int64_t n = 1;
+  for (int64_t extent : shape) n *= extent;
+  return n;
+}
+
+std::string SafetensorsEntry::describe() const {
+  std::string text = dtype + " [";
+  for (size_t i = 0; i < shape.size(); ++i) text += fmt::format("{}{}", i ? ", " : "", shape[i]);
+  return text + "]";
+}
+
+struct Safetensors::Mapping {
+  void* address = nullptr;
+  size_t size = 0;
+  ~Mapping() {
+    if (address) ::munmap(address, size);
+  }
+};
+
+Safetensors Safetensors::open(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(), std::strerror(errno));
+  struct stat info {};
+  ::fstat(fd, &info);
+  auto mapping = std::make_shared<Mapping>();
+  mapping->size = S_ISREG(info.st_mode) ? static_cast<size_t>(info.st_size) : 0;
+  if (mapping->size > 0) {
+    void* address = ::mmap(nullptr, mapping->size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (address != MAP_FAILED) mapping->address = address;
+  }
+  ::close(fd);
+  CUCLIP_CHECK(mapping->address, "{}: expected a safetensors file, found {}", path.string(),
+               S_ISDIR(info.st_mode) ? "a folder" : "an empty file");
+  Safetensors file = parse({static_cast<const std::byte*>(mapping->address), mapping->size}, path.string());
+  file.mapping_ = std::move(mapping);
+  return file;
+}
+
+Safetensors Safetensors::parse(std::span<const std::byte> bytes, std::string_view name) {
+  refuse_other_formats(bytes, name);
+  CUCLIP_CHECK(bytes.size() >= 8, "{}: expected a safetensors file, found only {} bytes", name, bytes.size());
+  uint64_t header_size = 0;
+  std::memcpy(&header_size, bytes.data(), 8);
+  CUCLIP_CHECK(
+      header_size <= kMaxHeaderBytes && header_size <= bytes.size() - 8,
+      "{}: the header claims {} bytes, the file has {} after its length (not safetensors, or truncated)",
+      name, header_size, bytes.size() - 8);
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + 8, header_size);
+  const std::span<const std::byte> data = bytes.subspan(8 + header_size);
+  Safetensors file;
+  file.file_ = name;
+  const json header = parse_header(text, name);
+  for (const auto& [key, value] : header.items()) {
+    if (key != "__metadata__") {
+      file.tensors_.emplace(key, parse_entry(value, data, name, key));
+      continue;
+    }
+    CUCLIP_CHECK(value.is_object(), "{}: __metadata__ must be an object, got {}", name, value.type_name());
+    for (const auto& [k, v] : value.items()) {
+      CUCLIP_CHECK(v.is_string(), "{}: __metadata__ must hold strings, \"{}\" is {}", name, k, v.type_name());
+      file.metadata_.emplace(k, v.get<std::string>());
+    }
+  }
+  check_coverage(file.tensors_, data, name);
+  return file;
+}
+
+const SafetensorsEntry* Safetensors::find(const std::string& name) const {
+  const auto it = tensors_.find(name);
+  return it == tensors_.end() ? nullptr : &it->second;
+}
+
+void copy_to_f32(const SafetensorsEntry& entry, std::string_view name, std::span<float> out) {
+  CUCLIP_CHECK(static_cast<int64_t>(out.size()) == entry.elements(), "{}: {} values wanted, the file has {}",
+               name, out.size(), entry.describe());
+  if (entry.dtype == "F32") {
+    if (!out.empty()) std::memcpy(out.data(), entry.data.data(), entry.data.size());
+    return;
+  }
+  const bool bf16 = entry.dtype == "BF16";
+  CUCLIP_CHECK(bf16 || entry.dtype == "F16", "{}: expected F32, BF16 or F16, found {}", name, entry.dtype);
+  for (size_t i = 0; i < out.size(); ++i) {
+    uint16_t bits = 0;
+    std::memcpy(&bits, entry.data.data() + 2 * i, 2);
+    out[i] = bf16 ? std::bit_cast<float>(static_cast<uint32_t>(bits) << 16) : half_to_float(bits);
+  }
+}
+
+void write_safetensors(const std::filesystem::path& path,
+                       std::span<const std::pair<std::string, TensorView>> tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header;
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  uint64_t offset = 0;
+  for (const auto& [name, view] : tensors) {
+    CUCLIP_CHECK(view.is_contiguous(), "safetensors: {} must be contiguous", name);
+    const uint64_t size = static_cast<uint64_t>(view.elements()) * size_of(view.dtype);
+    auto shape = nlohmann::ordered_json::array();
+    for (int i = 0; i < view.rank(); ++i) shape.push_back(view.size(i));
+    header[name] = {
+        {"dtype", format_name(view.dtype)}, {"shape", shape}, {"data_offsets", {offset, offset + size}}};
+    offset += size;
+  }
+  std::string text = header.is_null() ? "{}" : header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');  // the tensors start at a multiple of 8 bytes
+  const uint64_t header_size = text.size();
+  write_file_atomic(path, [&](const ByteSink& sink) {
+    sink(std::as_bytes(std::span(&header_size, 1)));
+    sink(std::as_bytes(std::span<const char>(text)));
+    for (const auto& [name, view] : tensors) {
+      sink({static_cast<const std::byte*>(view.data),
+            static_cast<size_t>(view.elements()) * size_of(view.dtype)});
+    }
+  });
+}
+
+}  // namespace cuclip

@@ -1,0 +1,63 @@
+// The safetensors file format: an 8-byte header length, a JSON header, then the tensors' bytes.
+// https://github.com/huggingface/safetensors (format description in its README)
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "kernels/common/tensor_view.h"
+
+namespace cuclip {
+
+/// One tensor of a file. `data` points into the file's mapping.
+struct SafetensorsEntry {
+  std::string dtype;  // as the format names it: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL ...
+  std::vector<int64_t> shape;
+  std::span<const std::byte> data;
+
+  int64_t elements() const;
+  /// "F32 [2, 3]"
+  std::string describe() const;
+};
+
+/// A file that was read and found to be whole: every range lies in the file, none overlap, none is missing,
+/// and each has the size that its dtype and shape ask for.
+class Safetensors {
+ public:
+  /// Maps the file. Throws InputError naming the file, what was expected and what was found. Pickled files
+  /// (.pt, .bin) are recognised and refused with a hint.
+  static Safetensors open(const std::filesystem::path& path);
+
+  /// The same for bytes in memory, which must outlive the result; `name` is for messages.
+  static Safetensors parse(std::span<const std::byte> bytes, std::string_view name);
+
+  const std::map<std::string, SafetensorsEntry>& tensors() const { return tensors_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const SafetensorsEntry* find(const std::string& name) const;
+  const std::string& file() const { return file_; }
+
+ private:
+  struct Mapping;
+  std::string file_;
+  std::shared_ptr<Mapping> mapping_;
+  std::map<std::string, SafetensorsEntry> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// Converts F32, BF16 or F16 values to f32; `out` has elements() places. Throws InputError for other dtypes.
+void copy_to_f32(const SafetensorsEntry& entry, std::string_view name, std::span<float> out);
+
+/// Writes the tensors (contiguous, f32, bf16, i32 or u8) in the order given, atomically. The same input gives
+/// the same bytes.
+void write_safetensors(const std::filesystem::path& path,
+                       std::span<const std::pair<std::string, TensorView>> tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace cuclip
