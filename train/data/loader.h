@@ -1,0 +1,119 @@
+// Batches for training: shuffled, augmented, prefetched by worker threads.
+//
+// What comes in which batch is a function of (seed, epoch, position) alone. The shuffle is a permutation that
+// is computed, not stored; crops, flips and the choice among a picture's captions come from random numbers
+// keyed by (seed, epoch, sample). So the number of threads changes nothing, and resuming in the middle of an
+// epoch takes two numbers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "train/data/dataset.h"
+
+namespace cuclip {
+
+struct LoaderOptions {
+  int64_t batch_size = 256;
+  int image_size = 64;
+  uint64_t seed = 0;
+  int workers = 1;   // threads; 0: batches are made within next()
+  int prefetch = 3;  // batches that may be ready or under way; at least 1
+  double max_bad_fraction = 0.1;
+
+  // Random resized crop (Szegedy et al. 2015; open_clip's defaults) and horizontal flip.
+  double scale_min = 0.9;
+  double scale_max = 1.0;
+  double flip_probability = 0.0;
+
+  int64_t max_pixels = 100'000'000;  // of one picture; larger ones are bad samples
+
+  /// Pictures are kept decoded when the whole set is expected to fit into this. They are then kept with the
+  /// shorter edge at most cache_scale * image_size, and augmented from there: a crop of at least 1 /
+  /// cache_scale^2 of the area is still shrunk, so it stays sharp. 0: no cache; every epoch decodes anew,
+  /// from the full size.
+  int64_t cache_bytes = int64_t{2} << 30;
+  double cache_scale = 1.25;
+};
+
+struct Batch {
+  std::vector<uint8_t> images;        // [batch_size, image_size, image_size, 3]
+  std::vector<std::string> captions;  // [batch_size], one of each picture's, drawn anew each epoch
+  int64_t epoch = 0;
+  int64_t index = 0;        // within the epoch
+  int64_t bad_samples = 0;  // places that were filled by another sample because theirs was bad
+};
+
+/// Where a Loader stands: the batch that next() returns next.
+struct LoaderPosition {
+  int64_t epoch = 0;
+  int64_t batch = 0;
+  bool operator==(const LoaderPosition&) const = default;
+};
+
+class Loader {
+ public:
+  /// `dataset` must outlive the loader. Throws InputError when it has fewer samples than a batch, or when
+  /// more of it than max_bad_fraction was already found bad.
+  Loader(const Dataset& dataset, const LoaderOptions& options);
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  /// The next batch; epoch follows epoch without end, the rest of an epoch that fills no batch is left out. A
+  /// bad sample's place is filled by the next good one in the order of the data set. Throws InputError when
+  /// more than max_bad_fraction of the data set has turned out bad.
+  Batch next();
+
+  int64_t batches_per_epoch() const;
+
+  LoaderPosition position() const;
+  /// Continues from `position`, with the same batches as if all before it had been read. Throws InputError
+  /// for one that does not exist.
+  void restore(const LoaderPosition& position);
+
+  /// Seconds that next() has spent waiting for workers (or working, without any), since construction.
+  double wait_seconds() const;
+
+  /// Samples found bad so far, those that the data set left out included.
+  BadSamples bad() const;
+
+  /// One line for logs: the data set, the shuffle, whether pictures are kept decoded.
+  std::string describe() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The permutation behind the shuffle: position -> sample, both in [0, size). A Feistel network over the next
+/// power of four, walked until it falls inside (Black and Rogaway 2002, "Ciphers with arbitrary finite
+/// domains").
+class Permutation {
+ public:
+  Permutation(int64_t size, uint64_t seed, uint64_t epoch);
+  int64_t operator()(int64_t position) const;
+
+ private:
+  uint64_t size_;
+  int half_bits_;
+  uint64_t key_;
+};
+
+/// A data set for evaluation, decoded whole: centre crops in order, without augmentation.
+struct EvalData {
+  std::vector<uint8_t> images;                     // [count, image_size, image_size, 3]
+  std::vector<std::vector<std::string>> captions;  // of each picture
+  std::vector<std::string> keys;
+  BadSamples bad;
+  int64_t count() const { return std::ssize(keys); }
+};
+
+/// Reads at most `limit` samples (0: all) with `threads` threads. Throws InputError when none is good or more
+/// than max_bad_fraction are bad.
+EvalData load_eval_data(const Dataset& dataset, int image_size, int threads = 1, int64_t limit = 0,
+                        double max_bad_fraction = 0.1);
+
+}  // namespace cuclip
