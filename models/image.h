@@ -1,6 +1,7 @@
-// An 8-bit RGB picture in memory.
+// An 8-bit RGB picture in memory, and a view of a part of one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -11,6 +12,35 @@ struct Image {
   int width = 0;
   int height = 0;
   std::vector<uint8_t> rgb;  // width * height * 3
+};
+
+/// Whole pixels from (x, y), `width` x `height` of them.
+struct PixelRect {
+  int x = 0;
+  int y = 0;
+  int width = 0;
+  int height = 0;
+
+  bool operator==(const PixelRect&) const = default;
+};
+
+/// Non-owning: rows of `width` interleaved RGB pixels, `stride` bytes apart.
+struct ImageView {
+  const uint8_t* rgb = nullptr;
+  int width = 0;
+  int height = 0;
+  int64_t stride = 0;
+
+  ImageView() = default;
+  ImageView(const uint8_t* rgb, int width, int height, int64_t stride)
+      : rgb(rgb), width(width), height(height), stride(stride) {}
+  /// Not explicit: an Image is taken wherever a view is.
+  ImageView(const Image& image)
+      : rgb(image.rgb.data()), width(image.width), height(image.height), stride(int64_t{3} * image.width) {}
+
+  const uint8_t* row(int64_t y) const { return rgb + y * stride; }
+  /// The part within `rect`, which must lie inside; throws InputError otherwise.
+  ImageView crop(const PixelRect& rect) const;
 };
 
 }  // namespace cuclip
