@@ -34,10 +34,10 @@ struct AdamWStep {
   TensorView exp_avg_sq;         ///< [n] f32, in and out: v
   TensorView weights_bf16 = {};  ///< [n] bf16, =, optional: the new weights, rounded
   std::span<const AdamWSegment> segments;
-  float lr = 1e-3f;
-  float beta1 = 0.9f;
-  float beta2 = 0.999f;
-  float eps = 1e-8f;
+  double lr = 1e-3;
+  double beta1 = 0.9;  // f64: the nearest f32 of 0.999 would make 1 - beta2 wrong by 1e-5 of itself
+  double beta2 = 0.999;
+  double eps = 1e-8;
   int64_t step = 1;             ///< from 1, for the bias correction
   float gradient_scale = 1.0f;  ///< the clipping factor
   bool zero_gradients = false;
