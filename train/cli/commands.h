@@ -9,5 +9,6 @@ class App;
 namespace cuclip {
 
 void add_info_command(CLI::App& app);
+void add_tokenizer_command(CLI::App& app);
 
 }  // namespace cuclip

@@ -22,7 +22,10 @@ constexpr const char* kExamples = R"(Examples:
 cuclip COMMAND --help describes a command, with examples of its own.
 Exit codes: 0 done, 1 the work failed, 2 the arguments or inputs are wrong.)";
 
-void add_commands(CLI::App& app) { cuclip::add_info_command(app); }
+void add_commands(CLI::App& app) {
+  cuclip::add_info_command(app);
+  cuclip::add_tokenizer_command(app);
+}
 
 int parse_and_run(CLI::App& app, int argc, char** argv) {
   try {
