@@ -11,26 +11,13 @@
 #include "kernels/common/check.h"
 #include "tests/support/buffer.h"
 #include "tests/support/fnv.h"
+#include "tests/support/generated_picture.h"
 #include "tests/support/kernel_test.h"
 
 using namespace cuclip;
 using Catch::Matchers::Contains;
 
 namespace {
-
-// As tests/tools/record_resample.py.
-Image generate(int width, int height, int style, uint32_t state) {
-  Image image{.width = width, .height = height, .rgb = {}};
-  image.rgb.resize(static_cast<size_t>(width) * static_cast<size_t>(height) * 3);
-  for (size_t i = 0; i < image.rgb.size(); ++i) {
-    state = state * 1664525u + 1013904223u;
-    const uint32_t noise = state >> 24;
-    image.rgb[i] = static_cast<uint8_t>(style == 0   ? noise
-                                        : style == 1 ? 255 * (noise >> 7)
-                                                     : static_cast<uint32_t>(i) + noise / 16);
-  }
-  return image;
-}
 
 struct Recorded {
   ResampleFilter filter;
@@ -57,7 +44,7 @@ std::vector<Recorded> recorded() {
     r.filter = name == "box"        ? ResampleFilter::box
                : name == "bilinear" ? ResampleFilter::bilinear
                                     : ResampleFilter::bicubic;
-    r.source = generate(source_width, source_height, style, seed);
+    r.source = test::generated_picture(source_width, source_height, style, seed);
     r.hash = hash;
     r.line = line;
     list.push_back(std::move(r));
@@ -85,8 +72,8 @@ TEST_CASE("resizing gives Pillow's bytes, on every instruction set of this machi
 
 TEST_CASE("a window holds the same pixels as the whole result") {
   for (int repeat = 0; repeat < 200; ++repeat) {
-    const Image source =
-        generate(random_int(1, 70), random_int(1, 70), repeat % 3, static_cast<uint32_t>(repeat));
+    const Image source = test::generated_picture(random_int(1, 70), random_int(1, 70), repeat % 3,
+                                                 static_cast<uint32_t>(repeat));
     const int width = random_int(1, 90), height = random_int(1, 90);
     const Image whole = resize(source, width, height);
     PixelRect window{.x = random_int(0, width - 1), .y = random_int(0, height - 1)};
@@ -105,8 +92,8 @@ TEST_CASE("a window holds the same pixels as the whole result") {
 
 TEST_CASE("a cropped view resizes as a copy of its pixels would: nothing around it weighs in") {
   for (int repeat = 0; repeat < 100; ++repeat) {
-    const Image source =
-        generate(random_int(1, 50), random_int(1, 50), repeat % 3, static_cast<uint32_t>(repeat));
+    const Image source = test::generated_picture(random_int(1, 50), random_int(1, 50), repeat % 3,
+                                                 static_cast<uint32_t>(repeat));
     PixelRect rect{.x = random_int(0, source.width - 1), .y = random_int(0, source.height - 1)};
     rect.width = random_int(1, source.width - rect.x);
     rect.height = random_int(1, source.height - rect.y);
@@ -130,7 +117,7 @@ TEST_CASE("a picture of one colour keeps it at every size") {
 }
 
 TEST_CASE("resampling refuses impossible sizes, boxes, windows and outputs") {
-  const Image source = generate(4, 3, 0, 1);
+  const Image source = test::generated_picture(4, 3, 0, 1);
   std::vector<uint8_t> out(2 * 2 * 3);
   const ResampleParams good{.source = source, .width = 2, .height = 2, .box = {}, .window = {}, .out = out};
   CHECK_NOTHROW(resample(good));
