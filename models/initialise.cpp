@@ -39,7 +39,7 @@ Rule text_rule(std::string_view name, const ClipConfig::Text& text) {
   if (name.ends_with("c_fc.weight")) return {Kind::normal, inverse_sqrt(2 * text.width)};
   if (name.ends_with("c_fc.bias")) return pytorch_default(text.width);
   if (name.ends_with("c_proj.bias")) {
-    return pytorch_default(static_cast<int64_t>(static_cast<float>(text.width) * text.mlp_ratio));
+    return pytorch_default(text.mlp_width());
   }
   return norm_or_attention_bias(name);
 }
@@ -56,7 +56,7 @@ Rule vision_rule(std::string_view name, const Shape& shape, const ClipConfig::Vi
   if (contains(name, ".mlp.") && name.ends_with("weight")) return pytorch_default(shape[1]);
   if (name.ends_with("c_fc.bias")) return pytorch_default(vision.width);
   if (name.ends_with("c_proj.bias")) {
-    return pytorch_default(static_cast<int64_t>(static_cast<float>(vision.width) * vision.mlp_ratio));
+    return pytorch_default(vision.mlp_width());
   }
   return norm_or_attention_bias(name);
 }

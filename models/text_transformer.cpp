@@ -35,8 +35,8 @@ Trimmed trim(Context& context, const Tensor& tokens) {
 
 TextTransformer::TextTransformer(ParameterStore& store, const ClipConfig& config)
     : transformer_(store, "transformer.", config.text.width, config.text.layers, config.text.heads,
-                   static_cast<int64_t>(static_cast<float>(config.text.width) * config.text.mlp_ratio),
-                   config.quick_gelu ? Activation::quick_gelu : Activation::gelu, true),
+                   config.text.mlp_width(), config.quick_gelu ? Activation::quick_gelu : Activation::gelu,
+                   true),
       token_embedding_(store.add("token_embedding.weight", {config.text.vocab_size, config.text.width})),
       position_(store.add("positional_embedding", {config.text.context_length, config.text.width})),
       ln_final_weight_(store.add("ln_final.weight", {config.text.width})),
