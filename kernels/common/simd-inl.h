@@ -80,6 +80,18 @@ HWY_INLINE void store_n(VF v, T* p, int64_t n) {
   std::memcpy(p, buffer, static_cast<size_t>(n) * sizeof(T));
 }
 
+/// A vector of a row of which `left` >= 1 elements are left, for loops that take the last, partial vector in
+/// their stride: load or load_n, store or store_n, and the lanes that are there.
+template <typename T>
+HWY_INLINE VF load_left(const T* p, int64_t left) {
+  return left >= lanes() ? load(p) : load_n(p, left);
+}
+template <typename T>
+HWY_INLINE void store_left(VF v, T* p, int64_t left) {
+  left >= lanes() ? store(v, p) : store_n(v, p, left);
+}
+HWY_INLINE hn::Mask<F32> mask_left(int64_t left) { return hn::FirstN(F32(), static_cast<size_t>(left)); }
+
 /// Sum and maximum over the lanes.
 HWY_INLINE float reduce_sum(VF v) { return hn::GetLane(hn::SumOfLanes(F32(), v)); }
 HWY_INLINE float reduce_max(VF v) { return hn::GetLane(hn::MaxOfLanes(F32(), v)); }

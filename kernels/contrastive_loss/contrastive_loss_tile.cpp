@@ -14,17 +14,6 @@ HWY_BEFORE_NAMESPACE();
 namespace cuclip::HWY_NAMESPACE {
 namespace {
 
-// A vector's worth of a row, or what is left of it.
-template <typename T>
-HWY_INLINE VF load_left(const T* p, int64_t left) {
-  return left >= lanes() ? load(p) : load_n(p, left);
-}
-template <typename T>
-HWY_INLINE void store_left(VF v, T* p, int64_t left) {
-  left >= lanes() ? store(v, p) : store_n(v, p, left);
-}
-HWY_INLINE auto mask_left(int64_t left) { return hn::FirstN(F32(), static_cast<size_t>(left)); }
-
 // Raises row maxima and new_max (which starts as the columns' maxima) to the tile's, and rescales the rows'
 // sums.
 void raise_maxima(const ProductTile& tile, LogitStatistics row, float* new_max) {

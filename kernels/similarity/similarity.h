@@ -1,8 +1,8 @@
 // L2 normalisation, the cosine-similarity matrix, and the k most similar rows.
 //
 // Norms are clamped from below at 1e-12, as torch.nn.functional.normalize does: a zero vector stays zero and
-// its similarities are 0. Norms are right over the whole f32 range: squares that overflow or underflow are
-// redone in f64. Accumulation in f32. Same bits for any number of threads.
+// its similarities are 0. Squares that overflow f32 are redone in f64; the products of rows must fit f32.
+// Accumulation in f32. Same bits for any number of threads.
 #pragma once
 
 #include "kernels/common/exec_context.h"
