@@ -1,0 +1,25 @@
+// Shapes for tests and benchmarks of attention.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace cuclip::cases {
+
+struct AttentionCase {
+  int64_t batch, length, heads, head_dim;
+};
+
+/// One element; shorter than a strip; odd head dimensions; more than one block of rows; lengths on, below and
+/// above multiples of a vector; the largest head dimension.
+inline std::vector<AttentionCase> attention_cases() {
+  return {{1, 1, 1, 1},  {2, 5, 3, 7},   {1, 16, 2, 16}, {2, 33, 1, 24}, {1, 48, 1, 32},
+          {1, 80, 1, 9}, {1, 97, 2, 64}, {1, 19, 1, 80}, {1, 13, 1, 256}};
+}
+
+/// What CLIP models use: ViT-B/32, a small ViT, text, ViT-B/16, ViT-L/14.
+inline std::vector<AttentionCase> attention_clip_cases() {
+  return {{2, 50, 2, 64}, {2, 65, 2, 32}, {2, 77, 2, 64}, {1, 197, 1, 64}, {1, 257, 1, 64}};
+}
+
+}  // namespace cuclip::cases

@@ -1,0 +1,228 @@
+#include "kernels/attention/attention.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "tests/cases/attention_cases.h"
+#include "tests/support/kernel_test.h"
+#include "tests/support/ref_attention.h"
+
+using namespace cuclip;
+using namespace cuclip::test;
+using cases::AttentionCase;
+
+namespace {
+
+constexpr DType kDTypes[] = {DType::f32, DType::bf16};
+
+AttentionShape shape_of(const AttentionCase& c, bool causal) {
+  return {.batch = c.batch, .length = c.length, .heads = c.heads, .head_dim = c.head_dim, .causal = causal};
+}
+
+// A problem with its forward's results, and poisoned outputs.
+struct Problem {
+  Problem(const AttentionShape& shape, DType dtype)
+      : s(shape),
+        qkv(Buffer::normal({s.batch, s.length, 3 * s.width()}, dtype)),
+        dout(Buffer::normal({s.batch, s.length, s.width()}, dtype)),
+        out(Buffer::poisoned(dout.shape(), dtype)),
+        lse(Buffer::poisoned({s.batch, s.heads, s.length}, DType::f32)),
+        dqkv(Buffer::poisoned(qkv.shape(), dtype)) {}
+
+  AttentionForward forward() const {
+    return {.qkv = qkv.view(), .out = out.view(), .lse = lse.view(), .heads = s.heads, .causal = s.causal};
+  }
+  AttentionBackward backward() const {
+    return {.qkv = qkv.view(),
+            .out = out.view(),
+            .lse = lse.view(),
+            .dout = dout.view(),
+            .dqkv = dqkv.view(),
+            .heads = s.heads,
+            .causal = s.causal};
+  }
+  AttentionShape s;
+  Buffer qkv, dout, out, lse, dqkv;
+};
+
+// A score is a sum of D products of size 1 over sqrt(D): in f32 it is off by about sqrt(D) 2^-24 of its size,
+// which is at most 8 here. Probabilities have that as their relative error, and are multiplied by values up
+// to 5.
+double forward_error(const AttentionShape& s) {
+  return 8 * std::sqrt(static_cast<double>(s.head_dim)) * roundoff(DType::f32);
+}
+
+// dP is a sum of D products, about sqrt(D) in size, so that dS is off by sqrt(D) of those; sums over rows or
+// keys weighted by P or dS grow no more than logarithmically.
+double backward_error(const AttentionShape& s) { return 8 * forward_error(s); }
+
+void check_against_reference(const AttentionShape& s, DType dtype) {
+  const Problem inputs(s, dtype);
+  const AttentionReference expected = ref_attention(inputs.qkv.to_doubles(), s);
+  for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+    INFO(target << " " << inputs.qkv.shape().to_string() << " heads " << s.heads << " causal " << s.causal);
+    const Problem p = inputs;
+    attention_forward(p.forward(), ctx);
+    expect_close("out", p.out, expected.out, rounded(dtype, forward_error(s)));
+    expect_close("lse", p.lse, expected.lse, {forward_error(s), roundoff(DType::f32) * 4});
+    attention_backward(p.backward(), ctx);
+    const std::vector<double> gradient =
+        ref_attention_backward(p.qkv.to_doubles(), p.out.to_doubles(), p.dout.to_doubles(), s);
+    expect_close("dqkv", p.dqkv, gradient, rounded(dtype, backward_error(s)));
+  });
+}
+
+}  // namespace
+
+TEST_CASE("attention forward and backward match float64 for any length and head dimension") {
+  for (const AttentionCase& c : cases::attention_cases()) {
+    for (const DType dtype : kDTypes) {
+      for (const bool causal : {false, true}) check_against_reference(shape_of(c, causal), dtype);
+    }
+  }
+}
+
+TEST_CASE("attention forward and backward match float64 for the shapes of CLIP models") {
+  for (const AttentionCase& c : cases::attention_clip_cases()) {
+    check_against_reference(shape_of(c, c.length == 77), DType::f32);
+    check_against_reference(shape_of(c, c.length == 77), DType::bf16);
+  }
+}
+
+TEST_CASE("attention gradients match finite differences of the forward") {
+  CpuContext ctx;
+  for (const bool causal : {false, true}) {
+    const AttentionShape s{.batch = 1, .length = 7, .heads = 2, .head_dim = 3, .causal = causal};
+    const Problem p(s, DType::f32);
+    attention_forward(p.forward(), ctx);
+    attention_backward(p.backward(), ctx);
+    std::vector<double> qkv = p.qkv.to_doubles();
+    const auto loss = [&] {
+      const AttentionReference r = ref_attention(qkv, s);
+      double sum = 0;
+      for (size_t i = 0; i < r.out.size(); ++i) sum += r.out[i] * p.dout.at(static_cast<int64_t>(i));
+      return sum;
+    };
+    std::vector<double> expected;
+    for (double& v : qkv) {
+      const double h = 1e-5;  // truncation and cancellation stay below 1e-9
+      const double at = v;
+      v = at + h;
+      const double above = loss();
+      v = at - h;
+      const double below = loss();
+      v = at;
+      expected.push_back((above - below) / (2 * h));
+    }
+    expect_close("dqkv", p.dqkv, expected, {1e-5, 1e-5});
+  }
+}
+
+TEST_CASE("attention stays finite where scores are far beyond the range of exp") {
+  CpuContext ctx;
+  const AttentionShape s{.batch = 1, .length = 21, .heads = 1, .head_dim = 16, .causal = false};
+  Problem p(s, DType::f32);
+  for (int64_t i = 0; i < p.qkv.elements(); ++i) p.qkv.set(i, 20 * p.qkv.at(i));
+  attention_forward(p.forward(), ctx);
+  const AttentionReference expected = ref_attention(p.qkv.to_doubles(), s);
+  // Scores reach 400 * 16 / 4 = 1600 and are off by 1600 * 2^-22; so are the probabilities. Values reach 100.
+  expect_close("out", p.out, expected.out, {0.1, 0});
+  expect_close("lse", p.lse, expected.lse, {0, 1e-5});
+  attention_backward(p.backward(), ctx);
+  for (int64_t i = 0; i < p.dqkv.elements(); ++i) REQUIRE(std::isfinite(p.dqkv.at(i)));
+}
+
+TEST_CASE("causal attention ignores what comes later") {
+  CpuContext ctx;
+  const AttentionShape s{.batch = 2, .length = 29, .heads = 2, .head_dim = 16, .causal = true};
+  const Problem p(s, DType::f32);
+  attention_forward(p.forward(), ctx);
+  Problem changed = p;
+  const int64_t row = 3 * s.width();
+  for (int64_t b = 0; b < s.batch; ++b) {
+    for (int64_t i = 17 * row; i < s.length * row; ++i) changed.qkv.set(b * s.length * row + i, 3.0);
+  }
+  attention_forward(changed.forward(), ctx);
+  for (int64_t i = 0; i < p.out.elements(); ++i) {
+    if (i / s.width() % s.length < 17) REQUIRE(changed.out.at(i) == p.out.at(i));
+  }
+}
+
+TEST_CASE("attention runs without storing the log-sum-exp") {
+  CpuContext ctx;
+  const Problem p(shape_of({2, 9, 2, 8}, false), DType::f32);
+  attention_forward(p.forward(), ctx);
+  const Problem q = p;
+  AttentionForward forward = q.forward();
+  forward.lse = TensorView();
+  attention_forward(forward, ctx);
+  REQUIRE(q.out.same_bits(p.out));
+}
+
+TEST_CASE("attention gives the same bits for any number of threads") {
+  for (const DType dtype : kDTypes) {
+    const Problem inputs(shape_of({3, 70, 3, 24}, true), dtype);
+    REQUIRE(same_bits_for_any_thread_count([&](const ExecContext& ctx) {
+      const Problem p = inputs;
+      attention_forward(p.forward(), ctx);
+      attention_backward(p.backward(), ctx);
+      return std::vector<Buffer>{p.out, p.lse, p.dqkv};
+    }));
+  }
+}
+
+TEST_CASE("attention passes NaN on to what depends on it and to no other head") {
+  CpuContext ctx;
+  const AttentionShape s{.batch = 2, .length = 13, .heads = 2, .head_dim = 8, .causal = false};
+  Problem p(s, DType::f32);
+  p.qkv.set(5 * 3 * 16 + 3, NAN);  // batch 0, row 5, q of head 0
+  attention_forward(p.forward(), ctx);
+  for (int64_t i = 0; i < p.out.elements(); ++i) {
+    REQUIRE(std::isnan(p.out.at(i)) == (i / 16 == 5 && i % 16 < 8));
+  }
+  attention_backward(p.backward(), ctx);
+  for (int64_t i = 0; i < p.dqkv.elements(); ++i) {
+    const bool head_0 = i % 16 < 8;
+    const bool batch_0 = i < 13 * 48;
+    if (!head_0 || !batch_0) REQUIRE(std::isfinite(p.dqkv.at(i)));
+  }
+  REQUIRE(std::isnan(p.dqkv.at(5 * 48 + 3)));
+  REQUIRE(std::isnan(p.dqkv.at(0 * 48 + 16)));  // dk of every key saw row 5
+}
+
+TEST_CASE("attention accepts empty batches and sequences") {
+  CpuContext ctx;
+  for (const AttentionShape& s : {AttentionShape{0, 5, 2, 4, false}, AttentionShape{3, 0, 2, 4, true}}) {
+    const Problem p(s, DType::f32);
+    REQUIRE_NOTHROW(attention_forward(p.forward(), ctx));
+    REQUIRE_NOTHROW(attention_backward(p.backward(), ctx));
+  }
+}
+
+TEST_CASE("attention refuses wrong shapes, dtypes, strides and heads, naming them") {
+  CpuContext ctx;
+  const Problem p(shape_of({2, 5, 2, 4}, false), DType::f32);
+  const Buffer wrong = Buffer::zeros({2, 5, 7}, DType::f32);
+  AttentionForward f = p.forward();
+  f.heads = 3;
+  REQUIRE_THROWS_WITH(attention_forward(f, ctx), "attention: 3 heads do not divide a width of 8");
+  f.heads = 0;
+  REQUIRE_THROWS_AS(attention_forward(f, ctx), InputError);
+  f = p.forward();
+  f.qkv = wrong.view();
+  REQUIRE_THROWS_WITH(attention_forward(f, ctx), "attention: qkv must be [B, S, 3C], got [2, 5, 7]");
+  f = p.forward();
+  f.qkv = with_padded_rows(p.qkv);
+  REQUIRE_THROWS_AS(attention_forward(f, ctx), InputError);
+  AttentionBackward b = p.backward();
+  b.dout = wrong.view();
+  REQUIRE_THROWS_WITH(attention_backward(b, ctx),
+                      "attention_backward: dout must be [2, 5, 8], got [2, 5, 7]");
+  b = p.backward();
+  b.lse = TensorView();
+  REQUIRE_THROWS_WITH(attention_backward(b, ctx),
+                      "attention_backward: lse is missing, expected f32 [2, 2, 5]");
+  const Problem huge(shape_of({1, 1, 1, 257}, false), DType::f32);
+  REQUIRE_THROWS_WITH(attention_forward(huge.forward(), ctx),
+                      "attention: the head dimension must be at most 256, got 257");
+}
