@@ -17,7 +17,11 @@ class Context {
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
-  ExecContext exec() { return {.device = Device::cpu, .pool = pool_.get(), .scratch = &scratch_}; }
+  ExecContext exec() {
+    return {.device = Device::cpu, .pool = pool_.get(), .scratch = &scratch_, .profiler = profiler_};
+  }
+  /// Times every operation from now on; null: none. The profiler must outlive its use.
+  void set_profiler(Profiler* profiler) { profiler_ = profiler; }
   CachingAllocator& allocator() { return allocator_; }
   const std::shared_ptr<ThreadPool>& pool() const { return pool_; }
 
@@ -25,6 +29,7 @@ class Context {
   std::shared_ptr<ThreadPool> pool_;
   Scratch scratch_;
   CachingAllocator allocator_;
+  Profiler* profiler_ = nullptr;
 };
 
 }  // namespace cuclip

@@ -40,9 +40,9 @@ template <typename... Args>
 
 /// Checks a condition on what the caller gave; throws InputError with a fmt message when it does not hold.
 /// The arguments are evaluated only then.
-#define CUCLIP_CHECK(condition, ...)                       \
-  do {                                                     \
-    if (!(condition)) [[unlikely]] {                       \
-      ::cuclip::fail_input(__VA_ARGS__);                   \
-    }                                                      \
+#define CUCLIP_CHECK(condition, ...)     \
+  do {                                   \
+    if (!(condition)) [[unlikely]] {     \
+      ::cuclip::fail_input(__VA_ARGS__); \
+    }                                    \
   } while (false)

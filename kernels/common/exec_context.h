@@ -7,13 +7,14 @@
 #include <memory>
 
 #include "kernels/common/parallel.h"
+#include "kernels/common/profiler.h"
 
 namespace cuclip {
 
 enum class Device : uint8_t { cpu, cuda };
 
-/// Temporary memory that a kernel may use during one call. It grows to the largest request and is then reused.
-/// Owned by the caller; not shared between threads that call kernels at the same time.
+/// Temporary memory that a kernel may use during one call. It grows to the largest request and is then
+/// reused. Owned by the caller; not shared between threads that call kernels at the same time.
 class Scratch {
  public:
   static constexpr size_t kAlignment = 64;
@@ -36,6 +37,7 @@ struct ExecContext {
   ThreadPool* pool = nullptr;
   Scratch* scratch = nullptr;
   void* stream = nullptr;
+  Profiler* profiler = nullptr;  // optional: told how long each operation took
 };
 
 /// Runs body(task, worker) over [0, tasks) on the context's pool.

@@ -10,8 +10,8 @@
 
 namespace cuclip {
 
-/// A pool of `threads - 1` workers; the calling thread is the remaining one. Several threads may call run() at
-/// the same time: they share the workers. Must outlive its calls.
+/// A pool of `threads - 1` workers; the calling thread is the remaining one. Several threads may call run()
+/// at the same time: they share the workers. Must outlive its calls.
 class ThreadPool {
  public:
   /// threads = 0: as many as the process may use (affinity mask and cgroup quota).
@@ -33,7 +33,8 @@ class ThreadPool {
   std::unique_ptr<State> state_;
 };
 
-/// Number of CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota, at least 1.
+/// Number of CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota, at
+/// least 1.
 int available_cpus();
 
 }  // namespace cuclip
