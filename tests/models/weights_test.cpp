@@ -10,29 +10,13 @@
 #include "models/safetensors.h"
 #include "tests/support/buffer.h"
 #include "tests/support/command.h"
+#include "tests/support/tiny_model.h"
 
 namespace cuclip::test {
 namespace {
 
 using Catch::Contains;
 using Tensors = std::vector<std::pair<std::string, TensorView>>;
-
-// Every extent differs from every other, so that nothing that is mixed up fits by chance.
-ClipConfig tiny_config(int image_size = 12) {
-  ClipConfig config;
-  config.embed_dim = 10;
-  config.vision = {.image_size = image_size, .patch_size = 4, .width = 16, .layers = 2, .head_width = 8};
-  config.text = {.context_length = 7, .vocab_size = 519, .width = 24, .heads = 3, .layers = 3};
-  return config;
-}
-
-void randomise(Clip& model) {
-  for (const Parameter& parameter : model.parameters().parameters()) {
-    std::normal_distribution<float> normal;
-    float* p = parameter.value.data<float>();
-    for (int64_t i = 0; i < parameter.shape.elements(); ++i) p[i] = normal(rng());
-  }
-}
 
 bool same_weights(const Clip& a, const Clip& b) {
   return a.parameters().values().to_floats() == b.parameters().values().to_floats();
