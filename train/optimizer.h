@@ -16,7 +16,7 @@ struct OptimizerOptions {
   /// Largest gradient norm; 0: no clipping.
   float clip_norm = 0.0f;
   /// Parameters whose names start with one of these are left as they are.
-  std::vector<std::string> frozen_prefixes;
+  std::vector<std::string> frozen_prefixes = {};
 };
 
 /// True where open_clip decays weights: not for tensors of fewer than two dimensions, norms, biases, the

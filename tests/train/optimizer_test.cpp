@@ -1,0 +1,145 @@
+// AdamW, clipping, the learning rate and the choice of decayed weights against PyTorch and open_clip
+// (tests/tools/record_optimizer.py).
+#include "train/optimizer.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "models/clip.h"
+#include "train/lr_schedule.h"
+
+using namespace cuclip;
+using nlohmann::json;
+
+namespace {
+
+const json& recording() {
+  static const json recorded = [] {
+    std::ifstream in(std::string(CUCLIP_TEST_DATA) + "/optimizer.json");
+    return json::parse(in);
+  }();
+  return recorded;
+}
+
+// A store with the recording's tensors and start values, and the optimiser that it was made with.
+struct Recorded {
+  const json& adamw = recording().at("adamw");
+  Context context{2};
+  ParameterStore store;
+  OptimizerOptions options;
+
+  explicit Recorded(bool bf16_copies = false) {
+    for (const auto& [name, shape] : adamw.at("shapes").items()) {
+      const auto extents = shape.get<std::vector<int64_t>>();
+      store.add(name, Shape(std::span<const int64_t>(extents)));
+    }
+    store.allocate(context, {.gradients = true, .bf16_copies = bf16_copies});
+    for (Parameter& p : store.parameters()) set(p.value, adamw.at("start").at(p.name));
+    const json& o = adamw.at("options");
+    options = {.beta1 = o.at("beta1"),
+               .beta2 = o.at("beta2"),
+               .eps = o.at("eps"),
+               .weight_decay = o.at("weight_decay"),
+               .clip_norm = o.at("clip_norm")};
+  }
+  float lr() const { return adamw.at("options").at("lr"); }
+
+  static void set(const Tensor& tensor, const json& values) {
+    const auto v = values.get<std::vector<float>>();
+    REQUIRE(static_cast<int64_t>(v.size()) == tensor.elements());
+    std::copy(v.begin(), v.end(), tensor.data<float>());
+  }
+  void set_gradients(const json& step) {
+    for (Parameter& p : store.parameters()) set(p.gradient, step.at("gradients").at(p.name));
+  }
+  // The part of an arena that belongs to a parameter.
+  static const float* part(const Tensor& arena, const Parameter& p) { return arena.data<float>() + p.offset; }
+};
+
+}  // namespace
+
+// Both compute in f32 with a few roundings a step (PyTorch in another order): 1e-6 of the value after six
+// steps. First moments and weights are sums with cancellation, which the absolute part is for.
+TEST_CASE("AdamW with clipping follows torch.optim.AdamW") {
+  Recorded recorded;
+  Optimizer optimizer(recorded.context, recorded.store, recorded.options);
+  int step = 0;
+  for (const json& expected : recorded.adamw.at("steps")) {
+    recorded.set_gradients(expected);
+    const float norm = optimizer.gradient_norm();
+    CHECK(norm == Approx(expected.at("norm").get<float>()).epsilon(1e-6));
+    optimizer.step(recorded.lr(), norm);
+    CHECK(optimizer.steps() == ++step);
+    for (const Parameter& p : recorded.store.parameters()) {
+      INFO("step " << step << ", " << p.name);
+      const auto weights = expected.at("weights").at(p.name).get<std::vector<float>>();
+      const auto first = expected.at("exp_avg").at(p.name).get<std::vector<float>>();
+      const auto second = expected.at("exp_avg_sq").at(p.name).get<std::vector<float>>();
+      for (size_t i = 0; i < weights.size(); ++i) {
+        CHECK(p.value.data<float>()[i] == Approx(weights[i]).epsilon(1e-6).margin(1e-7));
+        CHECK(recorded.part(optimizer.exp_avg(), p)[i] == Approx(first[i]).epsilon(1e-6).margin(1e-7));
+        CHECK(recorded.part(optimizer.exp_avg_sq(), p)[i] == Approx(second[i]).epsilon(1e-6));
+        CHECK(p.gradient.data<float>()[i] == 0.0f);
+      }
+    }
+  }
+}
+
+TEST_CASE("the bf16 copies are the new weights, rounded") {
+  Recorded recorded(true);
+  Optimizer optimizer(recorded.context, recorded.store, recorded.options);
+  recorded.set_gradients(recorded.adamw.at("steps").at(0));
+  optimizer.step(recorded.lr(), optimizer.gradient_norm());
+  for (const Parameter& p : recorded.store.parameters()) {
+    for (int64_t i = 0; i < p.shape.elements(); ++i) {
+      CHECK(p.low.data<bfloat16>()[i].bits == bfloat16(p.value.data<float>()[i]).bits);
+    }
+  }
+}
+
+TEST_CASE("frozen parameters keep their values and do not count in the gradient norm") {
+  Recorded recorded;
+  recorded.options.frozen_prefixes = {"conv1."};
+  Optimizer optimizer(recorded.context, recorded.store, recorded.options);
+  recorded.set_gradients(recorded.adamw.at("steps").at(0));
+  double square = 0;
+  for (const Parameter& p : recorded.store.parameters()) {
+    if (p.name.starts_with("conv1.")) continue;
+    for (const float g : p.gradient.to_floats()) square += static_cast<double>(g) * static_cast<double>(g);
+  }
+  const float norm = optimizer.gradient_norm();
+  CHECK(norm == Approx(std::sqrt(square)).epsilon(1e-6));
+  optimizer.step(recorded.lr(), norm);
+  for (const Parameter& p : recorded.store.parameters()) {
+    const auto start = recorded.adamw.at("start").at(p.name).get<std::vector<float>>();
+    CHECK((p.value.to_floats() == start) == p.name.starts_with("conv1."));
+  }
+}
+
+TEST_CASE("the learning rate is open_clip's cosine_lr") {
+  for (const json& expected : recording().at("schedule")) {
+    const LrSchedule schedule{.peak = expected.at("peak"),
+                              .warmup_steps = expected.at("warmup"),
+                              .total_steps = expected.at("total")};
+    int64_t step = 0;
+    for (const double lr : expected.at("lr")) CHECK(schedule.at(step++) == Approx(lr).epsilon(1e-12));
+    CHECK(schedule.at(step) == Approx(0.0).margin(1e-12));
+    CHECK(schedule.at(step + 1000) == Approx(0.0).margin(1e-12));
+  }
+}
+
+TEST_CASE("weights decay where open_clip lets them") {
+  Context context(1);
+  const Clip model(context, load_clip_config(std::string(CUCLIP_TEST_DATA) + "/open_clip/gelu.json"));
+  const auto decayed = recording().at("decayed").get<std::vector<std::string>>();
+  size_t found = 0;
+  for (const Parameter& p : model.parameters().parameters()) {
+    INFO(p.name);
+    const bool expected = std::find(decayed.begin(), decayed.end(), p.name) != decayed.end();
+    CHECK(has_weight_decay(p) == expected);
+    found += expected;
+  }
+  CHECK(found == decayed.size());
+}
