@@ -1,0 +1,36 @@
+// What open_clip's CLIP computed for a small model (tests/tools/record_open_clip.py).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "models/clip.h"
+#include "models/safetensors.h"
+
+namespace cuclip::test {
+
+/// One recorded model: "gelu" or "quick_gelu".
+class OpenClipRecording {
+ public:
+  explicit OpenClipRecording(const std::string& name);
+
+  const ClipConfig& config() const { return config_; }
+  /// Normalised f32 [B, 3, S, S], and token ids i32 [B, context_length].
+  Tensor images(Context& context) const;
+  Tensor tokens(Context& context) const;
+  /// Gives the model open_clip's weights; both must have the same parameters.
+  void load_weights(Clip& model) const;
+  /// "output.image", "output.text", "output.loss", "gradient.<parameter>", "weight.<parameter>".
+  std::vector<float> values(const std::string& name) const;
+
+ private:
+  const SafetensorsEntry& entry(const std::string& name) const;
+
+  ClipConfig config_;
+  Safetensors file_;
+};
+
+/// The configurations that were recorded.
+inline const std::vector<std::string> kOpenClipRecordings{"gelu", "quick_gelu"};
+
+}  // namespace cuclip::test

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Writes tests/data/open_clip: what open_clip's CLIP computes, forward and backward, for two small models.
+
+Needs torch, open_clip_torch, safetensors, numpy. Each NAME.safetensors holds
+  input.images, input.tokens             normalised pictures, token ids
+  weight.<open_clip's name>              every parameter, away from the zeros and ones of a fresh model
+  output.image, output.text, output.loss unit-length embeddings, ClipLoss
+  gradient.<open_clip's name>            the loss's gradient
+and NAME.json the model's configuration, in open_clip's schema. initialisation.json has statistics of each
+parameter over many fresh models of the first configuration: its mean, standard deviation and kurtosis
+(3 for a normal distribution, 1.8 for a uniform one). Outputs and gradients are computed in f32;
+the script prints how far they are from the same computation in f64, which is the best agreement that any
+other f32 program can have with them. Pictures and weights are stored as f16, which they are representable in,
+to keep the files small. Everything that is drawn depends on the seeds below alone.
+"""
+import json
+import pathlib
+
+import numpy as np
+import open_clip
+import torch
+from safetensors.torch import save_file
+
+OUT = pathlib.Path(__file__).resolve().parent.parent / "data" / "open_clip"
+
+# The two differ in whatever can differ: activation, mlp ratios, head widths, layers, patches, and whether the
+# longest caption fills the context.
+CONFIGURATIONS = {
+    "gelu": {
+        "embed_dim": 24,
+        "quick_gelu": False,
+        "vision_cfg": {"image_size": 18, "layers": 2, "width": 32, "head_width": 16, "patch_size": 6,
+                       "mlp_ratio": 2.0},
+        "text_cfg": {"context_length": 12, "vocab_size": 48, "width": 24, "heads": 2, "layers": 2},
+    },
+    "quick_gelu": {
+        "embed_dim": 20,
+        "quick_gelu": True,
+        "vision_cfg": {"image_size": 20, "layers": 3, "width": 24, "head_width": 8, "patch_size": 4},
+        "text_cfg": {"context_length": 11, "vocab_size": 40, "width": 32, "heads": 2, "layers": 1,
+                     "mlp_ratio": 2.0},
+    },
+}
+LENGTHS = {"gelu": [12, 5, 2, 9, 7], "quick_gelu": [9, 3, 6, 2, 8, 5]}  # with start- and end-of-text
+
+
+def draw_weight(name, shape, rng):
+    """Of the size of a trained model's, so that no activation saturates and every gradient counts."""
+    z = rng.standard_normal(shape)
+    if name == "logit_scale":
+        return np.full(shape, 2.0)
+    if name.endswith("bias"):
+        return 0.2 * z
+    if "ln_" in name:
+        return 1.0 + 0.2 * z
+    if "embedding" in name:
+        return 0.5 * z
+    fan_in = shape[0] if name in ("visual.proj", "text_projection") else np.prod(shape[1:])
+    return z / np.sqrt(fan_in)
+
+
+def draw_tokens(name, text, rng):
+    """Start, words, end (the largest id), then padding: 0, end-of-text again, or words that must not count."""
+    tokens = np.zeros((len(LENGTHS[name]), text["context_length"]), dtype=np.int32)
+    start, end = text["vocab_size"] - 2, text["vocab_size"] - 1
+    for i, (row, length) in enumerate(zip(tokens, LENGTHS[name])):
+        row[0] = start
+        row[1:] = rng.integers(1, start, len(row) - 1)
+        row[length - 1] = end
+        if i % 3 < 2:
+            row[length:] = [0, end][i % 3]
+    return torch.from_numpy(tokens)
+
+
+def representable(values):
+    return torch.from_numpy(np.asarray(values)).to(torch.float16)
+
+
+def run(config, weights, images, tokens, dtype):
+    model = open_clip.CLIP(**config).to(dtype)
+    model.load_state_dict({name: value.to(dtype) for name, value in weights.items()})
+    model.train()
+    image, text, scale = model(images.to(dtype), tokens.long())
+    loss = open_clip.ClipLoss()(image, text, scale)
+    loss.backward()
+    results = {"output.image": image, "output.text": text, "output.loss": loss.reshape(1)}
+    results |= {f"gradient.{name}": p.grad for name, p in model.named_parameters()}
+    return {name: value.detach().contiguous() for name, value in results.items()}
+
+
+def record(name, config, seed):
+    rng = np.random.default_rng(seed)
+    shapes = {n: tuple(p.shape) for n, p in open_clip.CLIP(**config).named_parameters()}
+    weights = {n: representable(draw_weight(n, shape, rng)) for n, shape in shapes.items()}
+    size = config["vision_cfg"]["image_size"]
+    images = representable(rng.standard_normal((len(LENGTHS[name]), 3, size, size)))
+    tokens = draw_tokens(name, config["text_cfg"], rng)
+
+    results = run(config, weights, images, tokens, torch.float32)
+    exact = run(config, weights, images, tokens, torch.float64)
+    outputs = max((results[n] - exact[n]).abs().max().item() for n in results if n.startswith("output"))
+    gradients = max(((results[n] - exact[n]).norm() / exact[n].norm()).item() for n in results
+                    if n.startswith("gradient"))
+    print(f"{name}: loss {results['output.loss'].item():.6f}, f32 against f64: outputs within {outputs:.1e}, "
+          f"gradients within {gradients:.1e} of their norms")
+
+    stored = {"input.images": images, "input.tokens": tokens}
+    stored |= {f"weight.{n}": w.contiguous() for n, w in weights.items()} | results
+    OUT.mkdir(parents=True, exist_ok=True)
+    save_file(stored, OUT / f"{name}.safetensors",
+              {"recorded with": f"open_clip {open_clip.__version__}, torch {torch.__version__}"})
+    (OUT / f"{name}.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def record_initialisation(config, models=400):
+    torch.manual_seed(3)
+    drawn = {}
+    for _ in range(models):
+        for name, p in open_clip.CLIP(**config).named_parameters():
+            drawn.setdefault(name, []).append(p.detach().double())
+    statistics = {}
+    for name, values in drawn.items():
+        values = torch.stack(values)
+        centred = values - values.mean()
+        variance = centred.square().mean()
+        kurtosis = (centred ** 4).mean() / variance**2 if variance > 1e-12 else torch.zeros(())
+        statistics[name] = [round(x.item(), 6) for x in (values.mean(), variance.sqrt(), kurtosis)]
+    (OUT / "initialisation.json").write_text(json.dumps(statistics, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for seed, (name, config) in enumerate(CONFIGURATIONS.items(), start=1):
+        record(name, config, seed)
+    record_initialisation(CONFIGURATIONS["gelu"])

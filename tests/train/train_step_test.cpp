@@ -1,0 +1,154 @@
+// One optimiser step: gradient accumulation, threads, frozen towers, and batches that cannot be learned from.
+#include "train/train_step.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <limits>
+
+#include "tests/support/buffer.h"
+#include "tests/support/small_clip.h"
+
+using namespace cuclip;
+
+namespace {
+
+constexpr int64_t kBatch = 12;
+
+// A model with weights and a batch that depend on the arguments alone.
+struct Trainer {
+  Context context;
+  Clip model;
+  Optimizer optimizer;
+  MicroBatch batch;
+
+  Trainer(uint64_t seed, int threads, DType dtype, bool checkpointing, const OptimizerOptions& options)
+      : context(threads),
+        model(context, test::small_clip_config(),
+              {.dtype = dtype, .training = true, .checkpointing = checkpointing}),
+        optimizer(context, model.parameters(), options) {
+    test::rng().seed(seed);
+    test::randomise(model);
+    batch = {test::random_images(context, model.config(), kBatch),
+             test::random_tokens(context, model.config(), kBatch)};
+  }
+
+  // The batch in pieces of these sizes.
+  std::vector<MicroBatch> pieces(const std::vector<int64_t>& sizes) const {
+    std::vector<MicroBatch> parts;
+    int64_t row = 0;
+    for (const int64_t size : sizes) {
+      parts.push_back({batch.images.rows(row, size), batch.tokens.rows(row, size)});
+      row += size;
+    }
+    return parts;
+  }
+  std::vector<float> weights() const { return model.parameters().values().to_floats(); }
+};
+
+struct Run {
+  StepResult result;
+  // Adam's first moment after one step is (1 - beta1) times the (clipped) gradient.
+  std::vector<float> gradient, weights;
+};
+
+struct How {
+  int threads = 2;
+  DType dtype = DType::f32;
+  bool checkpointing = false;
+  std::vector<int64_t> sizes{kBatch};
+};
+
+Run run(uint64_t seed, const How& how) {
+  Trainer trainer(seed, how.threads, how.dtype, how.checkpointing, {.clip_norm = 1.0f});
+  TrainStep step(trainer.model, trainer.optimizer);
+  Run out;
+  out.result = step.run(trainer.pieces(how.sizes), 1e-3f);
+  out.gradient = trainer.optimizer.exp_avg().to_floats();
+  out.weights = trainer.weights();
+  return out;
+}
+
+double relative_error(const std::vector<float>& actual, const std::vector<float>& expected) {
+  double error = 0, size = 0;
+  for (size_t i = 0; i < actual.size(); ++i) {
+    error += std::pow(static_cast<double>(actual[i]) - static_cast<double>(expected[i]), 2);
+    size += std::pow(static_cast<double>(expected[i]), 2);
+  }
+  return std::sqrt(error / size);
+}
+
+bool same(const Run& a, const Run& b) {
+  return a.result.loss == b.result.loss && a.result.gradient_norm == b.result.gradient_norm &&
+         a.gradient == b.gradient && a.weights == b.weights;
+}
+
+}  // namespace
+
+// Both are the same sums in f32 in another order: a few 2^-24, times what the layers amplify, as between two
+// implementations of the model (open_clip_parity_test).
+TEST_CASE("accumulated gradients are those of the whole batch, with all its negatives") {
+  const uint64_t seed = test::rng()();
+  const Run whole = run(seed, {});
+  for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{6, 6}, {5, 1, 6}, {1, 11}}) {
+    const Run parts = run(seed, {.sizes = sizes});
+    CHECK(parts.result.loss == Approx(whole.result.loss).epsilon(1e-6));
+    CHECK(parts.result.gradient_norm == Approx(whole.result.gradient_norm).epsilon(1e-5));
+    CHECK(relative_error(parts.gradient, whole.gradient) <= 1e-5);
+  }
+  // Losses of the pieces on their own would be near ln 6 instead of ln 12.
+  CHECK(whole.result.loss > std::log(6.0f));
+}
+
+TEST_CASE("a training step has the same bits on any number of threads, checkpointed or not") {
+  const uint64_t seed = test::rng()();
+  const DType dtype = GENERATE(DType::f32, DType::bf16);
+  const std::vector<int64_t> sizes = GENERATE(std::vector<int64_t>{12}, std::vector<int64_t>{7, 5});
+  const Run expected = run(seed, {.threads = 1, .dtype = dtype, .sizes = sizes});
+  CHECK(same(run(seed, {.threads = 2, .dtype = dtype, .sizes = sizes}), expected));
+  CHECK(same(run(seed, {.threads = 3, .dtype = dtype, .checkpointing = true, .sizes = sizes}), expected));
+}
+
+TEST_CASE("a step reports the norm before clipping and the clamped temperature") {
+  Trainer trainer(test::rng()(), 2, DType::f32, false, {.clip_norm = 1e-3f});
+  *trainer.model.parameters().get("logit_scale").value.data<float>() = std::log(100.0f) + 0.5f;
+  TrainStep step(trainer.model, trainer.optimizer);
+  const StepResult result = step.run(trainer.pieces({kBatch}), 1e-4f);
+  CHECK(!result.skipped);
+  CHECK(result.gradient_norm > 1e-2f);
+  CHECK(result.logit_scale == Approx(100.0).epsilon(1e-5));
+}
+
+TEST_CASE("a step with a non-finite loss leaves weights, moments and count as they were") {
+  Trainer trainer(test::rng()(), 2, DType::f32, false, {});
+  TrainStep step(trainer.model, trainer.optimizer);
+  step.run(trainer.pieces({kBatch}), 1e-3f);
+  float& t = *trainer.model.parameters().get("visual.ln_pre.weight").value.data<float>();
+  const float before = t;
+  const std::vector<float> moments = trainer.optimizer.exp_avg().to_floats(), weights = trainer.weights();
+
+  t = std::numeric_limits<float>::infinity();
+  const StepResult result = step.run(trainer.pieces({7, 5}), 1e-3f);
+  t = before;
+  CHECK(result.skipped);
+  CHECK(trainer.optimizer.steps() == 1);
+  CHECK(trainer.weights() == weights);
+  CHECK(trainer.optimizer.exp_avg().to_floats() == moments);
+  const std::vector<float> gradients = trainer.model.parameters().gradients().to_floats();
+  CHECK(std::all_of(gradients.begin(), gradients.end(), [](float g) { return g == 0.0f; }));
+  CHECK(!step.run(trainer.pieces({kBatch}), 1e-3f).skipped);
+}
+
+TEST_CASE("a locked image encoder is left as it is while the text learns") {
+  Trainer trainer(test::rng()(), 2, DType::f32, false, {.frozen_prefixes = {"visual."}});
+  const ParameterStore& store = trainer.model.parameters();
+  std::vector<std::vector<float>> before;
+  for (const Parameter& p : store.parameters()) before.push_back(p.value.to_floats());
+  TrainStep step(trainer.model, trainer.optimizer, /*lock_image=*/true);
+  CHECK(!step.run(trainer.pieces({8, 4}), 1e-3f).skipped);
+  size_t i = 0;
+  for (const Parameter& p : store.parameters()) {
+    INFO(p.name);
+    CHECK((p.value.to_floats() == before[i++]) == p.name.starts_with("visual."));
+  }
+}
