@@ -1,0 +1,73 @@
+#include "tests/support/tiny_model.h"
+
+#include <cmath>
+#include <random>
+
+#include "tests/support/buffer.h"
+
+namespace cuclip::test {
+namespace {
+
+void append_le(std::string& bytes, uint32_t value, int count) {
+  for (int i = 0; i < count; ++i) bytes += static_cast<char>(value >> (8 * i));
+}
+
+}  // namespace
+
+ClipConfig tiny_config(int image_size) {
+  ClipConfig config;
+  config.embed_dim = 10;
+  config.vision = {.image_size = image_size, .patch_size = 4, .width = 16, .layers = 2, .head_width = 8};
+  config.text = {.context_length = 7, .vocab_size = 519, .width = 24, .heads = 3, .layers = 3};
+  return config;
+}
+
+void randomise(Clip& model) {
+  for (const Parameter& parameter : model.parameters().parameters()) {
+    // As large as keeps activations near 1: 1/sqrt(the last extent) for matrices.
+    const int rank = parameter.shape.rank();
+    const double fan_in = rank < 2 ? 4 : static_cast<double>(parameter.shape[rank - 1]);
+    std::normal_distribution<double> normal(0.0, 1.0 / std::sqrt(fan_in));
+    float* p = parameter.value.data<float>();
+    for (int64_t i = 0; i < parameter.shape.elements(); ++i) p[i] = static_cast<float>(normal(rng()));
+  }
+  model.parameters().refresh_low(model.context());
+}
+
+Tokenizer tiny_tokenizer() {
+  std::vector<Merge> merges;
+  for (int32_t i = 0; i < 5; ++i) merges.push_back({symbol_of_byte(static_cast<uint8_t>('a' + i)), 256});
+  return Tokenizer(merges);
+}
+
+Image random_image(int width, int height) {
+  Image image{.width = width, .height = height, .rgb = {}};
+  image.rgb.resize(static_cast<size_t>(width) * static_cast<size_t>(height) * 3);
+  for (uint8_t& byte : image.rgb) byte = static_cast<uint8_t>(rng()());
+  return image;
+}
+
+std::string bmp_bytes(const Image& image) {
+  const auto width = static_cast<uint32_t>(image.width), height = static_cast<uint32_t>(image.height);
+  const uint32_t stride = (width * 3 + 3) / 4 * 4;
+  std::string bytes = "BM";
+  append_le(bytes, 54 + stride * height, 4);
+  append_le(bytes, 0, 4);
+  append_le(bytes, 54, 4);
+  append_le(bytes, 40, 4);
+  append_le(bytes, width, 4);
+  append_le(bytes, height, 4);
+  append_le(bytes, 1, 2);
+  append_le(bytes, 24, 2);
+  append_le(bytes, 0, 24);
+  for (uint32_t y = height; y-- > 0;) {
+    for (uint32_t x = 0; x < width; ++x) {
+      const uint8_t* p = image.rgb.data() + (size_t{y} * width + x) * 3;
+      for (int c = 2; c >= 0; --c) bytes += static_cast<char>(p[c]);
+    }
+    bytes.append(stride - width * 3, '\0');
+  }
+  return bytes;
+}
+
+}  // namespace cuclip::test
