@@ -28,7 +28,4 @@ inline std::vector<ContrastiveLossCase> contrastive_loss_cases() {
 /// More rows than the CPU's block of 4,096.
 inline ContrastiveLossCase contrastive_loss_beyond_block() { return {4200, 4200, 5}; }
 
-/// What the fused loss must handle in 64 MiB, faster than a materialised matrix.
-inline ContrastiveLossCase contrastive_loss_large() { return {16384, 16384, 256}; }
-
 }  // namespace cuclip::cases
