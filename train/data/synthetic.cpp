@@ -15,12 +15,13 @@ using shapes::Combination;
 using shapes::Relation;
 using shapes::Scene;
 
-// First part of every random key, so that no two uses share their numbers.
+// Takes the epoch's place in the keys of random numbers, so that no two uses share theirs. The questions
+// follow each other from `questions` on.
 enum class Stream : uint64_t { train = 1, val, held_out, questions };
 
 constexpr int64_t kMaxImageSize = 4096;
 
-Scene random_scene(bool held_out, CounterRng& rng) {
+Scene random_scene(bool held_out, SplitMix64& rng) {
   const Combination first = shapes::random_combination(rng, held_out);
   const double kind = rng.uniform();
   if (held_out || kind < 0.5) return shapes::make_single(first, rng);
@@ -38,7 +39,7 @@ class SyntheticDataset final : public Dataset {
   int64_t size() const override { return options_.count; }
 
   Sample load(int64_t index) const override {
-    CounterRng rng = rng_of(index);
+    SplitMix64 rng = rng_of(index);
     const Scene scene = random_scene(options_.split == SyntheticSplit::held_out, rng);
     return {.key = fmt::format("{:06}", index),
             .picture = shapes::render(scene, options_.image_size),
@@ -46,7 +47,7 @@ class SyntheticDataset final : public Dataset {
   }
 
   std::vector<std::string> captions(int64_t index) const override {
-    CounterRng rng = rng_of(index);
+    SplitMix64 rng = rng_of(index);
     const Scene scene = random_scene(options_.split == SyntheticSplit::held_out, rng);
     return shapes::describe(scene, rng);
   }
@@ -57,9 +58,8 @@ class SyntheticDataset final : public Dataset {
   }
 
   uint64_t fingerprint() const override {
-    return CounterRng{options_.seed, stream(), static_cast<uint64_t>(options_.count),
-                      static_cast<uint64_t>(options_.image_size)}
-        .next();
+    const auto count = static_cast<uint64_t>(options_.count);
+    return sample_rng(options_.seed + stream(), count, static_cast<uint64_t>(options_.image_size)).next();
   }
 
  private:
@@ -74,7 +74,9 @@ class SyntheticDataset final : public Dataset {
     }
   }
 
-  CounterRng rng_of(int64_t index) const { return {stream(), options_.seed, static_cast<uint64_t>(index)}; }
+  SplitMix64 rng_of(int64_t index) const {
+    return sample_rng(options_.seed, stream(), static_cast<uint64_t>(index));
+  }
 
   SyntheticOptions options_;
 };
@@ -111,7 +113,7 @@ class SetBuilder {
   std::unordered_map<std::string, int32_t> index_;
 };
 
-void ask_combination(SetBuilder& builder, bool held_out, CounterRng& rng) {
+void ask_combination(SetBuilder& builder, bool held_out, SplitMix64& rng) {
   const Combination what = shapes::random_combination(rng, held_out);
   std::vector<std::string> choices;
   size_t right = 0;
@@ -125,7 +127,7 @@ void ask_combination(SetBuilder& builder, bool held_out, CounterRng& rng) {
   builder.add(shapes::make_single(what, rng), choices, right);
 }
 
-void ask_count(SetBuilder& builder, CounterRng& rng) {
+void ask_count(SetBuilder& builder, SplitMix64& rng) {
   const Combination what = shapes::random_combination(rng, false);
   const int count = 1 + static_cast<int>(rng.below(shapes::kMaxCount));
   std::vector<std::string> choices;
@@ -133,7 +135,7 @@ void ask_count(SetBuilder& builder, CounterRng& rng) {
   builder.add(shapes::make_count(what, count, rng), choices, static_cast<size_t>(count - 1));
 }
 
-void ask_relation(SetBuilder& builder, CounterRng& rng) {
+void ask_relation(SetBuilder& builder, SplitMix64& rng) {
   const Combination first = shapes::random_combination(rng, false);
   Combination second = first;
   while (second == first) second = shapes::random_combination(rng, false);
@@ -145,7 +147,7 @@ void ask_relation(SetBuilder& builder, CounterRng& rng) {
   builder.add(shapes::make_pair(first, second, relation, rng), choices, static_cast<size_t>(relation));
 }
 
-void ask_negation(SetBuilder& builder, CounterRng& rng) {
+void ask_negation(SetBuilder& builder, SplitMix64& rng) {
   const Combination first = shapes::random_combination(rng, false);
   Combination second = first;
   while (second.object == first.object) second = shapes::random_combination(rng, false);
@@ -228,8 +230,9 @@ SyntheticEvalSet synthetic_eval_set(SyntheticQuestion question, int64_t count, i
                                     uint64_t seed) {
   SetBuilder builder(image_size);
   for (int64_t i = 0; i < count; ++i) {
-    CounterRng rng{static_cast<uint64_t>(Stream::questions), seed, static_cast<uint64_t>(question),
-                   static_cast<uint64_t>(i)};
+    SplitMix64 rng =
+        sample_rng(seed, static_cast<uint64_t>(Stream::questions) + static_cast<uint64_t>(question),
+                   static_cast<uint64_t>(i));
     if (question == SyntheticQuestion::seen) ask_combination(builder, false, rng);
     if (question == SyntheticQuestion::held_out) ask_combination(builder, true, rng);
     if (question == SyntheticQuestion::counting) ask_count(builder, rng);

@@ -26,18 +26,18 @@ constexpr std::array<Colour, kObjects> kHeldOut = {
     Colour::orange, Colour::blue,   Colour::red,   Colour::purple, Colour::pink, Colour::green};
 
 template <typename Enum>
-Enum pick(CounterRng& rng, int choices) {
+Enum pick(SplitMix64& rng, uint64_t choices) {
   return static_cast<Enum>(rng.below(choices));
 }
 
-Scene empty_scene(SceneKind kind, CounterRng& rng) {
+Scene empty_scene(SceneKind kind, SplitMix64& rng) {
   Scene scene;
   scene.kind = kind;
   scene.background = pick<Background>(rng, kBackgrounds);
   return scene;
 }
 
-double tilt(CounterRng& rng) { return rng.uniform(-0.15, 0.15); }
+double tilt(SplitMix64& rng) { return rng.uniform(-0.15, 0.15); }
 
 std::string plural(Object object) {
   const std::string singular = name(object);
@@ -54,7 +54,7 @@ bool is_held_out(const Combination& what) {
   return kHeldOut[static_cast<size_t>(what.object)] == what.colour;
 }
 
-Combination random_combination(CounterRng& rng, bool held_out) {
+Combination random_combination(SplitMix64& rng, bool held_out) {
   const auto object = pick<Object>(rng, kObjects);
   const Colour forbidden = kHeldOut[static_cast<size_t>(object)];
   if (held_out) return {.colour = forbidden, .object = object};
@@ -62,7 +62,7 @@ Combination random_combination(CounterRng& rng, bool held_out) {
   return {.colour = static_cast<Colour>(other + (other >= static_cast<int>(forbidden))), .object = object};
 }
 
-Scene make_single(const Combination& what, CounterRng& rng) {
+Scene make_single(const Combination& what, SplitMix64& rng) {
   Scene scene = empty_scene(SceneKind::single, rng);
   scene.size = static_cast<int>(rng.below(3)) - 1;
   const double middle[] = {0.17, 0.27, 0.38};  // far enough apart to be told from each other
@@ -77,7 +77,7 @@ Scene make_single(const Combination& what, CounterRng& rng) {
   return scene;
 }
 
-Scene make_count(const Combination& what, int count, CounterRng& rng) {
+Scene make_count(const Combination& what, int count, SplitMix64& rng) {
   Scene scene = empty_scene(SceneKind::count, rng);
   // `count` of the nine cells of a 3 x 3 grid, the first ones of a shuffle.
   std::array<int, 9> cells = {0, 1, 2, 3, 4, 5, 6, 7, 8};
@@ -96,7 +96,7 @@ Scene make_count(const Combination& what, int count, CounterRng& rng) {
   return scene;
 }
 
-Scene make_pair(const Combination& first, const Combination& second, Relation relation, CounterRng& rng) {
+Scene make_pair(const Combination& first, const Combination& second, Relation relation, SplitMix64& rng) {
   Scene scene = empty_scene(SceneKind::pair, rng);
   scene.relation = relation;
   // Apart along the relation's axis by more than they can be across it: only one relation is true.
@@ -139,7 +139,7 @@ std::string related(const Combination& first, Relation relation, const Combinati
                      with_article(phrase(second)));
 }
 
-std::vector<std::string> describe(const Scene& scene, CounterRng& rng) {
+std::vector<std::string> describe(const Scene& scene, SplitMix64& rng) {
   const std::string ground =
       fmt::format("on {} background", with_article(kBackgroundNames[static_cast<size_t>(scene.background)]));
   const Combination first = of(scene.placed[0]);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "models/image.h"
-#include "train/data/counter_rng.h"
+#include "models/rng.h"
 
 namespace cuclip::shapes {
 
@@ -51,12 +51,12 @@ struct Combination {
 
 /// One colour of each object: never in the splits `train` and `val`.
 bool is_held_out(const Combination& combination);
-Combination random_combination(CounterRng& rng, bool held_out);
+Combination random_combination(SplitMix64& rng, bool held_out);
 
-Scene make_single(const Combination& what, CounterRng& rng);
-Scene make_count(const Combination& what, int count, CounterRng& rng);
+Scene make_single(const Combination& what, SplitMix64& rng);
+Scene make_count(const Combination& what, int count, SplitMix64& rng);
 /// `first` stands in `relation` to `second`; the two differ.
-Scene make_pair(const Combination& first, const Combination& second, Relation relation, CounterRng& rng);
+Scene make_pair(const Combination& first, const Combination& second, Relation relation, SplitMix64& rng);
 
 std::string name(Object object);
 std::string phrase(const Combination& what);              // "red car"
@@ -65,7 +65,7 @@ std::string counted(const Combination& what, int count);  // "three red cars", "
 std::string related(const Combination& first, Relation relation, const Combination& second);
 
 /// Several captions of a scene, all true, from the plainest to the most complete.
-std::vector<std::string> describe(const Scene& scene, CounterRng& rng);
+std::vector<std::string> describe(const Scene& scene, SplitMix64& rng);
 
 /// Draws a scene, antialiased.
 Image render(const Scene& scene, int image_size);

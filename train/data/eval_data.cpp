@@ -1,0 +1,64 @@
+#include <optional>
+
+#include "kernels/common/parallel.h"
+#include "models/image_decode.h"
+#include "models/image_transform.h"
+#include "train/data/loader.h"
+#include "train/data/sample_store.h"
+
+namespace cuclip {
+namespace {
+
+struct Outcome {
+  std::optional<SampleError> error;
+  std::string key;
+  std::vector<std::string> captions;
+};
+
+Outcome read_one(const Dataset& dataset, int64_t index, int image_size, std::span<uint8_t> out) {
+  try {
+    DecodedSample sample = decode_sample(dataset, index, DecodeLimits{}.max_pixels);
+    evaluation_pixels(sample.picture, image_size, out);
+    return {.error = {}, .key = std::move(sample.key), .captions = std::move(sample.captions)};
+  } catch (const SampleError& error) {
+    return {.error = error, .key = {}, .captions = {}};
+  }
+}
+
+}  // namespace
+
+EvalData load_eval_data(const Dataset& dataset, int image_size, int threads, int64_t limit,
+                        double max_bad_fraction) {
+  const int64_t count = limit > 0 ? std::min(limit, dataset.size()) : dataset.size();
+  const int64_t bytes = int64_t{image_size} * image_size * 3;
+  EvalData data;
+  data.images.resize(static_cast<size_t>(count * bytes));
+  std::vector<Outcome> outcomes(static_cast<size_t>(count));
+  ThreadPool pool(threads);
+  pool.run(count, [&](int64_t i, int) {
+    const auto place =
+        std::span(data.images).subspan(static_cast<size_t>(i * bytes), static_cast<size_t>(bytes));
+    outcomes[static_cast<size_t>(i)] = read_one(dataset, i, image_size, place);
+  });
+  data.bad = dataset.bad();
+  for (int64_t i = 0; i < count; ++i) {
+    Outcome& outcome = outcomes[static_cast<size_t>(i)];
+    if (outcome.error) {
+      data.bad.add(outcome.error->reason(), outcome.error->what());
+      continue;
+    }
+    // Close the gaps that bad samples left.
+    const int64_t place = data.count();
+    if (place != i) std::copy_n(data.images.begin() + i * bytes, bytes, data.images.begin() + place * bytes);
+    data.keys.push_back(std::move(outcome.key));
+    data.captions.push_back(std::move(outcome.captions));
+  }
+  data.images.resize(static_cast<size_t>(data.count() * bytes));
+  const auto all = static_cast<double>(count + dataset.bad().count);
+  CUCLIP_CHECK(data.count() > 0 && static_cast<double>(data.bad.count) <= max_bad_fraction * all,
+               "{}: more than {:.3g} of the samples are bad (--max-bad-fraction): {}", dataset.describe(),
+               max_bad_fraction, data.bad.summary());
+  return data;
+}
+
+}  // namespace cuclip

@@ -1,0 +1,287 @@
+#include "train/data/loader.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "models/image_transform.h"
+#include "train/data/sample_store.h"
+
+namespace cuclip {
+namespace {
+
+constexpr int64_t kChunk = 16;  // places of a batch that a worker takes at a time
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Bytes of a picture kept at this shorter edge; an edge ratio of 4 : 3 is typical.
+int64_t expected_bytes(int64_t edge) { return edge * edge * 3 * 4 / 3; }
+
+int kept_edge(const LoaderOptions& options) {
+  return static_cast<int>(options.cache_scale * options.image_size + 0.5);
+}
+
+SampleStore::Options store_options(const Dataset& dataset, const LoaderOptions& options) {
+  const int edge = kept_edge(options);
+  const bool cached = dataset.size() <= options.cache_bytes / expected_bytes(edge);
+  return {.max_pixels = options.max_pixels,
+          .shorter_edge = cached ? edge : 0,
+          .cache_bytes = cached ? options.cache_bytes : 0};
+}
+
+// A batch under way. Its places are handed out in chunks; the last one done makes it ready.
+struct Slot {
+  Batch batch;
+  int64_t next_place = 0;
+  int64_t places_done = 0;
+};
+
+}  // namespace
+
+class Loader::Impl {
+ public:
+  Impl(const Dataset& dataset, const LoaderOptions& options);
+  ~Impl() { stop(); }
+
+  Batch next();
+  void restore(const LoaderPosition& position);
+
+  int64_t batches_per_epoch() const { return dataset_.size() / options_.batch_size; }
+  LoaderPosition position() const { return position_; }
+  double wait_seconds() const { return wait_seconds_; }
+  BadSamples bad() const;
+  std::string describe() const;
+
+ private:
+  void start();
+  void stop();
+  void work();
+  Slot* slot_with_work();
+  Slot make_slot(const LoaderPosition& position) const;
+  void fill(Slot& slot, int64_t first, int64_t last, int64_t& bad_samples);
+  int64_t good_sample(int64_t index, const DecodedSample*& sample, DecodedSample& spare);
+  void check_bad_fraction() const;
+  LoaderPosition after(const LoaderPosition& position) const;
+
+  const Dataset& dataset_;
+  LoaderOptions options_;
+  SampleStore store_;
+  bool cached_;
+  LoaderPosition position_;  // of the batch that next() returns next; the caller's thread only
+  double wait_seconds_ = 0;
+
+  std::vector<std::thread> threads_;
+  std::mutex mutex_;
+  std::condition_variable work_, ready_;
+  std::deque<Slot> slots_;        // the batches from position_ on
+  LoaderPosition next_to_start_;  // the batch of the slot after the last
+  std::exception_ptr error_;
+  bool stopping_ = false;
+};
+
+Loader::Impl::Impl(const Dataset& dataset, const LoaderOptions& options)
+    : dataset_(dataset),
+      options_(options),
+      store_(dataset, store_options(dataset, options)),
+      cached_(store_options(dataset, options).cache_bytes > 0) {
+  CUCLIP_CHECK(
+      options.batch_size > 0 && options.image_size > 0 && options.prefetch > 0 && options.workers >= 0,
+      "loader: batch size, image size and prefetch must be positive, found {}, {} and {}", options.batch_size,
+      options.image_size, options.prefetch);
+  CUCLIP_CHECK(dataset.size() >= options.batch_size,
+               "{}: fewer than one batch of {}: use a smaller --batch-size or more data", dataset.describe(),
+               options.batch_size);
+  check_bad_fraction();
+  start();
+}
+
+void Loader::Impl::start() {
+  next_to_start_ = position_;
+  stopping_ = false;
+  for (int i = 0; i < options_.workers; ++i) {
+    threads_.emplace_back([this] {
+      // Behind the threads that compute: they wait for each other at the end of each kernel, so a loader that
+      // took its full share of a core would slow all of them down. When they have to wait for data, this
+      // yields nothing.
+      constexpr int kNice = 10;
+      ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kNice);
+      work();
+    });
+  }
+}
+
+void Loader::Impl::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  slots_.clear();
+  error_ = nullptr;
+}
+
+LoaderPosition Loader::Impl::after(const LoaderPosition& position) const {
+  if (position.batch + 1 < batches_per_epoch()) return {position.epoch, position.batch + 1};
+  return {position.epoch + 1, 0};
+}
+
+Slot Loader::Impl::make_slot(const LoaderPosition& position) const {
+  Slot slot;
+  const int64_t pixels = int64_t{options_.image_size} * options_.image_size;
+  slot.batch.images.resize(static_cast<size_t>(options_.batch_size * pixels * 3));
+  slot.batch.captions.resize(static_cast<size_t>(options_.batch_size));
+  slot.batch.epoch = position.epoch;
+  slot.batch.index = position.batch;
+  return slot;
+}
+
+// The first slot with places left, with the mutex held.
+Slot* Loader::Impl::slot_with_work() {
+  for (Slot& slot : slots_) {
+    if (slot.next_place < options_.batch_size) return &slot;
+  }
+  if (std::ssize(slots_) >= options_.prefetch) return nullptr;
+  slots_.push_back(make_slot(next_to_start_));
+  next_to_start_ = after(next_to_start_);
+  return &slots_.back();
+}
+
+void Loader::Impl::work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    Slot* slot = nullptr;
+    work_.wait(lock, [&] { return stopping_ || error_ || (slot = slot_with_work()) != nullptr; });
+    if (stopping_ || error_) return;
+    const int64_t first = slot->next_place;
+    const int64_t last = std::min(first + kChunk, options_.batch_size);
+    slot->next_place = last;
+    lock.unlock();
+    int64_t bad_samples = 0;
+    std::exception_ptr error;
+    try {
+      fill(*slot, first, last, bad_samples);  // a deque's elements stay where they are
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    if (error && !error_) error_ = error;
+    slot->batch.bad_samples += bad_samples;
+    slot->places_done += last - first;
+    if (error_ || slot->places_done == options_.batch_size) ready_.notify_one();
+  }
+}
+
+// The first good sample from `index` on, around the end.
+int64_t Loader::Impl::good_sample(int64_t index, const DecodedSample*& sample, DecodedSample& spare) {
+  for (int64_t tried = 0; tried < dataset_.size(); ++tried) {
+    sample = store_.get(index, spare);
+    if (sample != nullptr) return index;
+    check_bad_fraction();
+    index = (index + 1) % dataset_.size();
+  }
+  fail_input("{}: every sample is bad: {}", dataset_.describe(), bad().summary());
+}
+
+void Loader::Impl::fill(Slot& slot, int64_t first, int64_t last, int64_t& bad_samples) {
+  const auto epoch = static_cast<uint64_t>(slot.batch.epoch);
+  const Permutation shuffle(dataset_.size(), options_.seed, epoch);
+  const int64_t bytes = int64_t{options_.image_size} * options_.image_size * 3;
+  const TrainingTransform transform{.size = options_.image_size,
+                                    .scale_min = options_.scale_min,
+                                    .scale_max = options_.scale_max,
+                                    .flip_probability = options_.flip_probability};
+  DecodedSample spare;
+  for (int64_t place = first; place < last; ++place) {
+    const int64_t wanted = shuffle(slot.batch.index * options_.batch_size + place);
+    const DecodedSample* sample = nullptr;
+    const int64_t index = good_sample(wanted, sample, spare);
+    bad_samples += index != wanted;
+    // Keyed by the place's own sample: a stand-in is cropped unlike itself elsewhere in the epoch.
+    SplitMix64 rng = sample_rng(options_.seed, epoch, static_cast<uint64_t>(wanted));
+    const std::vector<std::string>& captions = sample->captions;
+    slot.batch.captions[static_cast<size_t>(place)] = captions[rng.below(captions.size())];
+    training_pixels(
+        sample->picture, transform, rng,
+        std::span(slot.batch.images).subspan(static_cast<size_t>(place * bytes), static_cast<size_t>(bytes)));
+  }
+}
+
+void Loader::Impl::check_bad_fraction() const {
+  const int64_t left_out = dataset_.bad().count;
+  const int64_t bad_samples = left_out + store_.bad_count();
+  const auto all = static_cast<double>(dataset_.size() + left_out);
+  if (static_cast<double>(bad_samples) <= options_.max_bad_fraction * all) return;
+  fail_input("{}: more than {:.3g} of the samples are bad (--max-bad-fraction): {}", dataset_.describe(),
+             options_.max_bad_fraction, bad().summary());
+}
+
+Batch Loader::Impl::next() {
+  const double start = seconds_now();
+  if (threads_.empty()) {
+    Slot slot = make_slot(position_);
+    fill(slot, 0, options_.batch_size, slot.batch.bad_samples);
+    position_ = after(position_);
+    wait_seconds_ += seconds_now() - start;
+    return std::move(slot.batch);
+  }
+  std::unique_lock lock(mutex_);
+  ready_.wait(
+      lock, [&] { return error_ || (!slots_.empty() && slots_.front().places_done == options_.batch_size); });
+  if (error_) std::rethrow_exception(error_);
+  Batch batch = std::move(slots_.front().batch);
+  slots_.pop_front();
+  position_ = after(position_);
+  lock.unlock();
+  work_.notify_all();
+  wait_seconds_ += seconds_now() - start;
+  return batch;
+}
+
+void Loader::Impl::restore(const LoaderPosition& position) {
+  CUCLIP_CHECK(position.epoch >= 0 && position.batch >= 0 && position.batch < batches_per_epoch(),
+               "loader: there is no batch {} in epoch {}: an epoch has {}", position.batch, position.epoch,
+               batches_per_epoch());
+  stop();
+  position_ = position;
+  start();
+}
+
+BadSamples Loader::Impl::bad() const {
+  BadSamples all = dataset_.bad();
+  all.add(store_.bad());
+  return all;
+}
+
+std::string Loader::Impl::describe() const {
+  const std::string cache = cached_ ? fmt::format("pictures kept decoded at {} pixels", kept_edge(options_))
+                                    : "pictures decoded each epoch";
+  return fmt::format("{}; {} batches of {} an epoch; {}", dataset_.describe(), batches_per_epoch(),
+                     options_.batch_size, cache);
+}
+
+Loader::Loader(const Dataset& dataset, const LoaderOptions& options)
+    : impl_(std::make_unique<Impl>(dataset, options)) {}
+Loader::~Loader() = default;
+
+Batch Loader::next() { return impl_->next(); }
+int64_t Loader::batches_per_epoch() const { return impl_->batches_per_epoch(); }
+LoaderPosition Loader::position() const { return impl_->position(); }
+void Loader::restore(const LoaderPosition& position) { impl_->restore(position); }
+double Loader::wait_seconds() const { return impl_->wait_seconds(); }
+BadSamples Loader::bad() const { return impl_->bad(); }
+std::string Loader::describe() const { return impl_->describe(); }
+
+}  // namespace cuclip

@@ -1,0 +1,81 @@
+#include "train/data/sample_store.h"
+
+#include <algorithm>
+
+#include "models/image_decode.h"
+#include "models/resample.h"
+
+namespace cuclip {
+namespace {
+
+Image shrunk(Image&& picture, int shorter_edge) {
+  const int shorter = std::min(picture.width, picture.height);
+  if (shorter_edge <= 0 || shorter <= shorter_edge) return std::move(picture);
+  // As torchvision's Resize: the longer edge is rounded down.
+  const auto scaled = [&](int edge) { return static_cast<int>(int64_t{edge} * shorter_edge / shorter); };
+  return resize(picture, scaled(picture.width), scaled(picture.height));
+}
+
+}  // namespace
+
+DecodedSample decode_sample(const Dataset& dataset, int64_t index, int64_t max_pixels, int shorter_edge) {
+  Sample sample = dataset.load(index);
+  DecodedSample decoded{.key = std::move(sample.key), .picture = {}, .captions = std::move(sample.captions)};
+  if (auto* rendered = std::get_if<Image>(&sample.picture)) {
+    decoded.picture = std::move(*rendered);
+  } else {
+    const std::string& bytes = std::get<std::string>(sample.picture);
+    try {
+      decoded.picture =
+          decode_image(std::as_bytes(std::span(bytes)), printable(decoded.key), {.max_pixels = max_pixels});
+    } catch (const InputError& error) {
+      throw SampleError("unreadable picture", error.what());
+    }
+  }
+  decoded.picture = shrunk(std::move(decoded.picture), shorter_edge);
+  return decoded;
+}
+
+SampleStore::SampleStore(const Dataset& dataset, const Options& options)
+    : dataset_(dataset),
+      options_(options),
+      states_(std::make_unique<std::atomic<uint8_t>[]>(static_cast<size_t>(dataset.size()))) {
+  if (options.cache_bytes > 0) kept_.resize(static_cast<size_t>(dataset.size()));
+}
+
+const DecodedSample* SampleStore::get(int64_t index, DecodedSample& spare) {
+  const auto i = static_cast<size_t>(index);
+  const uint8_t state = states_[i].load(std::memory_order_acquire);
+  if (state == kept) return &kept_[i];
+  if (state == bad_sample) return nullptr;
+  try {
+    spare = decode_sample(dataset_, index, options_.max_pixels, options_.shorter_edge);
+  } catch (const SampleError& error) {
+    const std::lock_guard lock(mutex_);
+    if (states_[i].exchange(bad_sample, std::memory_order_acq_rel) != bad_sample) {
+      bad_.add(error.reason(), error.what());
+      ++bad_count_;
+    }
+    return nullptr;
+  }
+  return kept_.empty() ? &spare : keep(i, spare);
+}
+
+const DecodedSample* SampleStore::keep(size_t index, DecodedSample& sample) {
+  const int64_t bytes = std::ssize(sample.picture.rgb);
+  const std::lock_guard lock(mutex_);
+  if (states_[index].load(std::memory_order_relaxed) == kept)
+    return &kept_[index];  // another thread was first
+  if (kept_bytes_ + bytes > options_.cache_bytes) return &sample;
+  kept_bytes_ += bytes;
+  kept_[index] = std::move(sample);
+  states_[index].store(kept, std::memory_order_release);
+  return &kept_[index];
+}
+
+BadSamples SampleStore::bad() const {
+  const std::lock_guard lock(mutex_);
+  return bad_;
+}
+
+}  // namespace cuclip
