@@ -7,7 +7,8 @@
 #include <limits>
 
 #include "tests/support/buffer.h"
-#include "tests/support/small_clip.h"
+#include "tests/support/random_pairs.h"
+#include "tests/support/tiny_model.h"
 
 using namespace cuclip;
 
@@ -24,7 +25,7 @@ struct Trainer {
 
   Trainer(uint64_t seed, int threads, DType dtype, bool checkpointing, const OptimizerOptions& options)
       : context(threads),
-        model(context, test::small_clip_config(),
+        model(context, test::tiny_config(),
               {.dtype = dtype, .training = true, .checkpointing = checkpointing}),
         optimizer(context, model.parameters(), options) {
     test::rng().seed(seed);

@@ -1,0 +1,16 @@
+// Random pictures and token sequences, as a model takes them.
+#pragma once
+
+#include "core/tensor.h"
+#include "models/clip_config.h"
+
+namespace cuclip::test {
+
+/// u8 [count, S, S, 3] of noise.
+Tensor random_images(Context& context, const ClipConfig& config, int64_t count);
+
+/// i32 [count, context_length], no two rows alike: start, words, end-of-text (the largest id) at a random
+/// place, zeros.
+Tensor random_tokens(Context& context, const ClipConfig& config, int64_t count);
+
+}  // namespace cuclip::test
