@@ -10,11 +10,13 @@ struct PatchEmbedCase {
   int64_t batch, height, columns, patch, width;
 };
 
-/// One pixel; odd sizes; not square; an odd patch; more pictures than one task takes; the patches of
-/// ViT-B/32, ViT-B/16 and ViT-L/14.
+/// One pixel; odd sizes; not square; an odd patch; more pictures than one task of the CPU kernel takes; the
+/// patches of ViT-B/32, ViT-B/16 and ViT-L/14; one picture and more than one strip of columns; more than one
+/// backward block.
 inline std::vector<PatchEmbedCase> patch_embed_cases() {
-  return {{1, 1, 1, 1, 1},     {3, 6, 9, 3, 5},      {2, 21, 7, 7, 17},  {70, 16, 16, 8, 33},
-          {2, 64, 64, 32, 48}, {19, 64, 64, 16, 40}, {2, 56, 42, 14, 24}};
+  return {{1, 1, 1, 1, 1},     {3, 6, 9, 3, 5},      {2, 21, 7, 7, 17},
+          {70, 16, 16, 8, 33}, {2, 64, 64, 32, 48},  {19, 64, 64, 16, 40},
+          {2, 56, 42, 14, 24}, {1, 28, 28, 14, 300}, {8, 224, 224, 32, 8}};
 }
 
 }  // namespace cuclip::cases
