@@ -8,7 +8,13 @@ class App;
 
 namespace cuclip {
 
+/// Thrown when a signal ended the work early, with everything saved: the exit code is 128 + signal.
+struct Interrupted {
+  int signal;
+};
+
 void add_info_command(CLI::App& app);
+void add_train_command(CLI::App& app);
 void add_tokenizer_command(CLI::App& app);
 
 }  // namespace cuclip

@@ -1,5 +1,5 @@
 // The executable `cuclip`: parses the command line, runs one subcommand, and turns what it throws into an
-// exit code: 0 done, 1 the work failed, 2 the arguments or inputs are wrong.
+// exit code: 0 done, 1 the work failed, 2 the arguments or inputs are wrong, 130 or 143 interrupted.
 #include <CLI/CLI.hpp>
 
 #include <cerrno>
@@ -20,9 +20,10 @@ constexpr const char* kExamples = R"(Examples:
   cuclip info --json | python3 -m json.tool
 
 cuclip COMMAND --help describes a command, with examples of its own.
-Exit codes: 0 done, 1 the work failed, 2 the arguments or inputs are wrong.)";
+Exit codes: 0 done, 1 the work failed, 2 the arguments or inputs are wrong, 130 and 143 interrupted.)";
 
 void add_commands(CLI::App& app) {
+  cuclip::add_train_command(app);
   cuclip::add_info_command(app);
   cuclip::add_tokenizer_command(app);
 }
@@ -34,6 +35,8 @@ int parse_and_run(CLI::App& app, int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     // Help and version are "errors" with exit code 0.
     return app.exit(error) == 0 ? kDone : kWrongInput;
+  } catch (const cuclip::Interrupted& interrupted) {
+    return 128 + interrupted.signal;
   } catch (const cuclip::InputError& error) {
     std::cerr << "cuclip: " << error.what() << '\n';
     return kWrongInput;

@@ -1,0 +1,52 @@
+// Checkpoints: everything that a run needs to go on as if it had not stopped.
+//
+//   checkpoints/step-N/model.safetensors        weights, under open_clip's names
+//                      optimizer.safetensors    the moments: exp_avg.NAME, exp_avg_sq.NAME
+//                      state.json               where the run is, and the settings it was started with
+//                      open_clip_config.json    the model's shape
+//                      tokenizer.txt.gz         its merges
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "models/clip.h"
+#include "models/tokenizer.h"
+#include "train/optimizer.h"
+
+namespace cuclip {
+
+/// Where a run is. Random numbers are counted, not drawn from a hidden state, so the seed and these say it
+/// all.
+struct TrainState {
+  int64_t step = 0;             // steps taken, skipped ones included
+  int64_t optimizer_steps = 0;  // those that changed the weights
+  int64_t samples_seen = 0;
+  int64_t skipped_steps = 0;
+  int64_t epoch = 0;           // of the next batch
+  int64_t batch_in_epoch = 0;  // of the next batch
+};
+
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+/// Writes checkpoints/step-N under `run`, complete or not at all, then points `latest` at it. Returns its
+/// folder.
+std::filesystem::path save_checkpoint(const std::filesystem::path& run, const Clip& model,
+                                      const Optimizer& optimizer, const Tokenizer& tokenizer,
+                                      const TrainState& state, const Settings& settings);
+
+/// The newest checkpoint of a run that is whole: `latest`, or the one before it that can be read. What was
+/// passed over is added to `notes`. None if the run has no checkpoint at all; throws InputError if it has
+/// only damaged ones.
+std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run,
+                                                       std::vector<std::string>& notes);
+
+/// Fills the model and the optimiser. Throws InputError if the checkpoint was made with other settings,
+/// listing each with both values.
+TrainState load_checkpoint(const std::filesystem::path& checkpoint, Clip& model, Optimizer& optimizer,
+                           const Settings& settings);
+
+}  // namespace cuclip

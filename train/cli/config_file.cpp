@@ -1,0 +1,48 @@
+#include "train/cli/config_file.h"
+
+#include <CLI/CLI.hpp>
+#include <sstream>
+
+#include "core/file_io.h"
+#include "kernels/common/check.h"
+
+namespace cuclip {
+
+void add_config_file_option(CLI::App* app) {
+  // Not configurable: it is no part of the resolved configuration.
+  app->add_option("--config", "TOML file with the same keys; flags given here win")->configurable(false);
+}
+
+void apply_config_file(CLI::App* app) {
+  const CLI::Option* file = app->get_option("--config");
+  if (file->count() == 0) return;
+  const std::string path = file->as<std::string>();
+  std::istringstream text(read_file(path));
+  std::vector<CLI::ConfigItem> items;
+  try {
+    items = CLI::ConfigTOML().from_config(text);
+  } catch (const CLI::Error& e) {
+    fail_input("{}: {}", path, e.what());
+  }
+  for (const CLI::ConfigItem& item : items) {
+    if (item.name == "++" || item.name == "--") continue;  // CLI11's marks of sections
+    CLI::Option* option = app->get_option_no_throw("--" + item.name);
+    const bool here =
+        item.parents.empty() || (item.parents.size() == 1 && item.parents[0] == app->get_name());
+    CUCLIP_CHECK(option && here && option->get_configurable(), "{}: '{}' is no setting of cuclip {}", path,
+                 item.fullname(), app->get_name());
+    if (option->count() > 0) continue;
+    try {
+      if (option->get_expected_max() == 0) {  // a flag
+        option->add_result(CLI::ConfigTOML().to_flag(item));
+      } else {
+        option->add_result(item.inputs);
+      }
+      option->run_callback();
+    } catch (const CLI::Error& e) {
+      fail_input("{}: {}: {}", path, item.fullname(), e.what());
+    }
+  }
+}
+
+}  // namespace cuclip

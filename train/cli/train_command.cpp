@@ -1,0 +1,132 @@
+// cuclip train
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <memory>
+
+#include "train/cli/commands.h"
+#include "train/cli/config_file.h"
+#include "train/trainer.h"
+
+namespace cuclip {
+namespace {
+
+volatile std::sig_atomic_t g_signal = 0;
+
+void remember_signal(int signal) { g_signal = signal; }
+
+void add_model_options(CLI::App* app, TrainConfig& c) {
+  app->add_option("--model", c.model, "built-in name (see cuclip info) or a JSON file in open_clip's format")
+      ->capture_default_str();
+  app->add_option("--pretrained", c.pretrained, "safetensors file with the weights to start from");
+  app->add_option("--tokenizer", c.tokenizer,
+                  "merges file; without it, merges are learned from the training captions");
+}
+
+void add_data_options(CLI::App* app, TrainConfig& c) {
+  app->add_option("--train-data", c.train_data,
+                  "shards-{000..012}.tar, a .csv or .tsv, a folder, or synthetic:shapes (required)");
+  app->add_option("--val-data", c.val_data, "the same for held-out pairs, to evaluate on");
+  app->add_option("--csv-img-key", c.csv_image_key, "CSV column with the picture's path")
+      ->capture_default_str();
+  app->add_option("--csv-caption-key", c.csv_caption_key, "CSV column with the caption")
+      ->capture_default_str();
+  app->add_option("--csv-separator", c.csv_separator, "CSV separator; by default told from the file");
+  app->add_option("--max-bad-fraction", c.max_bad_fraction, "stop when more of the samples cannot be used")
+      ->capture_default_str();
+  app->add_option("--aug-scale-min", c.aug_scale_min, "random crop: least share of the picture's area")
+      ->capture_default_str();
+  app->add_option("--aug-scale-max", c.aug_scale_max, "random crop: largest share of the picture's area")
+      ->capture_default_str();
+  app->add_option("--hflip", c.hflip, "probability of mirroring a picture")->capture_default_str();
+  app->add_option("--workers", c.workers, "threads that prepare pictures")->capture_default_str();
+}
+
+void add_optimisation_options(CLI::App* app, TrainConfig& c) {
+  app->add_option("--batch-size", c.batch_size, "pairs in a batch")->capture_default_str();
+  app->add_option("--accum-freq", c.accum_freq,
+                  "batches in a step; all their pairs are contrasted with each other")
+      ->capture_default_str();
+  app->add_option("--epochs", c.epochs, "passes over the data; the learning rate's cosine spans them")
+      ->capture_default_str();
+  app->add_option("--max-steps", c.max_steps, "stop after this many optimiser steps; 0: all epochs")
+      ->capture_default_str();
+  app->add_option("--lr", c.lr, "peak learning rate")->capture_default_str();
+  app->add_option("--beta1", c.beta1, "AdamW")->capture_default_str();
+  app->add_option("--beta2", c.beta2, "AdamW")->capture_default_str();
+  app->add_option("--eps", c.eps, "AdamW")->capture_default_str();
+  app->add_option("--wd", c.wd, "weight decay (none on norms, biases, positions, temperature)")
+      ->capture_default_str();
+  app->add_option("--warmup", c.warmup, "steps of linear warm-up; -1: a tenth of the run")
+      ->capture_default_str();
+  app->add_option("--grad-clip-norm", c.grad_clip_norm, "clip the gradient's norm; 0: never")
+      ->capture_default_str();
+  app->add_option("--precision", c.precision, "fp32, or bf16 activations and products")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  app->add_flag("--grad-checkpointing", c.grad_checkpointing,
+                "recompute activations: less memory, a third slower");
+  app->add_flag("--lock-image", c.lock_image, "leave the image encoder as it is");
+  app->add_option("--seed", c.seed, "decides initialisation, shuffling and augmentation")
+      ->capture_default_str();
+}
+
+void add_run_options(CLI::App* app, TrainConfig& c) {
+  app->add_option("--out", c.out, "folder of the run (required)");
+  app->add_option("--resume", c.resume, "'latest', or a checkpoint's folder: go on, bit for bit");
+  app->add_option("--save-frequency", c.save_frequency, "epochs between checkpoints; 0: none")
+      ->capture_default_str();
+  app->add_option("--save-every-steps", c.save_every_steps, "steps between checkpoints; 0: none")
+      ->capture_default_str();
+  app->add_flag("--delete-previous-checkpoint", c.delete_previous_checkpoint,
+                "keep only the newest checkpoint");
+  app->add_option("--val-frequency", c.val_frequency, "epochs between evaluations; 0: none")
+      ->capture_default_str();
+  app->add_option("--eval-every-steps", c.eval_every_steps, "steps between evaluations; 0: none")
+      ->capture_default_str();
+  app->add_option("--log-every-n-steps", c.log_every_n_steps, "steps between lines of metrics.jsonl")
+      ->capture_default_str();
+  app->add_option("--threads", c.threads, "CPU threads; 0: what the process may use")->capture_default_str();
+  app->add_option("--device", c.device, "auto, cpu or cuda")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+}
+
+void run_training(const TrainConfig& config, const std::string& resolved) {
+  CUCLIP_CHECK(config.device != "cuda", "train: this cuclip was built without CUDA; use --device cpu");
+  struct sigaction action {};
+  action.sa_handler = remember_signal;
+  action.sa_flags = SA_RESETHAND;  // a second signal ends the process at once
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+  Trainer trainer(config, resolved);
+  const TrainOutcome outcome = trainer.run([] { return static_cast<int>(g_signal); });
+  if (outcome.signal != 0) {
+    fmt::print(stderr, "interrupted: step {} is saved; continue with --resume latest\n", outcome.steps);
+    throw Interrupted{outcome.signal};
+  }
+  fmt::print("{}\n", config.out);
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& parent) {
+  auto config = std::make_shared<TrainConfig>();
+  CLI::App* app = parent.add_subcommand("train", "train a model on image-text pairs");
+  add_model_options(app, *config);
+  add_data_options(app, *config);
+  add_optimisation_options(app, *config);
+  add_run_options(app, *config);
+  add_config_file_option(app);
+  app->footer(
+      "Example:\n"
+      "  cuclip train --model cuclip-tiny --train-data synthetic:shapes --epochs 2 --out runs/shapes\n"
+      "  cuclip train --train-data 'pairs/train-{000..003}.tar' --val-data pairs/held-out-000.tar \\\n"
+      "      --precision bf16 --epochs 20 --lr 1e-3 --out runs/first\n"
+      "SIGINT and SIGTERM finish the step, save and exit with 130 and 143.");
+  app->callback([app, config] {
+    apply_config_file(app);
+    run_training(*config, app->config_to_str(true, false));
+  });
+}
+
+}  // namespace cuclip

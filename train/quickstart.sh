@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# From a clean machine to a CLIP model of your own: installs Debian packages, builds, prepares some thousands of real
+# pictures with captions, trains, evaluates on held-out pairs, and searches the pictures with words.
+# Works from any folder, takes no questions; run again, it reuses what is there.
+#
+#   train/quickstart.sh             results in runs/quickstart
+#   CUCLIP_RUNS=DIR train/quickstart.sh    results in DIR/quickstart
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+case "${1:-}" in
+  "") ;;
+  -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) echo "train/quickstart.sh: takes no arguments, got '$1' (see --help)" >&2; exit 2 ;;
+esac
+
+run="${CUCLIP_RUNS:-runs}/quickstart"
+data="$run/data"
+model="$run/model"
+cuclip=build/bin/cuclip
+say() { printf '\n== %s\n' "$*"; }
+
+say "1/6  Debian packages: compiler, libraries, two picture collections (about 320 MB to fetch)"
+scripts/install_packages.sh build data
+
+say "2/6  Build"
+mkdir -p build
+cmake --preset cpu >build/cpu.configure.log || { cat build/cpu.configure.log; exit 1; }
+cmake --build --preset cpu --target cuclip -- --quiet
+ln -sfn cpu/bin build/bin
+
+say "3/6  Data: drawings and photographs with captions"
+if [[ ! -e "$data/statistics.json" ]]; then
+  "$cuclip" data prepare --from openclipart --from tuxpaint --held-out 500 --out "$data"
+else
+  echo "already in $data"
+fi
+
+say "4/6  Training (8 minutes on 2 cores)"
+if [[ -e "$model/finished" ]]; then
+  echo "already in $model; remove that folder to train again"
+else
+  "$cuclip" train --config train/quickstart.toml --train-data "$data/train-*.tar" \
+    --val-data "$data/held-out-000.tar" --out "$model" --resume latest
+  touch "$model/finished"
+fi
+
+say "5/6  Evaluation on pairs that were never trained on"
+"$cuclip" report "$model" --train-data "$data/train-*.tar" --val-data "$data/held-out-000.tar" --out "$run"
+
+say "6/6  Search with words"
+"$cuclip" index "$data/held-out-000.tar" --model "$model" --out "$run/held-out.cuclip-index"
+for words in "a red bicycle" "a bird" "a flower" "a musical instrument"; do
+  "$cuclip" search "$run/held-out.cuclip-index" "$words" --model "$model" --top 12 \
+    --contact-sheet "$run/search-${words// /-}.png"
+done
+
+say "Done"
+cat <<EOF
+$run/report.json      the figures
+$run/loss.svg         the loss curve
+$run/matrix.svg       similarities of held-out pictures and captions
+$run/search-*.png     what the searches found
+$model                the model: try  $cuclip classify PICTURE --labels "a cat,a dog,a car" --model $model
+EOF

@@ -1,0 +1,260 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "core/file_io.h"
+#include "models/bpe_trainer.h"
+#include "models/weights.h"
+#include "train/evaluate.h"
+
+namespace cuclip {
+namespace {
+
+// A run that meets this many non-finite losses or gradients in a row does not recover by itself.
+constexpr int64_t kMaxSkippedInARow = 10;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+Trainer::Trainer(const TrainConfig& config, const std::string& resolved_config)
+    : config_((validate(config), config)), folder_(config.out), context_(static_cast<int>(config.threads)) {
+  CUCLIP_CHECK(!config_.resume.empty() || !folder_.has_checkpoints(),
+               "{} already has checkpoints: continue with --resume latest, or choose another --out",
+               config_.out);
+  std::filesystem::path checkpoint;
+  if (config_.resume == "latest") {
+    std::vector<std::string> notes;
+    checkpoint = latest_checkpoint(folder_.path(), notes).value_or("");
+    for (const std::string& note : notes) fmt::print(stderr, "{}\n", note);
+    if (checkpoint.empty())
+      fmt::print(stderr, "{} has no checkpoint yet: starting from step 0\n", config_.out);
+  } else {
+    checkpoint = config_.resume;
+  }
+  open_data();
+  make_tokenizer(checkpoint);
+  make_model(checkpoint);
+  make_loader();
+  write_file_atomic(folder_.path() / "config.toml", resolved_config);
+}
+
+void Trainer::open_data() {
+  const DatasetOptions options{.csv_image_key = config_.csv_image_key,
+                               .csv_caption_key = config_.csv_caption_key,
+                               .csv_separator = config_.csv_separator};
+  train_data_ = open_dataset(config_.train_data, options);
+  if (!config_.val_data.empty()) val_data_ = open_dataset(config_.val_data, options);
+  const int64_t pairs_per_step = config_.batch_size * config_.accum_freq;
+  steps_per_epoch_ = train_data_->size() / pairs_per_step;
+  CUCLIP_CHECK(
+      steps_per_epoch_ >= 1,
+      "{} has {} usable pairs, a step needs --batch-size {} x --accum-freq {} = {}; use smaller ones",
+      config_.train_data, train_data_->size(), config_.batch_size, config_.accum_freq, pairs_per_step);
+  schedule_ = {.peak = config_.lr, .total_steps = steps_per_epoch_ * config_.epochs};
+  schedule_.warmup_steps = config_.warmup >= 0 ? config_.warmup : schedule_.total_steps / 10;
+}
+
+void Trainer::make_tokenizer(const std::filesystem::path& checkpoint) {
+  clip_config_ = load_clip_config(config_.model);
+  if (!checkpoint.empty()) {
+    clip_config_ = load_clip_config((checkpoint / "open_clip_config.json").string());
+    tokenizer_ = Tokenizer::load(checkpoint / "tokenizer.txt.gz");
+  } else if (!config_.tokenizer.empty()) {
+    tokenizer_ = Tokenizer::load(config_.tokenizer);
+  } else {
+    fmt::print(stderr, "learning a vocabulary of {} from the training captions\n",
+               clip_config_.text.vocab_size);
+    std::vector<std::string> captions;
+    for (int64_t i = 0; i < train_data_->size(); ++i) {
+      try {
+        for (std::string& caption : train_data_->captions(i)) captions.push_back(std::move(caption));
+      } catch (const SampleError&) {  // the loader counts it when its turn comes
+      }
+    }
+    tokenizer_ = train_bpe(captions, clip_config_.text.vocab_size);
+  }
+  // Few captions may hold fewer merges than were asked for.
+  if (tokenizer_->vocab_size() != clip_config_.text.vocab_size) {
+    fmt::print(stderr, "vocabulary: {} tokens (the model's configuration says {})\n",
+               tokenizer_->vocab_size(), clip_config_.text.vocab_size);
+    clip_config_.text.vocab_size = static_cast<int>(tokenizer_->vocab_size());
+  }
+}
+
+void Trainer::make_model(const std::filesystem::path& checkpoint) {
+  model_ = std::make_unique<Clip>(context_, clip_config_,
+                                  ClipOptions{.dtype = config_.precision == "bf16" ? DType::bf16 : DType::f32,
+                                              .training = true,
+                                              .checkpointing = config_.grad_checkpointing});
+  OptimizerOptions options{.beta1 = static_cast<float>(config_.beta1),
+                           .beta2 = static_cast<float>(config_.beta2),
+                           .eps = static_cast<float>(config_.eps),
+                           .weight_decay = static_cast<float>(config_.wd),
+                           .clip_norm = static_cast<float>(config_.grad_clip_norm)};
+  if (config_.lock_image) options.frozen_prefixes = {"visual."};
+  optimizer_ = std::make_unique<Optimizer>(context_, model_->parameters(), options);
+  if (!checkpoint.empty()) {
+    state_ = load_checkpoint(checkpoint, *model_, *optimizer_, identity(config_));
+    folder_.rewind(state_.step);
+    saved_step_ = state_.step;
+    fmt::print(stderr, "resuming from {} (step {})\n", checkpoint.string(), state_.step);
+    return;
+  }
+  model_->initialise(static_cast<uint64_t>(config_.seed));
+  if (!config_.pretrained.empty()) load_weights(*model_, config_.pretrained);
+}
+
+void Trainer::make_loader() {
+  loader_ = std::make_unique<Loader>(*train_data_, LoaderOptions{.batch_size = config_.batch_size,
+                                                                 .image_size = clip_config_.vision.image_size,
+                                                                 .seed = static_cast<uint64_t>(config_.seed),
+                                                                 .workers = static_cast<int>(config_.workers),
+                                                                 .max_bad_fraction = config_.max_bad_fraction,
+                                                                 .scale_min = config_.aug_scale_min,
+                                                                 .scale_max = config_.aug_scale_max,
+                                                                 .flip_probability = config_.hflip});
+  loader_->restore({.epoch = state_.epoch, .batch = state_.batch_in_epoch});
+  if (val_data_) {
+    eval_data_ = load_eval_data(*val_data_, clip_config_.vision.image_size, context_.exec().pool->size(), 0,
+                                config_.max_bad_fraction);
+  }
+  fmt::print(stderr, "{}\nmodel {}: {:.2f} M parameters, {}, {} threads\n{} steps of {} pairs in {} epochs\n",
+             loader_->describe(), config_.model, static_cast<double>(model_->parameters().count()) / 1e6,
+             config_.precision, context_.exec().pool->size(), schedule_.total_steps,
+             config_.batch_size * config_.accum_freq, config_.epochs);
+}
+
+int64_t Trainer::last_step() const {
+  return config_.max_steps > 0 ? std::min(config_.max_steps, schedule_.total_steps) : schedule_.total_steps;
+}
+
+MicroBatch Trainer::to_tensors(const Batch& batch) {
+  const int64_t n = config_.batch_size, size = clip_config_.vision.image_size;
+  const int64_t length = clip_config_.text.context_length;
+  const std::vector<int32_t> tokens = tokenizer_->encode_padded(batch.captions, length);
+  return {Tensor::from<uint8_t>(context_, {n, size, size, 3}, batch.images),
+          Tensor::from<int32_t>(context_, {n, length}, tokens)};
+}
+
+std::vector<MicroBatch> Trainer::next_batches() {
+  std::vector<MicroBatch> batches;
+  for (int64_t i = 0; i < config_.accum_freq; ++i) {
+    Batch batch = loader_->next();
+    // An epoch that is no multiple of --accum-freq ends with batches that fill no step: they are left out.
+    while (batch.index >= steps_per_epoch_ * config_.accum_freq) batch = loader_->next();
+    batches.push_back(to_tensors(batch));
+  }
+  return batches;
+}
+
+void Trainer::take_step() {
+  const double waited_before = loader_->wait_seconds();
+  const std::vector<MicroBatch> batches = next_batches();
+  window_.waited += loader_->wait_seconds() - waited_before;
+  const double lr = schedule_.at(state_.step);
+  const StepResult result =
+      TrainStep(*model_, *optimizer_, config_.lock_image).run(batches, static_cast<float>(lr));
+  const LoaderPosition position = loader_->position();
+  state_.step++;
+  state_.optimizer_steps = optimizer_->steps();
+  state_.samples_seen += config_.batch_size * config_.accum_freq;
+  state_.epoch = position.epoch;
+  state_.batch_in_epoch = position.batch;
+  window_.samples += config_.batch_size * config_.accum_freq;
+  log_step(result, lr);
+  refuse_endless_skipping(result);
+}
+
+void Trainer::log_step(const StepResult& result, double lr) {
+  const bool due =
+      state_.step % config_.log_every_n_steps == 0 || state_.step == 1 || state_.step == last_step();
+  if (!due && !result.skipped) return;
+  const double seconds = now() - window_.start;
+  const double samples_per_second = static_cast<double>(window_.samples) / seconds;
+  const double wait_share = window_.waited / seconds;
+  folder_.append("metrics.jsonl", {{"step", state_.step},
+                                   {"loss", finite_or_null(static_cast<double>(result.loss))},
+                                   {"lr", lr},
+                                   {"grad_norm", finite_or_null(static_cast<double>(result.gradient_norm))},
+                                   {"logit_scale", finite_or_null(static_cast<double>(result.logit_scale))},
+                                   {"samples_per_second", samples_per_second},
+                                   {"data_wait_share", wait_share}});
+  progress_->show({.step = state_.step,
+                   .epoch = static_cast<double>(state_.step) / static_cast<double>(steps_per_epoch_),
+                   .loss = static_cast<double>(result.loss),
+                   .lr = lr,
+                   .samples_per_second = samples_per_second,
+                   .data_wait_share = wait_share});
+  window_ = {.start = now()};
+}
+
+void Trainer::refuse_endless_skipping(const StepResult& result) {
+  if (!result.skipped) {
+    skipped_in_a_row_ = 0;
+    return;
+  }
+  state_.skipped_steps++;
+  skipped_in_a_row_++;
+  progress_->note(
+      fmt::format("step {}: the loss or a gradient is not finite; the step is skipped ({} so far)",
+                  state_.step, state_.skipped_steps));
+  if (skipped_in_a_row_ < kMaxSkippedInARow) return;
+  fail(
+      "{} steps in a row had a loss or gradient that is not finite: stopped at step {}. Nothing of them was "
+      "saved; the "
+      "last checkpoint is {}. Try a smaller --lr, --grad-clip-norm 1 or a longer --warmup",
+      kMaxSkippedInARow, state_.step, previous_checkpoint_.empty() ? "none" : previous_checkpoint_.string());
+}
+
+void Trainer::save() {
+  if (saved_step_ == state_.step) return;
+  const std::filesystem::path folder =
+      save_checkpoint(folder_.path(), *model_, *optimizer_, *tokenizer_, state_, identity(config_));
+  if (config_.delete_previous_checkpoint && !previous_checkpoint_.empty()) {
+    std::error_code ignored;  // a checkpoint too many is no reason to stop
+    std::filesystem::remove_all(previous_checkpoint_, ignored);
+  }
+  previous_checkpoint_ = folder;
+  saved_step_ = state_.step;
+}
+
+void Trainer::evaluate() {
+  if (!eval_data_ || evaluated_step_ == state_.step) return;
+  const RetrievalMetrics metrics = evaluate_retrieval(*model_, *tokenizer_, *eval_data_);
+  nlohmann::ordered_json line{{"step", state_.step}};
+  line.update(to_json(metrics));
+  folder_.append("eval.jsonl", line);
+  progress_->note(fmt::format("step {}: R@10 image to text {:.3f}, text to image {:.3f} (chance {:.3f})",
+                              state_.step, metrics.image_to_text.recall[2], metrics.text_to_image.recall[2],
+                              metrics.image_to_text.chance[2]));
+  evaluated_step_ = state_.step;
+  window_ = {.start = now()};  // throughput is that of training
+}
+
+void Trainer::after_step() {
+  const auto every = [&](int64_t n) { return n > 0 && state_.step % n == 0; };
+  if (every(config_.eval_every_steps) || every(config_.val_frequency * steps_per_epoch_)) evaluate();
+  if (every(config_.save_every_steps) || every(config_.save_frequency * steps_per_epoch_)) save();
+}
+
+TrainOutcome Trainer::run(const std::function<int()>& interrupted) {
+  progress_ = std::make_unique<Progress>(state_.step, last_step());
+  window_ = {.start = now()};
+  int signal = 0;
+  while (state_.step < last_step() && (signal = interrupted()) == 0) {
+    take_step();
+    after_step();
+  }
+  if (signal == 0) evaluate();
+  save();
+  const BadSamples bad = loader_->bad();
+  if (bad.count > 0) progress_->note("samples that could not be used: " + bad.summary());
+  return {.steps = state_.step, .signal = signal};
+}
+
+}  // namespace cuclip

@@ -1,0 +1,79 @@
+// The training loop: batches in, checkpoints and logs out.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "models/tokenizer.h"
+#include "train/checkpoint.h"
+#include "train/data/loader.h"
+#include "train/lr_schedule.h"
+#include "train/progress.h"
+#include "train/run_folder.h"
+#include "train/train_config.h"
+#include "train/train_step.h"
+
+namespace cuclip {
+
+/// How a run ended. `signal` is SIGINT's or SIGTERM's number where one asked it to stop: the step under way
+/// was finished and everything saved.
+struct TrainOutcome {
+  int64_t steps = 0;
+  int signal = 0;
+};
+
+class Trainer {
+ public:
+  /// Opens the data, makes or resumes the model. Throws InputError for wrong settings or inputs and Error if
+  /// the run folder cannot be written, before anything is trained. `resolved_config` is written to
+  /// config.toml.
+  Trainer(const TrainConfig& config, const std::string& resolved_config);
+
+  /// Trains to the end, or until `interrupted()` gives a signal's number. Throws Error when the loss stays
+  /// not finite.
+  TrainOutcome run(const std::function<int()>& interrupted);
+
+ private:
+  void open_data();
+  void make_tokenizer(const std::filesystem::path& checkpoint);
+  void make_model(const std::filesystem::path& checkpoint);
+  void make_loader();
+  std::vector<MicroBatch> next_batches();
+  MicroBatch to_tensors(const Batch& batch);
+  void take_step();
+  void log_step(const StepResult& result, double lr);
+  void refuse_endless_skipping(const StepResult& result);
+  void after_step();
+  void save();
+  void evaluate();
+  int64_t last_step() const;
+
+  TrainConfig config_;
+  RunFolder folder_;
+  Context context_;
+  ClipConfig clip_config_;
+  std::unique_ptr<Dataset> train_data_, val_data_;
+  std::optional<Tokenizer> tokenizer_;
+  std::unique_ptr<Clip> model_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Loader> loader_;
+  std::optional<EvalData> eval_data_;
+  LrSchedule schedule_;
+  int64_t steps_per_epoch_ = 0;
+  TrainState state_;
+  std::filesystem::path previous_checkpoint_;
+  int64_t saved_step_ = -1;
+  int64_t evaluated_step_ = -1;
+  int64_t skipped_in_a_row_ = 0;
+  std::unique_ptr<Progress> progress_;
+
+  // Since the last line of metrics.jsonl.
+  struct Window {
+    double start = 0;
+    double waited = 0;
+    int64_t samples = 0;
+  } window_;
+};
+
+}  // namespace cuclip
