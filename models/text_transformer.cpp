@@ -6,6 +6,11 @@
 namespace cuclip {
 namespace {
 
+// The place of the largest id: the end of text.
+int64_t end_of_text(const int32_t* row, int64_t columns) {
+  return std::max_element(row, row + columns) - row;
+}
+
 // Tokens cut to the longest caption, and each row's end-of-text position.
 struct Trimmed {
   Tensor tokens;
@@ -16,13 +21,10 @@ Trimmed trim(Context& context, const Tensor& tokens) {
   const int64_t rows = tokens.size(0), columns = tokens.size(1);
   const int32_t* in = tokens.data<int32_t>();
   Tensor end = Tensor::empty(context, {rows}, DType::i32);
-  int64_t longest = 1;
   for (int64_t r = 0; r < rows; ++r) {
-    const int32_t* row = in + r * columns;
-    const int64_t at = std::max_element(row, row + columns) - row;
-    end.data<int32_t>()[r] = static_cast<int32_t>(at);
-    longest = std::max(longest, at + 1);
+    end.data<int32_t>()[r] = static_cast<int32_t>(end_of_text(in + r * columns, columns));
   }
+  const int64_t longest = used_length(tokens);
   Tensor out = Tensor::empty(context, {rows, longest}, DType::i32);
   for (int64_t r = 0; r < rows; ++r) {
     std::memcpy(out.data<int32_t>() + r * longest, in + r * columns,
@@ -32,6 +34,15 @@ Trimmed trim(Context& context, const Tensor& tokens) {
 }
 
 }  // namespace
+
+int64_t used_length(const Tensor& tokens) {
+  const int64_t columns = tokens.size(1);
+  int64_t longest = 1;
+  for (int64_t r = 0; r < tokens.size(0); ++r) {
+    longest = std::max(longest, end_of_text(tokens.data<int32_t>() + r * columns, columns) + 1);
+  }
+  return longest;
+}
 
 TextTransformer::TextTransformer(ParameterStore& store, const ClipConfig& config)
     : transformer_(store, "transformer.", config.text.width, config.text.layers, config.text.heads,

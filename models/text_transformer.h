@@ -6,6 +6,9 @@
 
 namespace cuclip {
 
+/// 1 + the last end-of-text position of any row: how many columns of tokens i32 [B, context_length] are computed.
+int64_t used_length(const Tensor& tokens);
+
 class TextTransformer {
  public:
   TextTransformer(ParameterStore& store, const ClipConfig& config);

@@ -47,7 +47,10 @@ ordered_json state_json(const TrainState& state, const Settings& settings) {
                     {"samples_seen", state.samples_seen},
                     {"skipped_steps", state.skipped_steps},
                     {"epoch", state.epoch},
-                    {"batch_in_epoch", state.batch_in_epoch}};
+                    {"batch_in_epoch", state.batch_in_epoch},
+                    {"train_seconds", state.train_seconds},
+                    {"wait_seconds", state.wait_seconds},
+                    {"model_flops", state.model_flops}};
   for (const auto& [name, value] : settings) json["settings"][name] = value;
   return json;
 }
@@ -153,23 +156,29 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run, std::vector<std::
   return std::nullopt;
 }
 
-TrainState load_checkpoint(const fs::path& checkpoint, Clip& model, Optimizer& optimizer,
-                           const Settings& settings) {
+TrainState read_train_state(const fs::path& checkpoint) {
   const ordered_json json = read_state(checkpoint / "state.json");
-  check_settings(json["settings"], settings, checkpoint);
-  load_weights(model, checkpoint / "model.safetensors");
-  load_optimizer(checkpoint / "optimizer.safetensors", model, optimizer);
-  TrainState state;
   try {
-    state = {.step = json.at("step").get<int64_t>(),
-             .optimizer_steps = json.at("optimizer_steps").get<int64_t>(),
-             .samples_seen = json.at("samples_seen").get<int64_t>(),
-             .skipped_steps = json.at("skipped_steps").get<int64_t>(),
-             .epoch = json.at("epoch").get<int64_t>(),
-             .batch_in_epoch = json.at("batch_in_epoch").get<int64_t>()};
+    return {.step = json.at("step").get<int64_t>(),
+            .optimizer_steps = json.at("optimizer_steps").get<int64_t>(),
+            .samples_seen = json.at("samples_seen").get<int64_t>(),
+            .skipped_steps = json.at("skipped_steps").get<int64_t>(),
+            .epoch = json.at("epoch").get<int64_t>(),
+            .batch_in_epoch = json.at("batch_in_epoch").get<int64_t>(),
+            .train_seconds = json.at("train_seconds").get<double>(),
+            .wait_seconds = json.at("wait_seconds").get<double>(),
+            .model_flops = json.at("model_flops").get<double>()};
   } catch (const nlohmann::json::exception& e) {
     fail_input("{}: {}", (checkpoint / "state.json").string(), e.what());
   }
+}
+
+TrainState load_checkpoint(const fs::path& checkpoint, Clip& model, Optimizer& optimizer,
+                           const Settings& settings) {
+  check_settings(read_state(checkpoint / "state.json")["settings"], settings, checkpoint);
+  load_weights(model, checkpoint / "model.safetensors");
+  load_optimizer(checkpoint / "optimizer.safetensors", model, optimizer);
+  const TrainState state = read_train_state(checkpoint);
   optimizer.set_steps(state.optimizer_steps);
   return state;
 }

@@ -28,6 +28,10 @@ struct TrainState {
   int64_t skipped_steps = 0;
   int64_t epoch = 0;           // of the next batch
   int64_t batch_in_epoch = 0;  // of the next batch
+  // What the run has cost so far; changes nothing of what comes.
+  double train_seconds = 0;  // in steps, without evaluation and saving
+  double wait_seconds = 0;   // of these, waiting for data
+  double model_flops = 0;    // training_step_flops() of all steps
 };
 
 using Settings = std::vector<std::pair<std::string, std::string>>;
@@ -43,6 +47,9 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run, const Cl
 /// only damaged ones.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run,
                                                        std::vector<std::string>& notes);
+
+/// Where the run was. Throws InputError for a damaged file.
+TrainState read_train_state(const std::filesystem::path& checkpoint);
 
 /// Fills the model and the optimiser. Throws InputError if the checkpoint was made with other settings,
 /// listing each with both values.

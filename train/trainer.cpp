@@ -6,6 +6,7 @@
 
 #include "core/file_io.h"
 #include "models/bpe_trainer.h"
+#include "models/clip_size.h"
 #include "models/weights.h"
 #include "train/evaluate.h"
 
@@ -153,9 +154,10 @@ std::vector<MicroBatch> Trainer::next_batches() {
 }
 
 void Trainer::take_step() {
-  const double waited_before = loader_->wait_seconds();
+  const double start = now(), waited_before = loader_->wait_seconds();
   const std::vector<MicroBatch> batches = next_batches();
-  window_.waited += loader_->wait_seconds() - waited_before;
+  const double waited = loader_->wait_seconds() - waited_before;
+  window_.waited += waited;
   const double lr = schedule_.at(state_.step);
   const StepResult result =
       TrainStep(*model_, *optimizer_, config_.lock_image).run(batches, static_cast<float>(lr));
@@ -165,6 +167,11 @@ void Trainer::take_step() {
   state_.samples_seen += config_.batch_size * config_.accum_freq;
   state_.epoch = position.epoch;
   state_.batch_in_epoch = position.batch;
+  state_.train_seconds += now() - start;
+  state_.wait_seconds += waited;
+  for (const MicroBatch& batch : batches) {
+    state_.model_flops += training_step_flops(clip_config_, config_.batch_size, used_length(batch.tokens));
+  }
   window_.samples += config_.batch_size * config_.accum_freq;
   log_step(result, lr);
   refuse_endless_skipping(result);
