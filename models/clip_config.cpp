@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
+#include "models/strict_json.h"
 
 namespace cuclip {
 namespace {
@@ -39,8 +41,7 @@ class Reader {
   void read(const char* key, float& value) {
     const json* found = find(key);
     if (!found) return;
-    CUCLIP_CHECK(found->is_number() && found->get<double>() > 0, "{}: {} must be a number > 0, got {}",
-                 where_, key, found->dump());
+    CUCLIP_CHECK(is_moderate(*found), "{}: {} must be a number, got {}", where_, key, found->dump());
     value = found->get<float>();
   }
 
@@ -54,9 +55,9 @@ class Reader {
   void read(const char* key, std::array<float, 3>& value) {
     const json* found = find(key);
     if (!found) return;
-    CUCLIP_CHECK(found->is_array() && found->size() == 3 &&
-                     std::all_of(found->begin(), found->end(), [](const json& v) { return v.is_number(); }),
-                 "{}: {} must be three numbers, got {}", where_, key, found->dump());
+    CUCLIP_CHECK(
+        found->is_array() && found->size() == 3 && std::all_of(found->begin(), found->end(), is_moderate),
+        "{}: {} must be three numbers, got {}", where_, key, found->dump());
     for (size_t i = 0; i < 3; ++i) value[i] = (*found)[i].get<float>();
   }
 
@@ -70,12 +71,18 @@ class Reader {
 
   void refuse_unknown() const {
     for (const auto& [key, value] : object_.items()) {
+      if (value.is_null()) continue;  // as if it weren't there
       CUCLIP_CHECK(known_.contains(key), "{}: unknown key \"{}\"; known are {}", where_, key,
                    fmt::format("{}", fmt::join(known_, ", ")));
     }
   }
 
  private:
+  // A number of a size that a ratio, a mean or a deviation can have: no surprise as f32.
+  static bool is_moderate(const json& value) {
+    return value.is_number() && std::abs(value.get<double>()) <= 1e6;
+  }
+
   const json& object_;
   std::string where_;
   std::set<std::string> known_;
@@ -174,27 +181,43 @@ std::vector<NamedClipConfig> builtin_clip_configs() {
 }
 
 void validate(const ClipConfig& c) {
+  const auto in_range = [](const char* what, int64_t value, int64_t least, int64_t most) {
+    CUCLIP_CHECK(value >= least && value <= most, "{} must be {} to {}, got {}", what, least, most, value);
+  };
+  // Far beyond any model; within them no size computed from these overflows.
+  constexpr int64_t kMaxWidth = 1 << 15, kMaxLayers = 1 << 10, kMaxLength = 1 << 16, kMaxVocabulary = 1 << 24;
+  in_range("embed_dim", c.embed_dim, 1, kMaxWidth);
+  in_range("vision image_size", c.vision.image_size, 1, 1 << 13);
+  in_range("vision patch_size", c.vision.patch_size, 1, c.vision.image_size);
+  in_range("vision width", c.vision.width, 1, kMaxWidth);
+  in_range("vision layers", c.vision.layers, 1, kMaxLayers);
+  in_range("vision head_width", c.vision.head_width, 1, c.vision.width);
+  in_range("text context_length", c.text.context_length, 2, kMaxLength);  // start and end
+  in_range("text vocab_size", c.text.vocab_size, 3, kMaxVocabulary);
+  in_range("text width", c.text.width, 1, kMaxWidth);
+  in_range("text layers", c.text.layers, 1, kMaxLayers);
+  in_range("text heads", c.text.heads, 1, c.text.width);
+  for (const float ratio : {c.vision.mlp_ratio, c.text.mlp_ratio}) {
+    CUCLIP_CHECK(ratio > 0 && ratio <= 64, "mlp_ratio must be above 0 and at most 64, got {}", ratio);
+  }
+  for (const float deviation : c.stddev) {
+    CUCLIP_CHECK(deviation > 0, "the preprocessing's std must be above 0, got {}", deviation);
+  }
+  in_range("vision width times mlp_ratio", c.vision.mlp_width(), 1, 64 * kMaxWidth);
+  in_range("text width times mlp_ratio", c.text.mlp_width(), 1, 64 * kMaxWidth);
   CUCLIP_CHECK(c.vision.image_size % c.vision.patch_size == 0,
                "image_size {} is not a multiple of patch_size {}", c.vision.image_size, c.vision.patch_size);
   CUCLIP_CHECK(c.vision.width % c.vision.head_width == 0,
                "vision width {} is not a multiple of head_width {}", c.vision.width, c.vision.head_width);
   CUCLIP_CHECK(c.text.width % c.text.heads == 0, "text width {} is not a multiple of its {} heads",
                c.text.width, c.text.heads);
-  CUCLIP_CHECK(c.text.context_length >= 2, "context_length must be at least 2 (start and end), got {}",
-               c.text.context_length);
-  CUCLIP_CHECK(c.text.vocab_size >= 3, "vocab_size must be at least 3, got {}", c.text.vocab_size);
 }
 
 ClipConfig parse_clip_config(std::string_view text, std::string_view name_view) {
   const std::string name(name_view);
-  json root;
-  try {
-    root = json::parse(text);
-  } catch (const json::exception& e) {
-    fail_input("{}: not JSON: {}", name, e.what());
-  }
+  json root = parse_strict_json(text, name);
   ClipConfig config;
-  CUCLIP_CHECK(root.is_object(), "{}: expected a JSON object, got {}", name, root.type_name());
+  config.vision.patch_size = 16;  // open_clip's default; the others are ours too
   if (root.contains("model_cfg")) {
     Reader outer(root, name);
     outer.find("model_cfg");

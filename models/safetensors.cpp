@@ -10,15 +10,20 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <tuple>
 
 #include "core/file_io.h"
+#include "models/strict_json.h"
 
 namespace cuclip {
 namespace {
 
 using nlohmann::json;
 
+static_assert(std::endian::native == std::endian::little,
+              "the format is little-endian, and values are copied as they are");
+
+constexpr const char* kMetadataKey = "__metadata__";
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
 
 // Bits of an element, 0 for a dtype that the format does not have.
@@ -33,39 +38,25 @@ int bits_of(std::string_view dtype) {
   return 0;
 }
 
+// What people pass by mistake. A safetensors header starts with "{" behind its length, whatever the length's
+// bytes look like (those of 640 are a pickle's first two).
 void refuse_other_formats(std::span<const std::byte> bytes, std::string_view file) {
-  const std::string_view head(reinterpret_cast<const char*>(bytes.data()), std::min<size_t>(bytes.size(), 8));
-  const bool zip = head.starts_with("PK\x03\x04"),
-             pickle = head.starts_with("\x80\x02") || head.starts_with("\x80\x04");
+  const std::string_view head(reinterpret_cast<const char*>(bytes.data()),
+                              std::min<size_t>(bytes.size(), 64));
+  if (head.size() > 8 && head[8] == '{') return;
+  const bool zip = head.starts_with("PK\x03\x04");
+  const bool pickle = head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5;
   CUCLIP_CHECK(
       !zip && !pickle,
       "{}: this is a pickled PyTorch file, expected safetensors. Pickles can run code and are not read; "
       "convert "
       "it in Python: safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'model.safetensors')",
       file);
-}
-
-// Parses the header, refusing a key that occurs twice in one object (JSON parsers keep the last one
-// silently).
-json parse_header(std::string_view text, std::string_view file) {
-  std::vector<std::set<std::string>> keys;
-  const auto callback = [&](int, json::parse_event_t event, json& parsed) {
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      CUCLIP_CHECK(keys.back().insert(key).second, "{}: the header has the key \"{}\" twice", file, key);
-    }
-    return true;
-  };
-  json header;
-  try {
-    header = json::parse(text, callback);
-  } catch (const json::exception& e) {
-    fail_input("{}: the header is not JSON: {}", file, e.what());
-  }
-  CUCLIP_CHECK(header.is_object(), "{}: the header must be a JSON object, got {}", file, header.type_name());
-  return header;
+  CUCLIP_CHECK(
+      !head.starts_with("version https://git-lfs"),
+      "{}: this is a Git LFS pointer, expected safetensors; fetch the file itself with `git lfs pull`", file);
+  CUCLIP_CHECK(!head.starts_with("<"),
+               "{}: this looks like HTML or XML, expected safetensors (a failed download?)", file);
 }
 
 uint64_t unsigned_at(const json& value, std::string_view file, std::string_view tensor, const char* what) {
@@ -202,9 +193,9 @@ Safetensors Safetensors::parse(std::span<const std::byte> bytes, std::string_vie
   const std::span<const std::byte> data = bytes.subspan(8 + header_size);
   Safetensors file;
   file.file_ = name;
-  const json header = parse_header(text, name);
+  const json header = parse_strict_json(text, fmt::format("{}: header", name));
   for (const auto& [key, value] : header.items()) {
-    if (key != "__metadata__") {
+    if (key != kMetadataKey) {
       file.tensors_.emplace(key, parse_entry(value, data, name, key));
       continue;
     }
@@ -242,10 +233,13 @@ void copy_to_f32(const SafetensorsEntry& entry, std::string_view name, std::span
 void write_safetensors(const std::filesystem::path& path,
                        std::span<const std::pair<std::string, TensorView>> tensors,
                        const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header;
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header[kMetadataKey] = metadata;
   uint64_t offset = 0;
   for (const auto& [name, view] : tensors) {
+    CUCLIP_CHECK(name != kMetadataKey, "safetensors: a tensor cannot be named {}", name);
+    CUCLIP_CHECK(!header.contains(name), "safetensors: there are two tensors named {}", name);
+    CUCLIP_CHECK(view.data != nullptr || view.elements() == 0, "safetensors: {} was not given", name);
     CUCLIP_CHECK(view.is_contiguous(), "safetensors: {} must be contiguous", name);
     const uint64_t size = static_cast<uint64_t>(view.elements()) * size_of(view.dtype);
     auto shape = nlohmann::ordered_json::array();
@@ -254,7 +248,7 @@ void write_safetensors(const std::filesystem::path& path,
         {"dtype", format_name(view.dtype)}, {"shape", shape}, {"data_offsets", {offset, offset + size}}};
     offset += size;
   }
-  std::string text = header.is_null() ? "{}" : header.dump();
+  std::string text = header.dump();
   text.append((8 - text.size() % 8) % 8, ' ');  // the tensors start at a multiple of 8 bytes
   const uint64_t header_size = text.size();
   write_file_atomic(path, [&](const ByteSink& sink) {

@@ -1,6 +1,7 @@
 #include "models/clip_config.h"
 
 #include <catch2/catch.hpp>
+#include <tuple>
 
 #include "models/clip.h"
 #include "models/clip_size.h"
@@ -59,6 +60,75 @@ TEST_CASE("configurations that would mean something else are refused by name") {
   CHECK_THROWS_WITH(parse_clip_config("{", "f.json"), Catch::StartsWith("f.json: not JSON"));
   CHECK_THROWS_WITH(parse_clip_config("[]", "f.json"), "f.json: expected a JSON object, got array");
   CHECK_THROWS_WITH(load_clip_config("ViT-X"), Catch::Contains("ViT-B-32"));
+}
+
+TEST_CASE("values that would overflow or divide by zero are refused by name") {
+  const auto parse = [](const char* vision, const char* text, const char* embed = "8") {
+    return parse_clip_config(
+        fmt::format(R"({{"embed_dim": {}, "vision_cfg": {}, "text_cfg": {}}})", embed, vision, text),
+        "f.json");
+  };
+  CHECK_NOTHROW(parse("{}", "{}"));
+  const std::tuple<const char*, const char*, const char*> cases[] = {
+      {R"({"image_size": 1000000000, "patch_size": 1})", "{}", "f.json: vision image_size must be 1 to 8192"},
+      {R"({"image_size": 224, "patch_size": 448})", "{}", "patch_size must be 1 to 224, got 448"},
+      {R"({"width": 1000000000})", "{}", "vision width must be 1 to 32768, got 1000000000"},
+      {R"({"width": 99999999999999999999})", "{}", "width must be a whole number"},
+      {R"({"layers": 5000})", "{}", "vision layers must be 1 to 1024"},
+      {R"({"layers": 0})", "{}", "layers must be a whole number > 0, got 0"},
+      {R"({"width": 64, "head_width": 128})", "{}", "head_width must be 1 to 64, got 128"},
+      {R"({"mlp_ratio": 0})", "{}", "mlp_ratio must be above 0"},
+      {R"({"mlp_ratio": -4})", "{}", "mlp_ratio must be above 0"},
+      {R"({"mlp_ratio": 1e300})", "{}", "mlp_ratio must be a number"},
+      {R"({"mlp_ratio": 0.001})", "{}", "mlp_ratio must be 1 to"},
+      {"{}", R"({"context_length": 1})", "context_length must be 2 to 65536, got 1"},
+      {"{}", R"({"vocab_size": 2})", "vocab_size must be 3 to 16777216, got 2"},
+      {"{}", R"({"width": 100, "heads": 8})", "text width 100 is not a multiple of its 8 heads"},
+      {"{}", R"({"heads": 1e1})", "heads must be a whole number"},
+      {"[]", "{}", "vision_cfg: expected a JSON object, got array"},
+      {"{}", "7", "text_cfg: expected a JSON object, got number"},
+  };
+  for (const auto& [vision, text, message] : cases) {
+    INFO(message);
+    CHECK_THROWS_WITH(parse(vision, text), Catch::Contains(message));
+    CHECK_THROWS_AS(parse(vision, text), InputError);
+  }
+  CHECK_THROWS_WITH(parse("{}", "{}", "null"), Catch::Contains("expected open_clip's configuration"));
+  CHECK_THROWS_WITH(parse("{}", "{}", "1.5"), Catch::Contains("embed_dim must be a whole number"));
+}
+
+TEST_CASE("open_clip's form with preprocessing is read, and nulls are as good as nothing") {
+  const ClipConfig config = parse_clip_config(
+      R"({"model_cfg": {"embed_dim": 64, "quick_gelu": true, "custom_text": false, "init_logit_bias": null,
+            "vision_cfg": {"width": 80, "head_width": 40, "timm_model_name": null}, "text_cfg": {}},
+          "preprocess_cfg": {"mean": [0, 0.5, 0.5], "std": [1, 0.5, 0.5], "interpolation": "bicubic"}})",
+      "test");
+  CHECK(config.quick_gelu);
+  CHECK(config.vision.heads() == 2);
+  CHECK(config.vision.patch_size == 16);  // open_clip's default
+  CHECK(config.mean == std::array<float, 3>{0.0f, 0.5f, 0.5f});
+  CHECK(config.stddev == std::array<float, 3>{1.0f, 0.5f, 0.5f});
+  const auto with = [](const char* preprocessing) {
+    return fmt::format(
+        R"({{"model_cfg": {{"embed_dim": 8, "vision_cfg": {{}}, "text_cfg": {{}}}}, "preprocess_cfg": {}}})",
+        preprocessing);
+  };
+  CHECK_NOTHROW(parse_clip_config(with("{}"), "f"));
+  CHECK_THROWS_WITH(parse_clip_config(with(R"({"std": [1, 0, 1]})"), "f"),
+                    Catch::Contains("std must be above 0"));
+  CHECK_THROWS_WITH(parse_clip_config(with(R"({"mean": [1, 0]})"), "f"), Catch::Contains("three numbers"));
+  CHECK_THROWS_WITH(parse_clip_config(with(R"({"interpolation": "bilinear"})"), "f"),
+                    Catch::Contains("interpolation = \"bilinear\" is not built in"));
+  CHECK_THROWS_WITH(parse_clip_config(R"({"embed_dim": 1, "embed_dim": 2})", "f"), Catch::Contains("twice"));
+}
+
+TEST_CASE("the quickgelu names are the same models with the other activation") {
+  for (const char* name : {"ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336"}) {
+    ClipConfig config = load_clip_config(name);
+    CHECK_FALSE(config.quick_gelu);
+    config.quick_gelu = true;
+    CHECK(config == load_clip_config(std::string(name) + "-quickgelu"));
+  }
 }
 
 TEST_CASE("the work of a forward pass is that of its products") {

@@ -1,0 +1,14 @@
+// JSON from files that may be damaged or hostile.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+namespace cuclip {
+
+/// Parses JSON whose outermost value is an object. Throws InputError, naming `name`, where it is not JSON,
+/// where an object has a key twice (parsers keep one of the two without a word), and where it is nested more
+/// than 16 deep (printing a value in a message recurses).
+nlohmann::json parse_strict_json(std::string_view text, std::string_view name);
+
+}  // namespace cuclip
