@@ -173,6 +173,13 @@ TrainState read_train_state(const fs::path& checkpoint) {
   }
 }
 
+std::string read_setting(const fs::path& checkpoint, const std::string& name) {
+  const ordered_json settings = read_state(checkpoint / "state.json")["settings"];
+  CUCLIP_CHECK(settings.contains(name) && settings[name].is_string(), "{}: there is no setting '{}'",
+               (checkpoint / "state.json").string(), name);
+  return settings[name].get<std::string>();
+}
+
 TrainState load_checkpoint(const fs::path& checkpoint, Clip& model, Optimizer& optimizer,
                            const Settings& settings) {
   check_settings(read_state(checkpoint / "state.json")["settings"], settings, checkpoint);

@@ -51,6 +51,9 @@ std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::pa
 /// Where the run was. Throws InputError for a damaged file.
 TrainState read_train_state(const std::filesystem::path& checkpoint);
 
+/// One of the settings that the run was started with. Throws InputError if it is not there.
+std::string read_setting(const std::filesystem::path& checkpoint, const std::string& name);
+
 /// Fills the model and the optimiser. Throws InputError if the checkpoint was made with other settings,
 /// listing each with both values.
 TrainState load_checkpoint(const std::filesystem::path& checkpoint, Clip& model, Optimizer& optimizer,

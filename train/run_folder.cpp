@@ -36,6 +36,14 @@ bool RunFolder::has_checkpoints() const {
   return std::filesystem::exists(path_ / "latest") || !std::filesystem::is_empty(checkpoints());
 }
 
+void RunFolder::require_space(int64_t bytes) const {
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(path_, error);
+  if (error || static_cast<int64_t>(space.available) >= bytes) return;  // some file systems cannot tell
+  fail("{}: a checkpoint takes {} MB, only {} MB are free on that disk", path_.string(), bytes / 1'000'000,
+       space.available / 1'000'000);
+}
+
 void RunFolder::append(const char* file, const nlohmann::ordered_json& line) const {
   const std::filesystem::path path = path_ / file;
   const std::string text = line.dump() + "\n";

@@ -23,6 +23,10 @@ class RunFolder {
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   bool has_checkpoints() const;
 
+  /// Throws Error unless the file system has room for this many bytes: better before the training than after
+  /// it.
+  void require_space(int64_t bytes) const;
+
   /// Appends one line to metrics.jsonl or eval.jsonl, in one write.
   void append(const char* file, const nlohmann::ordered_json& line) const;
 

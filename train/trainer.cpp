@@ -92,6 +92,8 @@ void Trainer::make_model(const std::filesystem::path& checkpoint) {
                                   ClipOptions{.dtype = config_.precision == "bf16" ? DType::bf16 : DType::f32,
                                               .training = true,
                                               .checkpointing = config_.grad_checkpointing});
+  // A checkpoint holds three f32 values for each parameter; one is written before another is let go.
+  folder_.require_space(2 * 3 * 4 * model_->parameters().count());
   OptimizerOptions options{.beta1 = static_cast<float>(config_.beta1),
                            .beta2 = static_cast<float>(config_.beta2),
                            .eps = static_cast<float>(config_.eps),
@@ -220,6 +222,10 @@ void Trainer::refuse_endless_skipping(const StepResult& result) {
 
 void Trainer::save() {
   if (saved_step_ == state_.step) return;
+  if (skipped_in_a_row_ > 0) {
+    progress_->note(fmt::format("step {}: not saved, because the last step was skipped", state_.step));
+    return;
+  }
   const std::filesystem::path folder =
       save_checkpoint(folder_.path(), *model_, *optimizer_, *tokenizer_, state_, identity(config_));
   if (config_.delete_previous_checkpoint && !previous_checkpoint_.empty()) {
