@@ -92,6 +92,15 @@ HWY_INLINE void store_left(VF v, T* p, int64_t left) {
 }
 HWY_INLINE hn::Mask<F32> mask_left(int64_t left) { return hn::FirstN(F32(), static_cast<size_t>(left)); }
 
+/// out[i] = a[i] + b[i], rounded once to Out; out may be a or b.
+template <typename A, typename B, typename Out>
+HWY_INLINE void add_arrays(const A* a, const B* b, Out* out, int64_t n) {
+  const int64_t step = lanes();
+  int64_t i = 0;
+  for (; i + step <= n; i += step) store(hn::Add(load(a + i), load(b + i)), out + i);
+  if (i < n) store_n(hn::Add(load_n(a + i, n - i), load_n(b + i, n - i)), out + i, n - i);
+}
+
 /// Sum and maximum over the lanes.
 HWY_INLINE float reduce_sum(VF v) { return hn::GetLane(hn::SumOfLanes(F32(), v)); }
 HWY_INLINE float reduce_max(VF v) { return hn::GetLane(hn::MaxOfLanes(F32(), v)); }

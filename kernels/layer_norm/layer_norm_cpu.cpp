@@ -15,14 +15,6 @@ HWY_BEFORE_NAMESPACE();
 namespace cuclip::HWY_NAMESPACE {
 namespace {
 
-template <typename T>
-void add_rows(const T* a, const T* b, T* out, int64_t n) {
-  const int64_t step = lanes();
-  int64_t i = 0;
-  for (; i + step <= n; i += step) store(hn::Add(load(a + i), load(b + i)), out + i);
-  if (i < n) store_n(hn::Add(load_n(a + i, n - i), load_n(b + i, n - i)), out + i, n - i);
-}
-
 // Sums run in four chains, so that they wait for memory rather than for the latency of an addition.
 template <typename T>
 float mean_of(const T* x, int64_t n) {
@@ -96,7 +88,7 @@ void forward_rows_of(const LayerNormForward& p, int64_t begin, int64_t end) {
     const T* x = p.x.as<T>() + at;
     if (p.delta) {
       T* sum = p.sum.as<T>() + at;
-      add_rows(x, p.delta.as<T>() + at, sum, width);
+      add_arrays(x, p.delta.as<T>() + at, sum, width);
       x = sum;
     }
     const float mean = mean_of(x, width);
@@ -246,8 +238,8 @@ void backward_rows(const LayerNormBackward& p, int64_t begin, int64_t end, float
 
 // out[i] += sum over blocks, in their order, of partial[block * stride + i]. Block 0 is overwritten.
 void add_blocks(float* partial, int64_t blocks, int64_t stride, float* out, int64_t n) {
-  for (int64_t block = 1; block < blocks; ++block) add_rows(partial, partial + block * stride, partial, n);
-  add_rows(out, partial, out, n);
+  for (int64_t block = 1; block < blocks; ++block) add_arrays(partial, partial + block * stride, partial, n);
+  add_arrays(out, partial, out, n);
 }
 
 }  // namespace

@@ -99,23 +99,14 @@ void gather_picture(const Pictures& p, int64_t b, DType dtype, void* to, void* p
   }
 }
 
-// to = a + b
-template <typename A, typename T>
-void add_row(const A* a, const float* b, T* to, int64_t n) {
-  const int64_t step = lanes();
-  int64_t i = 0;
-  for (; i + step <= n; i += step) store(hn::Add(load(a + i), load(b + i)), to + i);
-  if (i < n) store_n(hn::Add(load_n(a + i, n - i), load_n(b + i, n - i)), to + i, n - i);
-}
-
 // `rows` rows of n columns: out = a + b, with row strides lda, ldb and ldout.
 void add_rows(const float* a, int64_t lda, const float* b, int64_t ldb, const TensorView& out, int64_t at,
               int64_t ldout, int64_t rows, int64_t n) {
   for (int64_t r = 0; r < rows; ++r) {
     if (out.dtype == DType::f32) {
-      add_row(a + r * lda, b + r * ldb, out.as<float>() + at + r * ldout, n);
+      add_arrays(a + r * lda, b + r * ldb, out.as<float>() + at + r * ldout, n);
     } else {
-      add_row(a + r * lda, b + r * ldb, out.as<bfloat16>() + at + r * ldout, n);
+      add_arrays(a + r * lda, b + r * ldb, out.as<bfloat16>() + at + r * ldout, n);
     }
   }
 }
@@ -128,9 +119,9 @@ void token_gradients_of(const PatchEmbedBackward& p, int64_t begin, int64_t n) {
   float* dposition = p.dposition.as<float>() + begin;
   float* dclass_token = p.dclass_token.as<float>() + begin;
   for (int64_t b = 0; b < p.dout.size(0); ++b) {
-    add_row(dout, dclass_token, dclass_token, n);
+    add_arrays(dout, dclass_token, dclass_token, n);
     for (int64_t row = 0; row < p.dout.size(1); ++row, dout += width) {
-      add_row(dout, dposition + row * width, dposition + row * width, n);
+      add_arrays(dout, dposition + row * width, dposition + row * width, n);
     }
   }
 }

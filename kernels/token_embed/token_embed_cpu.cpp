@@ -18,15 +18,6 @@ HWY_BEFORE_NAMESPACE();
 namespace cuclip::HWY_NAMESPACE {
 namespace {
 
-// out[i] = a[i] + b[i]; out may be a.
-template <typename B, typename Out>
-HWY_INLINE void add_row(const float* a, const B* b, Out* out, int64_t n) {
-  const int64_t step = lanes();
-  int64_t i = 0;
-  for (; i + step <= n; i += step) store(hn::Add(load(a + i), load(b + i)), out + i);
-  if (i < n) store_n(hn::Add(load_n(a + i, n - i), load_n(b + i, n - i)), out + i, n - i);
-}
-
 template <typename T>
 void forward_rows_of(const TokenEmbedForward& p, int64_t begin, int64_t end) {
   const int64_t length = p.tokens.size(1);
@@ -36,7 +27,7 @@ void forward_rows_of(const TokenEmbedForward& p, int64_t begin, int64_t end) {
   const float* position = p.position.as<float>();
   T* out = p.out.as<T>();
   for (int64_t i = begin; i < end; ++i) {
-    add_row(table + tokens[i] * width, position + i % length * width, out + i * width, width);
+    add_arrays(table + tokens[i] * width, position + i % length * width, out + i * width, width);
   }
 }
 
@@ -60,8 +51,8 @@ void backward_columns_of(const TokenEmbedBackward& p, int64_t begin, int64_t n) 
   for (int64_t i = 0; i < rows; ++i) {
     float* token_row = dtable + tokens[i] * width;
     float* position_row = dposition + i % length * width;
-    add_row(token_row, dout + i * width, token_row, n);
-    add_row(position_row, dout + i * width, position_row, n);
+    add_arrays(token_row, dout + i * width, token_row, n);
+    add_arrays(position_row, dout + i * width, position_row, n);
   }
 }
 
