@@ -1,0 +1,34 @@
+// The inner loop.
+#include "exec/launch.h"
+
+namespace emu {
+namespace {
+
+template <bool kWatched>
+void run(Warp& w) {
+  Watcher* const watcher = w.launch->watcher;
+  while (w.stop == kRun && w.fuel > 0) {
+    const Inst& in = *w.pc++;
+    --w.fuel;
+    u32 mask = w.active;
+    if (in.guard != kNone) {
+      mask &= *reinterpret_cast<const u32*>(w.base[kRegisters] + in.guard) ^ in.guard_flip;
+      if (mask == 0) continue;
+    }
+    if constexpr (kWatched) watcher->step(w, in, mask);
+    in.run(w, in, mask);
+  }
+}
+
+}  // namespace
+
+void run_split(Warp& warp) {
+  const Watcher* watcher = warp.launch->watcher;
+  if (watcher != nullptr && watcher->wants_steps()) {
+    run<true>(warp);
+  } else {
+    run<false>(warp);
+  }
+}
+
+}  // namespace emu

@@ -1,0 +1,211 @@
+// Blocks on host threads. Each thread takes blocks in order of their index; a block that spins, or runs very
+// long, makes way for others (waiting ones first resumed in turn), so that blocks may wait for each other.
+#include "exec/launch.h"
+
+#include <sys/mman.h>
+
+#include <condition_variable>
+#include <csetjmp>
+#include <csignal>
+#include <cstring>
+#include <thread>
+
+namespace emu {
+namespace {
+
+constexpr u64 kSharedBytes = 256 << 10;
+constexpr u64 kSharedReserve = 1ull << 33;  // 32-bit offsets stay inside
+constexpr size_t kResident = 64;            // blocks in flight per host thread, unless cooperative
+constexpr int kRounds = 4096;               // slices before a block makes way
+
+// A block's storage, kept between blocks and launches.
+struct Slot {
+  Slot() {
+    void* base = mmap(nullptr, kSharedReserve, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED || mprotect(base, kSharedBytes, PROT_READ | PROT_WRITE) != 0)
+      throw std::bad_alloc();
+    block.shared = static_cast<u8*>(base);
+  }
+  ~Slot() { munmap(block.shared, kSharedReserve); }
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+  Block block;
+};
+
+thread_local sigjmp_buf recovery;
+thread_local volatile bool guarded = false;
+thread_local void* volatile bad_address = nullptr;
+
+void on_segv(int signal, siginfo_t* info, void*) {
+  if (guarded) {
+    bad_address = info->si_addr;
+    siglongjmp(recovery, 1);
+  }
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+void install_handler() {
+  static const bool once = [] {
+    struct sigaction action = {};
+    action.sa_sigaction = on_segv;
+    action.sa_flags = SA_SIGINFO | SA_NODEFER;
+    sigaction(SIGSEGV, &action, nullptr);
+    sigaction(SIGBUS, &action, nullptr);
+    return true;
+  }();
+  (void)once;
+}
+
+// step_block, with accesses to unmapped host memory turned into a fault.
+bool guarded_step(Block& block) {
+  if (sigsetjmp(recovery, 0) != 0) {
+    guarded = false;
+    char text[96];
+    std::snprintf(text, sizeof text, "access to an address that is not mapped, %p", bad_address);
+    throw Fault(700, text + std::string(": kernel ") + std::string(block.launch->name));
+  }
+  guarded = true;
+  const bool alive = step_block(block);
+  guarded = false;
+  return alive;
+}
+
+void note_fault(Launch& launch, int code, const char* what) {
+  launch.stop = true;
+  const std::lock_guard lock(launch.fault_mutex);
+  if (launch.fault_code != 0) return;
+  launch.fault_code = code;
+  launch.fault_text = what;
+}
+
+class Worker {
+ public:
+  void run(Launch& launch) {
+    try {
+      blocks(launch);
+    } catch (const Fault& fault) {
+      guarded = false;
+      note_fault(launch, fault.code, fault.what());
+    } catch (const std::bad_alloc&) {
+      guarded = false;
+      note_fault(launch, 2, "out of host memory");
+    }
+    for (auto& slot : running_) free_.push_back(std::move(slot));
+    running_.clear();
+  }
+
+ private:
+  bool start(Launch& launch) {
+    const u32 index = launch.next_block.fetch_add(1);
+    if (index >= launch.blocks()) return false;
+    if (free_.empty()) free_.push_back(std::make_unique<Slot>());
+    std::unique_ptr<Slot> slot = std::move(free_.back());
+    free_.pop_back();
+    start_block(slot->block, launch, index);
+    slot->block.executed = 0;
+    running_.push_back(std::move(slot));
+    return true;
+  }
+
+  void blocks(Launch& launch) {
+    const size_t resident = launch.cooperative ? launch.blocks() : kResident;
+    bool more = true;
+    while (!launch.stop) {
+      if (running_.empty() && !(more = more && start(launch))) return;
+      std::unique_ptr<Slot> slot = std::move(running_.front());
+      running_.pop_front();
+      Block& block = slot->block;
+      bool alive = true;
+      for (int round = 0; round < kRounds && alive && !launch.stop; ++round) {
+        alive = guarded_step(block);
+        if (block.spinning && alive) break;
+      }
+      const u64 limit = launch.options->max_instructions;
+      const u64 total = launch.executed.fetch_add(block.executed) + block.executed;
+      block.executed = 0;
+      if (limit != 0 && total > limit) {
+        throw Fault(702, "stopped after " + std::to_string(total) + " warp-instructions: kernel " +
+                             std::string(launch.name));
+      }
+      if (!alive) {
+        free_.push_back(std::move(slot));
+        continue;
+      }
+      running_.push_back(std::move(slot));
+      if (more && running_.size() < resident) {
+        more = start(launch);
+        if (more) std::rotate(running_.begin(), running_.end() - 1, running_.end());
+      }
+    }
+  }
+
+  std::deque<std::unique_ptr<Slot>> running_;
+  std::vector<std::unique_ptr<Slot>> free_;
+};
+
+class Pool {
+ public:
+  explicit Pool(int threads) : workers_(static_cast<size_t>(threads)) {
+    for (size_t i = 1; i < workers_.size(); ++i) threads_.emplace_back([this, i] { serve(i); });
+  }
+  ~Pool() {
+    {
+      const std::lock_guard lock(mutex_);
+      quit_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+  void run(Launch& launch) {
+    const bool alone = launch.blocks() == 1 || threads_.empty();
+    if (!alone) {
+      const std::lock_guard lock(mutex_);
+      launch_ = &launch;
+      busy_ = static_cast<int>(threads_.size());
+      ++ticket_;
+    }
+    if (!alone) wake_.notify_all();
+    workers_[0].run(launch);
+    if (alone) return;
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [this] { return busy_ == 0; });
+  }
+
+ private:
+  void serve(size_t index) {
+    u64 seen = 0;
+    for (;;) {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return quit_ || ticket_ != seen; });
+      if (quit_) return;
+      seen = ticket_;
+      Launch* launch = launch_;
+      lock.unlock();
+      workers_[index].run(*launch);
+      lock.lock();
+      if (--busy_ == 0) done_.notify_one();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  std::vector<Worker> workers_;
+  std::vector<std::thread> threads_;
+  Launch* launch_ = nullptr;
+  int busy_ = 0;
+  u64 ticket_ = 0;
+  bool quit_ = false;
+};
+
+}  // namespace
+
+void run_launch(Launch& launch) {
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
+  install_handler();
+  static Pool pool(launch.options->threads);
+  pool.run(launch);
+}
+
+}  // namespace emu

@@ -1,0 +1,200 @@
+// Loads and stores: PTX ISA 9.0, section 9.7.9. Caching and eviction hints change nothing here.
+#include "exec/access.h"
+
+namespace emu {
+namespace {
+
+using ptx::Instruction;
+using ptx::Operand;
+using ptx::Type;
+
+// x: the form, and from bit 8 the registers per lane.
+u32 count_of(const Inst& in) { return in.x >> 8; }
+
+void observe(Warp& w, const Inst& in, u32 mask, const u64* address, u32 element, Access::Kind kind) {
+  Access access;
+  access.kind = kind;
+  access.space = space_of(in.x);
+  access.mask = mask;
+  access.address = address;
+  access.count = count_of(in);
+  access.bytes = element * access.count;
+  access.places = in.list;
+  access.strong = (in.x & kPoll) != 0;
+  w.launch->watcher->access(w, in, access);
+}
+
+// Registers of type D from memory of type M.
+template <class M, class D, u32 kCount>
+void load_contiguous(Warp& w, const Inst& in, const u64* address) {
+  M buffer[kLanes * kCount];
+  std::memcpy(buffer, reinterpret_cast<const void*>(address[0]), sizeof buffer);
+  for (u32 k = 0; k < kCount; ++k) {
+    D* d = w.at<D>(in.list[k]);
+    for (u32 i = 0; i < kLanes; ++i) d[i] = static_cast<D>(buffer[i * kCount + k]);
+  }
+}
+
+template <class M, class D>
+void load(Warp& w, const Inst& in, u32 mask) {
+  alignas(64) u64 address[kLanes];
+  lane_addresses(w, in, in.x, in.a, in.imm, address);
+  const u32 count = count_of(in);
+  if (w.launch->watcher != nullptr) observe(w, in, mask, address, sizeof(M), Access::Kind::load);
+  if (in.x & kPoll) {
+    w.fuel -= 64;
+    ++w.polls;
+  }
+  if (mask == kFullMask && contiguous(address, sizeof(M) * count)) {
+    if (count == 1) return load_contiguous<M, D, 1>(w, in, address);
+    if (count == 2) return load_contiguous<M, D, 2>(w, in, address);
+    if (count == 4) return load_contiguous<M, D, 4>(w, in, address);
+  }
+  if (count == 1) {
+    D* d = w.at<D>(in.list[0]);
+    if (mask == kFullMask) {
+      for (int i = 0; i < kLanes; ++i) d[i] = static_cast<D>(read_at<M>(address[i]));
+    } else {
+      for_lanes(mask, [&](int i) { d[i] = static_cast<D>(read_at<M>(address[i])); });
+    }
+    return;
+  }
+  for (u32 k = 0; k < count; ++k) {
+    D* d = w.at<D>(in.list[k]);
+    for_lanes(mask, [&](int i) { d[i] = static_cast<D>(read_at<M>(address[i] + k * sizeof(M))); });
+  }
+}
+
+template <class M, class S, u32 kCount>
+void store_contiguous(Warp& w, const Inst& in, const u64* address) {
+  M buffer[kLanes * kCount];
+  for (u32 k = 0; k < kCount; ++k) {
+    const S* s = w.at<S>(in.list[k]);
+    for (u32 i = 0; i < kLanes; ++i) buffer[i * kCount + k] = static_cast<M>(s[i]);
+  }
+  std::memcpy(reinterpret_cast<void*>(address[0]), buffer, sizeof buffer);
+}
+
+template <class M, class S>
+void store(Warp& w, const Inst& in, u32 mask) {
+  alignas(64) u64 address[kLanes];
+  lane_addresses(w, in, in.x, in.a, in.imm, address);
+  const u32 count = count_of(in);
+  if (w.launch->watcher != nullptr) observe(w, in, mask, address, sizeof(M), Access::Kind::store);
+  if (mask == kFullMask && contiguous(address, sizeof(M) * count)) {
+    if (count == 1) return store_contiguous<M, S, 1>(w, in, address);
+    if (count == 2) return store_contiguous<M, S, 2>(w, in, address);
+    if (count == 4) return store_contiguous<M, S, 4>(w, in, address);
+  }
+  for (u32 k = 0; k < count; ++k) {
+    const S* s = w.at<S>(in.list[k]);
+    for_lanes(mask, [&](int i) { write_at<M>(address[i] + k * sizeof(M), static_cast<M>(s[i])); });
+  }
+}
+
+template <class M>
+Handler load_handler(Decoder& d, int register_size) {
+  switch (register_size) {
+    case 2:
+      if constexpr (sizeof(M) <= 2) return load<M, u16>;
+      break;
+    case 4:
+      if constexpr (sizeof(M) <= 4) return load<M, u32>;
+      break;
+    case 8:
+      return load<M, u64>;
+    default:
+      break;
+  }
+  d.refuse("the register is too narrow");
+}
+
+template <class M>
+Handler store_handler(Decoder& d, int register_size) {
+  switch (register_size) {
+    case 2:
+      if constexpr (sizeof(M) <= 2) return store<M, u16>;
+      break;
+    case 4:
+      if constexpr (sizeof(M) <= 4) return store<M, u32>;
+      break;
+    case 8:
+      return store<M, u64>;
+    default:
+      break;
+  }
+  d.refuse("the register is too narrow");
+}
+
+Handler handler_for(Decoder& d, Type type, int register_size, bool loads) {
+  switch (type) {
+    case Type::s8:
+      return loads ? load_handler<i8>(d, register_size) : store_handler<u8>(d, register_size);
+    case Type::s16:
+      return loads ? load_handler<i16>(d, register_size) : store_handler<u16>(d, register_size);
+    case Type::s32:
+      return loads ? load_handler<i32>(d, register_size) : store_handler<u32>(d, register_size);
+    default:
+      break;
+  }
+  switch (ptx::size_of(type)) {
+    case 1:
+      return loads ? load_handler<u8>(d, register_size) : store_handler<u8>(d, register_size);
+    case 2:
+      return loads ? load_handler<u16>(d, register_size) : store_handler<u16>(d, register_size);
+    case 4:
+      return loads ? load_handler<u32>(d, register_size) : store_handler<u32>(d, register_size);
+    case 8:
+      return loads ? load_handler<u64>(d, register_size) : store_handler<u64>(d, register_size);
+    default:
+      d.refuse("this type is not supported");
+  }
+}
+
+bool is_strong(const Instruction& inst) {
+  return inst.has("volatile") || inst.has("acquire") || inst.has("relaxed") || inst.has("release") ||
+         inst.has("mmio");
+}
+
+void decode_access(Decoder& d, const Instruction& inst, bool loads) {
+  const auto& operands = d.operands();
+  if (operands.size() < 2) d.refuse("wrong number of operands");
+  const Operand& where = operands[loads ? 0 + 1 : 0];
+  const Operand& data = operands[loads ? 0 : 1];
+  const Type type = last_type(inst);
+  const int size = ptx::size_of(type);
+  const std::vector<Operand> single{data};
+  const std::vector<Operand>& parts = data.kind == Operand::Kind::vector ? data.parts : single;
+  const bool vector = inst.has("v2") || inst.has("v4") || inst.has("v8");
+  if (vector != (data.kind == Operand::Kind::vector)) d.refuse("the vector and the qualifier do not agree");
+  int register_size = size < 2 ? 2 : size;
+  for (const Operand& part : parts) {
+    if (part.kind == Operand::Kind::reg) register_size = std::max(register_size, d.register_size(part));
+  }
+  std::vector<u32> places;
+  for (const Operand& part : parts) {
+    places.push_back(loads ? d.destination(part, register_size) : d.source(part, register_size));
+  }
+  u32 base;
+  u64 offset;
+  u32 form = decode_address(d, inst, where, base, offset);
+  if (is_strong(inst)) form |= kPoll;
+  const u32* list = d.list(places);
+  Inst& out = d.emit(inst, handler_for(d, type, register_size, loads));
+  out.a = base;
+  out.imm = offset;
+  out.list = list;
+  out.x = form | static_cast<u32>(places.size()) << 8;
+}
+
+void decode_ld(Decoder& d, const Instruction& inst) { decode_access(d, inst, true); }
+void decode_st(Decoder& d, const Instruction& inst) { decode_access(d, inst, false); }
+
+}  // namespace
+
+void register_memory(Opcodes& opcodes) {
+  opcodes["ld"] = opcodes["ldu"] = decode_ld;
+  opcodes["st"] = decode_st;
+}
+
+}  // namespace emu

@@ -1,0 +1,139 @@
+#include "ptx/parser.h"
+
+namespace emu::ptx {
+
+std::unique_ptr<Module> parse(std::string text) {
+  auto module = std::make_unique<Module>();
+  // Fatbins pad PTX with zero bytes.
+  while (!text.empty() && text.back() == '\0') text.pop_back();
+  module->text = std::move(text);
+  Parser(*module, module->text).run();
+  return module;
+}
+
+void Parser::run() {
+  while (lexer_.peek().kind != Token::Kind::end) module_statement();
+  if (module_.version == 0) throw Error(1, "a module begins with .version");
+}
+
+void Parser::module_statement() {
+  if (lexer_.peek().kind != Token::Kind::directive) lexer_.unexpected("a directive");
+  bool is_extern = false;
+  for (;;) {
+    const Token token = lexer_.next();
+    const std::string_view word = token.text;
+    if (word == ".extern") {
+      is_extern = true;
+      continue;
+    }
+    if (word == ".visible" || word == ".weak" || word == ".common") continue;
+    if (word == ".version") {
+      const std::string number(lexer_.next().text);
+      const size_t dot = number.find('.');
+      if (dot == std::string::npos) throw Error(token.line, ".version needs major.minor");
+      module_.version = std::atoi(number.c_str()) * 10 + std::atoi(number.c_str() + dot + 1);
+    } else if (word == ".target") {
+      module_.target = lexer_.expect_name().text;
+      while (lexer_.accept(',')) lexer_.expect_name();
+    } else if (word == ".address_size") {
+      if (lexer_.expect_integer() != 64) throw Error(token.line, "only .address_size 64 is supported");
+    } else if (word == ".file") {
+      file();
+    } else if (word == ".loc") {
+      location();
+    } else if (word == ".section") {
+      lexer_.next();
+      lexer_.expect('{');
+      lexer_.skip_braces();
+    } else if (word == ".pragma") {
+      while (!lexer_.accept(';')) lexer_.next();
+    } else if (word == ".entry" || word == ".func") {
+      function(word == ".entry");
+    } else if (const Space space = space_of(word); space != Space::generic) {
+      variables(space, module_.variables, is_extern);
+    } else {
+      throw Error(token.line, "directive " + std::string(word) + " is not supported");
+    }
+    return;
+  }
+}
+
+void Parser::file() {
+  const auto index = static_cast<uint32_t>(lexer_.expect_integer());
+  module_.files[index] = lexer_.next().text;
+  while (lexer_.accept(',')) lexer_.expect_integer();
+}
+
+// .loc file line column [, function_name label [+ offset], inlined_at file line column]
+// The innermost place is reported: the first.
+void Parser::location() {
+  const auto file = static_cast<uint32_t>(lexer_.expect_integer());
+  const auto line = static_cast<uint32_t>(lexer_.expect_integer());
+  lexer_.expect_integer();
+  while (lexer_.accept(',')) {
+    const Token what = lexer_.expect_name();
+    if (what.text == "function_name") {
+      lexer_.expect_name();
+      if (lexer_.accept('+')) lexer_.expect_integer();
+    } else {
+      for (int i = 0; i < 3; ++i) lexer_.expect_integer();
+    }
+  }
+  if (module_.sources.empty() || module_.sources.back().file != file || module_.sources.back().line != line) {
+    module_.sources.push_back({file, line});
+  }
+  source_ = line == 0 ? -1 : static_cast<int32_t>(module_.sources.size()) - 1;
+}
+
+void Parser::parameters(std::vector<Variable>& into) {
+  if (!lexer_.accept('(')) return;
+  while (!lexer_.accept(')')) {
+    const Token token = lexer_.next();
+    if (token.text == ".reg") throw Error(token.line, ".reg parameters are not supported");
+    if (token.text != ".param") throw Error(token.line, "expected .param");
+    into.push_back(variable(Space::param));
+    lexer_.accept(',');
+  }
+}
+
+void Parser::function(bool is_entry) {
+  auto owned = std::make_unique<Function>();
+  function_ = owned.get();
+  function_->is_entry = is_entry;
+  if (!is_entry) parameters(function_->returns);
+  const Token name = lexer_.expect_name();
+  function_->name = name.text;
+  function_->line = name.line;
+  parameters(function_->parameters);
+  function_directives(*function_);
+  module_.functions.push_back(std::move(owned));
+  if (lexer_.accept(';')) return;
+  lexer_.expect('{');
+  function_->has_body = true;
+  source_ = -1;
+  body();
+}
+
+void Parser::function_directives(Function& function) {
+  while (lexer_.peek().kind == Token::Kind::directive) {
+    const Token token = lexer_.next();
+    const std::string_view word = token.text;
+    const bool required = word == ".reqntid";
+    if (word == ".maxntid" || required) {
+      uint32_t extent[3] = {static_cast<uint32_t>(lexer_.expect_integer()), 1, 1};
+      for (int i = 1; lexer_.accept(','); ++i) extent[i] = static_cast<uint32_t>(lexer_.expect_integer());
+      function.max_threads = extent[0] * extent[1] * extent[2];
+      for (int i = 0; required && i < 3; ++i) function.required_threads[i] = extent[i];
+    } else if (word == ".minnctapersm") {
+      function.min_blocks = static_cast<uint32_t>(lexer_.expect_integer());
+    } else if (word == ".maxnctapersm" || word == ".maxnreg" || word == ".maxclusterrank") {
+      lexer_.expect_integer();
+    } else if (word == ".pragma") {
+      while (!lexer_.accept(';')) lexer_.next();
+    } else if (word != ".noreturn") {
+      throw Error(token.line, "directive " + std::string(word) + " is not supported");
+    }
+  }
+}
+
+}  // namespace emu::ptx

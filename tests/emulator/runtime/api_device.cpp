@@ -1,0 +1,186 @@
+// Devices, limits, errors.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+
+#include "runtime/runtime.h"
+
+namespace emu {
+namespace {
+
+thread_local int device = 0;
+thread_local cudaError_t last_error = cudaSuccess;
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+[[noreturn]] void refuse(const std::string& what) {
+  std::fprintf(stderr, "emulate: %s\n", what.c_str());
+  std::_Exit(2);
+}
+
+void read_options(Runtime& runtime) {
+  const std::string which = environment("EMULATE_DEVICE"), check = environment("EMULATE_CHECK");
+  const std::string schedule = environment("EMULATE_SCHEDULE"), threads = environment("EMULATE_THREADS");
+  if (!which.empty() && which != "a100" && which != "h100") refuse("device '" + which + "': a100 or h100");
+  runtime.hopper = which == "h100";
+  Options& options = runtime.options;
+  if (check == "none") options.check = CheckLevel::none;
+  if (check == "full") options.check = CheckLevel::full;
+  if (!check.empty() && check != "none" && check != "full" && check != "memory")
+    refuse("check '" + check + "': none, memory or full");
+  if (schedule.rfind("random:", 0) == 0) {
+    options.random_schedule = true;
+    options.seed = std::strtoull(schedule.c_str() + 7, nullptr, 10);
+  } else if (!schedule.empty() && schedule != "fixed") {
+    refuse("schedule '" + schedule + "': fixed or random:SEED");
+  }
+  options.threads =
+      threads.empty() ? static_cast<int>(std::thread::hardware_concurrency()) : std::atoi(threads.c_str());
+  if (options.threads < 1) options.threads = 1;
+  options.profile = environment("EMULATE_PROFILE");
+  const std::string limit = environment("EMULATE_MAX_INSTRUCTIONS"), devices = environment("EMULATE_DEVICES");
+  if (!limit.empty()) options.max_instructions = std::strtoull(limit.c_str(), nullptr, 10);
+  if (!devices.empty()) runtime.device_count = std::max(1, std::atoi(devices.c_str()));
+}
+
+}  // namespace
+
+Runtime::Runtime() { read_options(*this); }
+
+// Never destroyed: programs call the API from their own destructors.
+Runtime& Runtime::get() {
+  static Runtime* const runtime = [] {
+    if (!__builtin_cpu_supports("avx2")) refuse("this build of the emulator needs a processor with AVX2");
+    return new Runtime;
+  }();
+  return *runtime;
+}
+
+int current_device() { return device; }
+
+cudaError_t note(cudaError_t error) {
+  if (error != cudaSuccess && error != cudaErrorNotReady) last_error = error;
+  return error;
+}
+
+void report(const std::string& text) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "emulate: %s\n", text.c_str());
+}
+
+cudaError_t synchronised() { return note(Runtime::get().sticky); }
+
+}  // namespace emu
+
+using namespace emu;
+
+extern "C" {
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = Runtime::get().device_count;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int which) {
+  if (which < 0 || which >= Runtime::get().device_count) return note(cudaErrorInvalidDevice);
+  device = which;
+  return note(Runtime::get().sticky);
+}
+cudaError_t cudaInitDevice(int which, unsigned, unsigned) {
+  return note(which >= 0 && which < Runtime::get().device_count ? cudaSuccess : cudaErrorInvalidDevice);
+}
+cudaError_t cudaGetDevice(int* which) {
+  *which = device;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int which) {
+  if (which < 0 || which >= Runtime::get().device_count) return note(cudaErrorInvalidDevice);
+  *properties = device_properties();
+  properties->pciBusID = which;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int which) {
+  if (which < 0 || which >= Runtime::get().device_count) return note(cudaErrorInvalidDevice);
+  const cudaError_t error = device_attribute(attribute, *value);
+  if (error != cudaSuccess) report("device attribute " + std::to_string(attribute) + " is not supported");
+  return note(error);
+}
+cudaError_t cudaChooseDevice(int* which, const cudaDeviceProp*) {
+  *which = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDeviceFlags(unsigned) { return cudaSuccess; }
+cudaError_t cudaGetDeviceFlags(unsigned* flags) {
+  *flags = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaSetValidDevices(int*, int) { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() { return synchronised(); }
+cudaError_t cudaDeviceReset() { return synchronised(); }
+cudaError_t cudaDeviceSetCacheConfig(cudaFuncCache) { return cudaSuccess; }
+cudaError_t cudaDeviceGetCacheConfig(cudaFuncCache* config) {
+  *config = cudaFuncCachePreferNone;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
+  if (least != nullptr) *least = 0;
+  if (greatest != nullptr) *greatest = -5;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSetLimit(cudaLimit limit, size_t value) {
+  if (limit == cudaLimitStackSize) Runtime::get().stack_limit = value;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetLimit(size_t* value, cudaLimit limit) {
+  switch (limit) {
+    case cudaLimitStackSize:
+      *value = Runtime::get().stack_limit;
+      return cudaSuccess;
+    case cudaLimitPrintfFifoSize:
+      *value = 1 << 20;
+      return cudaSuccess;
+    case cudaLimitMallocHeapSize:
+      *value = 8 << 20;
+      return cudaSuccess;
+    default:
+      *value = 0;
+      return cudaSuccess;
+  }
+}
+cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int which) {
+  std::snprintf(id, static_cast<size_t>(length), "0000:%02x:00.0", which);
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceCanAccessPeer(int* can, int a, int b) {
+  *can = a != b;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceEnablePeerAccess(int, unsigned) { return cudaSuccess; }
+cudaError_t cudaDeviceDisablePeerAccess(int) { return cudaSuccess; }
+cudaError_t cudaDeviceGetP2PAttribute(int* value, cudaDeviceP2PAttr, int, int) {
+  *value = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+cudaError_t cudaGetLastError() {
+  if (Runtime::get().sticky != cudaSuccess && last_error == Runtime::get().sticky) return last_error;
+  const cudaError_t error = last_error;
+  last_error = cudaSuccess;
+  return error;
+}
+cudaError_t cudaPeekAtLastError() { return last_error; }
+cudaError_t cudaProfilerStart() { return cudaSuccess; }
+cudaError_t cudaProfilerStop() { return cudaSuccess; }
+cudaError_t cudaCtxResetPersistingL2Cache() { return cudaSuccess; }
+
+}  // extern "C"

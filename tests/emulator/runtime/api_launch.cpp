@@ -1,0 +1,289 @@
+// Registration (what nvcc's host code calls), launches, function attributes, occupancy, libraries.
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "runtime/runtime.h"
+
+using namespace emu;
+
+namespace {
+
+Runtime& rt() { return Runtime::get(); }
+
+struct Configuration {
+  dim3 grid, block;
+  size_t shared = 0;
+  void* stream = nullptr;
+};
+thread_local std::vector<Configuration> configurations;
+
+cudaError_t launch(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared,
+                   cudaStream_t stream, bool cooperative) {
+  LaunchRequest request;
+  {
+    const std::lock_guard lock(rt().mutex);
+    request.kernel = rt().find_kernel(function);
+    request.grid = grid;
+    request.block = block;
+    request.shared = shared;
+    request.cooperative = cooperative;
+    request.device = current_device();
+    const cudaError_t error = rt().prepare(request, arguments);
+    if (error != cudaSuccess) return note(error);
+  }
+  return note(rt().enqueue(
+      stream, cudaGraphNodeTypeKernel, [request] { return rt().execute(request); }, request));
+}
+
+// Runs `work` with faults turned into errors.
+template <class Work>
+cudaError_t guarded(const Work& work) {
+  try {
+    const std::lock_guard lock(rt().mutex);
+    return note(work());
+  } catch (const Fault& fault) {
+    report(fault.what());
+    return note(static_cast<cudaError_t>(fault.code));
+  }
+}
+
+// Blocks that fit a multiprocessor by threads, shared memory and block count. Registers are ptxas' secret.
+int blocks_per_processor(const Image& image, int threads, size_t dynamic) {
+  const cudaDeviceProp& p = device_properties();
+  const int warps = (threads + 31) / 32;
+  if (warps == 0 || threads > p.maxThreadsPerBlock) return 0;
+  int blocks = std::min(p.maxBlocksPerMultiProcessor, p.maxThreadsPerMultiProcessor / 32 / warps);
+  const size_t shared = image.static_shared + dynamic + p.reservedSharedMemPerBlock;
+  if (image.static_shared + dynamic > p.sharedMemPerBlockOptin) return 0;
+  return std::min(blocks, static_cast<int>(p.sharedMemPerMultiprocessor / shared));
+}
+
+std::string unsupported_attribute(int attribute) {
+  return "launch attribute " + std::to_string(attribute) + " is not supported";
+}
+
+}  // namespace
+
+extern "C" {
+
+void** __cudaRegisterFatBinary(void* wrapper) {
+  const std::lock_guard lock(rt().mutex);
+  return reinterpret_cast<void**>(rt().add_fatbin(wrapper));
+}
+void __cudaRegisterFatBinaryEnd(void**) {}
+void __cudaUnregisterFatBinary(void**) {}
+char __cudaInitModule(void**) { return 1; }
+void __cudaRegisterFunction(void** handle, const char* host, char*, const char* name, int, uint3*, uint3*,
+                            dim3*, dim3*, int*) {
+  const std::lock_guard lock(rt().mutex);
+  rt().by_host_function[host] = rt().add_kernel(*reinterpret_cast<Module*>(handle), name);
+}
+void __cudaRegisterVar(void** handle, char* host, char*, const char* name, int, size_t size, int, int) {
+  const std::lock_guard lock(rt().mutex);
+  rt().by_host_variable[host] = rt().add_symbol(*reinterpret_cast<Module*>(handle), name, size);
+}
+void __cudaRegisterManagedVar(void** handle, void** host, char*, const char* name, int, size_t size, int,
+                              int) {
+  const std::lock_guard lock(rt().mutex);
+  Module& module = *reinterpret_cast<Module*>(handle);
+  Symbol* symbol = rt().add_symbol(module, name, size);
+  symbol->managed = host;
+  rt().by_host_variable[host] = symbol;
+  rt().symbol_address(*symbol, 0);
+}
+cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* function) {
+  const std::lock_guard lock(rt().mutex);
+  Kernel* found = rt().find_kernel(function);
+  *kernel = reinterpret_cast<cudaKernel_t>(found);
+  return note(found != nullptr ? cudaSuccess : cudaErrorInvalidDeviceFunction);
+}
+cudaError_t cudaGetKernel(cudaKernel_t* kernel, const void* function) {
+  return __cudaGetKernel(kernel, function);
+}
+cudaError_t cudaGetFuncBySymbol(cudaFunction_t* function, const void* symbol) {
+  return __cudaGetKernel(reinterpret_cast<cudaKernel_t*>(function), symbol);
+}
+unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, CUstream_st* stream) {
+  configurations.push_back({grid, block, shared, stream});
+  return 0;
+}
+cudaError_t __cudaPopCallConfiguration(dim3* grid, dim3* block, size_t* shared, void* stream) {
+  if (configurations.empty()) return note(cudaErrorMissingConfiguration);
+  const Configuration top = configurations.back();
+  configurations.pop_back();
+  *grid = top.grid;
+  *block = top.block;
+  *shared = top.shared;
+  *static_cast<void**>(stream) = top.stream;
+  return cudaSuccess;
+}
+cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared,
+                             cudaStream_t stream) {
+  return launch(function, grid, block, arguments, shared, stream, false);
+}
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments, size_t shared,
+                               cudaStream_t stream) {
+  return launch(kernel, grid, block, arguments, shared, stream, false);
+}
+cudaError_t cudaLaunchCooperativeKernel(const void* function, dim3 grid, dim3 block, void** arguments,
+                                        size_t shared, cudaStream_t stream) {
+  return launch(function, grid, block, arguments, shared, stream, true);
+}
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* function, void** arguments) {
+  bool cooperative = false;
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    const cudaLaunchAttribute& attribute = config->attrs[i];
+    switch (attribute.id) {
+      case cudaLaunchAttributeCooperative:
+        cooperative = attribute.val.cooperative != 0;
+        break;
+      case cudaLaunchAttributeIgnore:
+      case cudaLaunchAttributePriority:
+      case cudaLaunchAttributeAccessPolicyWindow:
+      case cudaLaunchAttributeProgrammaticStreamSerialization:
+      case cudaLaunchAttributeMemSyncDomain:
+        break;  // hints, or what synchronous execution fulfils
+      case cudaLaunchAttributeClusterDimension:
+        if (attribute.val.clusterDim.x * attribute.val.clusterDim.y * attribute.val.clusterDim.z == 1) break;
+        [[fallthrough]];
+      default:
+        report(unsupported_attribute(attribute.id));
+        return note(cudaErrorNotSupported);
+    }
+  }
+  return launch(function, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes,
+                config->stream, cooperative);
+}
+
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
+  return guarded([&] {
+    Kernel* kernel = rt().find_kernel(function);
+    if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) {
+      report("function attribute " + std::to_string(attribute) + " is not supported");
+      return cudaErrorNotSupported;
+    }
+    const Image& image = rt().image(*kernel, current_device());
+    const auto room = static_cast<i64>(device_properties().sharedMemPerBlockOptin) - image.static_shared;
+    if (value < 0 || value > room) return cudaErrorInvalidValue;
+    kernel->max_dynamic_shared = value;
+    kernel->opted_in = true;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaKernelSetAttributeForDevice(cudaKernel_t kernel, cudaFuncAttribute attribute, int value,
+                                            int) {
+  return cudaFuncSetAttribute(kernel, attribute, value);
+}
+cudaError_t cudaFuncSetCacheConfig(const void*, cudaFuncCache) { return cudaSuccess; }
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
+  return guarded([&] {
+    Kernel* kernel = rt().find_kernel(function);
+    if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    const Image& image = rt().image(*kernel, current_device());
+    const ptx::Function* entry = rt().entry(*kernel);
+    *attributes = {};
+    attributes->sharedSizeBytes = image.static_shared;
+    attributes->localSizeBytes = image.frame_bytes;
+    attributes->maxThreadsPerBlock = entry->max_threads != 0 ? static_cast<int>(entry->max_threads) : 1024;
+    attributes->numRegs = 32;
+    attributes->ptxVersion = attributes->binaryVersion = rt().hopper ? 90 : 80;
+    attributes->maxDynamicSharedSizeBytes =
+        kernel->opted_in ? kernel->max_dynamic_shared
+                         : std::max(0, (48 << 10) - static_cast<int>(image.static_shared));
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaFuncGetName(const char** name, const void* function) {
+  const std::lock_guard lock(rt().mutex);
+  Kernel* kernel = rt().find_kernel(function);
+  if (kernel == nullptr) return note(cudaErrorInvalidDeviceFunction);
+  *name = kernel->name.c_str();
+  return cudaSuccess;
+}
+
+// Called by check_configuration under the lock, so it takes none.
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* function,
+                                                                   int threads, size_t dynamic, unsigned) {
+  try {
+    Kernel* kernel = rt().find_kernel(function);
+    if (kernel == nullptr) return note(cudaErrorInvalidDeviceFunction);
+    *blocks = blocks_per_processor(rt().image(*kernel, current_device()), threads, dynamic);
+    return cudaSuccess;
+  } catch (const Fault& fault) {
+    report(fault.what());
+    return note(static_cast<cudaError_t>(fault.code));
+  }
+}
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* function, int threads,
+                                                          size_t dynamic) {
+  return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, threads, dynamic, 0);
+}
+cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(size_t* dynamic, const void* function, int blocks,
+                                                      int) {
+  return guarded([&] {
+    Kernel* kernel = rt().find_kernel(function);
+    if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    const cudaDeviceProp& p = device_properties();
+    const size_t each =
+        p.sharedMemPerMultiprocessor / static_cast<size_t>(std::max(blocks, 1)) - p.reservedSharedMemPerBlock;
+    *dynamic = std::min(each, p.sharedMemPerBlockOptin) - rt().image(*kernel, current_device()).static_shared;
+    return cudaSuccess;
+  });
+}
+
+// Libraries: a handle is the module.
+cudaError_t cudaLibraryLoadData(cudaLibrary_t* library, const void* code, cudaJitOption*, void**, unsigned,
+                                cudaLibraryOption*, void**, unsigned) {
+  return guarded([&] {
+    Module* module = rt().add_image(code);
+    rt().parse(*module);
+    if (module->ptx == nullptr) {
+      report(module->fault);
+      return module->fault_code;
+    }
+    for (const auto& function : module->ptx->functions) {
+      if (function->is_entry) rt().add_kernel(*module, std::string(function->name));
+    }
+    *library = reinterpret_cast<cudaLibrary_t>(module);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaLibraryLoadFromFile(cudaLibrary_t* library, const char* path, cudaJitOption* jit,
+                                    void** jit_values, unsigned jit_count, cudaLibraryOption* options,
+                                    void** values, unsigned count) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return note(cudaErrorFileNotFound);
+  std::stringstream text;
+  text << file.rdbuf();
+  return cudaLibraryLoadData(library, text.str().c_str(), jit, jit_values, jit_count, options, values, count);
+}
+cudaError_t cudaLibraryGetKernel(cudaKernel_t* kernel, cudaLibrary_t library, const char* name) {
+  const std::lock_guard lock(rt().mutex);
+  auto& kernels = reinterpret_cast<Module*>(library)->kernels;
+  const auto found = kernels.find(name);
+  if (found == kernels.end()) return note(cudaErrorSymbolNotFound);
+  *kernel = reinterpret_cast<cudaKernel_t>(found->second.get());
+  return cudaSuccess;
+}
+cudaError_t cudaLibraryGetGlobal(void** pointer, size_t* size, cudaLibrary_t library, const char* name) {
+  return guarded([&] {
+    Module& module = *reinterpret_cast<Module*>(library);
+    const ptx::Variable* variable = module.ptx->find_variable(name);
+    if (variable == nullptr) return cudaErrorSymbolNotFound;
+    *pointer = reinterpret_cast<void*>(rt().link(module, current_device()).address.at(variable->name));
+    if (size != nullptr) *size = variable->size;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaLibraryGetKernelCount(unsigned* count, cudaLibrary_t library) {
+  *count = static_cast<unsigned>(reinterpret_cast<Module*>(library)->kernels.size());
+  return cudaSuccess;
+}
+cudaError_t cudaLibraryUnload(cudaLibrary_t) { return cudaSuccess; }
+
+}  // extern "C"

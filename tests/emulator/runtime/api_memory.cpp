@@ -1,0 +1,290 @@
+// Allocation, copies, memsets, symbols.
+#include <cstring>
+
+#include "runtime/runtime.h"
+
+using namespace emu;
+
+namespace {
+
+Runtime& rt() { return Runtime::get(); }
+
+cudaError_t allocate(void** pointer, size_t size, Allocation::Kind kind) {
+  if (pointer == nullptr) return note(cudaErrorInvalidValue);
+  if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  *pointer = nullptr;
+  if (size == 0) return cudaSuccess;
+  const u64 address = rt().heap.allocate(size, kind, current_device());
+  if (address == 0) return note(cudaErrorMemoryAllocation);
+  // What the host may write is not tracked byte by byte.
+  if (kind == Allocation::Kind::pinned || kind == Allocation::Kind::managed) rt().heap.define(address, size);
+  *pointer = reinterpret_cast<void*>(address);
+  return cudaSuccess;
+}
+
+cudaError_t release(void* pointer) {
+  if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  if (pointer == nullptr) return cudaSuccess;
+  if (rt().heap.release(reinterpret_cast<u64>(pointer))) return cudaSuccess;
+  report("free of an address that is not a live allocation");
+  return note(cudaErrorInvalidValue);
+}
+
+// A range that begins in an allocation must end in it; one that must be the device's must be one.
+bool range_fits(const void* pointer, size_t size, bool device) {
+  if (size == 0) return true;
+  Allocation allocation;
+  if (!rt().heap.find(reinterpret_cast<u64>(pointer), allocation)) return !device;
+  return reinterpret_cast<u64>(pointer) + size <= allocation.end();
+}
+
+cudaError_t check_copy(const void* to, const void* from, size_t size, cudaMemcpyKind kind) {
+  if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
+  if (size != 0 && (to == nullptr || from == nullptr)) return cudaErrorInvalidValue;
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if (range_fits(to, size, to_device) && range_fits(from, size, from_device)) return cudaSuccess;
+  report("copy of " + std::to_string(size) + " bytes outside its allocation");
+  return cudaErrorInvalidValue;
+}
+
+void move_bytes(void* to, const void* from, size_t size) {
+  std::memmove(to, from, size);
+  rt().heap.define(reinterpret_cast<u64>(to), size);
+}
+
+cudaError_t copy(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t stream,
+                 bool waits) {
+  if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  const cudaError_t error = check_copy(to, from, size, kind);
+  if (error != cudaSuccess) return note(error);
+  if (waits) {
+    move_bytes(to, from, size);
+    return synchronised();
+  }
+  return note(rt().enqueue(stream, cudaGraphNodeTypeMemcpy, [=] {
+    move_bytes(to, from, size);
+    return cudaSuccess;
+  }));
+}
+
+cudaError_t copy_rows(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                      size_t height, cudaMemcpyKind kind, cudaStream_t stream, bool waits) {
+  if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  if (width > to_pitch || width > from_pitch) return note(cudaErrorInvalidPitchValue);
+  if (width == 0 || height == 0) return cudaSuccess;
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if (!range_fits(to, to_pitch * (height - 1) + width, to_device)) return note(cudaErrorInvalidValue);
+  if (!range_fits(from, from_pitch * (height - 1) + width, from_device)) return note(cudaErrorInvalidValue);
+  const auto work = [=] {
+    for (size_t row = 0; row < height; ++row) {
+      move_bytes(static_cast<u8*>(to) + row * to_pitch, static_cast<const u8*>(from) + row * from_pitch,
+                 width);
+    }
+    return cudaSuccess;
+  };
+  if (!waits) return note(rt().enqueue(stream, cudaGraphNodeTypeMemcpy, work));
+  work();
+  return synchronised();
+}
+
+cudaError_t fill(void* to, int value, size_t pitch, size_t width, size_t height, cudaStream_t stream) {
+  if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  if (width == 0 || height == 0) return cudaSuccess;
+  if (!range_fits(to, pitch * (height - 1) + width, true)) return note(cudaErrorInvalidValue);
+  return note(rt().enqueue(stream, cudaGraphNodeTypeMemset, [=] {
+    for (size_t row = 0; row < height; ++row) {
+      u8* at = static_cast<u8*>(to) + row * pitch;
+      std::memset(at, value, width);
+      rt().heap.define(reinterpret_cast<u64>(at), width);
+    }
+    return cudaSuccess;
+  }));
+}
+
+u8* symbol_range(const void* symbol, size_t size, size_t offset, cudaError_t& error) {
+  const auto found = rt().by_host_variable.find(symbol);
+  error = cudaErrorInvalidSymbol;
+  if (found == rt().by_host_variable.end()) return nullptr;
+  const u64 address = rt().symbol_address(*found->second, current_device());
+  if (address == 0) return nullptr;
+  error = offset + size <= found->second->size ? cudaSuccess : cudaErrorInvalidValue;
+  return reinterpret_cast<u8*>(address) + offset;
+}
+
+constexpr size_t kPitch = 512;
+
+}  // namespace
+
+extern "C" {
+
+cudaError_t cudaMalloc(void** pointer, size_t size) {
+  return allocate(pointer, size, Allocation::Kind::device);
+}
+cudaError_t cudaMallocHost(void** pointer, size_t size) {
+  return allocate(pointer, size, Allocation::Kind::pinned);
+}
+cudaError_t cudaHostAlloc(void** pointer, size_t size, unsigned) {
+  return allocate(pointer, size, Allocation::Kind::pinned);
+}
+cudaError_t cudaMallocManaged(void** pointer, size_t size, unsigned) {
+  return allocate(pointer, size, Allocation::Kind::managed);
+}
+cudaError_t cudaFree(void* pointer) { return release(pointer); }
+cudaError_t cudaFreeHost(void* pointer) { return release(pointer); }
+cudaError_t cudaHostRegister(void* pointer, size_t size, unsigned) {
+  return note(rt().heap.add_host(reinterpret_cast<u64>(pointer), size)
+                  ? cudaSuccess
+                  : cudaErrorHostMemoryAlreadyRegistered);
+}
+cudaError_t cudaHostUnregister(void* pointer) {
+  return note(rt().heap.remove_host(reinterpret_cast<u64>(pointer)) ? cudaSuccess
+                                                                    : cudaErrorHostMemoryNotRegistered);
+}
+cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
+  *device = host;
+  return cudaSuccess;
+}
+cudaError_t cudaHostGetFlags(unsigned* flags, void*) {
+  *flags = cudaHostAllocDefault;
+  return cudaSuccess;
+}
+cudaError_t cudaMallocPitch(void** pointer, size_t* pitch, size_t width, size_t height) {
+  *pitch = (width + kPitch - 1) / kPitch * kPitch;
+  return cudaMalloc(pointer, *pitch * height);
+}
+cudaError_t cudaMalloc3D(cudaPitchedPtr* pointer, cudaExtent extent) {
+  pointer->xsize = extent.width;
+  pointer->ysize = extent.height;
+  return cudaMallocPitch(&pointer->ptr, &pointer->pitch, extent.width, extent.height * extent.depth);
+}
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *total = rt().heap.limit();
+  *free = rt().heap.limit() - rt().heap.used();
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, size_t size, cudaMemcpyKind kind) {
+  return copy(to, from, size, kind, nullptr, true);
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  return copy(to, from, size, kind, stream, false);
+}
+cudaError_t cudaMemcpyPeer(void* to, int, const void* from, int, size_t size) {
+  return copy(to, from, size, cudaMemcpyDefault, nullptr, true);
+}
+cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t size, cudaStream_t stream) {
+  return copy(to, from, size, cudaMemcpyDefault, stream, false);
+}
+cudaError_t cudaMemcpy2D(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                         size_t height, cudaMemcpyKind kind) {
+  return copy_rows(to, to_pitch, from, from_pitch, width, height, kind, nullptr, true);
+}
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
+  return copy_rows(to, to_pitch, from, from_pitch, width, height, kind, stream, false);
+}
+cudaError_t cudaMemset(void* to, int value, size_t size) { return fill(to, value, size, size, 1, nullptr); }
+cudaError_t cudaMemsetAsync(void* to, int value, size_t size, cudaStream_t stream) {
+  return fill(to, value, size, size, 1, stream);
+}
+cudaError_t cudaMemset2D(void* to, size_t pitch, int value, size_t width, size_t height) {
+  return fill(to, value, pitch, width, height, nullptr);
+}
+cudaError_t cudaMemset2DAsync(void* to, size_t pitch, int value, size_t width, size_t height,
+                              cudaStream_t stream) {
+  return fill(to, value, pitch, width, height, stream);
+}
+
+cudaError_t cudaMemcpyToSymbol(const void* symbol, const void* from, size_t size, size_t offset,
+                               cudaMemcpyKind kind) {
+  cudaError_t error;
+  u8* to = symbol_range(symbol, size, offset, error);
+  return error != cudaSuccess ? note(error) : cudaMemcpy(to, from, size, kind);
+}
+cudaError_t cudaMemcpyFromSymbol(void* to, const void* symbol, size_t size, size_t offset,
+                                 cudaMemcpyKind kind) {
+  cudaError_t error;
+  const u8* from = symbol_range(symbol, size, offset, error);
+  return error != cudaSuccess ? note(error) : cudaMemcpy(to, from, size, kind);
+}
+cudaError_t cudaMemcpyToSymbolAsync(const void* symbol, const void* from, size_t size, size_t offset,
+                                    cudaMemcpyKind kind, cudaStream_t stream) {
+  cudaError_t error;
+  u8* to = symbol_range(symbol, size, offset, error);
+  return error != cudaSuccess ? note(error) : cudaMemcpyAsync(to, from, size, kind, stream);
+}
+cudaError_t cudaMemcpyFromSymbolAsync(void* to, const void* symbol, size_t size, size_t offset,
+                                      cudaMemcpyKind kind, cudaStream_t stream) {
+  cudaError_t error;
+  const u8* from = symbol_range(symbol, size, offset, error);
+  return error != cudaSuccess ? note(error) : cudaMemcpyAsync(to, from, size, kind, stream);
+}
+cudaError_t cudaGetSymbolAddress(void** pointer, const void* symbol) {
+  cudaError_t error;
+  *pointer = symbol_range(symbol, 0, 0, error);
+  return note(error);
+}
+cudaError_t cudaGetSymbolSize(size_t* size, const void* symbol) {
+  const auto found = rt().by_host_variable.find(symbol);
+  if (found == rt().by_host_variable.end()) return note(cudaErrorInvalidSymbol);
+  *size = found->second->size;
+  return cudaSuccess;
+}
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  *attributes = {};
+  Allocation allocation;
+  if (!rt().heap.find(reinterpret_cast<u64>(pointer), allocation)) {
+    attributes->type = cudaMemoryTypeUnregistered;
+    attributes->device = -2;
+    attributes->hostPointer = const_cast<void*>(pointer);
+    return cudaSuccess;
+  }
+  const bool pinned = allocation.kind == Allocation::Kind::pinned,
+             managed = allocation.kind == Allocation::Kind::managed;
+  attributes->type = pinned ? cudaMemoryTypeHost : managed ? cudaMemoryTypeManaged : cudaMemoryTypeDevice;
+  attributes->device = allocation.device;
+  attributes->devicePointer = const_cast<void*>(pointer);
+  attributes->hostPointer = pinned || managed ? const_cast<void*>(pointer) : nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaMemAdvise(const void*, size_t, cudaMemoryAdvise, cudaMemLocation) { return cudaSuccess; }
+cudaError_t cudaMemPrefetchAsync(const void*, size_t, cudaMemLocation, unsigned, cudaStream_t) {
+  return cudaSuccess;
+}
+
+// Pools: memory comes from the heap at once; the order of the stream holds by itself.
+cudaError_t cudaMallocAsync(void** pointer, size_t size, cudaStream_t) { return cudaMalloc(pointer, size); }
+cudaError_t cudaFreeAsync(void* pointer, cudaStream_t) { return cudaFree(pointer); }
+cudaError_t cudaMallocFromPoolAsync(void** pointer, size_t size, cudaMemPool_t, cudaStream_t) {
+  return cudaMalloc(pointer, size);
+}
+cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int which) {
+  *pool = reinterpret_cast<cudaMemPool_t>(static_cast<uintptr_t>(which) + 1);
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetMemPool(cudaMemPool_t* pool, int which) {
+  return cudaDeviceGetDefaultMemPool(pool, which);
+}
+cudaError_t cudaDeviceSetMemPool(int, cudaMemPool_t) { return cudaSuccess; }
+cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* properties) {
+  return cudaDeviceGetDefaultMemPool(pool, properties->location.id);
+}
+cudaError_t cudaMemPoolDestroy(cudaMemPool_t) { return cudaSuccess; }
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) { return cudaSuccess; }
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
+cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void* value) {
+  const bool count =
+      attribute == cudaMemPoolAttrUsedMemCurrent || attribute == cudaMemPoolAttrReservedMemCurrent;
+  if (attribute >= cudaMemPoolAttrReleaseThreshold) {
+    *static_cast<u64*>(value) = count ? rt().heap.used() : 0;
+  } else {
+    *static_cast<int*>(value) = 1;
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaMemPoolSetAccess(cudaMemPool_t, const cudaMemAccessDesc*, size_t) { return cudaSuccess; }
+
+}  // extern "C"

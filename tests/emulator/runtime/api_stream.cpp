@@ -1,0 +1,261 @@
+// Streams and events. Work is carried out when it is enqueued, which is one of the orders that streams allow;
+// while a stream captures, it becomes a node of a graph instead.
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "runtime/graph.h"
+
+namespace emu {
+namespace {
+
+Runtime& rt() { return Runtime::get(); }
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::set<Stream*>& live_streams() {
+  static auto* streams = new std::set<Stream*>;
+  return *streams;
+}
+std::mutex stream_mutex;
+
+bool is_default(cudaStream_t stream) {
+  return stream == nullptr || stream == cudaStreamLegacy || stream == cudaStreamPerThread;
+}
+
+bool valid(cudaStream_t stream) {
+  if (is_default(stream)) return true;
+  const std::lock_guard lock(stream_mutex);
+  return live_streams().contains(reinterpret_cast<Stream*>(stream));
+}
+
+Event& event_of(cudaEvent_t event) { return *reinterpret_cast<Event*>(event); }
+
+cudaError_t create(cudaStream_t* stream, unsigned flags, int priority) {
+  if (stream == nullptr) return note(cudaErrorInvalidValue);
+  static std::atomic<u64> next{2};
+  auto* made = new Stream;
+  made->device = current_device();
+  made->flags = flags;
+  made->priority = std::clamp(priority, -5, 0);
+  made->id = next++;
+  const std::lock_guard lock(stream_mutex);
+  live_streams().insert(made);
+  *stream = reinterpret_cast<cudaStream_t>(made);
+  return cudaSuccess;
+}
+
+cudaError_t wait(cudaStream_t stream) {
+  if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
+  Stream& s = stream_of(stream);
+  if (s.capture != nullptr) {
+    s.invalidated = true;
+    return note(cudaErrorStreamCaptureUnsupported);
+  }
+  return synchronised();
+}
+
+}  // namespace
+
+Stream& stream_of(cudaStream_t stream) {
+  static Stream* default_stream = new Stream;
+  return is_default(stream) ? *default_stream : *reinterpret_cast<Stream*>(stream);
+}
+
+cudaError_t Runtime::enqueue(cudaStream_t stream, cudaGraphNodeType type, std::function<cudaError_t()> work,
+                             std::optional<LaunchRequest> launch) {
+  if (!valid(stream)) return cudaErrorInvalidResourceHandle;
+  Stream& s = stream_of(stream);
+  if (s.capture == nullptr) return work();
+  if (s.invalidated) return cudaErrorStreamCaptureInvalidated;
+  GraphNode* node = s.capture->add(type, std::move(work), s.frontier);
+  node->launch = std::move(launch);
+  s.frontier = {node};
+  return cudaSuccess;
+}
+
+}  // namespace emu
+
+using namespace emu;
+
+extern "C" {
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) { return create(stream, 0, 0); }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  return create(stream, flags, 0);
+}
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
+  return create(stream, flags, priority);
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  if (is_default(stream) || !valid(stream)) return note(cudaErrorInvalidResourceHandle);
+  const std::lock_guard lock(stream_mutex);
+  live_streams().erase(reinterpret_cast<Stream*>(stream));
+  delete reinterpret_cast<Stream*>(stream);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return wait(stream); }
+cudaError_t cudaStreamQuery(cudaStream_t stream) { return wait(stream); }
+cudaError_t cudaStreamGetPriority(cudaStream_t stream, int* priority) {
+  *priority = stream_of(stream).priority;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned* flags) {
+  *flags = stream_of(stream).flags;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamGetId(cudaStream_t stream, unsigned long long* id) {
+  *id = stream_of(stream).id;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
+  *device = is_default(stream) ? current_device() : stream_of(stream).device;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSetAttribute(cudaStream_t, cudaStreamAttrID, const cudaStreamAttrValue*) {
+  return cudaSuccess;
+}
+cudaError_t cudaStreamAttachMemAsync(cudaStream_t, void*, size_t, unsigned) { return cudaSuccess; }
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
+  return note(rt().enqueue(stream, cudaGraphNodeTypeHost, [=] {
+    function(data);
+    return cudaSuccess;
+  }));
+}
+cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback, void* data, unsigned) {
+  if (stream_of(stream).capture != nullptr) return note(cudaErrorStreamCaptureUnsupported);
+  callback(stream, rt().sticky, data);
+  return cudaSuccess;
+}
+
+// A wait inside a capture joins the waiting stream to it.
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
+  Event& e = event_of(event);
+  Stream& s = stream_of(stream);
+  if (e.capture == nullptr)
+    return s.capture != nullptr ? note(cudaErrorStreamCaptureIsolation) : note(rt().sticky);
+  if (s.capture != nullptr && s.capture != e.capture) return note(cudaErrorStreamCaptureMerge);
+  s.capture = e.capture;
+  for (GraphNode* node : e.frontier) {
+    if (std::find(s.frontier.begin(), s.frontier.end(), node) == s.frontier.end()) s.frontier.push_back(node);
+  }
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  auto* made = new Event;
+  made->flags = flags;
+  *event = reinterpret_cast<cudaEvent_t>(made);
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete reinterpret_cast<Event*>(event);
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned) {
+  if (event == nullptr || !valid(stream)) return note(cudaErrorInvalidResourceHandle);
+  Event& e = event_of(event);
+  const Stream& s = stream_of(stream);
+  e.capture = s.capture;
+  e.frontier = s.frontier;
+  if (s.capture != nullptr) return cudaSuccess;
+  e.recorded = true;
+  e.seconds = now();
+  return note(rt().sticky);
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return cudaEventRecordWithFlags(event, stream, 0);
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (event_of(event).capture != nullptr) return note(cudaErrorCapturedEvent);
+  return synchronised();
+}
+cudaError_t cudaEventQuery(cudaEvent_t event) { return cudaEventSynchronize(event); }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
+  const Event &a = event_of(start), &b = event_of(end);
+  if (!a.recorded || !b.recorded || ((a.flags | b.flags) & cudaEventDisableTiming))
+    return note(cudaErrorInvalidResourceHandle);
+  *milliseconds = static_cast<float>((b.seconds - a.seconds) * 1e3);
+  return note(rt().sticky);
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+  if (is_default(stream)) return note(cudaErrorStreamCaptureUnsupported);
+  if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
+  Stream& s = stream_of(stream);
+  if (s.capture != nullptr) return note(cudaErrorIllegalState);
+  static std::atomic<u64> next{1};
+  s.capture = new Graph;
+  s.capture->id = next++;
+  s.capture_origin = true;
+  s.invalidated = false;
+  s.mode = mode;
+  s.frontier.clear();
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
+  Stream& s = stream_of(stream);
+  if (s.capture == nullptr) return note(cudaErrorIllegalState);
+  if (!s.capture_origin) return note(cudaErrorStreamCaptureUnmatched);
+  Graph* captured = s.capture;
+  bool unjoined = false;
+  // Work of joined streams must lie before the origin's last nodes.
+  std::set<GraphNode*> reached;
+  std::vector<GraphNode*> open = s.frontier;
+  while (!open.empty()) {
+    GraphNode* node = open.back();
+    open.pop_back();
+    if (!reached.insert(node).second) continue;
+    open.insert(open.end(), node->after.begin(), node->after.end());
+  }
+  {
+    const std::lock_guard lock(stream_mutex);
+    for (Stream* other : live_streams()) {
+      if (other->capture != captured) continue;
+      for (GraphNode* node : other->frontier) unjoined |= !reached.contains(node);
+      other->capture = nullptr;
+      other->frontier.clear();
+    }
+  }
+  s.capture_origin = false;
+  if (s.invalidated || unjoined) {
+    delete captured;
+    return note(unjoined ? cudaErrorStreamCaptureUnjoined : cudaErrorStreamCaptureInvalidated);
+  }
+  *graph = reinterpret_cast<cudaGraph_t>(captured);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  const Stream& s = stream_of(stream);
+  *status = s.capture == nullptr ? cudaStreamCaptureStatusNone
+            : s.invalidated      ? cudaStreamCaptureStatusInvalidated
+                                 : cudaStreamCaptureStatusActive;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status,
+                                     unsigned long long* id, cudaGraph_t* graph,
+                                     const cudaGraphNode_t** dependencies, const cudaGraphEdgeData** edges,
+                                     size_t* count) {
+  cudaStreamIsCapturing(stream, status);
+  Stream& s = stream_of(stream);
+  if (s.capture == nullptr) return cudaSuccess;
+  if (id != nullptr) *id = s.capture->id;
+  if (graph != nullptr) *graph = reinterpret_cast<cudaGraph_t>(s.capture);
+  if (dependencies != nullptr) *dependencies = reinterpret_cast<const cudaGraphNode_t*>(s.frontier.data());
+  if (edges != nullptr) *edges = nullptr;
+  if (count != nullptr) *count = s.frontier.size();
+  return cudaSuccess;
+}
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  thread_local cudaStreamCaptureMode current = cudaStreamCaptureModeGlobal;
+  std::swap(current, *mode);
+  return cudaSuccess;
+}
+
+}  // extern "C"

@@ -1,0 +1,57 @@
+// Device memory is host memory: an address means the same on both sides. This keeps the books.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace emu {
+
+struct Allocation {
+  enum class Kind : uint8_t { device, pinned, managed, variable };
+  uint64_t begin = 0, size = 0;
+  Kind kind = Kind::device;
+  int device = 0;
+  uint64_t id = 0;  // in order of allocation
+  std::string name;
+  bool freed = false;
+  bool registered = false;                        // cudaHostRegister: the program's own memory
+  std::shared_ptr<std::vector<uint8_t>> defined;  // a bit per byte, for the checks; may be null
+  uint64_t end() const { return begin + size; }
+};
+
+/// A consistent view of all allocations, sorted by address, freed ones included.
+using MemoryMap = std::vector<Allocation>;
+
+class Heap {
+ public:
+  /// Zero when there is not enough memory.
+  uint64_t allocate(uint64_t size, Allocation::Kind kind, int device, std::string name = {});
+  /// False for an address that is not the start of a live allocation.
+  bool release(uint64_t address);
+  bool add_host(uint64_t address, uint64_t size);
+  bool remove_host(uint64_t address);
+  void set_name(uint64_t address, std::string name);
+  /// The live allocation that holds an address; false when none does.
+  bool find(uint64_t address, Allocation& out) const;
+  std::shared_ptr<const MemoryMap> map() const;
+  void track_definedness(bool on) { track_ = on; }
+  /// Marks bytes as written (by a copy or memset).
+  void define(uint64_t address, uint64_t size);
+  void set_limit(uint64_t bytes) { limit_ = bytes; }
+  uint64_t limit() const { return limit_; }
+  uint64_t used() const;
+
+ private:
+  void insert(Allocation allocation);
+  mutable std::mutex mutex_;
+  std::map<uint64_t, Allocation> all_;
+  mutable std::shared_ptr<const MemoryMap> map_;
+  uint64_t next_id_ = 0, used_ = 0, limit_ = 80ull << 30;
+  bool track_ = false;
+};
+
+}  // namespace emu

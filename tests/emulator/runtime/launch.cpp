@@ -1,0 +1,110 @@
+// Launches: the limits that a GPU enforces, then execution.
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+
+#include "runtime/runtime.h"
+
+namespace emu {
+
+cudaError_t Runtime::check_configuration(const LaunchRequest& request) {
+  const cudaDeviceProp& limits = device_properties();
+  const dim3 &grid = request.grid, &block = request.block;
+  const unsigned grid_size[3] = {grid.x, grid.y, grid.z}, block_size[3] = {block.x, block.y, block.z};
+  for (int axis = 0; axis < 3; ++axis) {
+    const bool grid_fits =
+        grid_size[axis] >= 1 && grid_size[axis] <= static_cast<unsigned>(limits.maxGridSize[axis]);
+    const bool block_fits =
+        block_size[axis] >= 1 && block_size[axis] <= static_cast<unsigned>(limits.maxThreadsDim[axis]);
+    if (!grid_fits || !block_fits) return cudaErrorInvalidConfiguration;
+  }
+  const u64 threads = u64{block.x} * block.y * block.z;
+  if (threads > static_cast<u64>(limits.maxThreadsPerBlock)) return cudaErrorInvalidConfiguration;
+  const ptx::Function* function = entry(*request.kernel);
+  const u32* required = function->required_threads;
+  if (required[0] != 0 && (block.x != required[0] || block.y != required[1] || block.z != required[2])) {
+    return cudaErrorInvalidConfiguration;
+  }
+  if (function->max_threads != 0 && threads > function->max_threads) return cudaErrorInvalidValue;
+  const u64 blocks = u64{grid.x} * grid.y * grid.z;
+  if (blocks >= 1ull << 32) return cudaErrorInvalidConfiguration;
+  const Image& code = image(*request.kernel, request.device);
+  const u64 dynamic_limit = request.kernel->opted_in ? static_cast<u64>(request.kernel->max_dynamic_shared)
+                                                     : (48u << 10) - std::min(code.static_shared, 48u << 10);
+  if (code.static_shared > 48 << 10 || request.shared > dynamic_limit) return cudaErrorInvalidValue;
+  if (request.cooperative) {
+    int per_processor = 0;
+    cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, request.kernel, static_cast<int>(threads),
+                                                  request.shared);
+    if (blocks > static_cast<u64>(per_processor) * static_cast<u64>(limits.multiProcessorCount)) {
+      return cudaErrorCooperativeLaunchTooLarge;
+    }
+  }
+  return cudaSuccess;
+}
+
+// Copies the arguments: a kernel sees those of the time of the call.
+cudaError_t Runtime::prepare(LaunchRequest& request, void** arguments) {
+  if (sticky != cudaSuccess) return sticky;
+  if (request.kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+  try {
+    const cudaError_t error = check_configuration(request);
+    if (error != cudaSuccess) return error;
+    const Code& code = *image(*request.kernel, request.device).entry;
+    request.parameters.assign(code.parameter_bytes + 16, 0);
+    for (size_t i = 0; i < code.parameter_offset.size(); ++i) {
+      if (arguments == nullptr) return cudaErrorInvalidValue;
+      std::memcpy(request.parameters.data() + code.parameter_offset[i], arguments[i],
+                  code.source->parameters[i].size);
+    }
+  } catch (const Fault& fault) {
+    report(fault.what());
+    return static_cast<cudaError_t>(fault.code);
+  } catch (const std::bad_alloc&) {
+    return cudaErrorMemoryAllocation;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t Runtime::execute(const LaunchRequest& request) {
+  if (sticky != cudaSuccess) return sticky;
+  Image& code = image(*request.kernel, request.device);
+  Launch launch;
+  launch.image = &code;
+  launch.name = request.kernel->name;
+  const unsigned grid[3] = {request.grid.x, request.grid.y, request.grid.z};
+  const unsigned block[3] = {request.block.x, request.block.y, request.block.z};
+  for (int axis = 0; axis < 3; ++axis) {
+    launch.grid[axis] = grid[axis];
+    launch.block[axis] = block[axis];
+  }
+  launch.dynamic_shared = static_cast<u32>(request.shared);
+  launch.stack_bytes = ((code.unbounded_stack ? std::max<u64>(code.frame_bytes + stack_limit * 16, 16 << 10)
+                                              : code.frame_bytes) +
+                        63) &
+                       ~u64{63};
+  launch.parameters = request.parameters;
+  launch.cooperative = request.cooperative;
+  launch.multiprocessors = static_cast<u32>(device_properties().multiProcessorCount);
+  launch.id = next_launch_++;
+  launch.options = &options;
+  launch.print = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };
+  launch.allocate = [this, &request](u64 size) {
+    return heap.allocate(size, Allocation::Kind::device, request.device, "device malloc");
+  };
+  launch.release = [this](u64 address) { heap.release(address); };
+  ++request.kernel->launches;
+  std::unique_ptr<Watcher> watcher = make_watcher ? make_watcher(launch, *this) : nullptr;
+  launch.watcher = watcher.get();
+  const auto begin = std::chrono::steady_clock::now();
+  run_launch(launch);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  if (after_launch) after_launch(launch, watcher.get(), seconds.count());
+  if (launch.fault_code != 0) {
+    report(launch.fault_text);
+    sticky = static_cast<cudaError_t>(launch.fault_code);
+  }
+  return cudaSuccess;  // as on a GPU, the next synchronising call says it
+}
+
+}  // namespace emu

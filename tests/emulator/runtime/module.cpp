@@ -1,0 +1,202 @@
+// From a program's fatbins to parsed, placed modules.
+#include <cstring>
+
+#include "runtime/runtime.h"
+
+namespace emu {
+namespace {
+
+constexpr u32 kWrapperMagic = 0x466243b1, kFatbinMagic = 0xba55ed50;
+constexpr u32 kCompressed = 0x1000 | 0x2000 | 0x8000;  // LZ4 and zstd
+
+template <class T>
+T read(const u8* at) {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+// The PTX of the highest architecture that the device can run.
+void pick_ptx(const u8* fatbin, Module& module, u32 device_arch) {
+  const u16 header_size = read<u16>(fatbin + 6);
+  const u64 total = read<u64>(fatbin + 8);
+  const u8* at = fatbin + header_size;
+  const u8* end = at + total;
+  u32 best = 0;
+  module.fault = "the module holds no PTX: compile with -gencode arch=compute_80,code=compute_80";
+  module.fault_code = cudaErrorNoKernelImageForDevice;
+  while (at + 48 < end) {
+    const u16 kind = read<u16>(at);
+    const u32 size_of_header = read<u32>(at + 4);
+    const u64 payload = read<u64>(at + 8);
+    const u32 arch = read<u32>(at + 28), flags = read<u32>(at + 40);
+    if (kind == 1 && arch <= device_arch && arch >= best) {
+      if (flags & kCompressed) {
+        module.fault = "the module's PTX is compressed: compile with --compress-mode=none";
+      } else {
+        best = arch;
+        module.text.assign(reinterpret_cast<const char*>(at + size_of_header), payload);
+        module.fault.clear();
+        module.fault_code = cudaSuccess;
+      }
+    }
+    if (size_of_header == 0) break;
+    at += size_of_header + payload;
+  }
+}
+
+}  // namespace
+
+Module* Runtime::add_fatbin(const void* wrapper) {
+  const auto* raw = static_cast<const u8*>(wrapper);
+  modules.push_back(std::make_unique<Module>());
+  Module& module = *modules.back();
+  const void* data = read<u32>(raw) == kWrapperMagic ? read<const void*>(raw + 8) : wrapper;
+  const auto* fatbin = static_cast<const u8*>(data);
+  if (read<u32>(fatbin) != kFatbinMagic) {
+    module.fault = "not a fatbin";
+    module.fault_code = cudaErrorInvalidKernelImage;
+  } else {
+    pick_ptx(fatbin, module, hopper ? 90 : 80);
+  }
+  return &module;
+}
+
+Module* Runtime::add_ptx(std::string text) {
+  modules.push_back(std::make_unique<Module>());
+  modules.back()->text = std::move(text);
+  return modules.back().get();
+}
+
+Module* Runtime::add_image(const void* image) {
+  u32 magic;
+  std::memcpy(&magic, image, 4);
+  if (magic == kWrapperMagic || magic == kFatbinMagic) return add_fatbin(image);
+  if (std::memcmp(image,
+                  "\x7f"
+                  "ELF",
+                  4) == 0) {
+    Module* module = add_ptx({});
+    module->fault = "machine code without PTX";
+    module->fault_code = cudaErrorNoKernelImageForDevice;
+    return module;
+  }
+  return add_ptx(static_cast<const char*>(image));
+}
+
+void Runtime::parse(Module& module) {
+  if (module.parsed) return;
+  module.parsed = true;
+  if (!module.fault.empty()) return;
+  try {
+    module.ptx = ptx::parse(std::move(module.text));
+  } catch (const ptx::Error& error) {
+    module.fault = error.what();
+    module.fault_code = cudaErrorInvalidPtx;
+  }
+}
+
+Linked& Runtime::link(Module& module, int device) {
+  auto& linked = module.linked[device];
+  if (linked != nullptr) return *linked;
+  linked = std::make_unique<Linked>();
+  linked->module = module.ptx.get();
+  using ptx::Space;
+  for (const ptx::Variable& variable : module.ptx->variables) {
+    if (variable.space != Space::global && variable.space != Space::constant) continue;
+    if (linked->address.contains(variable.name)) continue;
+    // __managed__ variables are one for all devices.
+    const auto symbol = module.symbols.find(std::string(variable.name));
+    const bool managed = symbol != module.symbols.end() && symbol->second->managed != nullptr;
+    if (managed && *symbol->second->managed != nullptr) {
+      linked->address[variable.name] = reinterpret_cast<u64>(*symbol->second->managed);
+      continue;
+    }
+    const u64 size = std::max<u64>(variable.size, 1);
+    const u64 address = heap.allocate(size, Allocation::Kind::variable, device, std::string(variable.name));
+    if (address == 0) throw std::bad_alloc();
+    auto* memory = reinterpret_cast<u8*>(address);
+    std::memset(memory, 0, size);
+    if (!variable.init.empty())
+      std::memcpy(memory, variable.init.data(), std::min<u64>(size, variable.init.size()));
+    heap.define(address, size);
+    linked->address[variable.name] = address;
+    if (managed) *symbol->second->managed = memory;
+  }
+  for (const ptx::Variable& variable : module.ptx->variables) {
+    for (const ptx::Relocation& relocation : variable.relocations) {
+      u64 value = 0;
+      if (const auto found = linked->address.find(relocation.symbol); found != linked->address.end()) {
+        value = found->second + relocation.addend;
+      } else if (const ptx::Function* function = module.ptx->find_function(relocation.symbol)) {
+        value = reinterpret_cast<u64>(function);
+      }
+      std::memcpy(reinterpret_cast<void*>(linked->address[variable.name] + relocation.offset), &value, 8);
+    }
+  }
+  return *linked;
+}
+
+Kernel* Runtime::add_kernel(Module& module, const std::string& name) {
+  auto& kernel = module.kernels[name];
+  if (kernel == nullptr) {
+    kernel = std::make_unique<Kernel>();
+    kernel->module = &module;
+    kernel->name = name;
+  }
+  return kernel.get();
+}
+
+Symbol* Runtime::add_symbol(Module& module, const std::string& name, u64 size) {
+  auto& symbol = module.symbols[name];
+  if (symbol == nullptr) symbol = std::make_unique<Symbol>(Symbol{&module, name, size, nullptr});
+  return symbol.get();
+}
+
+u64 Runtime::symbol_address(Symbol& symbol, int device) {
+  parse(*symbol.module);
+  if (symbol.module->ptx == nullptr) {
+    report(symbol.name + ": " + symbol.module->fault);
+    return 0;
+  }
+  const Linked& linked = link(*symbol.module, device);
+  const auto found = linked.address.find(symbol.name);
+  return found == linked.address.end() ? 0 : found->second;
+}
+
+const ptx::Function* Runtime::entry(Kernel& kernel) {
+  Module& module = *kernel.module;
+  parse(module);
+  if (module.ptx == nullptr) throw Fault(module.fault_code, kernel.name + ": " + module.fault);
+  const ptx::Function* function = module.ptx->find_function(kernel.name);
+  if (function == nullptr || !function->is_entry || !function->has_body) {
+    throw Fault(cudaErrorInvalidDeviceFunction, "the module has no entry " + kernel.name);
+  }
+  return function;
+}
+
+Image& Runtime::image(Kernel& kernel, int device) {
+  const ptx::Function* function = entry(kernel);
+  auto& image = kernel.images[device];
+  if (image == nullptr) {
+    try {
+      image = build_image(*kernel.module->ptx, link(*kernel.module, device), *function);
+    } catch (const ptx::Error& error) {
+      throw Fault(cudaErrorInvalidPtx, "kernel " + kernel.name + ": " + error.what());
+    }
+  }
+  return *image;
+}
+
+Kernel* Runtime::find_kernel(const void* function) {
+  if (const auto found = by_host_function.find(function); found != by_host_function.end())
+    return found->second;
+  for (const auto& module : modules) {
+    for (const auto& [name, kernel] : module->kernels) {
+      if (kernel.get() == function) return kernel.get();
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace emu

@@ -1,0 +1,132 @@
+// The state behind the runtime API: devices, modules, kernels, streams, errors.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "exec/decode.h"
+#include "runtime/heap.h"
+
+namespace emu {
+
+struct Module;
+
+/// A __global__ function, as registered or found in a library. A cudaKernel_t or cudaFunction_t is its
+/// address.
+struct Kernel {
+  Module* module = nullptr;
+  std::string name;
+  int max_dynamic_shared = 48 << 10;  // cudaFuncAttributeMaxDynamicSharedMemorySize, less static
+  bool opted_in = false;
+  std::map<int, std::unique_ptr<Image>> images;  // per device
+  u64 launches = 0;
+};
+
+struct Symbol {
+  Module* module = nullptr;
+  std::string name;
+  u64 size = 0;
+  void** managed = nullptr;  // __managed__: the host's pointer to it
+};
+
+/// One fatbin, or one library's PTX.
+struct Module {
+  std::string text;
+  std::string fault;  // why there is no usable PTX
+  cudaError_t fault_code = cudaSuccess;
+  bool parsed = false;
+  std::unique_ptr<ptx::Module> ptx;
+  std::map<int, std::unique_ptr<Linked>> linked;  // per device
+  std::map<std::string, std::unique_ptr<Kernel>> kernels;
+  std::map<std::string, std::unique_ptr<Symbol>> symbols;
+};
+
+struct Graph;
+struct GraphNode;
+
+struct Stream {
+  int device = 0;
+  unsigned flags = 0;
+  int priority = 0;
+  u64 id = 0;
+  Graph* capture = nullptr;
+  bool capture_origin = false;
+  bool invalidated = false;
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
+  std::vector<GraphNode*> frontier;
+};
+
+struct LaunchRequest {
+  Kernel* kernel = nullptr;
+  dim3 grid, block;
+  size_t shared = 0;
+  bool cooperative = false;
+  int device = 0;
+  std::vector<u8> parameters;
+};
+
+class Runtime {
+ public:
+  static Runtime& get();
+
+  Options options;
+  Heap heap;
+  std::mutex mutex;
+  int device_count = 1;
+  bool hopper = false;
+  u64 stack_limit = 1024;
+
+  // Modules (module.cpp).
+  Module* add_fatbin(const void* wrapper);
+  Module* add_ptx(std::string text);
+  Module* add_image(const void* image);
+  void parse(Module& module);
+  Linked& link(Module& module, int device);
+  Kernel* add_kernel(Module& module, const std::string& name);
+  Symbol* add_symbol(Module& module, const std::string& name, u64 size);
+  /// Address of a device variable on a device; 0 when the module does not have it.
+  u64 symbol_address(Symbol& symbol, int device);
+  Image& image(Kernel& kernel, int device);
+  const ptx::Function* entry(Kernel& kernel);
+  Kernel* find_kernel(const void* function);
+  std::unordered_map<const void*, Kernel*> by_host_function;
+  std::unordered_map<const void*, Symbol*> by_host_variable;
+  std::vector<std::unique_ptr<Module>> modules;
+
+  // Launching (launch.cpp).
+  cudaError_t prepare(LaunchRequest& request, void** arguments);
+  cudaError_t execute(const LaunchRequest& request);
+  cudaError_t check_configuration(const LaunchRequest& request);
+
+  // Streams (api_stream.cpp).
+  cudaError_t enqueue(cudaStream_t stream, cudaGraphNodeType type, std::function<cudaError_t()> work,
+                      std::optional<LaunchRequest> launch = std::nullopt);
+
+  /// What a launch died of: every later call returns it, as on a GPU whose context is lost.
+  cudaError_t sticky = cudaSuccess;
+  std::function<std::unique_ptr<Watcher>(Launch&, Runtime&)> make_watcher;
+  std::function<void(Launch&, Watcher*, double)> after_launch;
+
+ private:
+  Runtime();
+  u64 next_launch_ = 1;
+};
+
+int current_device();
+const cudaDeviceProp& device_properties();
+cudaError_t device_attribute(cudaDeviceAttr attribute, int& value);
+/// Notes an error for cudaGetLastError and passes it on.
+cudaError_t note(cudaError_t error);
+/// Prints "emulate: text" on the standard error output.
+void report(const std::string& text);
+cudaError_t synchronised();
+
+}  // namespace emu
