@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "core/file_io.h"
 #include "kernels/similarity/similarity.h"
 #include "train/encode.h"
+#include "train/labelled_pictures.h"
 
 namespace cuclip {
 namespace {
@@ -12,23 +12,11 @@ namespace {
 constexpr std::string_view kPlaceholder = "{}";
 
 std::vector<std::string> templates_of_file(const std::string& path) {
-  std::vector<std::string> templates;
-  const std::string text = read_file(path);
-  int64_t line_number = 0;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    std::string line = text.substr(at, end - at);
-    at = end + 1;
-    line_number++;
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (line.find_first_not_of(" \t") == line.npos) continue;
+  std::vector<std::string> templates = read_lines(path);
+  for (const std::string& line : templates) {
     CUCLIP_CHECK(line.find(kPlaceholder) != line.npos,
-                 "{}, line {}: a template needs {{}} where the class's name goes, found \"{}\"", path,
-                 line_number, line);
-    templates.push_back(line);
+                 "{}: a template needs {{}} where the class's name goes, found \"{}\"", path, line);
   }
-  CUCLIP_CHECK(!templates.empty(), "{}: no template found; expected one a line, such as: a photo of a {{}}.",
-               path);
   return templates;
 }
 

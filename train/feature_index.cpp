@@ -1,0 +1,127 @@
+#include "train/feature_index.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/similarity/similarity.h"
+#include "models/safetensors.h"
+
+namespace cuclip {
+namespace {
+
+constexpr const char* kFormat = "cuclip-index 1";
+
+// The entry `name` of dtype and rank, or an error.
+const SafetensorsEntry& entry_of(const Safetensors& file, const char* name,
+                                 std::initializer_list<const char*> dtypes, size_t rank) {
+  const SafetensorsEntry* entry = file.find(name);
+  const bool good =
+      entry && entry->shape.size() == rank &&
+      std::any_of(dtypes.begin(), dtypes.end(), [&](const char* d) { return entry->dtype == d; });
+  CUCLIP_CHECK(good, "{}: expected the tensor \"{}\" of an index, found {}", file.file(), name,
+               entry ? entry->describe() : "none");
+  return *entry;
+}
+
+std::string metadata_of(const Safetensors& file, const std::string& key) {
+  const auto at = file.metadata().find(key);
+  CUCLIP_CHECK(at != file.metadata().end(), "{}: expected an index made by cuclip index, found no \"{}\"",
+               file.file(), key);
+  return at->second;
+}
+
+// Names are separated by NUL, which no path contains.
+std::vector<std::string> split_names(std::span<const std::byte> bytes) {
+  std::vector<std::string> names;
+  const auto* text = reinterpret_cast<const char*>(bytes.data());
+  for (size_t at = 0; at < bytes.size();) {
+    const auto* end = static_cast<const char*>(std::memchr(text + at, 0, bytes.size() - at));
+    const size_t length = end ? static_cast<size_t>(end - text) - at : bytes.size() - at;
+    names.emplace_back(text + at, length);
+    at += length + 1;
+  }
+  return names;
+}
+
+}  // namespace
+
+std::filesystem::path FeatureIndex::path(int64_t row) const {
+  return std::filesystem::path(source) / names[static_cast<size_t>(row)];
+}
+
+std::string model_fingerprint(const Clip& model) {
+  const Tensor& values = model.parameters().values();
+  const std::string config = clip_config_json(model.config());
+  const XXH64_hash_t seed = XXH3_64bits(config.data(), config.size());
+  return fmt::format("{:016x}", XXH3_64bits_withSeed(values.view().data, values.bytes(), seed));
+}
+
+void save_index(const FeatureIndex& index, const std::filesystem::path& path, DType dtype) {
+  std::string names;
+  for (const std::string& name : index.names) names.append(name.c_str(), name.size() + 1);
+  std::vector<int32_t> rows;
+  for (const int64_t row : index.rows) rows.push_back(static_cast<int32_t>(row));
+  TensorView features = index.features.view();
+  std::vector<bfloat16> low;
+  if (dtype == DType::bf16) {
+    const float* p = index.features.data<float>();
+    for (int64_t i = 0; i < index.features.elements(); ++i) low.push_back(bfloat16(p[i]));
+    features = make_view(low.data(), index.features.shape());
+  }
+  const std::vector<std::pair<std::string, TensorView>> tensors = {
+      {"features", features},
+      {"names", TensorView(names.data(), DType::u8, {std::ssize(names)})},
+      {"rows", make_view(rows.data(), {std::ssize(rows)})}};
+  write_safetensors(path, tensors,
+                    {{"format", kFormat},
+                     {"source", index.source},
+                     {"kind", index.is_folder ? "folder" : "dataset"},
+                     {"model", index.model},
+                     {"model_fingerprint", index.model_fingerprint}});
+}
+
+FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
+  const Safetensors file = Safetensors::open(path);
+  const std::string format = metadata_of(file, "format");
+  CUCLIP_CHECK(format == kFormat, "{}: expected an index (\"{}\"), found \"{}\"", path.string(), kFormat,
+               format);
+  FeatureIndex index{.source = metadata_of(file, "source"),
+                     .names = split_names(entry_of(file, "names", {"U8"}, 1).data),
+                     .rows = {},
+                     .is_folder = metadata_of(file, "kind") == "folder",
+                     .model = metadata_of(file, "model"),
+                     .model_fingerprint = metadata_of(file, "model_fingerprint"),
+                     .features = {}};
+  const SafetensorsEntry& features = entry_of(file, "features", {"F32", "BF16"}, 2);
+  const SafetensorsEntry& rows = entry_of(file, "rows", {"I32"}, 1);
+  const int64_t count = features.shape[0];
+  CUCLIP_CHECK(count > 0 && std::ssize(index.names) == count && rows.shape[0] == count,
+               "{}: features of {} pictures, {} names and {} places; the index is damaged", path.string(),
+               count, index.names.size(), rows.shape[0]);
+  std::vector<int32_t> places(static_cast<size_t>(count));
+  std::memcpy(places.data(), rows.data.data(), rows.data.size());
+  index.rows.assign(places.begin(), places.end());
+  index.features = Tensor::empty(context, {count, features.shape[1]}, DType::f32);
+  const std::span<float> values(index.features.data<float>(), static_cast<size_t>(index.features.elements()));
+  copy_to_f32(features, "features", values);
+  CUCLIP_CHECK(std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }),
+               "{}: the features hold values that are not finite; make the index again", path.string());
+  return index;
+}
+
+std::vector<Hit> search_index(Context& context, const FeatureIndex& index, const Tensor& query,
+                              int64_t count) {
+  CUCLIP_CHECK(count >= 1, "search: the number of hits must be at least 1, got {}", count);
+  const int64_t k = std::min(count, index.features.size(0));
+  const Tensor values = Tensor::empty(context, {1, k}, DType::f32);
+  const Tensor rows = Tensor::empty(context, {1, k}, DType::i32);
+  top_k({.a = query, .b = index.features, .k = k, .values = values, .indices = rows}, context.exec());
+  std::vector<Hit> hits;
+  for (int64_t i = 0; i < k; ++i) hits.push_back({rows.data<int32_t>()[i], values.data<float>()[i]});
+  return hits;
+}
+
+}  // namespace cuclip

@@ -1,0 +1,33 @@
+// Pictures with a class each, for zero-shot evaluation.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace cuclip {
+
+struct LabelledPictures {
+  std::vector<std::string> classes;  // as prompts name them
+  std::vector<std::filesystem::path> files;
+  std::vector<int32_t> labels;  // of each file: index into classes
+};
+
+/// `path` is a folder with one folder of pictures a class, or a .csv/.tsv file with the columns
+/// `image_column` (paths, relative ones from the file's folder) and `label_column`.
+///
+/// Without `classes_file`, the classes are the folders or the labels that occur, sorted; a folder's
+/// underscores are read as blanks. With it they are its lines, in order, each a class's name or
+/// "label<TAB>name" (the folder's or the CSV's label, and the words for prompts); classes without pictures
+/// still compete. Throws InputError: for something that is neither, an empty set, a label that the classes
+/// file does not list, a class listed twice.
+LabelledPictures read_labelled_pictures(const std::filesystem::path& path,
+                                        const std::string& classes_file = "",
+                                        const std::string& image_column = "filepath",
+                                        const std::string& label_column = "label");
+
+/// The lines of a text file without line ends and blank lines. Throws InputError if there is none.
+std::vector<std::string> read_lines(const std::filesystem::path& path);
+
+}  // namespace cuclip
