@@ -13,8 +13,15 @@ struct Interrupted {
   int signal;
 };
 
-void add_info_command(CLI::App& app);
 void add_train_command(CLI::App& app);
 void add_tokenizer_command(CLI::App& app);
+void add_encode_command(CLI::App& app);
+void add_classify_command(CLI::App& app);
+void add_matrix_command(CLI::App& app);
+void add_eval_command(CLI::App& app);
+void add_index_command(CLI::App& app);
+void add_search_command(CLI::App& app);
+void add_convert_command(CLI::App& app);
+void add_info_command(CLI::App& app);
 
 }  // namespace cuclip

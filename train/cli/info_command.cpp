@@ -6,6 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/common/parallel.h"
+#include "kernels/gemm/tile_product.h"
+#include "models/clip_config.h"
+#include "models/clip_size.h"
 #include "train/cli/commands.h"
 
 namespace cuclip {
@@ -13,20 +16,52 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+Json models_json() {
+  Json models = Json::array();
+  for (const auto& [name, config] : builtin_clip_configs()) {
+    models.push_back({{"name", name},
+                      {"parameters", parameter_count(config)},
+                      {"flops_per_pair",
+                       image_forward_flops(config) + text_forward_flops(config, config.text.context_length)},
+                      {"image_size", config.vision.image_size},
+                      {"patch_size", config.vision.patch_size},
+                      {"embed_dim", config.embed_dim},
+                      {"context_length", config.text.context_length},
+                      {"vocab_size", config.text.vocab_size},
+                      {"quick_gelu", config.quick_gelu}});
+  }
+  return models;
+}
+
 Json describe() {
   Json devices = Json::array();
-  devices.push_back({{"name", "cpu"}, {"threads", available_cpus()}});
+  devices.push_back(
+      {{"name", "cpu"}, {"threads", available_cpus()}, {"bf16_products", has_native_bf16_product()}});
   return {{"version", CUCLIP_VERSION},
           {"build", {{"type", CUCLIP_BUILD_TYPE}, {"compiler", CUCLIP_COMPILER}, {"cuda", false}}},
-          {"devices", devices}};
+          {"devices", devices},
+          {"models", models_json()}};
 }
 
 void print_table(const Json& info) {
   fmt::print("cuclip {} ({}, {})\n", info["version"].get<std::string>(),
              info["build"]["type"].get<std::string>(), info["build"]["compiler"].get<std::string>());
   for (const Json& device : info["devices"]) {
-    fmt::print("device {}: {} threads\n", device["name"].get<std::string>(), device["threads"].get<int>());
+    fmt::print("device {}: {} threads, bf16 products {}\n", device["name"].get<std::string>(),
+               device["threads"].get<int>(),
+               device["bf16_products"].get<bool>() ? "in hardware" : "widened to f32");
   }
+  fmt::print("\n{:<24}{:>14}{:>14}{:>8}{:>8}{:>8}{:>9}{:>9}\n", "model", "parameters", "GFLOP/pair", "pixels",
+             "patch", "embed", "context", "vocab");
+  for (const Json& m : info["models"]) {
+    fmt::print("{:<24}{:>14}{:>14.3f}{:>8}{:>8}{:>8}{:>9}{:>9}\n", m["name"].get<std::string>(),
+               m["parameters"].get<int64_t>(), m["flops_per_pair"].get<double>() / 1e9,
+               m["image_size"].get<int>(), m["patch_size"].get<int>(), m["embed_dim"].get<int>(),
+               m["context_length"].get<int>(), m["vocab_size"].get<int>());
+  }
+  fmt::print(
+      "GFLOP/pair: a forward pass over one picture and one text of full length; training takes three times "
+      "it\n");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <system_error>
 
 #include "kernels/common/check.h"
 #include "train/cli/commands.h"
@@ -16,16 +17,24 @@ namespace {
 enum ExitCode { kDone = 0, kFailed = 1, kWrongInput = 2 };
 
 constexpr const char* kExamples = R"(Examples:
-  cuclip info
-  cuclip info --json | python3 -m json.tool
+  cuclip train --model cuclip-tiny --train-data synthetic:shapes --out runs/shapes
+  cuclip index photos/ --out photos.cuclip-index --model runs/shapes
+  cuclip search photos.cuclip-index "a red bicycle" --contact-sheet found.png
 
 cuclip COMMAND --help describes a command, with examples of its own.
 Exit codes: 0 done, 1 the work failed, 2 the arguments or inputs are wrong, 130 and 143 interrupted.)";
 
 void add_commands(CLI::App& app) {
   cuclip::add_train_command(app);
-  cuclip::add_info_command(app);
   cuclip::add_tokenizer_command(app);
+  cuclip::add_encode_command(app);
+  cuclip::add_classify_command(app);
+  cuclip::add_matrix_command(app);
+  cuclip::add_eval_command(app);
+  cuclip::add_index_command(app);
+  cuclip::add_search_command(app);
+  cuclip::add_convert_command(app);
+  cuclip::add_info_command(app);
 }
 
 int parse_and_run(CLI::App& app, int argc, char** argv) {
@@ -40,6 +49,10 @@ int parse_and_run(CLI::App& app, int argc, char** argv) {
   } catch (const cuclip::InputError& error) {
     std::cerr << "cuclip: " << error.what() << '\n';
     return kWrongInput;
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::broken_pipe) return kFailed;  // the reader went away, and knows it
+    std::cerr << "cuclip: " << error.what() << '\n';
+    return kFailed;
   } catch (const std::exception& error) {
     std::cerr << "cuclip: " << error.what() << '\n';
     return kFailed;

@@ -1,0 +1,174 @@
+// What the commands that use a model do with wrong arguments and damaged files: exit code 2 and one clear
+// message, or a counted skip; nothing is lost.
+#include <catch2/catch.hpp>
+
+#include "core/file_io.h"
+#include "tests/support/model_on_disk.h"
+
+namespace cuclip::test {
+namespace {
+
+using Catch::Contains;
+namespace fs = std::filesystem;
+using Arguments = std::vector<std::string>;
+
+void check_refused(const CommandResult& result, const std::string& mention) {
+  CHECK(result.exit_code == 2);
+  CHECK(result.out.empty());
+  CHECK_THAT(result.err, Contains(mention));
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "a model that cannot be loaded is refused") {
+  folder.write("model.pt", "PK\x03\x04 and more of a zip");
+  folder.write("page.safetensors", "<!DOCTYPE html><html></html>");
+  folder.write("open_clip_config.json", "{}");
+  fs::create_directories(folder / "empty");
+  const auto refused = [&](const std::string& model, const std::string& mention) {
+    check_refused(run_cuclip({"classify", picture(0), "--labels", "a,b", "--model", model}), mention);
+  };
+  refused(folder / "model.pt", "model.pt");
+  refused(folder / "page.safetensors", "page.safetensors");
+  refused(folder / "empty", "model.safetensors");
+  refused("no-such-model", "cuclip-small");
+  refused("", "--model");
+  check_refused(run_cuclip({"classify", picture(0), "--labels", "a,b"}), "--model");
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "a pickled file is refused with how to convert it") {
+  folder.write("m/model.pt", "PK\x03\x04 and more of a zip");
+  check_refused(run_cuclip({"convert", "--model", folder / "m/model.pt", "--config-name", "cuclip-tiny",
+                            "--to", "hf", "--out", folder / "o.safetensors"}),
+                "save_file");
+  CHECK_FALSE(fs::exists(folder / "o.safetensors"));
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "a truncated latest checkpoint falls back to the one before and says so") {
+  fs::copy(run + "/checkpoints/step-3", run + "/checkpoints/step-2", fs::copy_options::recursive);
+  const fs::path weights = run + "/checkpoints/step-3/model.safetensors";
+  fs::resize_file(weights, fs::file_size(weights) - 100);
+  const CommandResult result = cuclip({"classify", picture(0), "--labels", "a,b", "--json"});
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.err, Contains("step-3") && Contains("damaged"));
+  CHECK_THAT(result.out, Contains("step-2"));
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "files that are no pictures are named") {
+  folder.write("page.jpg", "<!DOCTYPE html><html><body>404</body></html>");
+  folder.write("empty.png", "");
+  folder.write("cut.png", read_file(picture(0)).substr(0, 300));
+  for (const std::string name : {"page.jpg", "empty.png", "cut.png", "missing.png"}) {
+    check_refused(cuclip({"classify", folder / name, "--labels", "a,b"}), name);
+  }
+  check_refused(cuclip({"classify", pictures, "--labels", "a,b"}), "folder");
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "unreadable pictures in a folder are counted and left out") {
+  folder.write("pictures/page.jpg", "<!DOCTYPE html><html></html>");
+  folder.write("pictures/empty.png", "");
+  const auto json = cuclip_json({"index", pictures, "--out", folder / "p.cuclip-index"});
+  CHECK(json["pictures"] == 8);
+  CHECK(json["unreadable"].size() == 2);
+  const CommandResult encoded = cuclip({"encode", "image", pictures, "--out", folder / "f.npy"});
+  CHECK(encoded.exit_code == 0);
+  CHECK_THAT(encoded.err, Contains("2 pictures") && Contains("page.jpg"));
+  CHECK_THAT(encoded.out, !Contains("page.jpg"));
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "a folder without a readable picture is refused, and nothing is written") {
+  fs::create_directories(folder / "none");
+  folder.write("bad/a.png", "not a picture");
+  check_refused(cuclip({"index", folder / "none", "--out", folder / "x.cuclip-index"}), "no picture");
+  check_refused(cuclip({"index", folder / "bad", "--out", folder / "x.cuclip-index"}), "a.png");
+  check_refused(cuclip({"index", folder / "missing", "--out", folder / "x.cuclip-index"}), "missing");
+  check_refused(cuclip({"encode", "image", folder / "bad/a.png", "--out", folder / "x.npy"}), "a.png");
+  CHECK_FALSE(fs::exists(folder / "x.cuclip-index"));
+  CHECK_FALSE(fs::exists(folder / "x.npy"));
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "an index that is none, is damaged, or belongs to another model is refused") {
+  const std::string index = folder / "p.cuclip-index";
+  REQUIRE(cuclip({"index", pictures, "--out", index}).exit_code == 0);
+  check_refused(cuclip({"search", picture(0), "a"}), "0.png");
+  check_refused(cuclip({"search", run + "/checkpoints/step-3/model.safetensors", "a"}), "index");
+  check_refused(cuclip({"search", folder / "missing", "a"}), "missing");
+  const CommandResult other = run_cuclip({"search", index, "a", "--model", "cuclip-tiny"});
+  CHECK(other.exit_code == 2);
+  CHECK_THAT(other.err, Contains("other weights"));
+  fs::resize_file(index, fs::file_size(index) - 3);
+  check_refused(cuclip({"search", index, "a"}), "p.cuclip-index");
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "a picture that has gone since it was indexed is named") {
+  const std::string index = folder / "p.cuclip-index";
+  REQUIRE(cuclip({"index", pictures, "--out", index}).exit_code == 0);
+  fs::remove(picture(3));
+  CHECK(cuclip({"search", index, "a"}).exit_code == 0);  // the features are still there
+  check_refused(cuclip({"search", index, "a", "--contact-sheet", folder / "s.png"}), "3.png");
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "arguments that contradict or lack something are refused") {
+  const std::string index = folder / "p.cuclip-index";
+  REQUIRE(cuclip({"index", pictures, "--out", index}).exit_code == 0);
+  const std::vector<std::pair<Arguments, std::string>> wrong = {
+      {{"classify", picture(0)}, "--labels"},
+      {{"classify", picture(0), "--labels", "a,,b"}, "empty"},
+      {{"classify", picture(0), "--labels", ""}, "empty"},
+      {{"classify", picture(0), "--labels", "a,b", "--templates", "no-such-file"}, "no-such-file"},
+      {{"classify", picture(0), "--labels", "a,b", "--device", "tpu"}, "--device"},
+      {{"classify", picture(0), "--labels", "a,b", "--device", "cuda"}, "without CUDA"},
+      {{"classify", picture(0), "--labels", "a,b", "--precision", "fp8"}, "--precision"},
+      {{"classify", picture(0), "--labels", "a,b", "--threads", "-1"}, "--threads"},
+      {{"classify", picture(0), "--labels", "a,b", "--tokenizer", picture(0)}, "0.png"},
+      {{"matrix", "--images", picture(0)}, "captions"},
+      {{"matrix", "--images", picture(0), "--texts", "a", "--out", "m.gif"}, ".svg or .png"},
+      {{"encode", "image", picture(0), "--out", "f.txt"}, ".npy"},
+      {{"encode", "text", "--out", folder / "f.npy"}, "--texts-file"},
+      {{"encode", "audio", "--out", folder / "f.npy"}, "subcommand"},
+      {{"search", index}, "neither"},
+      {{"search", index, "a", "--image", picture(0)}, "both"},
+      {{"search", index, "a", "--top", "0"}, "--top"},
+      {{"search", index, "a", "--contact-sheet", "s.gif"}, ".png or .svg"},
+      {{"convert", "--to", "onnx", "--out", folder / "x"}, "--to"},
+      {{"eval", "retrieval", "--data", folder / "missing.tar"}, "missing.tar"},
+      {{"eval", "zero-shot", "--data", folder / "missing"}, "missing"},
+      {{"eval", "zero-shot", "--data", "synthetic:cubes"}, "synthetic:shapes"},
+      {{"eval"}, "subcommand"},
+  };
+  for (const auto& [arguments, mention] : wrong) {
+    INFO(arguments[0] << " … " << arguments.back());
+    check_refused(cuclip(arguments), mention);
+  }
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "a place that cannot be written to is a failure") {
+  const std::vector<Arguments> commands = {
+      {"encode", "image", picture(0), "--out", folder / "no/such/folder/f.npy"},
+      {"encode", "text", "a", "--out", "/proc/f.safetensors"},
+      {"index", pictures, "--out", "/proc/x.cuclip-index"},
+      {"matrix", "--images", picture(0), "--texts", "a", "--out", "/proc/m.png"},
+      {"convert", "--to", "hf", "--out", "/proc/x/m.safetensors"},
+  };
+  for (const Arguments& arguments : commands) {
+    INFO(arguments[0]);
+    const CommandResult result = cuclip(arguments);
+    CHECK(result.exit_code == 1);
+    CHECK_THAT(result.err, Contains("cannot"));
+  }
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "every command and subcommand explains itself with an example") {
+  const std::vector<Arguments> commands = {
+      {"classify"},          {"matrix"}, {"encode"},  {"encode", "image"},
+      {"encode", "text"},    {"eval"},   {"index"},   {"eval", "retrieval"},
+      {"eval", "zero-shot"}, {"search"}, {"convert"}, {"info"}};
+  for (Arguments arguments : commands) {
+    INFO(arguments.back());
+    arguments.push_back("--help");
+    const CommandResult result = run_cuclip(arguments);
+    CHECK(result.exit_code == 0);
+    CHECK_THAT(result.out, Contains("Example") && Contains("  cuclip " + arguments[0]));
+  }
+}
+
+}  // namespace
+}  // namespace cuclip::test

@@ -1,0 +1,126 @@
+// cuclip encode: features of pictures and texts, into files that NumPy and safetensors read.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+#include "models/safetensors.h"
+#include "train/cli/commands.h"
+#include "train/cli/model_flags.h"
+#include "train/labelled_pictures.h"
+#include "train/npy.h"
+
+namespace cuclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  ModelFlags model;
+  std::vector<std::string> inputs;
+  std::string texts_file, out;
+  bool hidden_states = false;
+  bool json = false;
+};
+
+void check_out(const std::string& out) {
+  const std::string extension = fs::path(out).extension();
+  CUCLIP_CHECK(extension == ".npy" || extension == ".safetensors",
+               "--out {}: expected a name that ends in .npy or .safetensors", out);
+}
+
+void write_features(const std::string& out, const Tensor& features) {
+  if (fs::path(out).extension() == ".npy") return write_npy(out, features);
+  const std::vector<std::pair<std::string, TensorView>> tensors = {{"features", features.view()}};
+  write_safetensors(out, tensors);
+}
+
+std::vector<int64_t> extents(const Tensor& tensor) {
+  std::vector<int64_t> result;
+  for (int i = 0; i < tensor.shape().rank(); ++i) result.push_back(tensor.size(i));
+  return result;
+}
+
+void encode_images(const Options& options) {
+  check_out(options.out);
+  std::vector<fs::path> files;
+  for (const std::string& input : options.inputs) {
+    if (fs::is_directory(input)) {
+      const std::vector<fs::path> found = find_pictures(input);
+      files.insert(files.end(), found.begin(), found.end());
+    } else {
+      files.emplace_back(input);
+    }
+  }
+  Session session(options.model);
+  const EncodedPictures encoded =
+      encode_picture_files(session.model(), files, progress_to_terminal("encoded", std::ssize(files)));
+  report_unreadable(encoded.unreadable);
+  write_features(options.out, encoded.features);
+  auto names = nlohmann::ordered_json::array();
+  for (const int64_t i : encoded.kept) names.push_back(files[static_cast<size_t>(i)].string());
+  if (options.json) {
+    return print_json({{"out", options.out},
+                       {"shape", extents(encoded.features)},
+                       {"rows", names},
+                       {"unreadable", unreadable_json(encoded.unreadable)}});
+  }
+  // A row's picture is on the line of the same number.
+  for (const int64_t i : encoded.kept) fmt::print("{}\n", files[static_cast<size_t>(i)].string());
+}
+
+void encode_text(const Options& options) {
+  check_out(options.out);
+  std::vector<std::string> texts = options.inputs;
+  if (!options.texts_file.empty()) {
+    const std::vector<std::string> lines = read_lines(options.texts_file);
+    texts.insert(texts.end(), lines.begin(), lines.end());
+  }
+  CUCLIP_CHECK(!texts.empty(), "encode text: expected texts as arguments or --texts-file, found neither");
+  Session session(options.model);
+  const Tokenizer& tokenizer = session.loaded.tokenizer();
+  const Tensor features = options.hidden_states ? encode_hidden_states(session.model(), tokenizer, texts)
+                                                : encode_texts(session.model(), tokenizer, texts);
+  write_features(options.out, features);
+  if (options.json) return print_json({{"out", options.out}, {"shape", extents(features)}, {"rows", texts}});
+  for (const std::string& text : texts) fmt::print("{}\n", text);
+}
+
+void add_common(CLI::App* command, const std::shared_ptr<Options>& options) {
+  command->add_option("--out", options->out, "FILE.npy or FILE.safetensors (tensor \"features\")")
+      ->required();
+  command->add_flag("--json", options->json, "Print JSON");
+  add_model_flags(command, options->model);
+}
+
+}  // namespace
+
+void add_encode_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("encode", "Features of pictures or texts as .npy or .safetensors");
+  command->require_subcommand(1);
+  command->footer(
+      "Features have unit length; the names of the rows are printed in order. Unreadable pictures are left "
+      "out and "
+      "listed.\nExamples:\n"
+      "  cuclip encode image photos/ --out photos.npy --model runs/mine\n"
+      "  cuclip encode text \"a red bicycle\" --hidden-states --out states.safetensors --model runs/mine");
+  auto images = std::make_shared<Options>(), texts = std::make_shared<Options>();
+
+  CLI::App* image = command->add_subcommand("image", "Picture files and folders -> [N, E]");
+  image->add_option("picture", images->inputs, "Picture files or folders")->required();
+  add_common(image, images);
+  image->footer("Example:\n  cuclip encode image a.jpg b.png --out features.npy --model runs/mine");
+  image->callback([images] { encode_images(*images); });
+
+  CLI::App* text = command->add_subcommand("text", "Texts -> [N, E]");
+  text->add_option("text", texts->inputs, "Texts");
+  text->add_option("--texts-file", texts->texts_file, "File with a text a line");
+  text->add_flag("--hidden-states", texts->hidden_states,
+                 "All positions after the last layer norm, [N, context length, width]");
+  add_common(text, texts);
+  text->footer("Example:\n  cuclip encode text \"a cat\" \"a dog\" --out features.npy --model runs/mine");
+  text->callback([texts] { encode_text(*texts); });
+}
+
+}  // namespace cuclip

@@ -1,0 +1,119 @@
+// cuclip index: the features of many pictures in one file, for cuclip search.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "models/image_decode.h"
+#include "train/cli/commands.h"
+#include "train/cli/model_flags.h"
+#include "train/data/sample_store.h"
+#include "train/feature_index.h"
+
+namespace cuclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  ModelFlags model;
+  std::string source, out, store = "fp32";
+  bool json = false;
+};
+
+// Every part of a data set's name as an absolute path, so that the index can be used from anywhere.
+std::string absolute_spec(const std::string& spec) {
+  std::string result;
+  for (size_t at = 0; at <= spec.size();) {
+    const size_t end = std::min(spec.find("::", at), spec.size());
+    const std::string part = spec.substr(at, end - at);
+    if (at > 0) result += "::";
+    result += part.starts_with("synthetic:") ? part : fs::absolute(part).lexically_normal().string();
+    at = end + 2;
+  }
+  return result;
+}
+
+struct Indexed {
+  FeatureIndex index;
+  std::vector<UnreadablePicture> unreadable;
+};
+
+Indexed index_folder(const Session& session, const std::string& folder) {
+  const std::vector<fs::path> files = find_pictures(folder);
+  EncodedPictures encoded =
+      encode_picture_files(session.model(), files, progress_to_terminal("indexed", std::ssize(files)));
+  Indexed result{.index = {}, .unreadable = std::move(encoded.unreadable)};
+  result.index.source = fs::absolute(folder).lexically_normal();
+  result.index.is_folder = true;
+  result.index.features = encoded.features;
+  for (const int64_t i : encoded.kept) {
+    result.index.names.push_back(files[static_cast<size_t>(i)].lexically_relative(folder));
+    result.index.rows.push_back(i);
+  }
+  return result;
+}
+
+Indexed index_dataset(const Session& session, const std::string& spec) {
+  const auto dataset = open_dataset(spec);
+  std::vector<std::string> keys(static_cast<size_t>(dataset->size()));
+  EncodedPictures encoded = encode_pictures(
+      session.model(), dataset->size(),
+      [&](int64_t i) {
+        DecodedSample sample = decode_sample(*dataset, i, DecodeLimits{}.max_pixels);
+        keys[static_cast<size_t>(i)] = std::move(sample.key);
+        return std::move(sample.picture);
+      },
+      progress_to_terminal("indexed", dataset->size()));
+  Indexed result{.index = {}, .unreadable = std::move(encoded.unreadable)};
+  result.index.source = absolute_spec(spec);
+  result.index.is_folder = false;
+  result.index.features = encoded.features;
+  for (const int64_t i : encoded.kept) {
+    result.index.names.push_back(keys[static_cast<size_t>(i)]);
+    result.index.rows.push_back(i);
+  }
+  return result;
+}
+
+void run_index(const Options& options) {
+  Session session(options.model);
+  Indexed made = fs::is_directory(options.source) ? index_folder(session, options.source)
+                                                  : index_dataset(session, options.source);
+  report_unreadable(made.unreadable);
+  FeatureIndex& index = made.index;
+  index.model = fs::exists(options.model.model)
+                    ? fs::absolute(options.model.model).lexically_normal().string()
+                    : options.model.model;
+  index.model_fingerprint = model_fingerprint(session.model());
+  save_index(index, options.out, options.store == "bf16" ? DType::bf16 : DType::f32);
+  if (options.json) {
+    return print_json({{"out", options.out},
+                       {"pictures", index.names.size()},
+                       {"dimensions", index.features.size(1)},
+                       {"unreadable", unreadable_json(made.unreadable)}});
+  }
+  fmt::print("{}: {} pictures, {} left out\n", options.out, index.names.size(), made.unreadable.size());
+}
+
+}  // namespace
+
+void add_index_command(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      app.add_subcommand("index", "The features of a folder of pictures in a file, for search");
+  command
+      ->add_option("source", options->source,
+                   "Folder of pictures (with those below it), or shards, a .csv or .tsv")
+      ->required();
+  command->add_option("--out", options->out, "Index file to write, such as FILE.cuclip-index")->required();
+  command->add_option("--store", options->store, "Features in fp32 or bf16 (half the size)")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "Print JSON");
+  add_model_flags(command, options->model);
+  command->footer("Example:\n  cuclip index photos/ --out photos.cuclip-index --model runs/mine");
+  command->callback([options] { run_index(*options); });
+}
+
+}  // namespace cuclip

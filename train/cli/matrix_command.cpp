@@ -1,0 +1,112 @@
+// cuclip matrix: how well each of N pictures fits each of M captions.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "kernels/similarity/similarity.h"
+#include "models/image_decode.h"
+#include "train/cli/commands.h"
+#include "train/cli/model_flags.h"
+#include "train/draw/heat_map.h"
+#include "train/labelled_pictures.h"
+
+namespace cuclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  ModelFlags model;
+  std::vector<std::string> images, texts;
+  std::string texts_file, out;
+  bool json = false;
+};
+
+struct Matrix {
+  std::vector<std::string> images, texts;
+  std::vector<float> similarity;  // [images, texts]
+};
+
+void draw_matrix(const Matrix& matrix, const std::string& model, const std::string& out) {
+  std::vector<Image> pictures;
+  for (const std::string& file : matrix.images) pictures.push_back(load_image(file));
+  const std::string subtitle = "cosine similarity, " + model;
+  draw::write_scene(out, draw::heat_map({.title = "Pictures and captions",
+                                         .subtitle = subtitle,
+                                         .values = matrix.similarity,
+                                         .rows = static_cast<int>(matrix.images.size()),
+                                         .columns = static_cast<int>(matrix.texts.size()),
+                                         .row_images = pictures,
+                                         .row_labels = {},
+                                         .column_labels = matrix.texts}));
+}
+
+void print_matrix(const Matrix& matrix) {
+  for (size_t t = 0; t < matrix.texts.size(); ++t) fmt::print("[{}] {}\n", t + 1, matrix.texts[t]);
+  for (size_t t = 0; t < matrix.texts.size(); ++t) fmt::print("{:>8}", fmt::format("[{}]", t + 1));
+  fmt::print("\n");
+  for (size_t i = 0; i < matrix.images.size(); ++i) {
+    for (size_t t = 0; t < matrix.texts.size(); ++t) {
+      fmt::print("{:+8.4f}", matrix.similarity[i * matrix.texts.size() + t]);
+    }
+    fmt::print("  {}\n", matrix.images[i]);
+  }
+}
+
+nlohmann::ordered_json to_json(const Matrix& matrix) {
+  auto rows = nlohmann::ordered_json::array();
+  for (size_t i = 0; i < matrix.images.size(); ++i) {
+    const auto first = matrix.similarity.begin() + static_cast<int64_t>(i * matrix.texts.size());
+    rows.push_back(std::vector<float>(first, first + std::ssize(matrix.texts)));
+  }
+  return {{"images", matrix.images}, {"texts", matrix.texts}, {"similarity", rows}};
+}
+
+void run_matrix(const Options& options) {
+  const std::string extension = fs::path(options.out).extension();
+  CUCLIP_CHECK(options.out.empty() || extension == ".svg" || extension == ".png",
+               "--out {}: expected a name that ends in .svg or .png", options.out);
+  Matrix matrix{.images = {}, .texts = options.texts, .similarity = {}};
+  if (!options.texts_file.empty()) {
+    const std::vector<std::string> lines = read_lines(options.texts_file);
+    matrix.texts.insert(matrix.texts.end(), lines.begin(), lines.end());
+  }
+  CUCLIP_CHECK(!matrix.texts.empty(), "matrix: expected captions in --texts or --texts-file, found none");
+  Session session(options.model);
+  const std::vector<fs::path> files(options.images.begin(), options.images.end());
+  const EncodedPictures encoded = encode_picture_files(session.model(), files);
+  report_unreadable(encoded.unreadable);
+  for (const int64_t i : encoded.kept) matrix.images.push_back(files[static_cast<size_t>(i)]);
+  const Tensor texts = encode_texts(session.model(), session.loaded.tokenizer(), matrix.texts);
+  const Tensor scores = Tensor::empty(session.context, {encoded.features.size(0), texts.size(0)}, DType::f32);
+  cosine_similarity({.a = encoded.features, .b = texts, .out = scores}, session.context.exec());
+  matrix.similarity = scores.to_floats();
+  if (!options.out.empty()) draw_matrix(matrix, session.loaded.description, options.out);
+  if (!options.json) return print_matrix(matrix);
+  nlohmann::ordered_json json = to_json(matrix);
+  json["unreadable"] = unreadable_json(encoded.unreadable);
+  if (!options.out.empty()) json["out"] = options.out;
+  print_json(json);
+}
+
+}  // namespace
+
+void add_matrix_command(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      app.add_subcommand("matrix", "Similarities of pictures and captions: table and heat map");
+  command->add_option("--images", options->images, "Picture files")->required();
+  command->add_option("--texts", options->texts, "Captions");
+  command->add_option("--texts-file", options->texts_file, "File with a caption a line");
+  command->add_option("--out", options->out, "Heat map to draw, .svg or .png");
+  command->add_flag("--json", options->json, "Print JSON");
+  add_model_flags(command, options->model);
+  command->footer(
+      "Where picture n belongs to caption n, the diagonal should light up.\nExample:\n"
+      "  cuclip matrix --images cat.jpg dog.jpg --texts \"a cat\" \"a dog\" --out matrix.svg --model "
+      "runs/mine");
+  command->callback([options] { run_matrix(*options); });
+}
+
+}  // namespace cuclip

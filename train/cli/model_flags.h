@@ -1,0 +1,49 @@
+// What every command that runs a model has in common.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "train/encode.h"
+#include "train/model_source.h"
+
+namespace CLI {
+class App;
+}
+
+namespace cuclip {
+
+struct ModelFlags {
+  std::string model;
+  std::string tokenizer;
+  std::string config_name;
+  std::string device = "auto";
+  std::string precision = "fp32";
+  int threads = 0;
+};
+
+/// --model, --tokenizer, --config-name, --device, --precision, --threads.
+void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required = true);
+
+/// A model and what it runs with; neither copied nor moved, since the model refers to the context.
+struct Session {
+  explicit Session(const ModelFlags& flags);
+  Context context;
+  LoadedModel loaded;
+  const Clip& model() const { return *loaded.model; }
+};
+
+/// Prints JSON and a line feed. Bytes that are no UTF-8 (in file names) are replaced.
+void print_json(const nlohmann::ordered_json& json);
+
+/// Lists the first few unreadable pictures on standard error, and how many there are.
+void report_unreadable(const std::vector<UnreadablePicture>& unreadable);
+
+/// [{"index"?, "reason"}, ...]
+nlohmann::ordered_json unreadable_json(const std::vector<UnreadablePicture>& unreadable);
+
+/// Shows how far encoding is, on standard error, where that is a terminal.
+EncodeProgress progress_to_terminal(const std::string& what, int64_t total);
+
+}  // namespace cuclip
