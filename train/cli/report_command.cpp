@@ -1,0 +1,69 @@
+// cuclip report
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "train/cli/commands.h"
+#include "train/report.h"
+
+namespace cuclip {
+namespace {
+
+void print_report(const nlohmann::ordered_json& report) {
+  const auto percent = [](const nlohmann::ordered_json& value) { return 100 * value.get<double>(); };
+  fmt::print("{} pairs held out of training, {} trained on; {:.1f} M parameters, {}\n",
+             report["pairs_held_out"].get<int64_t>(), report["pairs_train"].get<int64_t>(),
+             report["parameters"].get<double>() / 1e6, report["precision"].get<std::string>());
+  for (const auto& [key, title] :
+       {std::pair{"image_to_text", "picture → caption"}, {"text_to_image", "caption → picture"}}) {
+    const auto& direction = report[key];
+    fmt::print(
+        "{}   R@1 {:4.1f} %   R@5 {:4.1f} %   R@10 {:4.1f} %   (R@10 by chance {:.1f} %)   median rank "
+        "{:.0f}\n",
+        title, percent(direction["R@1"]), percent(direction["R@5"]), percent(direction["R@10"]),
+        percent(direction["chance"]["R@10"]), direction["median_rank"].get<double>());
+  }
+  fmt::print(
+      "trained for {:.0f} s, {:.0f} pictures/s, {:.1f} % of the machine's {} matrix-product peak, {:.1f} % "
+      "waiting "
+      "for data\n",
+      report["train_seconds"].get<double>(), report["images_per_second"].get<double>(),
+      percent(report["flop_utilisation"]), report["precision"].get<std::string>(),
+      percent(report["data_wait_share"]));
+}
+
+}  // namespace
+
+void add_report_command(CLI::App& parent) {
+  struct Flags {
+    ReportInputs inputs;
+    bool json = false;
+    int threads = 0;
+  };
+  auto flags = std::make_shared<Flags>();
+  CLI::App* app = parent.add_subcommand("report", "evaluate a finished run and draw its pictures");
+  app->add_option("run", flags->inputs.run, "folder of the run")->required();
+  app->add_option("--train-data", flags->inputs.train_data, "what it was trained on, to count its pairs")
+      ->required();
+  app->add_option("--val-data", flags->inputs.val_data, "held-out pairs")->required();
+  app->add_option("--out", flags->inputs.out, "folder for report.json, loss.svg and matrix.svg")->required();
+  app->add_option("--threads", flags->threads, "CPU threads; 0: what the process may use")
+      ->capture_default_str();
+  app->add_flag("--json", flags->json, "print report.json instead of a summary");
+  app->footer(
+      "Example:\n  cuclip report runs/first --train-data pairs/train-000.tar --val-data "
+      "pairs/held-out-000.tar "
+      "--out runs/first/report");
+  app->callback([flags] {
+    Context context(flags->threads);
+    const nlohmann::ordered_json report = write_report(context, flags->inputs);
+    if (flags->json) {
+      fmt::print("{}\n", report.dump(2));
+    } else {
+      print_report(report);
+    }
+  });
+}
+
+}  // namespace cuclip

@@ -1,0 +1,29 @@
+// What a finished run amounts to: figures and pictures.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/context.h"
+
+namespace cuclip {
+
+struct ReportInputs {
+  std::filesystem::path run;
+  std::string train_data;  // what the run was trained on, to count its pairs
+  std::string val_data;    // held-out pairs to evaluate on
+  std::filesystem::path out;
+};
+
+/// Evaluates the run's newest checkpoint on the held-out pairs and writes to `out`:
+///   report.json   retrieval in both directions with chance, training time and throughput, share of the
+///   machine's
+///                 matrix-product peak (measured here and now), share of time spent waiting for data, numbers
+///                 of pairs
+///   loss.svg      the loss curve
+///   matrix.svg    similarities of eight held-out pictures and captions
+/// Returns what report.json holds.
+nlohmann::ordered_json write_report(Context& context, const ReportInputs& inputs);
+
+}  // namespace cuclip
