@@ -15,6 +15,7 @@ enum AddressForm : u32 {
   kFormMask = 3,
   kNarrow = 4,   // the register has 32 bits
   kInFrame = 8,  // the offset counts from the frame's variables
+  kParamSpace = 32,  // a call's parameters, which lie in local memory
   kPoll = 16,    // a read that a spin loop may be made of; a strong access
 };
 
@@ -33,6 +34,7 @@ inline u32 decode_address(Decoder& d, const ptx::Instruction& inst, const ptx::O
   if (spaceless && where.space == Space::shared) form = kShared;
   if (spaceless && (where.space == Space::local || where.in_frame)) form = kLocal;
   // A .param address held in a register belongs to the entry's parameters.
+  if (has_space(inst, "param")) form |= kParamSpace;
   return form | (where.narrow ? u32{kNarrow} : 0) | (where.in_frame ? u32{kInFrame} : 0);
 }
 
@@ -70,6 +72,7 @@ inline void lane_addresses(const Warp& warp, const Inst& in, u32 form, u32 base,
 }
 
 inline ptx::Space space_of(u32 form) {
+  if (form & kParamSpace) return ptx::Space::param;
   switch (form & kFormMask) {
     case kShared:
       return ptx::Space::shared;

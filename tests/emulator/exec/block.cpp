@@ -51,7 +51,9 @@ void set_specials(Warp& warp) {
 
 void complete(Block& block, u32 id) {
   Barrier& barrier = block.barriers[id];
-  if (id == 0 && barrier.expected == 0) ++block.epoch;
+  // A barrier of some warps orders only them; taking it for all misses races but reports none that is not.
+  ++block.epoch;
+  if (block.launch->watcher != nullptr) block.launch->watcher->synchronised(block);
   for (auto& warp : block.warps) {
     for (Split& split : warp->splits) {
       if (split.state != Split::State::barrier || split.barrier != id) continue;
@@ -138,8 +140,10 @@ void start_block(Block& block, Launch& launch, u32 index) {
     for (u32 axis = 0; axis < 3; ++axis) fill(warp, static_cast<Special>(kCtaidX + axis), block.ctaid[axis]);
     fill(warp, kSmId, index % launch.multiprocessors);
     const u32 lanes = std::min(threads - w * kLanes, u32{kLanes});
+    warp.range_begin = warp.range_end = 0;
     start_warp(warp, *launch.image->entry, lanes == kLanes ? kFullMask : (1u << lanes) - 1);
   }
+  if (launch.watcher != nullptr) launch.watcher->start_block(block);
 }
 
 bool step_block(Block& block) {
@@ -181,6 +185,9 @@ bool step_block(Block& block) {
 
 void wait_barrier(Warp& warp, u32 mask, u32 id, u32 threads) {
   join_barrier(warp, mask, id, threads);
+  if (warp.launch->watcher != nullptr && mask != warp.live) {
+    warp.launch->watcher->violation(warp, warp.pc[-1], std::countr_zero(mask), "barrier reached by some of the warp's lanes only");
+  }
   Split& split = warp.splits[warp.current];
   split.state = Split::State::barrier;
   split.barrier = id;

@@ -99,6 +99,7 @@ void Decoder::run() {
     const auto decode = opcodes().find(inst_->words[0]);
     if (decode == opcodes().end()) refuse("this instruction is not supported");
     decode->second(*this, *inst_);
+    if (image_.track_effects) note_effects();
   }
   start_of_[body_] = static_cast<u32>(code_.insts.size());
   if (flow_.is_meet(body_)) code_.insts.emplace_back().run = reconverge;
@@ -111,6 +112,20 @@ void Decoder::run() {
   inst_ = &end;
   opcodes().at("ret")(*this, end);
   patch();
+}
+
+// Which registers' definedness goes into which.
+void Decoder::note_effects() {
+  code_.effects.resize(function_.body.size());
+  Code::Effects& effects = code_.effects[body_];
+  const auto add = [&](const auto& self, const Operand& operand, std::vector<u32>& into) -> void {
+    if (operand.reg >= 0) into.push_back(registers_.offset[static_cast<size_t>(operand.reg)]);
+    for (const Operand& part : operand.parts) self(self, part, into);
+  };
+  const bool defines = has_destination(*inst_);
+  for (size_t i = 0; i < inst_->operands.size(); ++i) {
+    add(add, inst_->operands[i], i == 0 && defines ? effects.defines : effects.uses);
+  }
 }
 
 void Decoder::patch() {

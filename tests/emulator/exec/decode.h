@@ -67,6 +67,7 @@ class Decoder {
     std::vector<u32> table;
   };
   void layout_frame();
+  void note_effects();
   void patch();
   u32 special(std::string_view name);
 
@@ -98,7 +99,8 @@ void register_warp(Opcodes& opcodes);
 void register_matrix(Opcodes& opcodes);
 
 /// Decodes an entry and all that it calls. Throws ptx::Error naming instruction and line.
-std::unique_ptr<Image> build_image(const ptx::Module& module, Linked& linked, const ptx::Function& entry);
+std::unique_ptr<Image> build_image(const ptx::Module& module, Linked& linked, const ptx::Function& entry,
+                                   bool track_effects);
 /// The code of a function of this image, decoded on first use.
 Code& code_of(Image& image, const ptx::Function& function);
 

@@ -96,10 +96,12 @@ Code& code_of(Image& image, const ptx::Function& function) {
   return *code;
 }
 
-std::unique_ptr<Image> build_image(const ptx::Module& module, Linked& linked, const ptx::Function& entry) {
+std::unique_ptr<Image> build_image(const ptx::Module& module, Linked& linked, const ptx::Function& entry,
+                                   bool track_effects) {
   auto image = std::make_unique<Image>();
   image->module = &module;
   image->linked = &linked;
+  image->track_effects = track_effects;
   std::vector<const ptx::Function*> functions;
   place_module_shared(*image, module);
   place_function_shared(*image, entry, functions);

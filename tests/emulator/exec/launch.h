@@ -47,6 +47,7 @@ struct Image {
   u32 shared_align = 16;
   u64 frame_bytes = 0;  // deepest chain of calls
   bool unbounded_stack = false;
+  bool track_effects = false;
   u32 inst_count = 0;
 };
 
@@ -65,6 +66,7 @@ struct Access {
   u32 bytes = 0;                 // per lane
   u32 count = 0;                 // registers per lane
   const u32* places = nullptr;   // their places; null when no register takes part
+  u32 register_bytes = 4;        // of each register
   bool strong = false;           // volatile, relaxed, acquire, release
 };
 
@@ -78,10 +80,12 @@ class Watcher {
   virtual void step(Warp& warp, const Inst& inst, u32 mask) = 0;
   virtual bool wants_steps() const = 0;
   virtual void start_block(Block&) {}
-  /// All threads passed a barrier, or some synchronised otherwise.
-  virtual void synchronised(Block&, bool /*all*/) {}
+  /// All threads passed a barrier.
+  virtual void synchronised(Block&) {}
   virtual void end_block(Block&) {}
   virtual void fence(Warp&) {}
+  /// A rule broken that a GPU does not enforce; the launch goes on.
+  virtual void violation(Warp&, const Inst&, int /*lane*/, const std::string&) {}
   virtual void async_commit(Warp&, u32 /*mask*/) {}
   virtual void async_wait(Warp&, u32 /*mask*/, u32 /*groups that may stay open*/) {}
 };

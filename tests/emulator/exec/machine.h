@@ -68,6 +68,10 @@ struct Code {
   std::vector<u32> parameter_offset;  // in the frame (functions) or the parameter buffer (entries)
   std::vector<u32> return_offset;
   u32 parameter_bytes = 0;  // entries
+  struct Effects {
+    std::vector<u32> defines, uses;  // offsets in the register file
+  };
+  std::vector<Effects> effects;  // per PTX instruction; only under full checks
 };
 
 struct Join;
@@ -82,6 +86,7 @@ struct Frame {
   Join* back = nullptr;        // where its lanes meet after ret; null for the kernel
   const Inst* call = nullptr;  // the call instruction
   std::vector<u8> storage;
+  std::vector<u32> undefined;  // per 4 bytes of registers, a bit per lane; only under full checks
 };
 
 /// Where lanes wait for each other.
@@ -166,8 +171,7 @@ struct Warp {
   std::deque<Frame> frames;
   std::vector<Frame*> free_frames;
   alignas(64) u32 specials[kSpecials32][kLanes] = {};
-  // cp.async: open and committed groups' copies are made at once; see ops_async.cpp.
-  u64 async_committed = 0, async_waited = 0;
+  u64 range_begin = 0, range_end = 0;  // the allocation last accessed, for the checks
 
   template <class T>
   T* at(u32 operand) {
@@ -197,7 +201,7 @@ struct Block {
   u64 random = 0;
   u64 executed = 0;
   bool spinning = false;
-  void* checks = nullptr;
+  std::shared_ptr<void> shadow;  // the checks' state
 };
 
 /// A fault of the program under test: stops its launch. `code` is a cudaError_t.

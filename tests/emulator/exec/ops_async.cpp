@@ -7,15 +7,13 @@ namespace {
 
 using ptx::Instruction;
 
-void observe(Warp& w, const Inst& in, u32 mask, const u64* from, const u64* to, u32 bytes) {
+void observe(Warp& w, const Inst& in, u32 mask, const u64* address, u32 bytes, Access::Kind kind) {
   Access access;
+  access.kind = kind;
+  access.space = kind == Access::Kind::async_copy ? ptx::Space::shared : ptx::Space::generic;
   access.mask = mask;
   access.bytes = bytes;
-  access.address = from;
-  w.launch->watcher->access(w, in, access);
-  access.kind = Access::Kind::async_copy;
-  access.space = ptx::Space::shared;
-  access.address = to;
+  access.address = address;
   w.launch->watcher->access(w, in, access);
 }
 
@@ -33,8 +31,8 @@ void copy(Warp& w, const Inst& in, u32 mask) {
     reading |= static_cast<u32>(sizes[i] == bytes) << i;
   }
   if (w.launch->watcher != nullptr) {
-    observe(w, in, mask & reading, from, to, bytes);
-    if ((mask & ~reading) != 0) observe(w, in, mask & ~reading, to, to, bytes);
+    observe(w, in, mask & reading, from, bytes, Access::Kind::load);
+    observe(w, in, mask, to, bytes, Access::Kind::async_copy);
   }
   for_lanes(mask, [&](int i) {
     auto* target = reinterpret_cast<u8*>(to[i]);

@@ -11,7 +11,7 @@ using ptx::Type;
 // x: the form, and from bit 8 the registers per lane.
 u32 count_of(const Inst& in) { return in.x >> 8; }
 
-void observe(Warp& w, const Inst& in, u32 mask, const u64* address, u32 element, Access::Kind kind) {
+void observe(Warp& w, const Inst& in, u32 mask, const u64* address, u32 element, u32 register_bytes, Access::Kind kind) {
   Access access;
   access.kind = kind;
   access.space = space_of(in.x);
@@ -20,6 +20,7 @@ void observe(Warp& w, const Inst& in, u32 mask, const u64* address, u32 element,
   access.count = count_of(in);
   access.bytes = element * access.count;
   access.places = in.list;
+  access.register_bytes = register_bytes;
   access.strong = (in.x & kPoll) != 0;
   w.launch->watcher->access(w, in, access);
 }
@@ -40,7 +41,7 @@ void load(Warp& w, const Inst& in, u32 mask) {
   alignas(64) u64 address[kLanes];
   lane_addresses(w, in, in.x, in.a, in.imm, address);
   const u32 count = count_of(in);
-  if (w.launch->watcher != nullptr) observe(w, in, mask, address, sizeof(M), Access::Kind::load);
+  if (w.launch->watcher != nullptr) observe(w, in, mask, address, sizeof(M), sizeof(D), Access::Kind::load);
   if (in.x & kPoll) {
     w.fuel -= 64;
     ++w.polls;
@@ -80,7 +81,7 @@ void store(Warp& w, const Inst& in, u32 mask) {
   alignas(64) u64 address[kLanes];
   lane_addresses(w, in, in.x, in.a, in.imm, address);
   const u32 count = count_of(in);
-  if (w.launch->watcher != nullptr) observe(w, in, mask, address, sizeof(M), Access::Kind::store);
+  if (w.launch->watcher != nullptr) observe(w, in, mask, address, sizeof(M), sizeof(S), Access::Kind::store);
   if (mask == kFullMask && contiguous(address, sizeof(M) * count)) {
     if (count == 1) return store_contiguous<M, S, 1>(w, in, address);
     if (count == 2) return store_contiguous<M, S, 2>(w, in, address);

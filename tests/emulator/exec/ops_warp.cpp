@@ -23,7 +23,7 @@ void shfl(Warp& w, const Inst& in, u32 mask) {
   alignas(64) u32 from[kLanes], value[kLanes];
   std::memcpy(from, w.at<u32>(in.a), sizeof from);
   const u32 *b = w.at<u32>(in.b), *c = w.at<u32>(in.c);
-  u32 inside = 0;
+  u32 inside = 0, stale = 0;
   for (u32 lane = 0; lane < kLanes; ++lane) {
     const u32 bound = c[lane] & 31, segment = c[lane] >> 8 & 31, distance = b[lane] & 31;
     const u32 top = (lane & segment) | (bound & ~segment), bottom = lane & segment;
@@ -43,8 +43,12 @@ void shfl(Warp& w, const Inst& in, u32 mask) {
         source = bottom | (distance & ~segment), valid = source <= top;
         break;
     }
+    if (valid && (mask >> lane & 1) && !(mask >> (source & 31) & 1)) stale |= 1u << lane;
     value[lane] = from[valid ? source & 31 : lane];
     inside |= static_cast<u32>(valid) << lane;
+  }
+  if (stale != 0 && w.launch->watcher != nullptr) {
+    w.launch->watcher->violation(w, in, std::countr_zero(stale), "shuffle from a lane that does not take part");
   }
   keep(w.at<u32>(in.d), value, mask);
   if (in.list[1] != kNone) write_predicate(*w.at<u32>(in.list[1]), inside, mask);

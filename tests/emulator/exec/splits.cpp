@@ -289,6 +289,9 @@ bool release_joins(Warp& warp) {
 
 bool gather(Warp& warp, u32& mask, u32 member, bool any_pc) {
   const u32 needed = member & warp.live;
+  if ((mask & ~member) != 0 && warp.launch->watcher != nullptr) {
+    warp.launch->watcher->violation(warp, warp.pc[-1], std::countr_zero(mask & ~member), "a lane outside the membermask executes this");
+  }
   if ((mask & needed) == needed) return true;
   u32 here = mask;
   for (const Split& split : warp.splits) {

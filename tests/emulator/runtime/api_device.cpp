@@ -49,7 +49,11 @@ void read_options(Runtime& runtime) {
 
 }  // namespace
 
-Runtime::Runtime() { read_options(*this); }
+Runtime::Runtime() {
+  read_options(*this);
+  watch_launches(*this);
+  std::atexit([] { finish_checks(Runtime::get()); });
+}
 
 // Never destroyed: programs call the API from their own destructors.
 Runtime& Runtime::get() {

@@ -180,7 +180,8 @@ Image& Runtime::image(Kernel& kernel, int device) {
   auto& image = kernel.images[device];
   if (image == nullptr) {
     try {
-      image = build_image(*kernel.module->ptx, link(*kernel.module, device), *function);
+      image = build_image(*kernel.module->ptx, link(*kernel.module, device), *function,
+                          options.check == CheckLevel::full);
     } catch (const ptx::Error& error) {
       throw Fault(cudaErrorInvalidPtx, "kernel " + kernel.name + ": " + error.what());
     }

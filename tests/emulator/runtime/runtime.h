@@ -120,6 +120,10 @@ class Runtime {
   u64 next_launch_ = 1;
 };
 
+/// Sets make_watcher and after_launch as the options say (observe.cpp).
+void watch_launches(Runtime& runtime);
+void finish_checks(Runtime& runtime);
+
 int current_device();
 const cudaDeviceProp& device_properties();
 cudaError_t device_attribute(cudaDeviceAttr attribute, int& value);
