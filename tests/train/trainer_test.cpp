@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "core/file_io.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/command.h"
 
 using namespace cuclip;
 using test::TemporaryFolder;

@@ -1,0 +1,112 @@
+// labels: release_only
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <fstream>
+#include <thread>
+
+#include "core/file_io.h"
+#include "tests/support/command.h"
+
+using namespace cuclip;
+using test::TemporaryFolder;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::vector<std::string> kSmall = {
+    "--model",      "cuclip-tiny", "--train-data",        "synthetic:shapes?size=32&count=512",
+    "--batch-size", "64",          "--log-every-n-steps", "1"};
+
+std::vector<std::string> train_arguments(const fs::path& out, std::vector<std::string> more = {}) {
+  std::vector<std::string> arguments{"train", "--out", out.string()};
+  arguments.insert(arguments.end(), kSmall.begin(), kSmall.end());
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+// Starts a long run, waits until it has logged a few steps, and sends it a signal. Returns its exit code.
+int interrupt(const fs::path& out, int signal) {
+  std::vector<std::string> arguments = train_arguments(out, {"--epochs", "100000"});
+  std::vector<char*> argv;
+  std::string program = CUCLIP_EXECUTABLE;
+  argv.push_back(program.data());
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    (void)!::freopen("/dev/null", "w", stderr);
+    ::execv(program.c_str(), argv.data());
+    ::_exit(127);
+  }
+  const fs::path metrics = out / "metrics.jsonl";
+  for (int i = 0; i < 600 && !(fs::exists(metrics) && fs::file_size(metrics) > 300); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  ::kill(child, signal);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+}  // namespace
+
+TEST_CASE("SIGTERM and SIGINT save and exit with 143 and 130; the run then goes on") {
+  TemporaryFolder folder;
+  REQUIRE(interrupt(folder / "run", SIGTERM) == 143);
+  REQUIRE(fs::exists(folder / "run/latest"));
+  REQUIRE(interrupt(folder / "other", SIGINT) == 130);
+  const auto resumed = test::run_cuclip(
+      train_arguments(folder / "run", {"--epochs", "100000", "--resume", "latest", "--max-steps", "1"}));
+  REQUIRE(resumed.exit_code == 0);  // the steps are done already
+  REQUIRE_THAT(resumed.err, Catch::Contains("resuming from"));
+}
+
+TEST_CASE("flags win over the configuration file, and the resolved configuration can be trained with") {
+  TemporaryFolder folder;
+  write_file_atomic(
+      folder / "settings.toml",
+      "model = \"cuclip-tiny\"\ntrain-data = \"synthetic:shapes?size=32&count=128\"\nbatch-size = 32\n"
+      "epochs = 7\nmax-steps = 2\nlock-image = true\n");
+  const auto first = test::run_cuclip({"train", "--config", (folder / "settings.toml").string(), "--epochs",
+                                       "3", "--out", (folder / "a").string()});
+  INFO(first.err);
+  REQUIRE(first.exit_code == 0);
+  const std::string resolved = read_file(folder / "a/config.toml");
+  REQUIRE_THAT(resolved, Catch::Contains("epochs=3") && Catch::Contains("batch-size=32") &&
+                             Catch::Contains("lock-image=true"));
+  const auto second = test::run_cuclip(
+      {"train", "--config", (folder / "a/config.toml").string(), "--out", (folder / "b").string()});
+  INFO(second.err);
+  REQUIRE(second.exit_code == 0);
+  REQUIRE(read_file(folder / "a/checkpoints/step-2/model.safetensors") ==
+          read_file(folder / "b/checkpoints/step-2/model.safetensors"));
+}
+
+TEST_CASE("wrong settings exit with 2 and name the flag") {
+  TemporaryFolder folder;
+  const auto fails = [&](const std::vector<std::string>& more, const char* message) {
+    std::vector<std::string> arguments{"train", "--out", (folder / "run").string()};
+    if (more[0] != "--config")
+      arguments.insert(arguments.end(), {"--train-data", "synthetic:shapes?size=32&count=64"});
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto result = test::run_cuclip(arguments);
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Catch::Contains(message));
+  };
+  fails({"--lr", "-1"}, "--lr must be positive");
+  fails({"--batch-size", "1"}, "--batch-size must be at least 2");
+  fails({"--precision", "fp8"}, "--precision");
+  fails({"--batch-size", "32", "--model", "ViT-Z"}, "there is no model 'ViT-Z'");
+  fails({"--device", "cuda"}, "without CUDA");
+  fails({"--model", "cuclip-tiny", "--batch-size", "32", "--pretrained", "/nonexistent.safetensors"},
+        "/nonexistent.safetensors");
+  fails({"--batch-size", "32", "--tokenizer", "/nonexistent.txt"}, "/nonexistent.txt");
+  write_file_atomic(folder / "bad.toml", "learning-rate = 1\n");
+  fails({"--config", (folder / "bad.toml").string()}, "'learning-rate' is no setting");
+  CHECK(test::run_cuclip({"train"}).exit_code == 2);
+}
