@@ -34,7 +34,8 @@ class Checker : public Watcher {
   // checker.cpp: where an access may go.
   void check_alignment(Warp& warp, const Inst& inst, const Access& access) const;
   void check_global(Warp& warp, const Inst& inst, const Access& access, u32 lanes) const;
-  void check_window(Warp& warp, const Inst& inst, const Access& access, int lane, u64 offset, u64 size, const char* name) const;
+  void check_window(Warp& warp, const Inst& inst, const Access& access, int lane, u64 offset, u64 size,
+                    const char* name) const;
   [[noreturn]] void outside(Warp& warp, const Inst& inst, const Access& access, int lane) const;
   const CheckedRange* find(u64 address) const;
 

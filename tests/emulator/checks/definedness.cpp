@@ -1,6 +1,7 @@
-// Reads of uninitialised memory. Memory has a bit per byte, registers one per lane. A value read from undefined
-// bytes is undefined, and so is what is computed from it; it is reported where it becomes an address, decides a
-// branch, or is stored to global memory. Undefined registers alone are not reported: compilers make them.
+// Reads of uninitialised memory. Memory has a bit per byte, registers one per lane. A value read from
+// undefined bytes is undefined, and so is what is computed from it; it is reported where it becomes an
+// address, decides a branch, or is stored to global memory. Undefined registers alone are not reported:
+// compilers make them.
 #include <algorithm>
 
 #include "checks/checker.h"
@@ -39,7 +40,8 @@ void Checker::step(Warp& warp, const Inst& inst, u32 mask) {
   std::vector<u32>& undefined = undefined_of(*warp.frame);
   if (inst.link != nullptr && inst.guard != kNone) {
     const u32 doubtful = undefined[inst.guard / 4] & warp.active;
-    if (doubtful != 0) violation(warp, inst, std::countr_zero(doubtful), "branch on a value read from uninitialised memory");
+    if (doubtful != 0)
+      violation(warp, inst, std::countr_zero(doubtful), "branch on a value read from uninitialised memory");
   }
   u32 bits = 0;
   for (u32 use : effects.uses) bits |= undefined[use / 4];
@@ -89,7 +91,8 @@ void Checker::store_definedness(Warp& warp, const Access& access, int lane, ptx:
     const u64 at = address - range->begin;
     for (u32 b = 0; b < access.bytes; ++b) {
       // Blocks on other host threads set bits of the same byte.
-      __atomic_fetch_or(&(*range->defined)[(at + b) / 8], static_cast<u8>(1u << (at + b) % 8), __ATOMIC_RELAXED);
+      __atomic_fetch_or(&(*range->defined)[(at + b) / 8], static_cast<u8>(1u << (at + b) % 8),
+                        __ATOMIC_RELAXED);
     }
   }
 }
@@ -98,13 +101,16 @@ void Checker::check_defined(Warp& warp, const Inst& inst, const Access& access, 
   std::vector<u32>& undefined = undefined_of(*warp.frame);
   if (inst.a != kNone && inst.a >> 28 == kRegisters && inst.a / 4 < undefined.size()) {
     const u32 doubtful = undefined[inst.a / 4] & access.mask;
-    if (doubtful != 0) violation(warp, inst, std::countr_zero(doubtful), "address computed from uninitialised memory");
+    if (doubtful != 0)
+      violation(warp, inst, std::countr_zero(doubtful), "address computed from uninitialised memory");
   }
   const bool reads = access.kind == Access::Kind::load;
   u32 clear[16] = {};
   u32 set[16] = {};
   for_lanes(access.mask, [&](int lane) {
-    const ptx::Space space = (shared >> lane & 1) ? ptx::Space::shared : (local >> lane & 1) ? ptx::Space::local : ptx::Space::global;
+    const ptx::Space space = (shared >> lane & 1)  ? ptx::Space::shared
+                             : (local >> lane & 1) ? ptx::Space::local
+                                                   : ptx::Space::global;
     if (reads) {
       const u32 missing = load_definedness(warp, access, lane, space);
       for (u32 k = 0; k < std::min(access.count, 16u); ++k) (missing >> k & 1 ? set : clear)[k] |= 1u << lane;
@@ -112,7 +118,8 @@ void Checker::check_defined(Warp& warp, const Inst& inst, const Access& access, 
     }
     u32 doubtful = 0;
     for (u32 k = 0; access.places != nullptr && k < access.count; ++k) {
-      if (access.places[k] >> 28 == kRegisters) doubtful |= (undefined[access.places[k] / 4] >> lane & 1) << k;
+      if (access.places[k] >> 28 == kRegisters)
+        doubtful |= (undefined[access.places[k] / 4] >> lane & 1) << k;
     }
     if (doubtful != 0 && space == ptx::Space::global && access.kind == Access::Kind::store) {
       violation(warp, inst, lane, "store to global memory of a value read from uninitialised memory");

@@ -1,8 +1,8 @@
 // Shared-memory races between warps, and asynchronous copies read too early.
 //
-// Between two barriers of the block, what one warp writes no other may touch. Atomics and volatile accesses may
-// meet each other. A store that leaves the bytes as they were is no race. Barriers of some of the warps count for
-// all, so a race may be missed next to them but none is made up.
+// Between two barriers of the block, what one warp writes no other may touch. Atomics and volatile accesses
+// may meet each other. A store that leaves the bytes as they were is no race. Barriers of some of the warps
+// count for all, so a race may be missed next to them but none is made up.
 #include <algorithm>
 
 #include "checks/checker.h"
@@ -20,7 +20,8 @@ bool Checker::leaves_bytes(Warp& warp, const Access& access, int lane) const {
   const u32 element = access.bytes / access.count;
   for (u32 k = 0; k < access.count; ++k) {
     const u8* value = warp.at<u8>(access.places[k]) + static_cast<u32>(lane) * access.register_bytes;
-    if (std::memcmp(reinterpret_cast<const u8*>(access.address[lane]) + k * element, value, element) != 0) return false;
+    if (std::memcmp(reinterpret_cast<const u8*>(access.address[lane]) + k * element, value, element) != 0)
+      return false;
   }
   return true;
 }
@@ -32,7 +33,8 @@ void Checker::check_copy(Warp& warp, const Inst& inst, const Granule& granule, i
   if (waited == 0) {
     violation(warp, inst, lane, "shared bytes of a cp.async that has not been waited for");
   } else if (!own && waited >= warp.block->epoch + 1) {
-    violation(warp, inst, lane, "shared bytes of another thread's cp.async, with no barrier since it was waited for");
+    violation(warp, inst, lane,
+              "shared bytes of another thread's cp.async, with no barrier since it was waited for");
   }
 }
 
@@ -49,11 +51,13 @@ void Checker::check_races(Warp& warp, const Inst& inst, const Access& access, u3
     for (u64 g = first; g < first + access.bytes / 2; ++g) {
       Granule& granule = shadow.shared[g];
       const bool strong_pair = access.strong && granule.strong_write;
-      if (granule.write_epoch == epoch && granule.writer != me && !strong_pair) race = "which another warp wrote since the last barrier";
+      if (granule.write_epoch == epoch && granule.writer != me && !strong_pair)
+        race = "which another warp wrote since the last barrier";
       if (writes && !access.strong && granule.read_epoch == epoch && (granule.readers & others) != 0) {
         race = "which another warp read since the last barrier";
       }
-      if (granule.copy_group != 0 && access.kind != Access::Kind::async_copy) check_copy(warp, inst, granule, lane);
+      if (granule.copy_group != 0 && access.kind != Access::Kind::async_copy)
+        check_copy(warp, inst, granule, lane);
       if (writes) {
         granule.write_epoch = epoch;
         granule.writer = me;
@@ -71,7 +75,8 @@ void Checker::check_races(Warp& warp, const Inst& inst, const Access& access, u3
       }
     }
     if (race == nullptr || leaves_bytes(warp, access, lane)) return;
-    violation(warp, inst, lane, std::string("shared-memory race: ") + (writes ? "writes" : "reads") + " bytes " + race);
+    violation(warp, inst, lane,
+              std::string("shared-memory race: ") + (writes ? "writes" : "reads") + " bytes " + race);
   });
 }
 

@@ -13,10 +13,10 @@ enum AddressForm : u32 {
   kLocal = 2,
   kParameter = 3,
   kFormMask = 3,
-  kNarrow = 4,   // the register has 32 bits
-  kInFrame = 8,  // the offset counts from the frame's variables
+  kNarrow = 4,       // the register has 32 bits
+  kInFrame = 8,      // the offset counts from the frame's variables
   kParamSpace = 32,  // a call's parameters, which lie in local memory
-  kPoll = 16,    // a read that a spin loop may be made of; a strong access
+  kPoll = 16,        // a read that a spin loop may be made of; a strong access
 };
 
 /// Decodes the space words and the address operand: fills a, imm and returns the form for x.

@@ -185,8 +185,14 @@ bool step_block(Block& block) {
 
 void wait_barrier(Warp& warp, u32 mask, u32 id, u32 threads) {
   join_barrier(warp, mask, id, threads);
-  if (warp.launch->watcher != nullptr && mask != warp.live) {
-    warp.launch->watcher->violation(warp, warp.pc[-1], std::countr_zero(mask), "barrier reached by some of the warp's lanes only");
+  if (warp.launch->watcher != nullptr && mask != warp.live && !warp.released) {
+    // bar.sync and barrier.sync.aligned want all lanes together; barrier.sync does not.
+    const Inst& inst = warp.pc[-1];
+    const ptx::Instruction& source = warp.frame->code->source->body[inst.body];
+    if (source.words[0] == "bar" || source.has("aligned")) {
+      warp.launch->watcher->violation(warp, inst, std::countr_zero(mask),
+                                      "barrier reached by some of the warp's lanes only");
+    }
   }
   Split& split = warp.splits[warp.current];
   split.state = Split::State::barrier;

@@ -164,6 +164,7 @@ struct Warp {
   u32 carry = 0;  // CC.CF, a bit per lane
   u32 polls = 0;  // reads that may be a spin loop's
   u32 stalled_slices = 0;
+  bool released = false;  // lanes went on from a join alone: later divergence is not the program's
   size_t current = 0;
   std::vector<Split> splits;
   std::deque<Join> joins;

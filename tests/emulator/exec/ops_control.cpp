@@ -194,7 +194,11 @@ void bar_red(Warp& w, const Inst& in, u32 mask) {
 
 // bar.warp.sync: memory needs nothing, a warp's lanes run in one host thread.
 void warp_sync(Warp& w, const Inst& in, u32 mask) {
-  gather(w, mask, w.at<u32>(in.a)[std::countr_zero(mask)], true);
+  const u32* member = w.at<u32>(in.a);
+  const u32 first = member[std::countr_zero(mask)];
+  bool same = true;
+  for_lanes(mask, [&](int i) { same &= member[i] == first; });
+  if (same) gather(w, mask, first, true);  // else tiles that are here together
 }
 
 void decode_bar(Decoder& d, const Instruction& inst) {

@@ -11,7 +11,8 @@ using ptx::Type;
 // x: the form, and from bit 8 the registers per lane.
 u32 count_of(const Inst& in) { return in.x >> 8; }
 
-void observe(Warp& w, const Inst& in, u32 mask, const u64* address, u32 element, u32 register_bytes, Access::Kind kind) {
+void observe(Warp& w, const Inst& in, u32 mask, const u64* address, u32 element, u32 register_bytes,
+             Access::Kind kind) {
   Access access;
   access.kind = kind;
   access.space = space_of(in.x);

@@ -96,6 +96,14 @@ void read_clock(Warp& w, const Inst& in, u32 mask) {
   ++w.polls;
 }
 
+// A cooperative grid's barrier word lies behind the parameters, zero at the start; %envreg1 and 2 hold its
+// address' halves (cooperative_groups/details/driver_abi.h).
+template <int kShift>
+void read_workspace(Warp& w, const Inst& in, u32 mask) {
+  const auto end = reinterpret_cast<u64>(w.launch->parameters.data()) + w.launch->parameters.size();
+  for_lanes(mask, [&](int lane) { w.at<u32>(in.d)[lane] = static_cast<u32>((end - 8) >> kShift); });
+}
+
 bool decode_clock(Decoder& d, const Instruction& inst, int size) {
   const std::string_view name = inst.operands[1].name;
   const bool high = name == "%clock_hi" || name == "%globaltimer_hi";
@@ -103,6 +111,8 @@ bool decode_clock(Decoder& d, const Instruction& inst, int size) {
   if (name == "%clock") handler = read_clock<u32, 0>;
   if (name == "%clock64") handler = read_clock<u64, 0>;
   if (name == "%globaltimer_lo") handler = read_clock<u32, 1>;
+  if (name == "%envreg1") handler = read_workspace<32>;
+  if (name == "%envreg2") handler = read_workspace<0>;
   if (name == "%globaltimer") handler = read_clock<u64, 1>;
   if (high) d.refuse("this half of the clock is not supported");
   if (handler == nullptr) return false;

@@ -11,15 +11,40 @@ using ptx::Instruction;
 using ptx::Operand;
 using ptx::Type;
 
-u32 first_lane_value(Warp& w, u32 operand, u32 mask) { return w.at<u32>(operand)[std::countr_zero(mask)]; }
+// Calls body(lanes) for the lanes of each membermask, once all that it names are here. Usually there is one;
+// the tiles of a warp may pass through one instruction together, each with its own.
+template <class Body>
+void by_member(Warp& w, const Inst& in, u32 place, u32 mask, const Body& body) {
+  const u32* member = w.at<u32>(place);
+  const auto with = [&](u32 value) {
+    u32 lanes = 0;
+    for_lanes(mask, [&](int i) { lanes |= static_cast<u32>(member[i] == value) << i; });
+    return lanes;
+  };
+  const u32 first = member[std::countr_zero(mask)];
+  if (with(first) == mask) {
+    if (gather(w, mask, first, false)) body(mask);
+    return;
+  }
+  while (mask != 0) {
+    const int lane = std::countr_zero(mask);
+    const u32 value = member[lane], group = with(value);
+    mask &= ~group;
+    if ((value & w.live & ~group) != 0) {
+      fault(719, w, in, lane,
+            "lanes with different membermasks, one of which names lanes that are elsewhere");
+    }
+    u32 lanes = group;
+    gather(w, lanes, value, false);
+    body(lanes);
+  }
+}
 
 enum Shuffle : u32 { kUp, kDown, kBfly, kIdx };
 
 // x: the mode; list: {membermask, predicate or none}. A lane outside the mask gives its own stale register,
 // as on a GPU; the checks report it.
-void shfl(Warp& w, const Inst& in, u32 mask) {
-  const bool sync = in.list[0] != kNone;
-  if (sync && !gather(w, mask, first_lane_value(w, in.list[0], mask), false)) return;
+void shuffle(Warp& w, const Inst& in, u32 mask) {
   alignas(64) u32 from[kLanes], value[kLanes];
   std::memcpy(from, w.at<u32>(in.a), sizeof from);
   const u32 *b = w.at<u32>(in.b), *c = w.at<u32>(in.c);
@@ -48,10 +73,16 @@ void shfl(Warp& w, const Inst& in, u32 mask) {
     inside |= static_cast<u32>(valid) << lane;
   }
   if (stale != 0 && w.launch->watcher != nullptr) {
-    w.launch->watcher->violation(w, in, std::countr_zero(stale), "shuffle from a lane that does not take part");
+    w.launch->watcher->violation(w, in, std::countr_zero(stale),
+                                 "shuffle from a lane that does not take part");
   }
   keep(w.at<u32>(in.d), value, mask);
   if (in.list[1] != kNone) write_predicate(*w.at<u32>(in.list[1]), inside, mask);
+}
+
+void shfl(Warp& w, const Inst& in, u32 mask) {
+  if (in.list[0] == kNone) return shuffle(w, in, mask);
+  by_member(w, in, in.list[0], mask, [&](u32 lanes) { shuffle(w, in, lanes); });
 }
 
 void decode_shfl(Decoder& d, const Instruction& inst) {
@@ -74,8 +105,7 @@ void decode_shfl(Decoder& d, const Instruction& inst) {
 }
 
 // x: 0 all, 1 any, 2 uni, 3 ballot; imm: flips a negated predicate.
-void vote(Warp& w, const Inst& in, u32 mask) {
-  if (in.b != kNone && !gather(w, mask, first_lane_value(w, in.b, mask), false)) return;
+void count_votes(Warp& w, const Inst& in, u32 mask) {
   const u32 yes = (*w.at<u32>(in.a) ^ static_cast<u32>(in.imm)) & mask;
   if (in.x == 3) {
     u32* d = w.at<u32>(in.d);
@@ -84,6 +114,11 @@ void vote(Warp& w, const Inst& in, u32 mask) {
   }
   const bool held = in.x == 0 ? yes == mask : in.x == 1 ? yes != 0 : yes == mask || yes == 0;
   write_predicate(*w.at<u32>(in.d), held ? kFullMask : 0, mask);
+}
+
+void vote(Warp& w, const Inst& in, u32 mask) {
+  if (in.b == kNone) return count_votes(w, in, mask);
+  by_member(w, in, in.b, mask, [&](u32 lanes) { count_votes(w, in, lanes); });
 }
 
 void decode_vote(Decoder& d, const Instruction& inst) {
@@ -102,8 +137,7 @@ void decode_vote(Decoder& d, const Instruction& inst) {
 
 // match.any: the lanes with my value; match.all: all of them or none.
 template <class T, bool kAll>
-void match(Warp& w, const Inst& in, u32 mask) {
-  if (!gather(w, mask, first_lane_value(w, in.b, mask), false)) return;
+void compare_lanes(Warp& w, const Inst& in, u32 mask) {
   const T* a = w.at<T>(in.a);
   u32* d = w.at<u32>(in.d);
   alignas(64) u32 same[kLanes] = {};
@@ -112,6 +146,11 @@ void match(Warp& w, const Inst& in, u32 mask) {
   const bool all = same[std::countr_zero(mask)] == mask;
   for_lanes(mask, [&](int i) { d[i] = kAll ? (all ? mask : 0) : same[i]; });
   if (in.c != kNone) write_predicate(*w.at<u32>(in.c), all ? kFullMask : 0, mask);
+}
+
+template <class T, bool kAll>
+void match(Warp& w, const Inst& in, u32 mask) {
+  by_member(w, in, in.b, mask, [&](u32 lanes) { compare_lanes<T, kAll>(w, in, lanes); });
 }
 
 void decode_match(Decoder& d, const Instruction& inst) {
@@ -159,13 +198,17 @@ struct Odd {
 };
 
 template <class Op, class T>
-void redux(Warp& w, const Inst& in, u32 mask) {
-  if (!gather(w, mask, first_lane_value(w, in.b, mask), false)) return;
+void reduce(Warp& w, const Inst& in, u32 mask) {
   const T* a = w.at<T>(in.a);
   T* d = w.at<T>(in.d);
   T result = a[std::countr_zero(mask)];
   for_lanes(mask & (mask - 1), [&](int i) { result = Op::run(result, a[i]); });
   for_lanes(mask, [&](int i) { d[i] = result; });
+}
+
+template <class Op, class T>
+void redux(Warp& w, const Inst& in, u32 mask) {
+  by_member(w, in, in.b, mask, [&](u32 lanes) { reduce<Op, T>(w, in, lanes); });
 }
 
 void decode_redux(Decoder& d, const Instruction& inst) {
@@ -190,11 +233,12 @@ void decode_activemask(Decoder& d, const Instruction& inst) { emit_same(d, inst,
 
 // elect.sync d|p, membermask: the lowest lane leads.
 void elect(Warp& w, const Inst& in, u32 mask) {
-  if (!gather(w, mask, first_lane_value(w, in.a, mask), false)) return;
-  const int leader = std::countr_zero(mask);
-  u32* d = w.at<u32>(in.d);
-  for_lanes(mask, [&](int i) { d[i] = static_cast<u32>(leader); });
-  write_predicate(*w.at<u32>(in.b), 1u << leader, mask);
+  by_member(w, in, in.a, mask, [&](u32 lanes) {
+    const int leader = std::countr_zero(lanes);
+    u32* d = w.at<u32>(in.d);
+    for_lanes(lanes, [&](int i) { d[i] = static_cast<u32>(leader); });
+    write_predicate(*w.at<u32>(in.b), 1u << leader, lanes);
+  });
 }
 void decode_elect(Decoder& d, const Instruction& inst) {
   const Operand& pair = d.operands().at(0);

@@ -137,6 +137,7 @@ void start_warp(Warp& warp, const Code& code, u32 lanes) {
   warp.free_frames.clear();
   for (Frame& frame : warp.frames) warp.free_frames.push_back(&frame);
   warp.live = lanes;
+  warp.released = false;
   warp.stalled_slices = 0;
   warp.current = 0;
   Frame* frame = new_frame(warp, code);
@@ -278,6 +279,7 @@ bool release_joins(Warp& warp) {
     for (Join* join = split.join; join != nullptr; join = join->parent) {
       if (join->arrived == 0) continue;
       const u32 lanes = join->arrived;
+      warp.released = true;
       join->expected &= ~lanes;
       join->arrived = 0;
       add_split(warp, join->pc, join->frame, join->parent, lanes);
@@ -290,7 +292,8 @@ bool release_joins(Warp& warp) {
 bool gather(Warp& warp, u32& mask, u32 member, bool any_pc) {
   const u32 needed = member & warp.live;
   if ((mask & ~member) != 0 && warp.launch->watcher != nullptr) {
-    warp.launch->watcher->violation(warp, warp.pc[-1], std::countr_zero(mask & ~member), "a lane outside the membermask executes this");
+    warp.launch->watcher->violation(warp, warp.pc[-1], std::countr_zero(mask & ~member),
+                                    "a lane outside the membermask executes this");
   }
   if ((mask & needed) == needed) return true;
   u32 here = mask;

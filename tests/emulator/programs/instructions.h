@@ -27,22 +27,29 @@ std::vector<T> values(size_t n, const std::vector<T>& special) {
 template <class T>
 std::vector<T> integers(size_t n) {
   using L = std::numeric_limits<T>;
-  return values<T>(n, {0, 1, 2, static_cast<T>(-1), L::max(), L::min(), 31, 32, 33, static_cast<T>(L::max() - 1), 63, 64, 255});
+  return values<T>(n, {0, 1, 2, static_cast<T>(-1), L::max(), L::min(), 31, 32, 33,
+                       static_cast<T>(L::max() - 1), 63, 64, 255});
 }
 template <class T>
 std::vector<T> reals(size_t n) {
   using L = std::numeric_limits<T>;
-  std::vector<T> result = values<T>(n, {0, T(-0.0), 1, -1, L::infinity(), -L::infinity(), L::quiet_NaN(), L::denorm_min(), -L::denorm_min(),
-                                        L::min(), L::max(), -L::max(), T(0.5), T(1.5), T(2.5), L::epsilon(), T(2147483648.0), T(3e9), T(-3e9)});
+  std::vector<T> result =
+      values<T>(n, {0, T(-0.0), 1, -1, L::infinity(), -L::infinity(), L::quiet_NaN(), L::denorm_min(),
+                    -L::denorm_min(), L::min(), L::max(), -L::max(), T(0.5), T(1.5), T(2.5), L::epsilon(),
+                    T(2147483648.0), T(3e9), T(-3e9)});
   for (T& value : result) {  // half of them of moderate size
-    if (rng()() % 2) value = T(std::ldexp(static_cast<double>(static_cast<int32_t>(rng()())), static_cast<int>(rng()() % 40) - 45));
+    if (rng()() % 2)
+      value = T(std::ldexp(static_cast<double>(static_cast<int32_t>(rng()())),
+                           static_cast<int>(rng()() % 40) - 45));
   }
   return result;
 }
 inline std::vector<float> make(float, size_t n) { return reals<float>(n); }
 inline std::vector<double> make(double, size_t n) { return reals<double>(n); }
 template <class T>
-std::vector<T> make(T, size_t n) { return integers<T>(n); }
+std::vector<T> make(T, size_t n) {
+  return integers<T>(n);
+}
 
 template <class T>
 bool same(T a, T b) {
@@ -77,48 +84,49 @@ void run(const char* name) {
     std::memcpy(&bits[2], &c[i], sizeof c[i]);
     std::memcpy(&bits[3], &d[i], sizeof d[i]);
     std::memcpy(&bits[4], &expected, sizeof expected);
-    EXPECT(false, "%s(%llx, %llx, %llx) = %llx, expected %llx", name, bits[0], bits[1], bits[2], bits[3], bits[4]);
+    EXPECT(false, "%s(%llx, %llx, %llx) = %llx, expected %llx", name, bits[0], bits[1], bits[2], bits[3],
+           bits[4]);
   }
 }
 
 // name, PTX, result type and constraint, operand types and constraints, host expression of a, b, c.
-#define OP1(name, text, DT, cd, AT, ca, host)                                                    \
-  struct name {                                                                                  \
-    using D = DT;                                                                                \
-    using A = AT;                                                                                \
-    using B = AT;                                                                                \
-    using C = AT;                                                                                \
-    static __device__ D gpu(A a, B, C) {                                                         \
-      D d;                                                                                       \
-      asm volatile(text " %0, %1;" : "=" cd(d) : ca(a));                                         \
-      return d;                                                                                  \
-    }                                                                                            \
-    static D cpu([[maybe_unused]] A a, B, C) { return host; }                                    \
+#define OP1(name, text, DT, cd, AT, ca, host)                 \
+  struct name {                                               \
+    using D = DT;                                             \
+    using A = AT;                                             \
+    using B = AT;                                             \
+    using C = AT;                                             \
+    static __device__ D gpu(A a, B, C) {                      \
+      D d;                                                    \
+      asm volatile(text " %0, %1;" : "=" cd(d) : ca(a));      \
+      return d;                                               \
+    }                                                         \
+    static D cpu([[maybe_unused]] A a, B, C) { return host; } \
   };
-#define OP2(name, text, DT, cd, AT, ca, BT, cb, host)                                            \
-  struct name {                                                                                  \
-    using D = DT;                                                                                \
-    using A = AT;                                                                                \
-    using B = BT;                                                                                \
-    using C = AT;                                                                                \
-    static __device__ D gpu(A a, B b, C) {                                                       \
-      D d;                                                                                       \
-      asm volatile(text " %0, %1, %2;" : "=" cd(d) : ca(a), cb(b));                              \
-      return d;                                                                                  \
-    }                                                                                            \
-    static D cpu([[maybe_unused]] A a, [[maybe_unused]] B b, C) { return host; }                 \
+#define OP2(name, text, DT, cd, AT, ca, BT, cb, host)                            \
+  struct name {                                                                  \
+    using D = DT;                                                                \
+    using A = AT;                                                                \
+    using B = BT;                                                                \
+    using C = AT;                                                                \
+    static __device__ D gpu(A a, B b, C) {                                       \
+      D d;                                                                       \
+      asm volatile(text " %0, %1, %2;" : "=" cd(d) : ca(a), cb(b));              \
+      return d;                                                                  \
+    }                                                                            \
+    static D cpu([[maybe_unused]] A a, [[maybe_unused]] B b, C) { return host; } \
   };
-#define OP3(name, text, DT, cd, AT, ca, BT, cb, CT, cc, host)                                    \
-  struct name {                                                                                  \
-    using D = DT;                                                                                \
-    using A = AT;                                                                                \
-    using B = BT;                                                                                \
-    using C = CT;                                                                                \
-    static __device__ D gpu(A a, B b, C c) {                                                     \
-      D d;                                                                                       \
-      asm volatile(text " %0, %1, %2, %3;" : "=" cd(d) : ca(a), cb(b), cc(c));                   \
-      return d;                                                                                  \
-    }                                                                                            \
+#define OP3(name, text, DT, cd, AT, ca, BT, cb, CT, cc, host)                                       \
+  struct name {                                                                                     \
+    using D = DT;                                                                                   \
+    using A = AT;                                                                                   \
+    using B = BT;                                                                                   \
+    using C = CT;                                                                                   \
+    static __device__ D gpu(A a, B b, C c) {                                                        \
+      D d;                                                                                          \
+      asm volatile(text " %0, %1, %2, %3;" : "=" cd(d) : ca(a), cb(b), cc(c));                      \
+      return d;                                                                                     \
+    }                                                                                               \
     static D cpu([[maybe_unused]] A a, [[maybe_unused]] B b, [[maybe_unused]] C c) { return host; } \
   };
 #define RUN(name) run<name>(#name)

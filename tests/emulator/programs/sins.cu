@@ -71,17 +71,17 @@ __global__ void recycle(int* out, bool barrier) {
   __syncthreads();
   out[threadIdx.x] = cells[threadIdx.x ^ 32];
   if (barrier) __syncthreads();
-  cells[threadIdx.x] = -1 - threadIdx.x;
+  cells[threadIdx.x] = -1 - static_cast<int>(threadIdx.x);
   __syncthreads();
   out[threadIdx.x] += cells[threadIdx.x];
 }
 
 __global__ void barriers(int* out, bool divergent) {
   if (divergent && threadIdx.x % 2 == 0) {
-    asm volatile("barrier.sync 0;");
+    asm volatile("bar.sync 0;");
     out[threadIdx.x] = 1;
   } else {
-    asm volatile("barrier.sync 0;");
+    asm volatile("bar.sync 0;");
     out[threadIdx.x] = 2;
   }
 }

@@ -51,7 +51,8 @@ cudaError_t Runtime::prepare(LaunchRequest& request, void** arguments) {
     const cudaError_t error = check_configuration(request);
     if (error != cudaSuccess) return error;
     const Code& code = *image(*request.kernel, request.device).entry;
-    request.parameters.assign(code.parameter_bytes + 16, 0);
+    // Behind them, 16 bytes for a cooperative grid's barrier.
+    request.parameters.assign((code.parameter_bytes + 7) / 8 * 8 + 16, 0);
     for (size_t i = 0; i < code.parameter_offset.size(); ++i) {
       if (arguments == nullptr) return cudaErrorInvalidValue;
       std::memcpy(request.parameters.data() + code.parameter_offset[i], arguments[i],

@@ -1,8 +1,10 @@
 // Connects launches with the checks and the profile that the options ask for.
+#include <cstdio>
 #include <cstdlib>
 #include <set>
 
 #include "checks/checker.h"
+#include "profile/profiler.h"
 #include "runtime/runtime.h"
 
 namespace emu {
@@ -20,6 +22,34 @@ std::vector<CheckedRange> ranges_of(const MemoryMap& map) {
     ranges.push_back(std::move(range));
   }
   return ranges;
+}
+
+std::vector<ProfiledAllocation> allocations_of(const MemoryMap& map) {
+  std::vector<ProfiledAllocation> result;
+  for (const Allocation& allocation : map) {
+    if (allocation.freed) continue;
+    const std::string name =
+        allocation.name.empty() ? "allocation " + std::to_string(allocation.id) : allocation.name;
+    result.push_back({allocation.begin, allocation.end(), name});
+  }
+  return result;
+}
+
+// Appends a launch to the profile, one JSON object a line inside one array.
+void write_profile(const Launch& launch, const Profiler& profiler, double seconds) {
+  static std::FILE* file = [] {
+    std::FILE* opened = std::fopen(Runtime::get().options.profile.c_str(), "w");
+    if (opened == nullptr) report("cannot write the profile " + Runtime::get().options.profile);
+    return opened;
+  }();
+  static bool first = true;
+  if (file == nullptr) return;
+  // The closing bracket is written each time and overwritten by the next launch: the file is always whole.
+  if (!first) std::fseek(file, -3, SEEK_CUR);
+  const std::string text = profiler.json(launch, seconds);
+  std::fprintf(file, "%s%s\n]\n", first ? "[\n" : ",\n", text.c_str());
+  std::fflush(file);
+  first = false;
 }
 
 // Prints each finding once and remembers that there was one.
@@ -41,6 +71,7 @@ Findings& findings() {
 }
 
 void report_leaks(Runtime& runtime) {
+  if (runtime.sticky != cudaSuccess) return;  // nothing can be freed after a fault
   u64 bytes = 0, count = 0;
   for (const Allocation& allocation : *runtime.heap.map()) {
     if (allocation.freed || allocation.registered || allocation.kind == Allocation::Kind::variable) continue;
@@ -48,7 +79,8 @@ void report_leaks(Runtime& runtime) {
     ++count;
   }
   if (count != 0) {
-    findings().add("leak", std::to_string(count) + " allocations of " + std::to_string(bytes) + " bytes were not freed");
+    findings().add(
+        "leak", std::to_string(count) + " allocations of " + std::to_string(bytes) + " bytes were not freed");
   }
 }
 
@@ -57,10 +89,25 @@ void report_leaks(Runtime& runtime) {
 void watch_launches(Runtime& runtime) {
   const CheckLevel level = runtime.options.check;
   runtime.heap.track_definedness(level == CheckLevel::full);
-  if (level == CheckLevel::none) return;
+  if (level == CheckLevel::none && !runtime.options.profiling()) return;
   runtime.make_watcher = [level](Launch&, Runtime& rt) -> std::unique_ptr<Watcher> {
-    return std::make_unique<Checker>(ranges_of(*rt.heap.map()), level == CheckLevel::full,
-                                     [](const std::string& key, const std::string& text) { findings().add(key, text); });
+    const auto map = rt.heap.map();
+    auto all = std::make_unique<Watchers>();
+    if (level != CheckLevel::none) {
+      all->add(std::make_unique<Checker>(
+          ranges_of(*map), level == CheckLevel::full,
+          [](const std::string& key, const std::string& text) { findings().add(key, text); }));
+    }
+    if (rt.options.profiling()) all->add(std::make_unique<Profiler>(allocations_of(*map)));
+    return all;
+  };
+  if (!runtime.options.profiling()) return;
+  runtime.after_launch = [](Launch& launch, Watcher* watcher, double seconds) {
+    const Watchers& all = *static_cast<Watchers*>(watcher);
+    for (const auto& each : all.all()) {
+      if (const auto* profiler = dynamic_cast<const Profiler*>(each.get()))
+        write_profile(launch, *profiler, seconds);
+    }
   };
 }
 
