@@ -35,24 +35,28 @@ if [[ ! -e "$data/statistics.json" ]]; then
 else
   echo "already in $data"
 fi
+shards=("$data"/train-*.tar)
+train_data="$data/train-{000..$(printf %03d $((${#shards[@]} - 1)))}.tar"
+held_out="$data/held-out-000.tar"
 
-say "4/6  Training (8 minutes on 2 cores)"
+say "4/6  Training (5 to 8 minutes on 2 cores)"
 if [[ -e "$model/finished" ]]; then
   echo "already in $model; remove that folder to train again"
 else
-  "$cuclip" train --config train/quickstart.toml --train-data "$data/train-*.tar" \
-    --val-data "$data/held-out-000.tar" --out "$model" --resume latest
+  "$cuclip" train --config train/quickstart.toml --train-data "$train_data" --val-data "$held_out" --out "$model" \
+    --resume latest
   touch "$model/finished"
 fi
 
 say "5/6  Evaluation on pairs that were never trained on"
-"$cuclip" report "$model" --train-data "$data/train-*.tar" --val-data "$data/held-out-000.tar" --out "$run"
+"$cuclip" report "$model" --train-data "$train_data" --val-data "$held_out" --out "$run"
 
-say "6/6  Search with words"
-"$cuclip" index "$data/held-out-000.tar" --model "$model" --out "$run/held-out.cuclip-index"
+say "6/6  Search all pictures with words"
+"$cuclip" index "$train_data::$held_out" --model "$model" --out "$run/pictures.cuclip-index"
 for words in "a red bicycle" "a bird" "a flower" "a musical instrument"; do
-  "$cuclip" search "$run/held-out.cuclip-index" "$words" --model "$model" --top 12 \
-    --contact-sheet "$run/search-${words// /-}.png"
+  "$cuclip" search "$run/pictures.cuclip-index" "$words" --model "$model" --top 12 \
+    --contact-sheet "$run/search-${words// /-}.png" >"$run/search-${words// /-}.txt"
+  echo "$run/search-${words// /-}.png"
 done
 
 say "Done"
