@@ -13,10 +13,14 @@ constexpr u64 kSharedWindow = 256 << 10;
 
 const char* verb(const Access& access) {
   switch (access.kind) {
-    case Access::Kind::load: return "load";
-    case Access::Kind::store: return "store";
-    case Access::Kind::atomic: return "atomic";
-    default: return "cp.async";
+    case Access::Kind::load:
+      return "load";
+    case Access::Kind::store:
+      return "store";
+    case Access::Kind::atomic:
+      return "atomic";
+    default:
+      return "cp.async";
   }
 }
 
@@ -45,7 +49,8 @@ void Checker::violation(Warp& warp, const Inst& inst, int lane, const std::strin
 
 void Checker::outside(Warp& warp, const Inst& inst, const Access& access, int lane) const {
   const u64 address = access.address[lane];
-  std::string text = std::to_string(access.bytes) + "-byte " + verb(access) + " at " + hexadecimal(address) + ": ";
+  std::string text =
+      std::to_string(access.bytes) + "-byte " + verb(access) + " at " + hexadecimal(address) + ": ";
   const CheckedRange* before = find(address);
   const CheckedRange* after = before == nullptr ? (ranges_.empty() ? nullptr : ranges_.data()) : before + 1;
   if (after == ranges_.data() + ranges_.size()) after = nullptr;
@@ -53,10 +58,12 @@ void Checker::outside(Warp& warp, const Inst& inst, const Access& access, int la
   const u64 ahead = after == nullptr ? ~0ull : after->begin - address;
   if (before != nullptr && address < before->end) {
     text += before->freed ? "use after free of " + before->name : "reaches past the end of " + before->name;
-    text += " (byte " + std::to_string(address - before->begin) + " of " + std::to_string(before->end - before->begin) + ")";
+    text += " (byte " + std::to_string(address - before->begin) + " of " +
+            std::to_string(before->end - before->begin) + ")";
   } else if (before != nullptr && past <= ahead && past < 1 << 20) {
     text += std::to_string(past) + " bytes past the end of " + before->name + " of " +
-            std::to_string(before->end - before->begin) + " bytes" + (before->freed ? ", which is freed" : "");
+            std::to_string(before->end - before->begin) + " bytes" +
+            (before->freed ? ", which is freed" : "");
   } else if (after != nullptr && ahead < 1 << 20) {
     text += std::to_string(ahead) + " bytes before " + after->name;
   } else {
@@ -72,16 +79,18 @@ void Checker::check_alignment(Warp& warp, const Inst& inst, const Access& access
   if (bad == 0) return;
   for_lanes(access.mask, [&](int i) {
     if ((access.address[i] & low) == 0) return;
-    fault(716, warp, inst, i, "misaligned " + std::to_string(access.bytes) + "-byte " + verb(access) + " at " +
-                                  hexadecimal(access.address[i]));
+    fault(716, warp, inst, i,
+          "misaligned " + std::to_string(access.bytes) + "-byte " + verb(access) + " at " +
+              hexadecimal(access.address[i]));
   });
 }
 
 void Checker::check_window(Warp& warp, const Inst& inst, const Access& access, int lane, u64 offset, u64 size,
                            const char* name) const {
   if (offset + access.bytes <= size) return;
-  fault(700, warp, inst, lane, std::to_string(access.bytes) + "-byte " + verb(access) + " at offset " + std::to_string(offset) +
-                                   " of " + std::to_string(size) + " bytes of " + name + " memory");
+  fault(700, warp, inst, lane,
+        std::to_string(access.bytes) + "-byte " + verb(access) + " at offset " + std::to_string(offset) +
+            " of " + std::to_string(size) + " bytes of " + name + " memory");
 }
 
 void Checker::check_global(Warp& warp, const Inst& inst, const Access& access, u32 lanes) const {
@@ -113,9 +122,14 @@ void Checker::access(Warp& warp, const Inst& inst, const Access& access) {
   const auto shared = reinterpret_cast<u64>(warp.shared), local = reinterpret_cast<u64>(warp.local);
   u32 in_shared = 0, in_local = 0;
   switch (access.space) {
-    case ptx::Space::shared: in_shared = access.mask; break;
-    case ptx::Space::local: in_local = access.mask; break;
-    case ptx::Space::param: return;
+    case ptx::Space::shared:
+      in_shared = access.mask;
+      break;
+    case ptx::Space::local:
+      in_local = access.mask;
+      break;
+    case ptx::Space::param:
+      return;
     default:
       for (int i = 0; i < kLanes; ++i) {
         in_shared |= static_cast<u32>(access.address[i] - shared < kSharedWindow) << i;

@@ -51,49 +51,60 @@ void Checker::step(Warp& warp, const Inst& inst, u32 mask) {
   }
 }
 
+// Elements are naturally aligned and at most 8 bytes: each lies in one word of the shadow, or one byte of
+// bits.
+static bool all_defined(const u8* bytes, u32 count) {
+  u64 word = 0;
+  std::memcpy(&word, bytes, count);
+  return word == 0x0101010101010101ull >> (64 - 8 * count);
+}
+
 // Bit k: register k is read from undefined bytes.
 u32 Checker::load_definedness(Warp& warp, const Access& access, int lane, ptx::Space space) const {
   const u64 address = access.address[lane];
-  const u32 element = access.bytes / std::max(access.count, 1u);
+  const u32 count = std::max(access.count, 1u), element = access.count == 0 ? 8 : access.bytes / count;
   const BlockShadow& shadow = shadow_of(*warp.block);
-  const auto missing = [&](const auto& is_defined) {
-    u32 result = 0;
-    for (u32 b = 0; b < access.bytes; ++b) result |= static_cast<u32>(!is_defined(b)) << b / element;
-    return result;
-  };
-  if (space == ptx::Space::shared) {
-    const u64 at = address - reinterpret_cast<u64>(warp.shared);
-    return missing([&](u32 b) { return shadow.shared_defined[at + b]; });
-  }
-  if (space == ptx::Space::local) {
-    const u64 at = address - reinterpret_cast<u64>(warp.block->local_storage.data());
-    return missing([&](u32 b) { return shadow.local_defined[at + b]; });
+  u32 missing = 0;
+  if (space == ptx::Space::shared || space == ptx::Space::local) {
+    const bool shared = space == ptx::Space::shared;
+    const auto base = reinterpret_cast<u64>(shared ? warp.shared : warp.block->local_storage.data());
+    const u8* bytes = (shared ? shadow.shared_defined : shadow.local_defined).data() + (address - base);
+    for (u32 k = 0; k < count; ++k)
+      missing |= static_cast<u32>(!all_defined(bytes + k * element, element)) << k;
+    return missing;
   }
   const CheckedRange* range = find(address);
   if (range == nullptr || range->defined == nullptr) return 0;
-  const u64 at = address - range->begin;
-  const std::vector<u8>& bits = *range->defined;
-  return missing([&](u32 b) { return (bits[(at + b) / 8] >> (at + b) % 8 & 1) != 0; });
+  const u64 first = address - range->begin;
+  const u32 ones = (1u << element) - 1;
+  for (u32 k = 0; k < count; ++k) {
+    const u64 at = first + k * element;
+    missing |= static_cast<u32>(((*range->defined)[at / 8] >> at % 8 & ones) != ones) << k;
+  }
+  return missing;
 }
 
 void Checker::store_definedness(Warp& warp, const Access& access, int lane, ptx::Space space, u32 undefined) {
   const u64 address = access.address[lane];
-  const u32 element = access.bytes / std::max(access.count, 1u);
+  const u32 count = std::max(access.count, 1u), element = access.bytes / count;
   BlockShadow& shadow = shadow_of(*warp.block);
-  const auto holds = [&](u32 b) { return (undefined >> b / element & 1) == 0; };
-  if (space == ptx::Space::shared) {
-    const u64 at = address - reinterpret_cast<u64>(warp.shared);
-    for (u32 b = 0; b < access.bytes; ++b) shadow.shared_defined[at + b] = holds(b);
-  } else if (space == ptx::Space::local) {
-    const u64 at = address - reinterpret_cast<u64>(warp.block->local_storage.data());
-    for (u32 b = 0; b < access.bytes; ++b) shadow.local_defined[at + b] = holds(b);
-  } else if (const CheckedRange* range = find(address); range != nullptr && range->defined != nullptr) {
-    const u64 at = address - range->begin;
-    for (u32 b = 0; b < access.bytes; ++b) {
-      // Blocks on other host threads set bits of the same byte.
-      __atomic_fetch_or(&(*range->defined)[(at + b) / 8], static_cast<u8>(1u << (at + b) % 8),
-                        __ATOMIC_RELAXED);
-    }
+  if (space == ptx::Space::shared || space == ptx::Space::local) {
+    const bool shared = space == ptx::Space::shared;
+    const auto base = reinterpret_cast<u64>(shared ? warp.shared : warp.block->local_storage.data());
+    u8* bytes = (shared ? shadow.shared_defined : shadow.local_defined).data() + (address - base);
+    for (u32 k = 0; k < count; ++k) std::memset(bytes + k * element, (undefined >> k & 1) == 0, element);
+    return;
+  }
+  const CheckedRange* range = find(address);
+  if (range == nullptr || range->defined == nullptr) return;
+  const u64 first = address - range->begin;
+  for (u64 at = first; at < first + access.bytes;) {
+    const u64 bits = std::min<u64>(8 - at % 8, first + access.bytes - at);
+    const auto ones = static_cast<u8>(((1u << bits) - 1) << at % 8);
+    u8& byte = (*range->defined)[at / 8];
+    // Blocks on other host threads set bits of the same byte.
+    if ((byte & ones) != ones) __atomic_fetch_or(&byte, ones, __ATOMIC_RELAXED);
+    at += bits;
   }
 }
 

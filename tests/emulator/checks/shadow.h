@@ -20,7 +20,7 @@ struct Granule {
 
 struct BlockShadow {
   std::vector<Granule> shared;
-  std::vector<bool> shared_defined, local_defined;  // per byte
+  std::vector<u8> shared_defined, local_defined;  // per byte, 1: defined
   struct AsyncGroups {
     u32 open = 1;                   // number of the group being filled
     std::vector<u64> waited_epoch;  // by group: the epoch in which it was waited for; 0: not yet

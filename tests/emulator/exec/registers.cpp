@@ -24,7 +24,6 @@ void each_effect(const ptx::Instruction& inst, const Visit& visit) {
   if (inst.guard >= 0) use(static_cast<u32>(inst.guard));
   if (has_destination(inst) && !inst.operands.empty()) {
     first = 1;
-    if (inst.operands[0].kind == Operand::Kind::address) use(static_cast<u32>(inst.operands[0].reg));
   }
   for (size_t i = first; i < inst.operands.size(); ++i) each_register(inst.operands[i], use);
   if (first == 1) {
