@@ -1,0 +1,51 @@
+// A folder that transformers wrote (tests/tools/record_hugging_face.py) is a model, with the features that
+// transformers computes.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+
+#include "models/safetensors.h"
+#include "train/model_source.h"
+
+namespace cuclip::test {
+namespace {
+
+const std::string kFolder = CUCLIP_TEST_DATA "/hugging_face";
+
+std::vector<float> recorded(const Safetensors& file, const std::string& name) {
+  std::vector<float> values(static_cast<size_t>(file.find(name)->elements()));
+  copy_to_f32(*file.find(name), name, values);
+  return values;
+}
+
+double largest_difference(const Tensor& actual, const std::vector<float>& expected) {
+  const std::vector<float> values = actual.to_floats();
+  REQUIRE(values.size() == expected.size());
+  double largest = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    REQUIRE(std::isfinite(values[i]));
+    largest = std::max(largest, std::abs(static_cast<double>(values[i]) - expected[i]));
+  }
+  return largest;
+}
+
+TEST_CASE("a model from transformers has the features that transformers computes") {
+  Context context(2);
+  const LoadedModel loaded = load_model(context, kFolder);
+  const Safetensors expected = Safetensors::open(kFolder + "/expected.safetensors");
+  const std::vector<float> images = recorded(expected, "input.images");
+  const SafetensorsEntry& ids = *expected.find("input.tokens");
+  const Tensor tokens = Tensor::empty(context, {3, 9}, DType::i32);
+  REQUIRE(ids.data.size() == tokens.bytes());
+  std::memcpy(tokens.data<int32_t>(), ids.data.data(), ids.data.size());
+  Tape tape(context, Tape::Mode::inference);
+  const Tensor image = loaded.model->encode_image(
+      tape, Tensor::from<float>(context, {3, 3, 16, 16}, std::span<const float>(images)));
+  // Unit-length features, f32 on both sides, a few hundred roundings of 6e-8 in quadrature.
+  CHECK(largest_difference(image, recorded(expected, "output.image")) < 2e-6);
+  CHECK(largest_difference(loaded.model->encode_text(tape, tokens), recorded(expected, "output.text")) <
+        2e-6);
+}
+
+}  // namespace
+}  // namespace cuclip::test
