@@ -87,7 +87,7 @@ TEST_CASE_METHOD(ModelOnDisk, "a picture is found by itself in an index of its f
     CHECK(made["pictures"] == 8);
     const auto found = cuclip_json({"search", index, "--image", pictures + "/below/7.png", "--top", "3"});
     REQUIRE(found["hits"].size() == 3);
-    CHECK(found["hits"][0]["picture"] == pictures + "/below/7.png");
+    CHECK(found["hits"][0]["path"] == pictures + "/below/7.png");
     CHECK(found["hits"][0]["similarity"].get<double>() == Approx(1.0).margin(0.01));
     CHECK(found["hits"][0]["rank"] == 1);
   }
@@ -105,6 +105,7 @@ TEST_CASE_METHOD(ModelOnDisk, "a data set can be indexed, and its pictures drawn
       cuclip_json({"search", index, "a star", "--top", "5", "--contact-sheet", folder / "s.svg"});
   CHECK(found["hits"].size() == 5);
   CHECK(found["searched"] == 30);
+  CHECK(found["hits"][0]["key"].is_string());
   CHECK_THAT(read_file(folder / "s.svg"), Contains("<svg"));
 }
 

@@ -28,6 +28,7 @@ void check_out(const std::string& out) {
   const std::string extension = fs::path(out).extension();
   CUCLIP_CHECK(extension == ".npy" || extension == ".safetensors",
                "--out {}: expected a name that ends in .npy or .safetensors", out);
+  check_can_write(out);
 }
 
 void write_features(const std::string& out, const Tensor& features) {

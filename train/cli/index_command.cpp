@@ -77,6 +77,7 @@ Indexed index_dataset(const Session& session, const std::string& spec) {
 }
 
 void run_index(const Options& options) {
+  check_can_write(options.out);
   Session session(options.model);
   Indexed made = fs::is_directory(options.source) ? index_folder(session, options.source)
                                                   : index_dataset(session, options.source);

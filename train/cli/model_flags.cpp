@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 namespace cuclip {
 namespace {
@@ -51,6 +53,11 @@ Session::Session(const ModelFlags& flags)
   if (!loaded.trained) {
     fmt::print(stderr, "cuclip: {} is untrained: its answers mean nothing\n", flags.model);
   }
+}
+
+void check_can_write(const std::string& file) {
+  const std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) fail("cannot write {}: {}", file, std::strerror(errno));
 }
 
 void print_json(const nlohmann::ordered_json& json) {

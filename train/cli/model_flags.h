@@ -34,6 +34,9 @@ struct Session {
   const Clip& model() const { return *loaded.model; }
 };
 
+/// Throws Error when a file could not be written there: before an hour of work, not after it.
+void check_can_write(const std::string& file);
+
 /// Prints JSON and a line feed. Bytes that are no UTF-8 (in file names) are replaced.
 void print_json(const nlohmann::ordered_json& json);
 

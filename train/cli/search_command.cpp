@@ -35,13 +35,24 @@ Tensor encode_query(const Options& options, const Session& session) {
   return encode_picture_files(session.model(), std::span(&file, 1)).features;
 }
 
-// The pictures of the hits, from the folder or the data set that was indexed.
-std::vector<Image> load_hits(const FeatureIndex& index, const std::vector<Hit>& hits) {
+// The pictures of the hits and what is written under them.
+struct Found {
   std::vector<Image> images;
-  if (index.is_folder) {
-    for (const Hit& hit : hits) images.push_back(load_image(index.path(hit.row)));
-    return images;
+  std::vector<std::string> captions;
+};
+
+Found load_from_folder(const FeatureIndex& index, const std::vector<Hit>& hits) {
+  Found found;
+  for (const Hit& hit : hits) {
+    const fs::path file = index.path(hit.row);
+    found.images.push_back(load_image(file));
+    found.captions.push_back(fmt::format("{:.3f}\n{}", hit.similarity, file.filename().string()));
   }
+  return found;
+}
+
+Found load_from_dataset(const FeatureIndex& index, const std::vector<Hit>& hits) {
+  Found found;
   const auto dataset = open_dataset(index.source);
   for (const Hit& hit : hits) {
     const int64_t place = index.rows[static_cast<size_t>(hit.row)];
@@ -51,26 +62,46 @@ std::vector<Image> load_hits(const FeatureIndex& index, const std::vector<Hit>& 
     DecodedSample sample = decode_sample(*dataset, place, DecodeLimits{}.max_pixels);
     CUCLIP_CHECK(sample.key == name, "{}: expected {} at place {}, found {}; make the index again",
                  index.source, name, place, sample.key);
-    images.push_back(std::move(sample.picture));
+    found.images.push_back(std::move(sample.picture));
+    found.captions.push_back(fmt::format("{:.3f}\n{}", hit.similarity, sample.captions.front()));
   }
-  return images;
+  return found;
 }
 
 void draw_hits(const Options& options, const FeatureIndex& index, const std::vector<Hit>& hits) {
-  const std::vector<Image> images = load_hits(index, hits);
-  std::vector<std::string> captions;
-  for (const Hit& hit : hits) {
-    captions.push_back(fmt::format("{:.3f}\n{}", hit.similarity,
-                                   fs::path(index.names[static_cast<size_t>(hit.row)]).filename().string()));
-  }
+  const Found found = index.is_folder ? load_from_folder(index, hits) : load_from_dataset(index, hits);
   const std::string title = options.image.empty() ? fmt::format("\"{}\"", options.words) : options.image;
   const std::string subtitle =
       fmt::format("the {} most similar of {} pictures", hits.size(), index.names.size());
-  draw::write_scene(
-      options.contact_sheet,
-      draw::contact_sheet(
-          {.title = title, .subtitle = subtitle, .images = images, .captions = captions, .columns = 4}),
-      1);
+  draw::write_scene(options.contact_sheet, draw::contact_sheet({.title = title,
+                                                                .subtitle = subtitle,
+                                                                .images = found.images,
+                                                                .captions = found.captions,
+                                                                .columns = 4,
+                                                                .caption_lines = 3}));
+}
+
+void print_hits(const FeatureIndex& index, const std::vector<Hit>& hits) {
+  for (size_t i = 0; i < hits.size(); ++i) {
+    fmt::print("{:3}  {:+.4f}  {}\n", i + 1, hits[i].similarity, shown_name(index, hits[i].row));
+  }
+}
+
+nlohmann::ordered_json hits_json(const Options& options, const FeatureIndex& index,
+                                 const std::vector<Hit>& hits) {
+  auto list = nlohmann::ordered_json::array();
+  for (size_t i = 0; i < hits.size(); ++i) {
+    list.push_back({{"rank", i + 1},
+                    {"similarity", hits[i].similarity},
+                    {index.is_folder ? "path" : "key", shown_name(index, hits[i].row)}});
+  }
+  nlohmann::ordered_json json;
+  json[options.image.empty() ? "words" : "image"] = options.image.empty() ? options.words : options.image;
+  json["index"] = options.index;
+  json["searched"] = index.names.size();
+  json["hits"] = list;
+  if (!options.contact_sheet.empty()) json["contact_sheet"] = options.contact_sheet;
+  return json;
 }
 
 void run_search(Options options) {
@@ -80,6 +111,7 @@ void run_search(Options options) {
   const std::string extension = fs::path(options.contact_sheet).extension();
   CUCLIP_CHECK(options.contact_sheet.empty() || extension == ".png" || extension == ".svg",
                "--contact-sheet {}: expected a name that ends in .png or .svg", options.contact_sheet);
+  if (!options.contact_sheet.empty()) check_can_write(options.contact_sheet);
   Context reading(1);
   const FeatureIndex index = load_index(reading, options.index);
   if (options.model.model.empty()) options.model.model = index.model;
@@ -92,24 +124,8 @@ void run_search(Options options) {
   const std::vector<Hit> hits =
       search_index(session.context, index, encode_query(options, session), options.top);
   if (!options.contact_sheet.empty()) draw_hits(options, index, hits);
-  if (!options.json) {
-    for (size_t i = 0; i < hits.size(); ++i) {
-      fmt::print("{:3}  {:+.4f}  {}\n", i + 1, hits[i].similarity, shown_name(index, hits[i].row));
-    }
-    return;
-  }
-  auto list = nlohmann::ordered_json::array();
-  for (size_t i = 0; i < hits.size(); ++i) {
-    list.push_back(
-        {{"rank", i + 1}, {"similarity", hits[i].similarity}, {"picture", shown_name(index, hits[i].row)}});
-  }
-  nlohmann::ordered_json json = {
-      {options.image.empty() ? "words" : "image", options.image.empty() ? options.words : options.image},
-      {"index", options.index},
-      {"searched", index.names.size()},
-      {"hits", list}};
-  if (!options.contact_sheet.empty()) json["contact_sheet"] = options.contact_sheet;
-  print_json(json);
+  if (options.json) return print_json(hits_json(options, index, hits));
+  print_hits(index, hits);
 }
 
 }  // namespace
