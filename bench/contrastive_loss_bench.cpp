@@ -172,7 +172,7 @@ void run(benchmark::State& state, DType dtype, bool materialise) {
 
 void sizes(benchmark::internal::Benchmark* b) {
   b->ArgNames({"N", "D"})->Args({1024, 256})->Args({4096, 256})->Args({16384, 256});
-  b->Unit(benchmark::kMillisecond)->UseRealTime();
+  b->Unit(benchmark::kMillisecond)->UseRealTime()->MeasureProcessCPUTime();
 }
 BENCHMARK_CAPTURE(run, fused_f32, DType::f32, false)->Apply(sizes);
 BENCHMARK_CAPTURE(run, materialised_f32, DType::f32, true)->Apply(sizes);

@@ -3,6 +3,7 @@
 #   build       compiler, CMake and the libraries that cuclip links
 #   data        the two picture collections that the quickstart trains on
 #   test        what the tests need besides
+#   bench       what the benchmarks need besides
 # Does nothing, and needs no root, when everything is there already.
 set -euo pipefail
 
@@ -12,6 +13,7 @@ declare -A groups=(
            libxxhash-dev"
   [data]="openclipart-svg openclipart-png tuxpaint-stamps-default"
   [test]="catch2 librapidcheck-dev clang libclang-rt-14-dev unzip python3 python3-pip"
+  [bench]="libbenchmark-dev"
 )
 
 wanted=()

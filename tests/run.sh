@@ -51,8 +51,7 @@ if ! $quick; then
   # Each sanitizer slows the tests five- to tenfold: the unit tests run under both, the long ones in release only.
   ASAN_OPTIONS=detect_leaks=1 ctest --test-dir build/asan -j "$jobs" -LE 'slow|release_only' --output-on-failure --quiet ||
     failed=1
-  TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp" ctest --test-dir build/tsan -j "$jobs" -L threads \
-    --output-on-failure --quiet || failed=1
+  ctest --test-dir build/tsan -j "$jobs" -L threads --output-on-failure --quiet || failed=1
   tests/fuzz/run.sh build/fuzz 10 || failed=1
 fi
 ctest --test-dir build/cpu -j "$jobs" "${labels[@]}" --output-on-failure || failed=1

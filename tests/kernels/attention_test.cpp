@@ -1,3 +1,4 @@
+// labels: threads
 #include "kernels/attention/attention.h"
 
 #include <catch2/catch.hpp>

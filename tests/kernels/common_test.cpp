@@ -1,3 +1,4 @@
+// labels: threads
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -1,3 +1,4 @@
+// labels: threads
 #include "kernels/gemm/gemm.h"
 
 #include <catch2/catch.hpp>

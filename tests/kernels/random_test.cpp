@@ -1,3 +1,4 @@
+// labels: threads
 #include "kernels/random/random.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// labels: threads
 #include "kernels/similarity/similarity.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// labels: threads
 #include "kernels/gemm/tile_product.h"
 
 #include <catch2/catch.hpp>
