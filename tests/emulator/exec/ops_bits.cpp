@@ -146,24 +146,6 @@ struct Funnel {
     return kLeft ? static_cast<u32>(both << n >> 32) : static_cast<u32>(both >> n);
   }
 };
-template <class A, class B>
-struct Dp4a {
-  u32 operator()(u32 a, u32 b, u32 c) const {
-    for (int i = 0; i < 4; ++i)
-      c += static_cast<u32>(i32{static_cast<A>(a >> 8 * i)} * i32{static_cast<B>(b >> 8 * i)});
-    return c;
-  }
-};
-template <class A, class B, bool kHigh>
-struct Dp2a {
-  u32 operator()(u32 a, u32 b, u32 c) const {
-    for (int i = 0; i < 2; ++i) {
-      c += static_cast<u32>(i32{static_cast<A>(a >> 16 * i)} * i32{static_cast<B>(b >> 8 * (i + 2 * kHigh))});
-    }
-    return c;
-  }
-};
-
 u32 select_byte(u64 bytes, u32 which) {
   const u32 byte = static_cast<u32>(bytes >> 8 * (which & 7)) & 0xff;
   return which & 8 ? (byte & 0x80 ? 0xff : 0) : byte;
@@ -369,89 +351,7 @@ void decode_lop3(Decoder& d, const Instruction& inst) {
   out.imm = predicated ? (inst.has("or") ? 1 : 2) : 0;
 }
 
-void decode_dot(Decoder& d, const Instruction& inst) {
-  const bool sa = first_type(inst) == Type::s32, sb = last_type(inst) == Type::s32;
-  Handler handler;
-  if (inst.words[0] == "dp4a") {
-    handler =
-        sa ? (sb ? ternary<Dp4a<i8, i8>, u32, u32, u32, u32> : ternary<Dp4a<i8, u8>, u32, u32, u32, u32>)
-           : (sb ? ternary<Dp4a<u8, i8>, u32, u32, u32, u32> : ternary<Dp4a<u8, u8>, u32, u32, u32, u32>);
-  } else if (inst.has("hi")) {
-    handler = sa ? (sb ? ternary<Dp2a<i16, i8, true>, u32, u32, u32, u32>
-                       : ternary<Dp2a<i16, u8, true>, u32, u32, u32, u32>)
-                 : (sb ? ternary<Dp2a<u16, i8, true>, u32, u32, u32, u32>
-                       : ternary<Dp2a<u16, u8, true>, u32, u32, u32, u32>);
-  } else {
-    handler = sa ? (sb ? ternary<Dp2a<i16, i8, false>, u32, u32, u32, u32>
-                       : ternary<Dp2a<i16, u8, false>, u32, u32, u32, u32>)
-                 : (sb ? ternary<Dp2a<u16, i8, false>, u32, u32, u32, u32>
-                       : ternary<Dp2a<u16, u8, false>, u32, u32, u32, u32>);
-  }
-  emit_same(d, inst, handler, 3, 4);
-}
-
-// --- extended precision ---
-
-// kSub: subtraction as a + ~b + 1 with an inverted carry ("borrow"), as PTX defines CC.CF for sub.
-template <class T, bool kSub, bool kIn, bool kOut>
-void carry_add(Warp& w, const Inst& in, u32 mask) {
-  const T *a = w.at<T>(in.a), *b = w.at<T>(in.b);
-  T* d = w.at<T>(in.d);
-  for_lanes(mask, [&](int lane) {
-    const T carry = kIn ? static_cast<T>(w.carry >> lane & 1) : T{0};
-    const u128 wide = kSub ? u128{a[lane]} - b[lane] - carry : u128{a[lane]} + b[lane] + carry;
-    d[lane] = static_cast<T>(wide);
-    if (kOut)
-      w.carry = (w.carry & ~(1u << lane)) | static_cast<u32>(static_cast<u32>(wide >> (sizeof(T) * 8)) & 1)
-                                                << lane;
-  });
-}
-
-template <class T, bool kHigh, bool kIn, bool kOut>
-void carry_mad(Warp& w, const Inst& in, u32 mask) {
-  const T *a = w.at<T>(in.a), *b = w.at<T>(in.b), *c = w.at<T>(in.c);
-  T* d = w.at<T>(in.d);
-  for_lanes(mask, [&](int lane) {
-    const u128 product = u128{a[lane]} * b[lane];
-    const T part = static_cast<T>(kHigh ? product >> (sizeof(T) * 8) : product);
-    const u128 wide = u128{part} + c[lane] + (kIn ? w.carry >> lane & 1 : 0);
-    d[lane] = static_cast<T>(wide);
-    if (kOut)
-      w.carry = (w.carry & ~(1u << lane)) | static_cast<u32>(static_cast<u32>(wide >> (sizeof(T) * 8)) & 1)
-                                                << lane;
-  });
-}
-
-template <class T>
-Handler carry_handler(Decoder& d, const Instruction& inst) {
-  const std::string_view op = inst.words[0];
-  const bool in = op == "addc" || op == "subc" || op == "madc", out = inst.has("cc");
-  if (op == "add" || op == "addc") {
-    return in ? (out ? carry_add<T, false, true, true> : carry_add<T, false, true, false>)
-              : carry_add<T, false, false, true>;
-  }
-  if (op == "sub" || op == "subc") {
-    return in ? (out ? carry_add<T, true, true, true> : carry_add<T, true, true, false>)
-              : carry_add<T, true, false, true>;
-  }
-  if (inst.has("hi")) {
-    if (last_type(inst) == Type::s32 || last_type(inst) == Type::s64)
-      d.refuse("signed high halves are not supported");
-    return in ? (out ? carry_mad<T, true, true, true> : carry_mad<T, true, true, false>)
-              : carry_mad<T, true, false, true>;
-  }
-  return in ? (out ? carry_mad<T, false, true, true> : carry_mad<T, false, true, false>)
-            : carry_mad<T, false, false, true>;
-}
-
 }  // namespace
-
-void decode_carry(Decoder& d, const Instruction& inst) {
-  const int size = ptx::size_of(last_type(inst));
-  const int sources = inst.words[0].substr(0, 3) == "mad" ? 3 : 2;
-  if (size != 4 && size != 8) d.refuse("this type is not supported");
-  emit_same(d, inst, size == 4 ? carry_handler<u32>(d, inst) : carry_handler<u64>(d, inst), sources, size);
-}
 
 void register_bits(Opcodes& opcodes) {
   opcodes["and"] = decode_logic<And>;
@@ -473,7 +373,6 @@ void register_bits(Opcodes& opcodes) {
   opcodes["fns"] = decode_fns;
   opcodes["bmsk"] = decode_bmsk;
   opcodes["szext"] = decode_szext;
-  opcodes["dp4a"] = opcodes["dp2a"] = decode_dot;
 }
 
 }  // namespace emu

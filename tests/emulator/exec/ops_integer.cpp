@@ -152,6 +152,24 @@ struct Mul24Hi {
   T operator()(T a, T b, T c) const { return Add{}((*this)(a, b), c); }
 };
 
+template <class A, class B>
+struct Dp4a {
+  u32 operator()(u32 a, u32 b, u32 c) const {
+    for (int i = 0; i < 4; ++i)
+      c += static_cast<u32>(i32{static_cast<A>(a >> 8 * i)} * i32{static_cast<B>(b >> 8 * i)});
+    return c;
+  }
+};
+template <class A, class B, bool kHigh>
+struct Dp2a {
+  u32 operator()(u32 a, u32 b, u32 c) const {
+    for (int i = 0; i < 2; ++i) {
+      c += static_cast<u32>(i32{static_cast<A>(a >> 16 * i)} * i32{static_cast<B>(b >> 8 * (i + 2 * kHigh))});
+    }
+    return c;
+  }
+};
+
 template <class Op>
 struct Two {
   template <class T>
@@ -284,6 +302,27 @@ void decode_sad(Decoder& d, const Instruction& inst) {
   emit_same(d, inst, integer_handler<Three<Sad>>(d, type), 3, ptx::size_of(type));
 }
 
+void decode_dot(Decoder& d, const Instruction& inst) {
+  const bool sa = first_type(inst) == Type::s32, sb = last_type(inst) == Type::s32;
+  Handler handler;
+  if (inst.words[0] == "dp4a") {
+    handler =
+        sa ? (sb ? ternary<Dp4a<i8, i8>, u32, u32, u32, u32> : ternary<Dp4a<i8, u8>, u32, u32, u32, u32>)
+           : (sb ? ternary<Dp4a<u8, i8>, u32, u32, u32, u32> : ternary<Dp4a<u8, u8>, u32, u32, u32, u32>);
+  } else if (inst.has("hi")) {
+    handler = sa ? (sb ? ternary<Dp2a<i16, i8, true>, u32, u32, u32, u32>
+                       : ternary<Dp2a<i16, u8, true>, u32, u32, u32, u32>)
+                 : (sb ? ternary<Dp2a<u16, i8, true>, u32, u32, u32, u32>
+                       : ternary<Dp2a<u16, u8, true>, u32, u32, u32, u32>);
+  } else {
+    handler = sa ? (sb ? ternary<Dp2a<i16, i8, false>, u32, u32, u32, u32>
+                       : ternary<Dp2a<i16, u8, false>, u32, u32, u32, u32>)
+                 : (sb ? ternary<Dp2a<u16, i8, false>, u32, u32, u32, u32>
+                       : ternary<Dp2a<u16, u8, false>, u32, u32, u32, u32>);
+  }
+  emit_same(d, inst, handler, 3, 4);
+}
+
 }  // namespace
 
 void register_integer(Opcodes& opcodes) {
@@ -297,6 +336,7 @@ void register_integer(Opcodes& opcodes) {
   opcodes["div"] = decode_div;
   opcodes["rem"] = decode_integer_two<Rem>;
   opcodes["sad"] = decode_sad;
+  opcodes["dp4a"] = opcodes["dp2a"] = decode_dot;
   opcodes["abs"] = decode_one<Abs>;
   opcodes["neg"] = decode_one<Neg>;
   opcodes["addc"] = opcodes["subc"] = opcodes["madc"] = decode_carry;
