@@ -189,7 +189,9 @@ TEST_CASE("cosine_similarity with zero vectors is 0, with NaN it is NaN in that 
 
 TEST_CASE("top_k gives the best of the similarity matrix in order") {
   for (const DType dtype : kDTypes) {
-    for (const auto& [c, k] : cases::top_k_cases()) {
+    for (const auto& top_k_case : cases::top_k_cases()) {
+      const auto c = top_k_case.shape;
+      const int64_t k = top_k_case.k;
       const Buffer a = Buffer::normal({c.rows, c.depth}, dtype),
                    b = Buffer::normal({c.columns, c.depth}, dtype);
       const auto expected =
