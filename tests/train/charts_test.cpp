@@ -166,7 +166,8 @@ TEST_CASE("a line chart maps its series to the plot and breaks at values that ar
   CHECK(dy > 20);
   CHECK(parts[1].points[0].y - parts[0].points[1].y == Approx(dy));
   const auto texts = texts_of(scene);
-  for (const char* expected : {"Loss", "train", "step", "loss", "0.0", "4.0", "1.5"}) CHECK(contains(texts, expected));
+  for (const char* expected : {"Loss", "train", "step", "loss", "0.0", "4.0", "1.5"})
+    CHECK(contains(texts, expected));
   for (const Polyline& line : items_of<Polyline>(scene)) {
     for (const Point& p : line.points) {
       CHECK(p.x >= 0);

@@ -14,6 +14,7 @@ struct Interrupted {
 };
 
 void add_train_command(CLI::App& app);
+void add_data_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 void add_tokenizer_command(CLI::App& app);
 void add_encode_command(CLI::App& app);

@@ -26,6 +26,7 @@ Exit codes: 0 done, 1 the work failed, 2 the arguments or inputs are wrong, 130 
 
 void add_commands(CLI::App& app) {
   cuclip::add_train_command(app);
+  cuclip::add_data_command(app);
   cuclip::add_report_command(app);
   cuclip::add_tokenizer_command(app);
   cuclip::add_encode_command(app);

@@ -1,6 +1,7 @@
 #include "train/data/dataset.h"
 
 #include <fmt/format.h>
+#include <glob.h>
 #include <utf8proc.h>
 
 #include <algorithm>
@@ -52,6 +53,23 @@ class JoinedDataset final : public Dataset {
   uint64_t fingerprint_ = 0;
 };
 
+// The shards that a pattern with braces, * or [] names.
+std::vector<std::string> shard_names(const std::string& spec) {
+  std::vector<std::string> names;
+  for (const std::string& pattern : expand_braces(spec)) {
+    if (pattern.find_first_of("*?[") == std::string::npos) {
+      names.push_back(pattern);
+      continue;
+    }
+    glob_t found{};
+    const int result = ::glob(pattern.c_str(), 0, nullptr, &found);  // sorted
+    names.insert(names.end(), found.gl_pathv, found.gl_pathv + (result == 0 ? found.gl_pathc : 0));
+    ::globfree(&found);
+    CUCLIP_CHECK(result == 0, "no shard at {}", printable(pattern));
+  }
+  return names;
+}
+
 bool ends_with(const std::string& text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
@@ -63,7 +81,7 @@ std::unique_ptr<Dataset> open_one(const std::string& spec, const DatasetOptions&
   if (spec.compare(0, kSynthetic.size(), kSynthetic) == 0) return open_synthetic_dataset(spec);
   if (std::filesystem::is_directory(spec)) return open_folder_dataset(spec, options);
   if (is_csv(spec)) return open_csv_dataset(spec, options);
-  if (ends_with(spec, ".tar")) return open_tar_dataset(expand_braces(spec), options);
+  if (ends_with(spec, ".tar")) return open_tar_dataset(shard_names(spec), options);
   CUCLIP_CHECK(std::filesystem::exists(spec), "no data set at {}: no such file or folder", printable(spec));
   fail_input(
       "{} is not a data set: expected .tar shards (shards-{{000..012}}.tar), a .csv or .tsv, a folder, or "

@@ -6,17 +6,12 @@
 #include "models/resample.h"
 
 namespace cuclip {
-namespace {
-
-Image shrunk(Image&& picture, int shorter_edge) {
+Image shrink_to_edge(Image&& picture, int shorter_edge) {
   const int shorter = std::min(picture.width, picture.height);
-  if (shorter_edge <= 0 || shorter <= shorter_edge) return std::move(picture);
-  // As torchvision's Resize: the longer edge is rounded down.
+  if (shorter <= shorter_edge) return std::move(picture);
   const auto scaled = [&](int edge) { return static_cast<int>(int64_t{edge} * shorter_edge / shorter); };
   return resize(picture, scaled(picture.width), scaled(picture.height));
 }
-
-}  // namespace
 
 DecodedSample decode_sample(const Dataset& dataset, int64_t index, int64_t max_pixels, int shorter_edge) {
   Sample sample = dataset.load(index);
@@ -32,7 +27,7 @@ DecodedSample decode_sample(const Dataset& dataset, int64_t index, int64_t max_p
       throw SampleError("unreadable picture", error.what());
     }
   }
-  decoded.picture = shrunk(std::move(decoded.picture), shorter_edge);
+  if (shorter_edge > 0) decoded.picture = shrink_to_edge(std::move(decoded.picture), shorter_edge);
   return decoded;
 }
 

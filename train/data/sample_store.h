@@ -22,6 +22,10 @@ struct DecodedSample {
 /// shorter_edge > 0 a larger picture is shrunk (bicubic) until its shorter edge has that size.
 DecodedSample decode_sample(const Dataset& dataset, int64_t index, int64_t max_pixels, int shorter_edge = 0);
 
+/// A picture whose shorter edge is longer than `shorter_edge` is shrunk to it (bicubic; the longer edge is
+/// rounded down, as torchvision's Resize does); others stay as they are.
+Image shrink_to_edge(Image&& picture, int shorter_edge);
+
 class SampleStore {
  public:
   struct Options {

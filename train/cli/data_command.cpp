@@ -1,0 +1,131 @@
+// cuclip data: makes training sets out of pictures with captions, and says what is in one.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/file_io.h"
+#include "train/cli/commands.h"
+#include "train/data/dataset_stats.h"
+#include "train/data/prepare.h"
+
+namespace cuclip {
+namespace {
+
+struct Options {
+  PrepareOptions prepare;
+  std::string spec;
+  bool force = false;
+  bool json = false;
+  bool captions_only = false;
+  int64_t max_pixels = 100'000'000;
+  int threads = 0;
+};
+
+void add_csv_options(CLI::App* command, DatasetOptions& options) {
+  command->add_option("--csv-img-key", options.csv_image_key, "Column of the pictures' paths")
+      ->capture_default_str();
+  command->add_option("--csv-caption-key", options.csv_caption_key, "Column of the captions")
+      ->capture_default_str();
+  command->add_option("--csv-separator", options.csv_separator,
+                      "One character, or \\t (found from the file if not given)");
+}
+
+// The statistics that an earlier run with the same options left, if its shards are all there; empty
+// otherwise.
+std::string earlier_result(const PrepareOptions& options) {
+  const std::filesystem::path file = options.out / "statistics.json";
+  if (!std::filesystem::exists(file)) return "";
+  const std::string text = read_file(file);
+  const nlohmann::json found = nlohmann::json::parse(text, nullptr, false);
+  const nlohmann::json wanted = nlohmann::json::parse(to_json(PrepareReport{}, options));
+  if (!found.is_object() || found.value("options", nlohmann::json()) != wanted.at("options")) return "";
+  for (const char* shards : {"train_shards", "held_out_shards"}) {
+    for (const nlohmann::json& name : found.value(shards, nlohmann::json::array())) {
+      if (!name.is_string() || !std::filesystem::exists(options.out / name.get<std::string>())) return "";
+    }
+  }
+  return text;
+}
+
+void prepare(const Options& options) {
+  const std::string earlier = options.force ? "" : earlier_result(options.prepare);
+  if (!earlier.empty()) {
+    fmt::print(stderr,
+               "cuclip data: {} is already there, made with the same options; --force makes it anew\n",
+               options.prepare.out.string());
+    if (options.json) fmt::print("{}", earlier);
+    return;
+  }
+  const PrepareReport report = prepare_dataset(options.prepare);
+  fmt::print("{}", options.json ? to_json(report, options.prepare) : to_text(report));
+}
+
+void stats(const Options& options) {
+  const auto dataset = open_dataset(options.spec, options.prepare.dataset);
+  const DatasetStatistics statistics =
+      dataset_statistics(*dataset, !options.captions_only, options.max_pixels, options.threads);
+  fmt::print("{}", options.json ? to_json(statistics) : to_text(statistics));
+}
+
+void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {
+  CLI::App* sub = command->add_subcommand("prepare", "Clean, balance, split and write WebDataset shards");
+  PrepareOptions& prepare_options = options->prepare;
+  sub->add_option("--from", prepare_options.from,
+                  "openclipart, tuxpaint, a folder, a .csv/.tsv or shards; may be given several times")
+      ->required();
+  sub->add_option("--out", prepare_options.out, "Folder for the shards and statistics.json")->required();
+  sub->add_option("--image-size", prepare_options.image_size, "Shrink the shorter edge to so many pixels")
+      ->capture_default_str();
+  sub->add_option("--max-pixels", prepare_options.max_pixels, "Leave larger pictures out")
+      ->capture_default_str();
+  sub->add_option("--held-out", prepare_options.held_out,
+                  "Pairs with distinct captions to keep out of training")
+      ->capture_default_str();
+  sub->add_option("--max-per-caption", prepare_options.max_per_caption, "Pictures with the same caption")
+      ->capture_default_str();
+  sub->add_option("--max-per-series", prepare_options.max_per_series,
+                  "Pictures whose captions differ in numbers only")
+      ->capture_default_str();
+  sub->add_option("--samples-per-shard", prepare_options.samples_per_shard, "Samples in a shard")
+      ->capture_default_str();
+  sub->add_option("--threads", prepare_options.threads, "0: one for each CPU")->capture_default_str();
+  add_csv_options(sub, prepare_options.dataset);
+  sub->add_flag("--force", options->force, "Make it anew even if it is there");
+  sub->add_flag("--json", options->json, "Print the statistics as JSON");
+  sub->callback([options] { prepare(*options); });
+}
+
+void add_stats(CLI::App* command, const std::shared_ptr<Options>& options) {
+  CLI::App* sub =
+      command->add_subcommand("stats", "Counts, caption lengths, duplicates and bad samples of a data set");
+  sub->add_option("spec", options->spec,
+                  "shards-{000..012}.tar, a .csv/.tsv, a folder, or synthetic:shapes; several joined with ::")
+      ->required();
+  sub->add_flag("--captions-only", options->captions_only, "Do not decode the pictures");
+  sub->add_option("--max-pixels", options->max_pixels, "Pictures with more are bad")->capture_default_str();
+  sub->add_option("--threads", options->threads, "0: one for each CPU")->capture_default_str();
+  add_csv_options(sub, options->prepare.dataset);
+  sub->add_flag("--json", options->json, "Print JSON");
+  sub->callback([options] { stats(*options); });
+}
+
+}  // namespace
+
+void add_data_command(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("data", "Prepare a data set; statistics of one");
+  command->require_subcommand(1);
+  command->footer(
+      "Example:\n"
+      "  cuclip data prepare --from openclipart --from tuxpaint --held-out 500 --out pairs\n"
+      "  cuclip data prepare --from photos.csv --image-size 256 --out photos\n"
+      "  cuclip data stats \"pairs/train-*.tar\"");
+  add_prepare(command, options);
+  add_stats(command, options);
+}
+
+}  // namespace cuclip

@@ -1,0 +1,185 @@
+#include "train/data/collections.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <pugixml.hpp>
+
+#include "core/file_io.h"
+#include "kernels/common/parallel.h"
+#include "train/data/captions.h"
+#include "train/data/drawing_captions.h"
+#include "train/data/words.h"
+
+namespace cuclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Every file below a folder with this extension, relative to it, without the extension, in a fixed order.
+std::vector<fs::path> stems(const fs::path& folder, const std::string& extension) {
+  std::vector<fs::path> found;
+  for (const fs::directory_entry& file : fs::recursive_directory_iterator(folder)) {
+    if (!file.is_regular_file() || file.path().extension() != extension) continue;
+    found.push_back(fs::relative(file.path(), folder).replace_extension());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+// "dc:title" -> "title"
+std::string_view local_name(const pugi::xml_node& node) {
+  const std::string_view name = node.name();
+  return name.substr(name.rfind(':') + 1);
+}
+
+pugi::xml_node child(const pugi::xml_node& parent, std::string_view name) {
+  return parent.find_child([&](const pugi::xml_node& node) { return local_name(node) == name; });
+}
+
+// All the text below a node.
+std::string text_of(const pugi::xml_node& node) {
+  std::string text;
+  struct Collector : pugi::xml_tree_walker {
+    explicit Collector(std::string& text) : text(text) {}
+    bool for_each(pugi::xml_node& node) override {
+      if (node.type() == pugi::node_pcdata || node.type() == pugi::node_cdata)
+        text += std::string(" ") + node.value();
+      return true;
+    }
+    std::string& text;
+  } collector(text);
+  pugi::xml_node(node).traverse(collector);
+  return normalise_caption(text).text;
+}
+
+// The RDF description of an SVG file (Dublin Core in a cc:Work).
+std::optional<DrawingMetadata> read_metadata(const std::string& svg, std::string path) {
+  const size_t start = svg.find("<metadata");
+  const size_t end = svg.find("</metadata>", start);
+  if (start == std::string::npos || end == std::string::npos) return std::nullopt;
+  // Only this part: the drawing itself is hundreds of times as long.
+  const bool latin1 = lower_case(svg.substr(0, 200)).find("iso-8859-1") != std::string::npos;
+  pugi::xml_document document;
+  const pugi::xml_parse_result parsed =
+      document.load_buffer(svg.data() + start, end + std::strlen("</metadata>") - start, pugi::parse_default,
+                           latin1 ? pugi::encoding_latin1 : pugi::encoding_utf8);
+  if (!parsed) return std::nullopt;
+  const pugi::xml_node work =
+      document.find_node([](const pugi::xml_node& node) { return local_name(node) == "Work"; });
+  if (!work) return std::nullopt;
+  DrawingMetadata metadata{.path = std::move(path),
+                           .title = text_of(child(work, "title")),
+                           .description = text_of(child(work, "description")),
+                           .creator = text_of(child(work, "creator")),
+                           .keywords = {}};
+  for (const pugi::xml_node& item : child(child(work, "subject"), "Bag")) {
+    std::string keyword = text_of(item);
+    if (!keyword.empty()) metadata.keywords.push_back(std::move(keyword));
+  }
+  return metadata;
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find_first_of("\r\n")); }
+
+}  // namespace
+
+RawPairs list_openclipart(const fs::path& folder, int threads) {
+  const std::vector<fs::path> paths = stems(folder / "svg", ".svg");
+  std::vector<std::optional<DrawingMetadata>> metadata(paths.size());
+  ThreadPool pool(threads);
+  pool.run(std::ssize(paths), [&](int64_t task, int) {
+    const auto i = static_cast<size_t>(task);
+    metadata[i] = read_metadata(read_file((folder / "svg" / paths[i]).string() + ".svg"), paths[i].string());
+  });
+  RawPairs result;
+  std::vector<DrawingMetadata> readable;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    if (metadata[i]) readable.push_back(std::move(*metadata[i]));
+    if (!metadata[i]) result.bad.add("unreadable metadata", paths[i].string() + ".svg");
+  }
+  const DrawingCaptioner captioner(readable);
+  for (const DrawingMetadata& drawing : readable) {
+    const fs::path picture = (folder / "png" / drawing.path).string() + ".png";
+    CaptionList captions;
+    for (const std::string& caption : captioner.captions(drawing)) captions.add(caption);
+    if (captions.captions.empty()) {
+      result.bad.add("no caption", drawing.path);
+    } else if (!fs::exists(picture)) {
+      result.bad.add("no picture", drawing.path);
+    } else {
+      RawPair& pair = result.pairs.emplace_back();
+      pair.key = "openclipart/" + drawing.path;
+      pair.original = drawing.title;
+      pair.captions = std::move(captions.captions);
+      pair.drawing = true;
+      pair.file = picture;
+    }
+  }
+  return result;
+}
+
+RawPairs list_tuxpaint(const fs::path& folder) {
+  RawPairs result;
+  for (const fs::path& path : stems(folder, ".txt")) {
+    const fs::path picture = (folder / path).string() + ".png";
+    if (!fs::exists(picture)) {
+      result.bad.add("no picture", path.string());
+      continue;
+    }
+    RawPair pair;
+    pair.key = "tuxpaint/" + path.string();
+    pair.original = first_line(read_file((folder / path).string() + ".txt"));
+    // The folders serve as keywords: "animals/birds/puffin".
+    DrawingMetadata stamp;
+    stamp.title = pair.original;
+    for (const fs::path& part : path.parent_path()) stamp.keywords.push_back(caption_key(part.string()));
+    CaptionList captions;
+    for (const std::string& caption : DrawingCaptioner({}).captions(stamp)) captions.add(caption);
+    pair.captions = std::move(captions.captions);
+    pair.drawing = true;
+    pair.file = picture;
+    if (pair.captions.empty()) result.bad.add("no caption", path.string());
+    if (!pair.captions.empty()) result.pairs.push_back(std::move(pair));
+  }
+  return result;
+}
+
+RawPairs list_pairs(const std::string& from, const DatasetOptions& options, int threads) {
+  const fs::path openclipart = "/usr/share/openclipart", stamps = "/usr/share/tuxpaint/stamps";
+  if (from == "openclipart") {
+    CUCLIP_CHECK(fs::is_directory(openclipart / "svg") && fs::is_directory(openclipart / "png"),
+                 "openclipart: expected {0}/svg and {0}/png; install the Debian packages openclipart-svg and "
+                 "openclipart-png",
+                 openclipart.string());
+    return list_openclipart(openclipart, threads);
+  }
+  if (from == "tuxpaint") {
+    CUCLIP_CHECK(fs::is_directory(stamps),
+                 "tuxpaint: expected {}; install the Debian package tuxpaint-stamps-default",
+                 stamps.string());
+    return list_tuxpaint(stamps);
+  }
+  RawPairs result;
+  const std::shared_ptr<const Dataset> dataset = open_dataset(from, options);
+  result.bad = dataset->bad();
+  for (int64_t i = 0; i < dataset->size(); ++i) {
+    try {
+      RawPair pair;
+      pair.captions = dataset->captions(i);
+      pair.original = pair.captions.at(0);
+      pair.key = fmt::format("{:09}", i);
+      pair.dataset = dataset;
+      pair.index = i;
+      result.pairs.push_back(std::move(pair));
+    } catch (const SampleError& error) {
+      result.bad.add(error.reason(), error.what());
+    }
+  }
+  return result;
+}
+
+}  // namespace cuclip

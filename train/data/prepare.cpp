@@ -1,0 +1,346 @@
+#include "train/data/prepare.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cctype>
+#include <chrono>
+#include <cstring>
+#include <mutex>
+#include <numeric>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "core/file_io.h"
+#include "kernels/common/parallel.h"
+#include "train/data/collections.h"
+#include "train/data/duplicates.h"
+#include "train/data/prepared_picture.h"
+#include "train/data/shard_writer.h"
+#include "train/data/words.h"
+
+namespace cuclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+uint64_t hash_of(const std::string& text) { return XXH64(text.data(), text.size(), 0); }
+
+// The prepared pictures' bytes on disk until it is known which of them go where. The file has no name: it is
+// gone when the process is, however that ends.
+class Spool {
+ public:
+  struct Extent {
+    int64_t offset = 0;
+    int64_t size = 0;
+  };
+
+  explicit Spool(const fs::path& folder) {
+    std::string pattern = (folder / ".spool-XXXXXX").string();
+    fd_ = ::mkostemp(pattern.data(), O_CLOEXEC);
+    if (fd_ < 0) fail("cannot write to {}: {}", folder.string(), std::strerror(errno));
+    ::unlink(pattern.c_str());
+  }
+  ~Spool() { ::close(fd_); }
+  Spool(const Spool&) = delete;
+  Spool& operator=(const Spool&) = delete;
+
+  Extent append(const std::string& bytes) {
+    const std::lock_guard lock(mutex_);
+    const Extent extent{.offset = end_, .size = std::ssize(bytes)};
+    for (size_t done = 0; done < bytes.size();) {
+      const ssize_t n =
+          ::pwrite(fd_, bytes.data() + done, bytes.size() - done, end_ + static_cast<off_t>(done));
+      if (n <= 0) fail("cannot write the temporary file of the preparation: {}", std::strerror(errno));
+      done += static_cast<size_t>(n);
+    }
+    end_ += extent.size;
+    return extent;
+  }
+
+  std::string read(const Extent& extent) const {
+    std::string bytes(static_cast<size_t>(extent.size), '\0');
+    for (size_t done = 0; done < bytes.size();) {
+      const ssize_t n =
+          ::pread(fd_, bytes.data() + done, bytes.size() - done, extent.offset + static_cast<off_t>(done));
+      if (n <= 0) fail("cannot read the temporary file of the preparation: {}", std::strerror(errno));
+      done += static_cast<size_t>(n);
+    }
+    return bytes;
+  }
+
+ private:
+  int fd_;
+  std::mutex mutex_;
+  int64_t end_ = 0;
+};
+
+// A picture that was read, on its way to a shard.
+struct Candidate {
+  std::string key;
+  std::vector<std::string> captions;
+  std::string extension;
+  Spool::Extent bytes;
+  PictureFingerprint fingerprint;
+  bool drawing = false;
+  int64_t structure_group = 0;  // pictures with the same structure, whatever their colours
+
+  const std::string& caption() const { return captions.front(); }
+};
+
+class Preparation {
+ public:
+  explicit Preparation(const PrepareOptions& options) : options_(options), spool_(options.out) {}
+
+  PrepareReport run() {
+    const auto start = std::chrono::steady_clock::now();
+    collect();
+    read_pictures();
+    join_duplicates();
+    drop_uninformative();
+    balance();
+    split();
+    write();
+    report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return std::move(report_);
+  }
+
+ private:
+  void collect();
+  void read_pictures();
+  void join_duplicates();
+  void drop_uninformative();
+  void balance();
+  void split();
+  void write();
+  std::vector<std::string> write_split(const char* prefix, const std::vector<Candidate>& pairs);
+  void remove_stale_shards() const;
+
+  // Keeps the candidates for which keep(i) holds.
+  template <typename Keep>
+  void filter(const char* reason, Keep keep) {
+    std::vector<Candidate> kept;
+    for (size_t i = 0; i < candidates_.size(); ++i) {
+      if (keep(i)) {
+        kept.push_back(std::move(candidates_[i]));
+      } else {
+        report_.left_out.add(reason, candidates_[i].key + ": " + candidates_[i].caption());
+      }
+    }
+    candidates_ = std::move(kept);
+  }
+
+  PrepareOptions options_;
+  Spool spool_;
+  PrepareReport report_;
+  std::vector<RawPair> raw_;
+  std::vector<Candidate> candidates_;
+  std::vector<Candidate> held_out_;
+};
+
+void Preparation::collect() {
+  CaptionCounter counter;
+  for (const std::string& from : options_.from) {
+    RawPairs found = list_pairs(from, options_.dataset, options_.threads);
+    report_.left_out.add(found.bad);
+    std::move(found.pairs.begin(), found.pairs.end(), std::back_inserter(raw_));
+  }
+  for (const RawPair& pair : raw_) counter.add(pair.original, 1);
+  report_.before = counter.statistics();
+}
+
+void Preparation::read_pictures() {
+  std::vector<Candidate> all(raw_.size());
+  std::vector<std::string> reasons(raw_.size()), errors(raw_.size());
+  ThreadPool pool(options_.threads);
+  pool.run(std::ssize(raw_), [&](int64_t task, int) {
+    const auto i = static_cast<size_t>(task);
+    const RawPair& pair = raw_[i];
+    try {
+      PreparedPicture picture = prepare_picture(pair, options_.image_size, options_.max_pixels);
+      all[i] = {.key = pair.key,
+                .captions = pair.captions,
+                .extension = std::move(picture.extension),
+                .bytes = spool_.append(picture.bytes),
+                .fingerprint = picture.fingerprint,
+                .drawing = pair.drawing};
+    } catch (const SampleError& error) {
+      reasons[i] = error.reason();
+      errors[i] = error.what();
+    }
+  });
+  for (size_t i = 0; i < raw_.size(); ++i) {
+    if (reasons[i].empty()) {
+      candidates_.push_back(std::move(all[i]));
+    } else {
+      report_.left_out.add(reasons[i], errors[i]);
+    }
+  }
+  raw_.clear();
+  CUCLIP_CHECK(!candidates_.empty(), "data prepare: no usable picture: {}", report_.left_out.summary());
+  // From here on in an order that says nothing: what the limits keep is a random choice, the same each time.
+  std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
+    return std::pair(hash_of(a.key), a.key) < std::pair(hash_of(b.key), b.key);
+  });
+}
+
+void Preparation::join_duplicates() {
+  std::vector<PictureFingerprint> fingerprints;
+  for (const Candidate& candidate : candidates_) fingerprints.push_back(candidate.fingerprint);
+  const std::vector<int64_t> same = group_duplicates(fingerprints, {});
+  const std::vector<int64_t> alike = group_duplicates(fingerprints, kSameStructure);
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    Candidate& first = candidates_[static_cast<size_t>(same[i])];
+    candidates_[i].structure_group = alike[i];
+    if (&first == &candidates_[i]) continue;
+    // The longest first caption is the one to evaluate with: it says most.
+    std::vector<std::string>& captions = candidates_[i].captions;
+    if (captions.front().size() > first.caption().size()) std::swap(captions, first.captions);
+    for (std::string& caption : captions) {
+      if (std::find(first.captions.begin(), first.captions.end(), caption) == first.captions.end()) {
+        first.captions.push_back(std::move(caption));
+      }
+    }
+    captions.resize(1);
+  }
+  filter("the same picture", [&](size_t i) { return same[i] == static_cast<int64_t>(i); });
+}
+
+// A program's name under its icon, a word in another language, a misspelling: where no word of a caption
+// occurs in any other, nothing can be learned from it.
+void Preparation::drop_uninformative() {
+  std::unordered_map<std::string, int64_t> pictures_with;
+  std::vector<std::set<std::string>> words(candidates_.size());
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    for (const std::string& word : folded_words(candidates_[i].caption())) {
+      if (!is_digits(word) && word.size() > 1 && words[i].insert(word).second) ++pictures_with[word];
+    }
+  }
+  // Words like "icon" or "flag" occur so often that they say only what kind of picture it is.
+  const int64_t too_often = std::max<int64_t>(std::ssize(candidates_) / 20, 2);
+  filter("no word in common with others", [&](size_t i) {
+    if (!candidates_[i].drawing) return true;
+    return std::any_of(words[i].begin(), words[i].end(), [&](const std::string& word) {
+      const int64_t count = pictures_with.at(word);
+      return count >= 2 && count <= too_often;
+    });
+  });
+}
+
+void Preparation::balance() {
+  std::unordered_map<std::string, int64_t> same_caption, same_series;
+  filter("caption too frequent", [&](size_t i) {
+    const std::string& caption = candidates_[i].caption();
+    int64_t& pictures = same_caption[caption_key(caption)];
+    int64_t& series = same_series[caption_key(caption, Numbers::leave_out)];
+    if (pictures >= options_.max_per_caption || series >= options_.max_per_series) return false;
+    ++pictures;
+    ++series;
+    return true;
+  });
+}
+
+void Preparation::split() {
+  // How many pictures have a caption, or a structure.
+  std::unordered_map<std::string, int64_t> pictures_with;
+  std::unordered_map<int64_t, int64_t> group_size;
+  for (const Candidate& candidate : candidates_) {
+    std::unordered_set<std::string> keys;
+    for (const std::string& caption : candidate.captions) keys.insert(caption_key(caption));
+    for (const std::string& key : keys) ++pictures_with[key];
+    ++group_size[candidate.structure_group];
+  }
+  std::vector<std::pair<uint64_t, size_t>> order;
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    const std::string key = caption_key(candidates_[i].caption());
+    if (pictures_with.at(key) > 1 || group_size.at(candidates_[i].structure_group) > 1 || key.empty())
+      continue;
+    order.emplace_back(hash_of(key), i);
+  }
+  const auto wanted = static_cast<size_t>(options_.held_out);
+  CUCLIP_CHECK(wanted <= order.size() && wanted * 2 <= candidates_.size(),
+               "data prepare: expected to hold out {} pairs (--held-out), but of {} usable ones only {} have "
+               "a caption and a "
+               "picture that no other resembles, and half must remain to train on",
+               wanted, candidates_.size(), order.size());
+  std::partial_sort(order.begin(), order.begin() + options_.held_out, order.end());
+  std::vector<bool> is_held_out(candidates_.size());
+  for (size_t rank = 0; rank < wanted; ++rank) {
+    Candidate& candidate = candidates_[order[rank].second];
+    is_held_out[order[rank].second] = true;
+    candidate.captions.resize(1);
+    held_out_.push_back(std::move(candidate));
+  }
+  std::vector<Candidate> train;
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    if (!is_held_out[i]) train.push_back(std::move(candidates_[i]));
+  }
+  candidates_ = std::move(train);
+}
+
+// A key that WebDataset's readers take: the extension begins at the first dot.
+std::string shard_key(const std::string& key) {
+  std::string out;
+  for (char c : key) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '/';
+    out += plain ? c : '_';
+  }
+  return out;
+}
+
+std::vector<std::string> Preparation::write_split(const char* prefix, const std::vector<Candidate>& pairs) {
+  std::unordered_map<std::string, int64_t> used;
+  return write_shards(options_.out, prefix, std::ssize(pairs), options_.samples_per_shard, [&](int64_t i) {
+    const Candidate& pair = pairs[static_cast<size_t>(i)];
+    std::string key = shard_key(pair.key);
+    const int64_t times = used[key]++;
+    if (times > 0) key += "--" + std::to_string(times + 1);
+    return ShardSample{.key = std::move(key),
+                       .extension = pair.extension,
+                       .picture = spool_.read(pair.bytes),
+                       .captions = pair.captions};
+  });
+}
+
+// Shards of an earlier, larger set of the same name would be read along with the new ones.
+void Preparation::remove_stale_shards() const {
+  std::set<std::string> current(report_.train_shards.begin(), report_.train_shards.end());
+  current.insert(report_.held_out_shards.begin(), report_.held_out_shards.end());
+  for (const fs::directory_entry& file : fs::directory_iterator(options_.out)) {
+    const std::string name = file.path().filename().string();
+    const bool shard = file.path().extension() == ".tar" &&
+                       (name.compare(0, 6, "train-") == 0 || name.compare(0, 9, "held-out-") == 0);
+    if (shard && current.count(name) == 0) fs::remove(file.path());
+  }
+}
+
+void Preparation::write() {
+  report_.held_out_shards = write_split("held-out", held_out_);
+  report_.train_shards = write_split("train", candidates_);
+  remove_stale_shards();
+  CaptionCounter train, held_out;
+  for (const Candidate& pair : candidates_) train.add(pair.caption(), std::ssize(pair.captions));
+  for (const Candidate& pair : held_out_) held_out.add(pair.caption(), std::ssize(pair.captions));
+  report_.train = train.statistics();
+  report_.held_out = held_out.statistics();
+}
+
+}  // namespace
+
+PrepareReport prepare_dataset(const PrepareOptions& options) {
+  CUCLIP_CHECK(!options.from.empty(), "data prepare: expected at least one source (--from), found none");
+  CUCLIP_CHECK(options.image_size >= 8, "data prepare: --image-size must be at least 8, found {}",
+               options.image_size);
+  CUCLIP_CHECK(options.held_out >= 0 && options.max_per_caption > 0 && options.max_per_series > 0 &&
+                   options.samples_per_shard > 0,
+               "data prepare: limits must be positive");
+  fs::create_directories(options.out);
+  PrepareReport report = Preparation(options).run();
+  write_file_atomic(options.out / "statistics.json", to_json(report, options));
+  return report;
+}
+
+}  // namespace cuclip

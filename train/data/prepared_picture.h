@@ -1,0 +1,31 @@
+// What becomes of a picture on its way into a shard.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "models/image.h"
+#include "train/data/collections.h"
+#include "train/data/duplicates.h"
+
+namespace cuclip {
+
+struct PreparedPicture {
+  std::string extension;  // "png" or "jpg"
+  std::string bytes;      // of the file
+  PictureFingerprint fingerprint;
+};
+
+/// Decodes, cuts drawings out of their ground, shrinks to the shorter edge and encodes again: JPEG where it
+/// was JPEG, PNG otherwise; a picture that needs no change keeps its bytes. Throws SampleError for one that
+/// cannot be used.
+PreparedPicture prepare_picture(const RawPair& pair, int shorter_edge, int64_t max_pixels);
+
+/// A drawing without the white ground around it, in the middle of a white square with a margin of 3 % on each
+/// side, shrunk to at most `edge` pixels. Throws SampleError("blank picture") where everything is white.
+Image cut_out_drawing(const ImageView& picture, int edge);
+
+/// A baseline JPEG, quality 95, without chroma subsampling.
+std::string encode_jpeg(const ImageView& picture);
+
+}  // namespace cuclip

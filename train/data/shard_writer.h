@@ -1,0 +1,27 @@
+// Writing WebDataset shards.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace cuclip {
+
+struct ShardSample {
+  std::string key;
+  std::string extension;  // of the picture: "png" or "jpg"
+  std::string picture;    // the file's bytes
+  std::vector<std::string> captions;
+};
+
+/// Writes `count` samples, which `sample(i)` gives one after another, to folder/PREFIX-000.tar and so on,
+/// `samples_per_shard` in each. One caption becomes KEY.txt, several KEY.json. Each shard appears whole or
+/// not at all, with nothing in it that depends on the time or the user. Returns the names. Throws Error when
+/// a file cannot be written.
+std::vector<std::string> write_shards(const std::filesystem::path& folder, const std::string& prefix,
+                                      int64_t count, int64_t samples_per_shard,
+                                      const std::function<ShardSample(int64_t)>& sample);
+
+}  // namespace cuclip
