@@ -49,12 +49,35 @@ void set_specials(Warp& warp) {
   fill(warp, kOne, 1);
 }
 
+// bar.sync and barrier.sync.aligned want a warp's lanes together; barrier.sync does not. Lanes that were let
+// go from a join, to let others make progress, are not the program's doing.
+void report_divergence(Warp& warp, u32 id) {
+  const Split* first = nullptr;
+  for (const Split& split : warp.splits) {
+    if (split.state != Split::State::barrier || split.barrier != id) continue;
+    if (first == nullptr) {
+      first = &split;
+      continue;
+    }
+    const Inst& inst = split.pc[-1];
+    const ptx::Instruction& source = split.frame->code->source->body[inst.body];
+    if (warp.released || (source.words[0] != "bar" && !source.has("aligned"))) return;
+    Frame* const frame = warp.frame;
+    warp.frame = split.frame;
+    warp.launch->watcher->violation(warp, inst, std::countr_zero(split.wait_mask),
+                                    "barrier reached by some of the warp's lanes only");
+    warp.frame = frame;
+    return;
+  }
+}
+
 void complete(Block& block, u32 id) {
   Barrier& barrier = block.barriers[id];
   // A barrier of some warps orders only them; taking it for all misses races but reports none that is not.
   ++block.epoch;
   if (block.launch->watcher != nullptr) block.launch->watcher->synchronised(block);
   for (auto& warp : block.warps) {
+    if (block.launch->watcher != nullptr) report_divergence(*warp, id);
     for (Split& split : warp->splits) {
       if (split.state != Split::State::barrier || split.barrier != id) continue;
       split.state = Split::State::ready;
@@ -185,15 +208,6 @@ bool step_block(Block& block) {
 
 void wait_barrier(Warp& warp, u32 mask, u32 id, u32 threads) {
   join_barrier(warp, mask, id, threads);
-  if (warp.launch->watcher != nullptr && mask != warp.live && !warp.released) {
-    // bar.sync and barrier.sync.aligned want all lanes together; barrier.sync does not.
-    const Inst& inst = warp.pc[-1];
-    const ptx::Instruction& source = warp.frame->code->source->body[inst.body];
-    if (source.words[0] == "bar" || source.has("aligned")) {
-      warp.launch->watcher->violation(warp, inst, std::countr_zero(mask),
-                                      "barrier reached by some of the warp's lanes only");
-    }
-  }
   Split& split = warp.splits[warp.current];
   split.state = Split::State::barrier;
   split.barrier = id;
