@@ -1,7 +1,6 @@
 #include "train/data/drawing_captions.h"
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <array>
@@ -11,7 +10,6 @@
 #include <set>
 #include <string_view>
 
-#include "models/rng.h"
 #include "train/data/words.h"
 
 namespace cuclip {
@@ -300,21 +298,7 @@ Words DrawingCaptioner::captions(const DrawingMetadata& drawing) const {
   if (!what.empty()) parts.insert(parts.begin(), what);
   if (parts.empty()) return {};
   Words captions = {join(parts, ", ")};
-  auto add = [&](const std::string& caption) {
-    if (!caption.empty() && !contains(captions, caption)) captions.push_back(caption);
-  };
-  if (!what.empty()) add(what);
-  add(description(drawing, what));
-  // Two other orders of a part of the keywords; the path makes them the same in every run.
-  constexpr int kOrders = 2;
-  SplitMix64 rng(XXH3_64bits(drawing.path.data(), drawing.path.size()));
-  for (int order = 0; order < kOrders && parts.size() > 1; ++order) {
-    Words some = parts;
-    for (size_t i = some.size() - 1; i > 0; --i) std::swap(some[i], some[rng.below(i + 1)]);
-    some.resize(std::max<size_t>(1 + rng.below(some.size()), 2));
-    if (!what.empty() && !contains(some, what)) some.back() = what;
-    add(join(some, " "));
-  }
+  if (const std::string text = description(drawing, what); !text.empty()) captions.push_back(text);
   return captions;
 }
 

@@ -27,9 +27,9 @@ class DrawingCaptioner {
  public:
   explicit DrawingCaptioner(const std::vector<DrawingMetadata>& collection);
 
-  /// The first is what the drawing shows, followed by keywords: "Treble Staff with Notes, music". The others,
-  /// for variety in training, have it alone, with the keywords in other orders, and the description where it
-  /// is a sentence about the picture. Empty where nothing is known.
+  /// What the drawing shows, followed by keywords: "Treble Staff with Notes, music"; then the description where
+  /// it is a sentence about the picture. Empty where nothing is known. Variants with the subject alone or the
+  /// keywords in other orders cost a tenth of the recall on held-out pairs (docs/performance.md).
   std::vector<std::string> captions(const DrawingMetadata& drawing) const;
 
   /// The parts, for tests and for a look at the data.
