@@ -1,3 +1,4 @@
+// labels: threads
 #include "train/data/loader.h"
 
 #include <algorithm>
