@@ -38,6 +38,7 @@ class Checker : public Watcher {
                     const char* name) const;
   [[noreturn]] void outside(Warp& warp, const Inst& inst, const Access& access, int lane) const;
   const CheckedRange* find(u64 address) const;
+  const CheckedRange* tracked(u64 address, u32 bytes) const;
 
   // definedness.cpp and races.cpp: --check full.
   void check_defined(Warp& warp, const Inst& inst, const Access& access, u32 shared, u32 local);

@@ -59,6 +59,14 @@ static bool all_defined(const u8* bytes, u32 count) {
   return word == 0x0101010101010101ull >> (64 - 8 * count);
 }
 
+// The range whose definedness is kept and that holds all these bytes. A launch's parameters are in none: the
+// barrier word of a cooperative grid lies behind them.
+const CheckedRange* Checker::tracked(u64 address, u32 bytes) const {
+  const CheckedRange* range = find(address);
+  const bool inside = range != nullptr && range->defined != nullptr && address + bytes <= range->end;
+  return inside ? range : nullptr;
+}
+
 // Bit k: register k is read from undefined bytes.
 u32 Checker::load_definedness(Warp& warp, const Access& access, int lane, ptx::Space space) const {
   const u64 address = access.address[lane];
@@ -73,8 +81,8 @@ u32 Checker::load_definedness(Warp& warp, const Access& access, int lane, ptx::S
       missing |= static_cast<u32>(!all_defined(bytes + k * element, element)) << k;
     return missing;
   }
-  const CheckedRange* range = find(address);
-  if (range == nullptr || range->defined == nullptr) return 0;
+  const CheckedRange* range = tracked(address, access.bytes);
+  if (range == nullptr) return 0;
   const u64 first = address - range->begin;
   const u32 ones = (1u << element) - 1;
   for (u32 k = 0; k < count; ++k) {
@@ -95,8 +103,8 @@ void Checker::store_definedness(Warp& warp, const Access& access, int lane, ptx:
     for (u32 k = 0; k < count; ++k) std::memset(bytes + k * element, (undefined >> k & 1) == 0, element);
     return;
   }
-  const CheckedRange* range = find(address);
-  if (range == nullptr || range->defined == nullptr) return;
+  const CheckedRange* range = tracked(address, access.bytes);
+  if (range == nullptr) return;
   const u64 first = address - range->begin;
   for (u64 at = first; at < first + access.bytes;) {
     const u64 bits = std::min<u64>(8 - at % 8, first + access.bytes - at);
