@@ -1,7 +1,9 @@
+// labels: threads
 #include "train/encode.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <thread>
 
 #include "models/image_transform.h"
 #include "tests/support/buffer.h"
@@ -94,6 +96,26 @@ TEST_CASE_METHOD(Fixture, "texts are encoded in order, beyond one batch, and the
               encode_texts(model, tokenizer, std::span(&texts[row], 1)).to_floats());
   }
   CHECK_THROWS_AS(encode_texts(model, tokenizer, {}), InputError);
+}
+
+TEST_CASE("models on several threads share one pool, each with its own context") {
+  const auto pool = std::make_shared<ThreadPool>(3);
+  const std::vector<std::string> texts = {"a", "b c", "d e a b", "ee"};
+  std::vector<std::vector<float>> together(3), alone(3);
+  const auto encode = [&](size_t i, std::vector<float>& result) {
+    Context context(pool);
+    Clip model(context, tiny_config());
+    model.initialise(i);
+    result = encode_texts(model, tiny_tokenizer(), texts).to_floats();
+  };
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < together.size(); ++i) threads.emplace_back([&, i] { encode(i, together[i]); });
+  for (std::thread& thread : threads) thread.join();
+  for (size_t i = 0; i < alone.size(); ++i) {
+    encode(i, alone[i]);
+    CHECK(together[i] == alone[i]);
+  }
+  CHECK(alone[0] != alone[1]);
 }
 
 TEST_CASE_METHOD(Fixture, "hidden states have a row for every position") {

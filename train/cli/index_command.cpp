@@ -56,6 +56,8 @@ Indexed index_folder(const Session& session, const std::string& folder) {
 
 Indexed index_dataset(const Session& session, const std::string& spec) {
   const auto dataset = open_dataset(spec);
+  if (dataset->bad().count > 0)
+    fmt::print(stderr, "cuclip: samples left out: {}\n", dataset->bad().summary());
   std::vector<std::string> keys(static_cast<size_t>(dataset->size()));
   EncodedPictures encoded = encode_pictures(
       session.model(), dataset->size(),
