@@ -8,7 +8,7 @@
 namespace cuclip::test {
 namespace {
 
-void append_le(std::string& bytes, uint32_t value, int count) {
+void append_le(std::string& bytes, uint64_t value, int count) {
   for (int i = 0; i < count; ++i) bytes += static_cast<char>(value >> (8 * i));
 }
 

@@ -110,8 +110,6 @@ class TarDataset final : public Dataset {
  public:
   TarDataset(const std::vector<std::string>& shards, const DatasetOptions& options)
       : shards_(shards), max_caption_bytes_(options.max_caption_bytes) {
-    XXH64_state_t* hash = XXH64_createState();
-    XXH64_reset(hash, 0);
     int64_t links = 0;
     for (size_t i = 0; i < shards.size(); ++i) {
       const InputFile file(shards[i]);
@@ -124,11 +122,9 @@ class TarDataset final : public Dataset {
     }
     for (const Entry& entry : entries_) {
       const int64_t facts[] = {entry.picture.offset, entry.picture.size, entry.text.size, entry.json.size};
-      XXH64_update(hash, entry.key.data(), entry.key.size());
-      XXH64_update(hash, facts, sizeof(facts));
+      fingerprint_ = XXH64(entry.key.data(), entry.key.size(), fingerprint_);
+      fingerprint_ = XXH64(facts, sizeof(facts), fingerprint_);
     }
-    fingerprint_ = XXH64_digest(hash);
-    XXH64_freeState(hash);
     if (links > 0) bad_.add("link", fmt::format("{}: links are never followed", shards.front()), links);
   }
 
