@@ -6,6 +6,8 @@
 #include <numeric>
 
 #include "tests/support/buffer.h"
+#include "tests/support/tiny_model.h"
+#include "train/encode.h"
 
 namespace cuclip::test {
 namespace {
@@ -130,6 +132,25 @@ TEST_CASE("chance is that of a random order") {
   const auto json = to_json(metrics);
   CHECK(json["text_to_image"]["chance"]["R@1"].get<double>() == Approx(0.25));
   CHECK(json["image_to_text"].contains("median_rank"));
+}
+
+TEST_CASE("a data set is encoded with all captions of every picture") {
+  Context context(2);
+  Clip model(context, tiny_config());
+  randomise(model);
+  EvalData data;
+  data.images.resize(3 * 12 * 12 * 3);
+  for (uint8_t& byte : data.images) byte = static_cast<uint8_t>(rng()());
+  data.captions = {{"a", "b b"}, {"c"}, {"d e"}};
+  data.keys = {"0", "1", "2"};
+  const auto actual = to_json(evaluate_retrieval(model, tiny_tokenizer(), data));
+  const std::vector<std::string> texts = {"a", "b b", "c", "d e"};
+  const auto expected = to_json(retrieval_metrics(context, encode_pixels(model, data.images),
+                                                  encode_texts(model, tiny_tokenizer(), texts),
+                                                  std::vector<int64_t>{0, 0, 1, 2}));
+  CHECK(actual == expected);
+  CHECK(actual["text_to_image"]["queries"] == 4);
+  CHECK_THROWS_AS(evaluate_retrieval(model, tiny_tokenizer(), EvalData()), InputError);
 }
 
 TEST_CASE("retrieval refuses pairs that do not fit together") {
