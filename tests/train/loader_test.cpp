@@ -297,6 +297,34 @@ TEST_CASE("pictures that are not pictures are bad samples") {
   CHECK(load_eval_data(*dataset, 24, 1, 7).count() == 7);
 }
 
+TEST_CASE("a picture is not flipped when its caption says left or right") {
+  // Black on the left, white on the right, never cropped.
+  class Halves final : public Dataset {
+   public:
+    int64_t size() const override { return 32; }
+    Sample load(int64_t index) const override {
+      Image image{.width = 16, .height = 16, .rgb = {}};
+      for (int i = 0; i < 16 * 16; ++i) image.rgb.insert(image.rgb.end(), 3, i % 16 < 8 ? 0 : 255);
+      return {.key = "x", .picture = std::move(image), .captions = {index % 2 == 0 ? "Leftwards" : "halves"}};
+    }
+    std::string describe() const override { return "halves"; }
+    uint64_t fingerprint() const override { return 1; }
+  } dataset;
+  LoaderOptions o = options(32, 0);
+  o.scale_min = 1;
+  Loader loader(dataset, o);
+  int flipped = 0;
+  for (int i = 0; i < 4; ++i) {
+    const Batch batch = loader.next();
+    for (size_t place = 0; place < 32; ++place) {
+      const bool is_flipped = batch.images[place * 16 * 16 * 3] > 128;
+      if (batch.captions[place] == "Leftwards") CHECK_FALSE(is_flipped);
+      flipped += is_flipped;
+    }
+  }
+  CHECK(flipped > 10);  // of 64, each with probability 1/2
+}
+
 TEST_CASE("the loader trains on synthetic scenes") {
   const auto dataset = open_dataset("synthetic:shapes?size=32&count=64");
   Loader loader(*dataset, options(16, 2));

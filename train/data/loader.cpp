@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -38,6 +39,16 @@ SampleStore::Options store_options(const Dataset& dataset, const LoaderOptions& 
   return {.max_pixels = options.max_pixels,
           .shorter_edge = cached ? edge : 0,
           .cache_bytes = cached ? options.cache_bytes : 0};
+}
+
+// "an arrow to the left" is not true of the mirrored picture. (So is "bright", by its letters; that does no
+// harm.)
+bool says_left_or_right(std::string_view caption) {
+  auto says = [&](std::string_view word) {
+    const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+    return std::search(caption.begin(), caption.end(), word.begin(), word.end(), same) != caption.end();
+  };
+  return says("left") || says("right");
 }
 
 // A batch under way. Its places are handed out in chunks; the last one done makes it ready.
@@ -199,10 +210,10 @@ void Loader::Impl::fill(Slot& slot, int64_t first, int64_t last, int64_t& bad_sa
   const auto epoch = static_cast<uint64_t>(slot.batch.epoch);
   const Permutation shuffle(dataset_.size(), options_.seed, epoch);
   const int64_t bytes = int64_t{options_.image_size} * options_.image_size * 3;
-  const TrainingTransform transform{.size = options_.image_size,
-                                    .scale_min = options_.scale_min,
-                                    .scale_max = options_.scale_max,
-                                    .flip_probability = options_.flip_probability};
+  const TrainingTransform usual{.size = options_.image_size,
+                                .scale_min = options_.scale_min,
+                                .scale_max = options_.scale_max,
+                                .flip_probability = options_.flip_probability};
   DecodedSample spare;
   for (int64_t place = first; place < last; ++place) {
     const int64_t wanted = shuffle(slot.batch.index * options_.batch_size + place);
@@ -211,8 +222,10 @@ void Loader::Impl::fill(Slot& slot, int64_t first, int64_t last, int64_t& bad_sa
     bad_samples += index != wanted;
     // Keyed by the place's own sample: a stand-in is cropped unlike itself elsewhere in the epoch.
     SplitMix64 rng = sample_rng(options_.seed, epoch, static_cast<uint64_t>(wanted));
-    const std::vector<std::string>& captions = sample->captions;
-    slot.batch.captions[static_cast<size_t>(place)] = captions[rng.below(captions.size())];
+    std::string& caption = slot.batch.captions[static_cast<size_t>(place)];
+    caption = sample->captions[rng.below(sample->captions.size())];
+    TrainingTransform transform = usual;
+    if (says_left_or_right(caption)) transform.flip_probability = 0;
     training_pixels(
         sample->picture, transform, rng,
         std::span(slot.batch.images).subspan(static_cast<size_t>(place * bytes), static_cast<size_t>(bytes)));

@@ -23,7 +23,8 @@ struct LoaderOptions {
   int prefetch = 3;  // batches that may be ready or under way; at least 1
   double max_bad_fraction = 0.1;
 
-  // Random resized crop (Szegedy et al. 2015; open_clip's defaults) and horizontal flip.
+  // Random resized crop (Szegedy et al. 2015; open_clip's defaults) and horizontal flip. With a caption that
+  // says left or right a picture is not flipped.
   double scale_min = 0.9;
   double scale_max = 1.0;
   double flip_probability = 0.0;
