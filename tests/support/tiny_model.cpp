@@ -9,7 +9,7 @@ namespace cuclip::test {
 namespace {
 
 void append_le(std::string& bytes, uint64_t value, int count) {
-  for (int i = 0; i < count; ++i) bytes += static_cast<char>(value >> (8 * i));
+  for (int i = 0; i < count; ++i, value >>= 8) bytes += static_cast<char>(value);
 }
 
 }  // namespace
