@@ -59,6 +59,9 @@ TEST_CASE_METHOD(ModelOnDisk, "files that are no pictures are named") {
   for (const std::string name : {"page.jpg", "empty.png", "cut.png", "missing.png"}) {
     check_refused(cuclip({"classify", folder / name, "--labels", "a,b"}), name);
   }
+  // In a matrix the others would stand beside the wrong captions.
+  check_refused(cuclip({"matrix", "--images", picture(0), folder / "page.jpg", "--texts", "a", "b"}),
+                "page.jpg");
   check_refused(cuclip({"classify", pictures, "--labels", "a,b"}), "folder");
 }
 

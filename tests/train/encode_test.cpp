@@ -50,7 +50,8 @@ TEST_CASE_METHOD(Fixture, "pictures of any size are encoded, in order, beyond on
 }
 
 TEST_CASE_METHOD(Fixture, "features have unit length") {
-  const EncodedPictures encoded = encode_pictures(model, 3, [](int64_t) { return random_image(20, 20); });
+  const Image image = random_image(20, 20);  // not in the callback: the generator is not for several threads
+  const EncodedPictures encoded = encode_pictures(model, 3, [&](int64_t) { return image; });
   for (int64_t row = 0; row < 3; ++row) {
     double square = 0;
     for (const float x : encoded.features.rows(row, 1).to_floats()) square += double{x} * x;

@@ -76,7 +76,8 @@ void run_matrix(const Options& options) {
   Session session(options.model);
   const std::vector<fs::path> files(options.images.begin(), options.images.end());
   const EncodedPictures encoded = encode_picture_files(session.model(), files);
-  report_unreadable(encoded.unreadable);
+  // Left out, the pictures behind it would stand beside the wrong captions.
+  CUCLIP_CHECK(encoded.unreadable.empty(), "{}", encoded.unreadable.front().reason);
   for (const int64_t i : encoded.kept) matrix.images.push_back(files[static_cast<size_t>(i)]);
   const Tensor texts = encode_texts(session.model(), session.loaded.tokenizer(), matrix.texts);
   const Tensor scores = Tensor::empty(session.context, {encoded.features.size(0), texts.size(0)}, DType::f32);
@@ -85,7 +86,6 @@ void run_matrix(const Options& options) {
   if (!options.out.empty()) draw_matrix(matrix, session.loaded.description, options.out);
   if (!options.json) return print_matrix(matrix);
   nlohmann::ordered_json json = to_json(matrix);
-  json["unreadable"] = unreadable_json(encoded.unreadable);
   if (!options.out.empty()) json["out"] = options.out;
   print_json(json);
 }

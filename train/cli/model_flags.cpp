@@ -66,7 +66,8 @@ void print_json(const nlohmann::ordered_json& json) {
 
 void report_unreadable(const std::vector<UnreadablePicture>& unreadable) {
   if (unreadable.empty()) return;
-  fmt::print(stderr, "cuclip: {} pictures could not be read and are left out:\n", unreadable.size());
+  fmt::print(stderr, "cuclip: {} {} could not be read and left out:\n", unreadable.size(),
+             unreadable.size() == 1 ? "picture" : "pictures");
   for (size_t i = 0; i < std::min(unreadable.size(), kListed); ++i) {
     fmt::print(stderr, "  {}\n", unreadable[i].reason);
   }
