@@ -1,0 +1,90 @@
+// cuclip data as a user calls it: what it prints, what it leaves behind, how it refuses.
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "core/file_io.h"
+#include "tests/support/command.h"
+#include "train/data/synthetic.h"
+#include "train/draw/png.h"
+
+namespace cuclip::test {
+namespace {
+
+using Catch::Contains;
+namespace fs = std::filesystem;
+
+// Synthetic scenes as files with captions.
+void write_pictures(const TemporaryFolder& folder, int64_t count) {
+  const auto dataset = make_synthetic_dataset({.image_size = 40, .count = count});
+  for (int64_t i = 0; i < count; ++i) {
+    const Sample sample = dataset->load(i);
+    folder.write(fmt::format("in/{:03}.png", i), encode_png(std::get<Image>(sample.picture)));
+    folder.write(fmt::format("in/{:03}.txt", i), fmt::format("{}, number {}", sample.captions[0], i));
+  }
+}
+
+TEST_CASE("data prepare writes shards that data stats reads, and does nothing the second time") {
+  const TemporaryFolder folder;
+  write_pictures(folder, 40);
+  folder.write("in/broken.png", "<html>");
+  folder.write("in/broken.txt", "an error page");
+  const std::vector<std::string> arguments = {"data",         "prepare",    "--from", folder / "in",  "--out",
+                                              folder / "out", "--held-out", "5",      "--image-size", "32"};
+  const CommandResult first = run_cuclip(arguments);
+  CHECK(first.exit_code == 0);
+  CHECK_THAT(first.out, Contains("unreadable picture") && Contains("held out"));
+  const auto written = fs::last_write_time(folder / "out/train-000.tar");
+
+  const CommandResult second = run_cuclip(arguments);
+  CHECK(second.exit_code == 0);
+  CHECK_THAT(second.err, Contains("already there"));
+  CHECK(fs::last_write_time(folder / "out/train-000.tar") == written);
+
+  std::vector<std::string> other = arguments;
+  other[7] = std::to_string(6);
+  other.push_back("--json");
+  const CommandResult third = run_cuclip(other);
+  CHECK(nlohmann::json::parse(third.out).at("held_out").at("pictures") == 6);
+
+  const CommandResult stats = run_cuclip({"data", "stats", (folder / "out/train-*.tar").string(), "--json"});
+  CHECK(stats.exit_code == 0);
+  const auto report = nlohmann::json::parse(stats.out);
+  CHECK(report.at("bad").at("count") == 0);
+  CHECK(report.at("usable").get<int>() <= 34);
+  CHECK(report.at("width").at("max") == 32);
+}
+
+TEST_CASE("data refuses wrong arguments and unusable sources with exit code 2") {
+  const TemporaryFolder folder;
+  write_pictures(folder, 4);
+  folder.write("cut.tar", std::string(700, 'x'));
+  const auto refused = [&](const std::vector<std::string>& arguments, const std::string& mention) {
+    const CommandResult result = run_cuclip(arguments);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Contains(mention));
+  };
+  const std::string out = folder / "out";
+  refused({"data"}, "subcommand");
+  refused({"data", "prepare", "--out", out}, "--from");
+  refused({"data", "prepare", "--from", folder / "in", "--out", out, "--held-out", "500"}, "--held-out");
+  refused({"data", "prepare", "--from", folder / "missing", "--out", out}, "no such file or folder");
+  refused({"data", "prepare", "--from", folder / "in", "--out", out, "--image-size", "2"}, "--image-size");
+  refused({"data", "stats", folder / "cut.tar"}, "expected a tar file");
+  refused({"data", "stats", "synthetic:cats"}, "synthetic:shapes");
+  CHECK_FALSE(fs::exists(folder / "out/train-000.tar"));
+}
+
+TEST_CASE("a folder that cannot be written is a failure of the work, exit code 1") {
+  const TemporaryFolder folder;
+  write_pictures(folder, 4);
+  const std::string file = folder.write("taken", "a file where the folder should be");
+  const CommandResult result =
+      run_cuclip({"data", "prepare", "--from", folder / "in", "--out", fs::path(file) / "out", "--held-out", "0"});
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.err, Contains("taken"));
+}
+
+}  // namespace
+}  // namespace cuclip::test
