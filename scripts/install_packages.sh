@@ -7,9 +7,10 @@
 # Does nothing, and needs no root, when everything is there already.
 set -euo pipefail
 
+# oneDNN's CMake package looks for OpenCL, which libdnnl-dev only recommends.
 declare -A groups=(
   [build]="g++ cmake ninja-build ccache pkg-config libcli11-dev nlohmann-json3-dev libfmt-dev libarchive-dev
-           libjpeg62-turbo-dev zlib1g-dev libhwy-dev libdnnl-dev libutf8proc-dev libpugixml-dev
+           libjpeg62-turbo-dev zlib1g-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev libutf8proc-dev libpugixml-dev
            libxxhash-dev"
   [data]="openclipart-svg openclipart-png tuxpaint-stamps-default"
   [test]="catch2 librapidcheck-dev clang libclang-rt-14-dev unzip python3 python3-pip"
