@@ -58,20 +58,18 @@ inline void unpack_block(const typename Element<In>::Bits* bits, typename Elemen
   }
 }
 
-// An 8 x 8 matrix of 16-bit values, transposed.
+// An 8 x 8 matrix of 16-bit values, transposed: three rounds of interleaving rows.
 inline void transpose_block(const u16* from, u16* to) {
-  using Half = u16 __attribute__((vector_size(64)));
-  constexpr auto order = [](int first_row) {
-    Half result{};
-    for (int i = 0; i < 32; ++i) result[i] = static_cast<u16>(i % 8 * 8 + first_row + i / 8);
-    return result;
-  };
-  Half low, high;
-  std::memcpy(&low, from, 64);
-  std::memcpy(&high, from + 32, 64);
-  const Half first = __builtin_shuffle(low, high, order(0)), second = __builtin_shuffle(low, high, order(4));
-  std::memcpy(to, &first, 64);
-  std::memcpy(to + 32, &second, 64);
+  __m128i rows[8], next[8];
+  for (int i = 0; i < 8; ++i) rows[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from) + i);
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 4; ++i) {
+      next[2 * i] = _mm_unpacklo_epi16(rows[i], rows[i + 4]);
+      next[2 * i + 1] = _mm_unpackhi_epi16(rows[i], rows[i + 4]);
+    }
+    std::memcpy(rows, next, sizeof(rows));
+  }
+  for (int i = 0; i < 8; ++i) _mm_storeu_si128(reinterpret_cast<__m128i*>(to) + i, rows[i]);
 }
 
 }  // namespace emu
