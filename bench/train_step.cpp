@@ -58,7 +58,7 @@ void measure(const ClipConfig& config, DType dtype, int64_t pairs, int64_t lengt
   }
   std::sort(times.begin(), times.end());
   const double median = times[times.size() / 2];
-  const double flops = training_step_flops(config, pairs, length);
+  const double flops = training_step_flops(config, pairs, length, config.vision.patches());
   fmt::print(
       "{:5} median {:.1f} ms ({:.1f} to {:.1f}), {:.0f} pairs/s, {:.0f} GFLOP/s = {:.1f} % of {:.0f}, {:.0f} "
       "MiB\n",
@@ -94,7 +94,8 @@ int main(int argc, char** argv) {
   const int steps = argc > 4 ? std::atoi(argv[4]) : 10;
   fmt::print("{:.2f} M parameters, {} pairs, texts of {} tokens, {:.2f} GFLOP a pair\n",
              static_cast<double>(cuclip::parameter_count(config)) / 1e6, pairs, length,
-             cuclip::training_step_flops(config, pairs, length) / 1e9 / static_cast<double>(pairs));
+             cuclip::training_step_flops(config, pairs, length, config.vision.patches()) / 1e9 /
+                 static_cast<double>(pairs));
   for (cuclip::DType dtype : {cuclip::DType::f32, cuclip::DType::bf16}) {
     cuclip::measure(config, dtype, pairs, length, steps);
   }

@@ -59,7 +59,8 @@ Tensor patch_embed(Tape& tape, const Tensor& image, const PatchEmbedParameters& 
 /// Token and position embeddings: tokens i32 [B, S] → [B, S, C] in `dtype`.
 Tensor token_embed(Tape& tape, const Tensor& tokens, Parameter& table, Parameter& position, DType dtype);
 
-/// One row of each sequence: x [B, S, C] → [B, C]; row index[b] (i32 [B]), or row 0 where index is none.
+/// Rows of each sequence: x [B, S, C] → [B, C], row index[b] (i32 [B]), or row 0 where index is none; with
+/// index i32 [B, K], ascending in each sequence, → [B, K, C].
 Tensor pool(Tape& tape, const Tensor& x, const Tensor& index);
 
 /// Rows to unit length: x [N, E].

@@ -23,8 +23,8 @@ void Clip::initialise(uint64_t seed) {
   store_.refresh_low(context_);
 }
 
-Tensor Clip::encode_image(Tape& tape, const Tensor& images) const {
-  return ops::l2_normalize(tape, vision_.forward(tape, images, options_.dtype, options_.checkpointing));
+Tensor Clip::encode_image(Tape& tape, const Tensor& images, const Tensor& kept) const {
+  return ops::l2_normalize(tape, vision_.forward(tape, images, options_.dtype, options_.checkpointing, kept));
 }
 
 Tensor Clip::encode_text(Tape& tape, const Tensor& tokens) const {

@@ -30,8 +30,9 @@ class Clip {
   /// alone.
   void initialise(uint64_t seed);
 
-  /// images u8 [B, S, S, 3] or normalised f32 [B, 3, S, S] → f32 [B, E] of unit length.
-  Tensor encode_image(Tape& tape, const Tensor& images) const;
+  /// images u8 [B, S, S, 3] or normalised f32 [B, 3, S, S] → f32 [B, E] of unit length. `kept`: i32 [B, K],
+  /// the tokens to see, from 0 (the class token) upwards; none: all.
+  Tensor encode_image(Tape& tape, const Tensor& images, const Tensor& kept = Tensor()) const;
   /// tokens i32 [B, context_length] → f32 [B, E] of unit length.
   Tensor encode_text(Tape& tape, const Tensor& tokens) const;
   /// CLIP's loss of features that belong together row by row: f32 [1].

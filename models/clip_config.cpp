@@ -163,10 +163,10 @@ std::vector<NamedClipConfig> builtin_clip_configs() {
   const ClipConfig::Text tiny_text{
       .context_length = 32, .vocab_size = 1024, .width = 64, .heads = 2, .layers = 2};
   const ClipConfig::Text small_text{
-      .context_length = 32, .vocab_size = 4096, .width = 256, .heads = 4, .layers = 3};
+      .context_length = 32, .vocab_size = 4096, .width = 256, .heads = 4, .layers = 2};
   std::vector<NamedClipConfig> configs = {
       {"cuclip-tiny", make(64, 32, 8, {.width = 64, .layers = 2, .head_width = 32}, tiny_text)},
-      {"cuclip-small", make(256, 64, 8, {.width = 256, .layers = 6}, small_text)},
+      {"cuclip-small", make(256, 64, 8, {.width = 256, .layers = 4}, small_text)},
       {"ViT-B-32", make(512, 224, 32, base, clip_text(512))},
       {"ViT-B-16", make(512, 224, 16, base, clip_text(512))},
       {"ViT-L-14", make(768, 224, 14, large, clip_text(768))},

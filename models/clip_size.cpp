@@ -31,10 +31,10 @@ int64_t parameter_count(const ClipConfig& c) {
   return vision + text + 1;
 }
 
-double image_forward_flops(const ClipConfig& c) {
+double image_forward_flops(const ClipConfig& c, int64_t patches) {
   const auto& v = c.vision;
-  const double width = v.width, patches = v.patches(), rows = patches + 1;
-  const double embed = 2 * patches * width * 3 * v.patch_size * v.patch_size;
+  const double width = v.width, rows = static_cast<double>(patches + 1);
+  const double embed = 2 * (rows - 1) * width * 3 * v.patch_size * v.patch_size;
   return embed + blocks_flops(width, v.mlp_width(), v.layers, rows, rows * rows) + 2 * width * c.embed_dim;
 }
 
@@ -44,9 +44,9 @@ double text_forward_flops(const ClipConfig& c, int64_t length) {
          2 * width * c.embed_dim;
 }
 
-double training_step_flops(const ClipConfig& c, int64_t pairs, int64_t length) {
+double training_step_flops(const ClipConfig& c, int64_t pairs, int64_t length, int64_t patches) {
   const double n = static_cast<double>(pairs);
-  return 3 * n * (image_forward_flops(c) + text_forward_flops(c, length)) + 8 * n * n * c.embed_dim;
+  return 3 * n * (image_forward_flops(c, patches) + text_forward_flops(c, length)) + 8 * n * n * c.embed_dim;
 }
 
 }  // namespace cuclip

@@ -24,7 +24,8 @@ std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& c) 
           {"lock-image", text(c.lock_image)},
           {"seed", text(c.seed)},
           {"aug-scale", fmt::format("{} {}", c.aug_scale_min, c.aug_scale_max)},
-          {"hflip", text(c.hflip)}};
+          {"hflip", text(c.hflip)},
+          {"force-patch-dropout", text(c.force_patch_dropout)}};
 }
 
 void validate(const TrainConfig& c) {
@@ -50,6 +51,8 @@ void validate(const TrainConfig& c) {
                "train: --aug-scale must be two numbers 0 < low <= high <= 1, got {} {}", c.aug_scale_min,
                c.aug_scale_max);
   CUCLIP_CHECK(c.hflip >= 0 && c.hflip <= 1, "train: --hflip is a probability, got {}", c.hflip);
+  CUCLIP_CHECK(c.force_patch_dropout >= 0 && c.force_patch_dropout < 1,
+               "train: --force-patch-dropout must be in [0, 1), got {}", c.force_patch_dropout);
   CUCLIP_CHECK(c.max_bad_fraction >= 0 && c.max_bad_fraction <= 1,
                "train: --max-bad-fraction must be in [0, 1], got {}", c.max_bad_fraction);
   CUCLIP_CHECK(c.log_every_n_steps >= 1, "train: --log-every-n-steps must be at least 1, got {}",

@@ -42,6 +42,7 @@ struct TrainConfig {
   double aug_scale_min = 0.9;
   double aug_scale_max = 1.0;
   double hflip = 0.0;
+  double force_patch_dropout = 0.0;
 
   // The run.
   std::string out;

@@ -22,9 +22,9 @@ Tensor concatenate(Context& context, const std::vector<Tensor>& parts) {
 }  // namespace
 
 TrainStep::Features TrainStep::encode(Tape& tape, const MicroBatch& batch) const {
-  if (!lock_image_) return {model_.encode_image(tape, batch.images), model_.encode_text(tape, batch.tokens)};
   Tape silent(model_.context(), Tape::Mode::inference);
-  return {model_.encode_image(silent, batch.images), model_.encode_text(tape, batch.tokens)};
+  Tape& image_tape = lock_image_ ? silent : tape;
+  return {model_.encode_image(image_tape, batch.images, batch.kept), model_.encode_text(tape, batch.tokens)};
 }
 
 float TrainStep::whole_batch(const MicroBatch& batch) {

@@ -12,6 +12,7 @@ namespace cuclip {
 struct MicroBatch {
   Tensor images;  // u8 [B, S, S, 3]
   Tensor tokens;  // i32 [B, context_length]
+  Tensor kept{};  // i32 [B, K]: the tokens that patch dropout leaves of each picture; none: all
 };
 
 struct StepResult {

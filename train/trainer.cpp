@@ -9,6 +9,7 @@
 #include "models/clip_size.h"
 #include "models/weights.h"
 #include "train/evaluate.h"
+#include "train/patch_dropout.h"
 
 namespace cuclip {
 namespace {
@@ -140,8 +141,16 @@ MicroBatch Trainer::to_tensors(const Batch& batch) {
   const int64_t n = config_.batch_size, size = clip_config_.vision.image_size;
   const int64_t length = clip_config_.text.context_length;
   const std::vector<int32_t> tokens = tokenizer_->encode_padded(batch.captions, length);
-  return {Tensor::from<uint8_t>(context_, {n, size, size, 3}, batch.images),
-          Tensor::from<int32_t>(context_, {n, length}, tokens)};
+  MicroBatch micro{Tensor::from<uint8_t>(context_, {n, size, size, 3}, batch.images),
+                   Tensor::from<int32_t>(context_, {n, length}, tokens)};
+  if (config_.force_patch_dropout > 0) {
+    const int64_t patches = clip_config_.vision.patches();
+    const int64_t first = (batch.epoch * steps_per_epoch_ * config_.accum_freq + batch.index) * n;
+    const std::vector<int32_t> kept =
+        choose_tokens(n, patches, config_.force_patch_dropout, static_cast<uint64_t>(config_.seed), first);
+    micro.kept = Tensor::from<int32_t>(context_, {n, std::ssize(kept) / n}, kept);
+  }
+  return micro;
 }
 
 std::vector<MicroBatch> Trainer::next_batches() {
@@ -172,7 +181,9 @@ void Trainer::take_step() {
   state_.train_seconds += now() - start;
   state_.wait_seconds += waited;
   for (const MicroBatch& batch : batches) {
-    state_.model_flops += training_step_flops(clip_config_, config_.batch_size, used_length(batch.tokens));
+    const int64_t patches = batch.kept ? batch.kept.size(1) - 1 : clip_config_.vision.patches();
+    state_.model_flops +=
+        training_step_flops(clip_config_, config_.batch_size, used_length(batch.tokens), patches);
   }
   window_.samples += config_.batch_size * config_.accum_freq;
   log_step(result, lr);

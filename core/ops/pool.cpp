@@ -7,7 +7,9 @@ namespace cuclip::ops {
 
 Tensor pool(Tape& tape, const Tensor& x, const Tensor& index) {
   Context& context = tape.context();
-  Tensor out = Tensor::empty(context, {x.size(0), x.size(2)}, x.dtype());
+  const bool many = index && index.shape().rank() == 2;
+  const Shape pooled = many ? Shape{x.size(0), index.size(1), x.size(2)} : Shape{x.size(0), x.size(2)};
+  Tensor out = Tensor::empty(context, pooled, x.dtype());
   pool_forward({.x = x, .index = index, .out = out}, context.exec());
   if (tape.needs_record({x})) {
     tape.record("pool", out, [x = x.place(), index](Grads& g) {

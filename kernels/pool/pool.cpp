@@ -6,7 +6,7 @@
 namespace cuclip {
 namespace {
 
-// Checks [B, S, C] against its pooled [B, C] and the indices.
+// Checks [B, S, C] against its pooled [B, C] or [B, K, C] and the indices.
 void check_pool(std::string_view operation, std::string_view pooled_name, const TensorView& sequences,
                 const TensorView& pooled, const TensorView& index) {
   CUCLIP_CHECK(sequences.rank() == 3, "{}: sequences must be [B, S, C], got {}", operation,
@@ -15,10 +15,15 @@ void check_pool(std::string_view operation, std::string_view pooled_name, const 
   CUCLIP_CHECK(sequences.size(1) >= 1 || batch == 0, "{}: sequences of length 0 have no row to pick, got {}",
                operation, sequences.shape.to_string());
   check_floating(fmt::format("{}: {}", operation, pooled_name), pooled.dtype);
+  const bool many = index && index.rank() == 2;
+  const int64_t picked = many ? index.size(1) : 1, width = sequences.size(2);
   check_tensor(fmt::format("{}: {}", operation, pooled_name), pooled, sequences.dtype,
-               {batch, sequences.size(2)});
+               many ? Shape{batch, picked, width} : Shape{batch, width});
   check_tensor(fmt::format("{}: sequences", operation), sequences, sequences.dtype, sequences.shape);
-  if (index) check_tensor(fmt::format("{}: index", operation), index, DType::i32, {batch});
+  if (index) {
+    check_tensor(fmt::format("{}: index", operation), index, DType::i32,
+                 many ? Shape{batch, picked} : Shape{batch});
+  }
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
-// Pooling by picking one row of each sequence: the class token (row 0) of a picture, the end-of-text token of
-// a caption.  out[b, :] = x[b, index[b], :]
+// Picking rows of each sequence: the class token (row 0) of a picture, the end-of-text token of a caption, or
+// the patches that patch dropout keeps.
+//   out[b, :] = x[b, index[b], :]     or, with K rows of each,     out[b, k, :] = x[b, index[b, k], :]
 //
-// x [B, S, C] with S >= 1, out [B, C], index i32 [B]; f32 or bf16, copied exactly. Every tensor is contiguous
-// and none overlaps another. An index outside [0, S) is an InputError that names it and S; nothing is written
-// then.
+// x [B, S, C] with S >= 1; index i32 [B] and out [B, C], or index i32 [B, K] and out [B, K, C]; f32 or bf16,
+// copied exactly. Every tensor is contiguous and none overlaps another. An index outside [0, S), or one of
+// [B, K] that is not above the one before it in its sequence, is an InputError that names it; nothing is
+// written then.
 #pragma once
 
 #include "kernels/common/exec_context.h"
@@ -13,19 +15,19 @@ namespace cuclip {
 
 struct PoolForward {
   TensorView x;        // [B, S, C]
-  TensorView index{};  // optional, i32 [B]; absent: row 0
-  TensorView out;      // out, [B, C]
+  TensorView index{};  // optional, i32 [B] or [B, K]; absent: row 0
+  TensorView out;      // out, [B, C] or [B, K, C]
 };
 
-/// dx[b, index[b], :] = dout[b, :], zero elsewhere.
+/// dx[b, index[b, k], :] = dout[b, k, :], zero elsewhere.
 struct PoolBackward {
-  TensorView dout;     // [B, C]
-  TensorView index{};  // optional, i32 [B]; absent: row 0
+  TensorView dout;     // [B, C] or [B, K, C]
+  TensorView index{};  // optional, i32 [B] or [B, K]; absent: row 0
   TensorView dx;       // out, [B, S, C], overwritten
 };
 
-/// Both throw InputError for an index out of range, a missing tensor, a wrong shape or dtype, or strides that
-/// are not contiguous.
+/// Both throw InputError for an index out of range or order, a missing tensor, a wrong shape or dtype, or
+/// strides that are not contiguous.
 void pool_forward(const PoolForward& p, const ExecContext& ctx);
 void pool_backward(const PoolBackward& p, const ExecContext& ctx);
 

@@ -10,24 +10,28 @@ namespace {
 // Bytes that a task writes, about: some tens of microseconds.
 constexpr int64_t kTaskBytes = 256 * 1024;
 
+// Rows that are picked of each sequence.
+int64_t picked_rows(const TensorView& index) { return index && index.rank() == 2 ? index.size(1) : 1; }
+
 void check_indices(std::string_view operation, const TensorView& index, int64_t length) {
   if (!index) return;
   const int32_t* values = index.as<int32_t>();
-  for (int64_t b = 0; b < index.size(0); ++b) {
-    CUCLIP_CHECK(values[b] >= 0 && values[b] < length, "{}: index[{}] is {}, outside a sequence of length {}",
-                 operation, b, values[b], length);
+  const int64_t count = picked_rows(index);
+  for (int64_t i = 0; i < index.elements(); ++i) {
+    CUCLIP_CHECK(values[i] >= 0 && values[i] < length, "{}: index[{}] is {}, outside a sequence of length {}",
+                 operation, i, values[i], length);
+    CUCLIP_CHECK(i % count == 0 || values[i] > values[i - 1],
+                 "{}: the rows of a sequence must ascend, got {} after {}", operation, values[i],
+                 values[i - 1]);
   }
 }
 
-// Calls body(b, picked row) for every sequence.
+// Calls body(b) for every sequence.
 template <typename Body>
-void for_sequences(int64_t batch, int64_t bytes_each, const TensorView& index, const ExecContext& ctx,
-                   Body&& body) {
-  const int32_t* values = index ? index.as<int32_t>() : nullptr;
+void for_sequences(int64_t batch, int64_t bytes_each, const ExecContext& ctx, Body&& body) {
   const int64_t group = std::max<int64_t>(1, kTaskBytes / std::max<int64_t>(1, bytes_each));
   parallel_for(ctx, ceil_div(batch, group), [&](int64_t task, int) {
-    for (int64_t b = task * group; b < std::min(batch, (task + 1) * group); ++b)
-      body(b, values ? values[b] : 0);
+    for (int64_t b = task * group; b < std::min(batch, (task + 1) * group); ++b) body(b);
   });
 }
 
@@ -40,8 +44,12 @@ void pool_forward_cpu(const PoolForward& p, const ExecContext& ctx) {
   if (row == 0) return;
   const auto* x = static_cast<const std::byte*>(p.x.data);
   auto* out = static_cast<std::byte*>(p.out.data);
-  for_sequences(p.x.size(0), row, p.index, ctx, [&](int64_t b, int64_t picked) {
-    std::memcpy(out + b * row, x + (b * length + picked) * row, static_cast<size_t>(row));
+  const int32_t* index = p.index ? p.index.as<int32_t>() : nullptr;
+  const int64_t count = picked_rows(p.index);
+  for_sequences(p.x.size(0), count * row, ctx, [&](int64_t b) {
+    for (int64_t i = b * count; i < (b + 1) * count; ++i) {
+      std::memcpy(out + i * row, x + (b * length + (index ? index[i] : 0)) * row, static_cast<size_t>(row));
+    }
   });
 }
 
@@ -52,10 +60,14 @@ void pool_backward_cpu(const PoolBackward& p, const ExecContext& ctx) {
   if (row == 0) return;
   const auto* dout = static_cast<const std::byte*>(p.dout.data);
   auto* dx = static_cast<std::byte*>(p.dx.data);
-  for_sequences(p.dx.size(0), length * row, p.index, ctx, [&](int64_t b, int64_t picked) {
+  const int32_t* index = p.index ? p.index.as<int32_t>() : nullptr;
+  const int64_t count = picked_rows(p.index);
+  for_sequences(p.dx.size(0), length * row, ctx, [&](int64_t b) {
     std::byte* sequence = dx + b * length * row;
     std::memset(sequence, 0, static_cast<size_t>(length * row));  // all bits zero is +0 in f32 and bf16
-    std::memcpy(sequence + picked * row, dout + b * row, static_cast<size_t>(row));
+    for (int64_t i = b * count; i < (b + 1) * count; ++i) {
+      std::memcpy(sequence + (index ? index[i] : 0) * row, dout + i * row, static_cast<size_t>(row));
+    }
   });
 }
 

@@ -1,7 +1,10 @@
 #include "kernels/pool/pool.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <iterator>
+#include <numeric>
 
 #include "tests/cases/pool_cases.h"
 #include "tests/support/kernel_test.h"
@@ -54,6 +57,59 @@ TEST_CASE("pool backward puts the gradient at the indexed row and zero everywher
       }
     }
   }
+}
+
+namespace {
+
+// `count` of each sequence's rows, ascending, chosen at random: i32 [batch, count].
+Buffer ascending_rows(int64_t batch, int64_t count, int64_t length) {
+  std::vector<double> rows;
+  for (int64_t b = 0; b < batch; ++b) {
+    std::vector<double> all(static_cast<size_t>(length));
+    std::iota(all.begin(), all.end(), 0.0);
+    std::sample(all.begin(), all.end(), std::back_inserter(rows), count, rng());
+  }
+  return Buffer::from({batch, count}, DType::i32, rows);
+}
+
+}  // namespace
+
+TEST_CASE("pool copies several rows of every sequence, and sends their gradients back to them") {
+  CpuContext ctx;
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const Shape& shape : cases::pool_shapes()) {
+      const int64_t batch = shape[0], length = shape[1], width = shape[2];
+      for (const int64_t count : {int64_t{1}, (length + 1) / 2, length}) {
+        INFO(shape.to_string() << ", " << count << " rows");
+        const Buffer index = ascending_rows(batch, count, length);
+        const Buffer x = Buffer::normal(shape, dtype), dout = Buffer::normal({batch, count, width}, dtype);
+        Buffer out = Buffer::poisoned({batch, count, width}, dtype), dx = Buffer::poisoned(shape, dtype);
+        pool_forward({.x = x.view(), .index = index.view(), .out = out.view()}, ctx);
+        pool_backward({.dout = dout.view(), .index = index.view(), .dx = dx.view()}, ctx);
+        std::vector<double> picked, gradient(static_cast<size_t>(shape.elements()), 0.0);
+        for (int64_t i = 0; i < batch * count; ++i) {
+          const int64_t row = i / count * length + static_cast<int64_t>(index.at(i));
+          for (int64_t c = 0; c < width; ++c) {
+            picked.push_back(x.at(row * width + c));
+            gradient[static_cast<size_t>(row * width + c)] = dout.at(i * width + c);
+          }
+        }
+        expect_close("pool_forward", out, picked, {0, 0});
+        expect_close("pool_backward", dx, gradient, {0, 0});
+      }
+    }
+  }
+}
+
+TEST_CASE("pool refuses rows of a sequence that do not ascend: two gradients would meet in one row") {
+  CpuContext ctx;
+  const Buffer dout = Buffer::normal({2, 2, 4}, DType::f32);
+  const Buffer dx = Buffer::zeros({2, 3, 4}, DType::f32);
+  const Buffer twice = Buffer::from({2, 2}, DType::i32, {2, 0, 1, 1});
+  const Buffer fine = Buffer::from({2, 2}, DType::i32, {1, 2, 0, 1});  // a new sequence may start lower
+  REQUIRE_THROWS_WITH(pool_backward({.dout = dout.view(), .index = twice.view(), .dx = dx.view()}, ctx),
+                      "pool_backward: the rows of a sequence must ascend, got 0 after 2");
+  REQUIRE_NOTHROW(pool_backward({.dout = dout.view(), .index = fine.view(), .dx = dx.view()}, ctx));
 }
 
 TEST_CASE("pool passes NaN of the picked row on and ignores NaN elsewhere") {

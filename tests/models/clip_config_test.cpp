@@ -138,5 +138,5 @@ TEST_CASE("the work of a forward pass is that of its products") {
   c.vision = {.image_size = 8, .patch_size = 8, .width = 64, .layers = 1};
   const double embed = 2 * 64 * 192, qkv = 2 * 2 * 64 * 192, attention = 2 * 2 * 2 * 2 * 64;
   const double out = 2 * 64 * 64, mlp = 2 * 2 * 64 * 256, projection = 2 * 64 * 32;
-  CHECK(image_forward_flops(c) == embed + qkv + attention + out + mlp + projection);
+  CHECK(image_forward_flops(c, c.vision.patches()) == embed + qkv + attention + out + mlp + projection);
 }

@@ -10,11 +10,10 @@ using Strings = std::vector<std::string>;
 
 namespace {
 
-DrawingMetadata drawing(std::string path, std::string title, Strings keywords = {}, std::string creator = "",
-                        std::string description = "") {
+DrawingMetadata drawing(std::string path, std::string title, Strings keywords = {},
+                        std::string creator = "") {
   return {.path = std::move(path),
           .title = std::move(title),
-          .description = std::move(description),
           .creator = std::move(creator),
           .keywords = std::move(keywords)};
 }
@@ -90,7 +89,7 @@ TEST_CASE("keywords: noise and what the subject says already are dropped, folder
                                       "Jane Doe");
   const DrawingCaptioner captioner({one});
   CHECK(captioner.keywords(one, "Red Apple") == Strings{"food", "icon", "fruit"});
-  CHECK(captioner.captions(one)[0] == "Red Apple, food, icon, fruit");
+  CHECK(captioner.caption(one) == "Red Apple, food, icon, fruit");
   CHECK(captioner.keywords(drawing("buildings/furniture/table", "Table"), "Table") == Strings{"furniture"});
   CHECK(captioner.keywords(drawing("unsorted/table", "Table"), "Table").empty());
   Strings many;
@@ -98,30 +97,8 @@ TEST_CASE("keywords: noise and what the subject says already are dropped, folder
   CHECK(captioner.keywords(drawing("x", "X", many), "X").size() == 5);
 }
 
-TEST_CASE("descriptions: only sentences about the picture") {
-  auto description = [](const std::string& text) {
-    const DrawingMetadata one = drawing("x", "Mermaid", {}, "", text);
-    return DrawingCaptioner({one}).description(one, "Mermaid");
-  };
-  CHECK(description("A pretty young mermaid. Created with Inkscape. Looking up!") ==
-        "A pretty young mermaid. Looking up!");
-  CHECK(description("me@example.org") == "");
-  CHECK(description("A mermaid, mermaids").empty() == false);
-  CHECK(description("Mermaid") == "");
-  CHECK(description("See http://example.org/x for more about fins") == "See for more about fins");
-  std::string lengthy;
-  for (int i = 0; i < 40; ++i) lengthy += "word ";
-  CHECK(description(lengthy) == "");
-}
-
-TEST_CASE("a drawing gets its subject with keywords, and its description") {
-  const DrawingMetadata one =
-      drawing("a/b", "Treble Staff", {"music", "notes", "clef"}, "", "Five lines and a clef");
-  const DrawingCaptioner captioner({one});
-  const Strings captions = captioner.captions(one);
-  CHECK(captions == DrawingCaptioner({one}).captions(one));
-  CHECK(captions[0] == "Treble Staff, music, notes, clef");
-  CHECK(captions[1] == "Five lines and a clef");
-  CHECK(captions.size() == 2);
-  CHECK(captioner.captions(drawing("unsorted/01", "")).empty());
+TEST_CASE("a drawing's caption is its subject with its keywords") {
+  const DrawingMetadata one = drawing("a/b", "Treble Staff", {"music", "notes", "clef"});
+  CHECK(DrawingCaptioner({one}).caption(one) == "Treble Staff, music, notes, clef");
+  CHECK(DrawingCaptioner({one}).caption(drawing("unsorted/01", "")) == "");
 }

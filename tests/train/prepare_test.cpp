@@ -208,6 +208,32 @@ TEST_CASE("duplicates are joined with all their captions, and never split from t
   }
 }
 
+TEST_CASE("of drawings that are the same, the longest caption is kept and no other") {
+  const TemporaryFolder folder;
+  const auto add = [&](const std::string& name, uint64_t picture, const std::string& caption) {
+    folder.write("in/animals/" + name + ".png", encode_png(blocks(40, 40, picture)));
+    folder.write("in/animals/" + name + ".txt", caption);
+  };
+  // Of a drawing's words some must occur in another's, but not in most.
+  for (int i = 0; i < 8; ++i) {
+    const std::string pair(4, static_cast<char>('a' + i / 2)), own(5, static_cast<char>('a' + i));
+    add(fmt::format("owl{}", i), static_cast<uint64_t>(i), pair + " " + own);
+  }
+  add("again", 3, "bbbb ddddd on a branch");
+  PrepareOptions o = options(folder, 0);
+  o.from = {"tuxpaint:" + (folder.path() / "in").string()};
+  CHECK(prepare_dataset(o).left_out.by_reason.at("the same picture") == 1);
+  const auto train = open_dataset((o.out / "train-*.tar").string());
+  REQUIRE(train->size() == 8);
+  int found = 0;
+  for (int64_t i = 0; i < train->size(); ++i) {
+    const Strings captions = train->captions(i);
+    CHECK(captions.size() == 1);
+    found += captions[0] == "bbbb ddddd on a branch, animal";
+  }
+  CHECK(found == 1);
+}
+
 TEST_CASE("captions that are too frequent, and series of numbers, are thinned out") {
   const TemporaryFolder folder;
   for (int i = 0; i < 60; ++i) {

@@ -21,8 +21,8 @@ Json models_json() {
   for (const auto& [name, config] : builtin_clip_configs()) {
     models.push_back({{"name", name},
                       {"parameters", parameter_count(config)},
-                      {"flops_per_pair",
-                       image_forward_flops(config) + text_forward_flops(config, config.text.context_length)},
+                      {"flops_per_pair", image_forward_flops(config, config.vision.patches()) +
+                                             text_forward_flops(config, config.text.context_length)},
                       {"image_size", config.vision.image_size},
                       {"patch_size", config.vision.patch_size},
                       {"embed_dim", config.embed_dim},

@@ -38,6 +38,9 @@ void add_data_options(CLI::App* app, TrainConfig& c) {
   app->add_option("--aug-scale-max", c.aug_scale_max, "random crop: largest share of the picture's area")
       ->capture_default_str();
   app->add_option("--hflip", c.hflip, "probability of mirroring a picture")->capture_default_str();
+  app->add_option("--force-patch-dropout", c.force_patch_dropout,
+                  "share of a picture's patches that a step leaves out: cheaper, and learns less by heart")
+      ->capture_default_str();
   app->add_option("--workers", c.workers, "threads that prepare pictures")->capture_default_str();
 }
 

@@ -73,7 +73,6 @@ std::optional<DrawingMetadata> read_metadata(const std::string& svg, std::string
   if (!work) return std::nullopt;
   DrawingMetadata metadata{.path = std::move(path),
                            .title = text_of(child(work, "title")),
-                           .description = text_of(child(work, "description")),
                            .creator = text_of(child(work, "creator")),
                            .keywords = {}};
   for (const pugi::xml_node& item : child(child(work, "subject"), "Bag")) {
@@ -84,6 +83,14 @@ std::optional<DrawingMetadata> read_metadata(const std::string& svg, std::string
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find_first_of("\r\n")); }
+
+// "NAME" is the collection where Debian has it, "NAME:FOLDER" elsewhere; nothing for another name.
+std::optional<fs::path> collection_folder(const std::string& from, const std::string& name,
+                                          const fs::path& installed) {
+  if (from == name) return installed;
+  if (from.compare(0, name.size() + 1, name + ":") == 0) return from.substr(name.size() + 1);
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -104,9 +111,8 @@ RawPairs list_openclipart(const fs::path& folder, int threads) {
   const DrawingCaptioner captioner(readable);
   for (const DrawingMetadata& drawing : readable) {
     const fs::path picture = (folder / "png" / drawing.path).string() + ".png";
-    CaptionList captions;
-    for (const std::string& caption : captioner.captions(drawing)) captions.add(caption);
-    if (captions.captions.empty()) {
+    std::string caption = normalise_caption(captioner.caption(drawing)).text;
+    if (caption.empty()) {
       result.bad.add("no caption", drawing.path);
     } else if (!fs::exists(picture)) {
       result.bad.add("no picture", drawing.path);
@@ -114,7 +120,7 @@ RawPairs list_openclipart(const fs::path& folder, int threads) {
       RawPair& pair = result.pairs.emplace_back();
       pair.key = "openclipart/" + drawing.path;
       pair.original = drawing.title;
-      pair.captions = std::move(captions.captions);
+      pair.captions = {std::move(caption)};
       pair.drawing = true;
       pair.file = picture;
     }
@@ -137,31 +143,32 @@ RawPairs list_tuxpaint(const fs::path& folder) {
     DrawingMetadata stamp;
     stamp.title = pair.original;
     for (const fs::path& part : path.parent_path()) stamp.keywords.push_back(caption_key(part.string()));
-    CaptionList captions;
-    for (const std::string& caption : DrawingCaptioner({}).captions(stamp)) captions.add(caption);
-    pair.captions = std::move(captions.captions);
+    pair.captions = {normalise_caption(DrawingCaptioner({}).caption(stamp)).text};
     pair.drawing = true;
     pair.file = picture;
-    if (pair.captions.empty()) result.bad.add("no caption", path.string());
-    if (!pair.captions.empty()) result.pairs.push_back(std::move(pair));
+    if (pair.captions[0].empty()) {
+      result.bad.add("no caption", path.string());
+    } else {
+      result.pairs.push_back(std::move(pair));
+    }
   }
   return result;
 }
 
 RawPairs list_pairs(const std::string& from, const DatasetOptions& options, int threads) {
-  const fs::path openclipart = "/usr/share/openclipart", stamps = "/usr/share/tuxpaint/stamps";
-  if (from == "openclipart") {
-    CUCLIP_CHECK(fs::is_directory(openclipart / "svg") && fs::is_directory(openclipart / "png"),
+  if (const auto folder = collection_folder(from, "openclipart", "/usr/share/openclipart")) {
+    CUCLIP_CHECK(fs::is_directory(*folder / "svg") && fs::is_directory(*folder / "png"),
                  "openclipart: expected {0}/svg and {0}/png; install the Debian packages openclipart-svg and "
-                 "openclipart-png",
-                 openclipart.string());
-    return list_openclipart(openclipart, threads);
+                 "openclipart-png, or say openclipart:FOLDER",
+                 folder->string());
+    return list_openclipart(*folder, threads);
   }
-  if (from == "tuxpaint") {
-    CUCLIP_CHECK(fs::is_directory(stamps),
-                 "tuxpaint: expected {}; install the Debian package tuxpaint-stamps-default",
-                 stamps.string());
-    return list_tuxpaint(stamps);
+  if (const auto folder = collection_folder(from, "tuxpaint", "/usr/share/tuxpaint/stamps")) {
+    CUCLIP_CHECK(fs::is_directory(*folder),
+                 "tuxpaint: expected {}; install the Debian package tuxpaint-stamps-default, or say "
+                 "tuxpaint:FOLDER",
+                 folder->string());
+    return list_tuxpaint(*folder);
   }
   RawPairs result;
   const std::shared_ptr<const Dataset> dataset = open_dataset(from, options);

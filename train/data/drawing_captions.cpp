@@ -170,30 +170,6 @@ std::string clean_title(const DrawingMetadata& drawing) {
   return trimmed(without_serial(split_camel_case(title)));
 }
 
-// A sentence about the author, the file or the tools rather than the picture.
-bool is_about_the_file(const std::string& sentence) {
-  static const std::set<std::string> words = set_of(
-      "clipart|contact|convert|converted|copyright|create|created|creation|data|domain|download|enjoy|file|"
-      "free|hash|http|i|"
-      "icon|image|inkscape|licence|license|made|my|openclipart|please|public|site|submission|submitted|svg|"
-      "trace|traced|"
-      "tutorial|use|vector|vectorised|vectorized|version|www|you|your");
-  const Words sentence_words = lower_words(sentence);
-  return std::any_of(sentence_words.begin(), sentence_words.end(),
-                     [](const std::string& word) { return words.count(word) > 0; });
-}
-
-Words sentences(const std::string& text) {
-  Words parts(1);
-  for (size_t i = 0; i < text.size(); ++i) {
-    parts.back() += text[i];
-    const bool end = text[i] == '.' || text[i] == '!' || text[i] == '?';
-    if (end && i + 1 < text.size() && text[i + 1] == ' ') parts.emplace_back();
-  }
-  for (std::string& part : parts) part = trimmed(part);
-  return parts;
-}
-
 }  // namespace
 
 Words file_name_words(const std::string& path, const std::string& creator) {
@@ -228,7 +204,6 @@ Words file_name_words(const std::string& path, const std::string& creator) {
 DrawingCaptioner::DrawingCaptioner(const std::vector<DrawingMetadata>& collection) {
   for (const DrawingMetadata& drawing : collection) {
     ++titles_[lower_case(drawing.title)];
-    ++descriptions_[lower_case(drawing.description)];
   }
 }
 
@@ -277,29 +252,11 @@ Words DrawingCaptioner::keywords(const DrawingMetadata& drawing, const std::stri
   return kept;
 }
 
-std::string DrawingCaptioner::description(const DrawingMetadata& drawing, const std::string& subject) const {
-  constexpr size_t kMinWords = 2, kMaxWords = 30;
-  const auto count = descriptions_.find(lower_case(drawing.description));
-  if (count != descriptions_.end() && count->second >= kShared) return "";
-  Words kept;
-  for (const std::string& sentence : sentences(without_addresses(drawing.description))) {
-    if (!sentence.empty() && !is_about_the_file(sentence)) kept.push_back(sentence);
-  }
-  const std::string text = spell_black_and_white(join(kept, ". "));
-  const Words words = folded_words(text), title = folded_words(subject);
-  const bool new_words = std::any_of(words.begin(), words.end(),
-                                     [&](const std::string& word) { return !contains(title, word); });
-  return words.size() >= kMinWords && words.size() <= kMaxWords && new_words ? text : "";
-}
-
-Words DrawingCaptioner::captions(const DrawingMetadata& drawing) const {
+std::string DrawingCaptioner::caption(const DrawingMetadata& drawing) const {
   const std::string what = subject(drawing);
   Words parts = keywords(drawing, what);
   if (!what.empty()) parts.insert(parts.begin(), what);
-  if (parts.empty()) return {};
-  Words captions = {join(parts, ", ")};
-  if (const std::string text = description(drawing, what); !text.empty()) captions.push_back(text);
-  return captions;
+  return join(parts, ", ");
 }
 
 }  // namespace cuclip

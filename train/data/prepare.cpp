@@ -196,9 +196,11 @@ void Preparation::join_duplicates() {
     Candidate& first = candidates_[static_cast<size_t>(same[i])];
     candidates_[i].structure_group = alike[i];
     if (&first == &candidates_[i]) continue;
-    // The longest first caption is the one to evaluate with: it says most.
+    // The longest first caption is the one to evaluate with: it says most. Of drawings it is the only one
+    // that is kept: others of the same drawing vary in its keywords, and cost recall.
     std::vector<std::string>& captions = candidates_[i].captions;
     if (captions.front().size() > first.caption().size()) std::swap(captions, first.captions);
+    if (first.drawing) captions.clear();
     for (std::string& caption : captions) {
       if (std::find(first.captions.begin(), first.captions.end(), caption) == first.captions.end()) {
         first.captions.push_back(std::move(caption));

@@ -44,7 +44,8 @@ struct PrepareReport {
 
 /// Writes options.out/train-NNN.tar, held-out-NNN.tar and statistics.json. In this order: pictures are
 /// decoded (on white), drawings are cut out of their ground and set into a square, all are shrunk; pictures
-/// that are the same become one, with the captions of all; drawings of which no word of the caption occurs in
+/// that are the same become one, with the captions of all (of drawings, whose captions
+/// are made of titles and keywords, the longest alone); drawings of which no word of the caption occurs in
 /// another are left out; captions that are too frequent are thinned out; the held-out pairs are those with
 /// the smallest hashes of their captions among the pictures that nothing in training resembles: no picture,
 /// recoloured picture or caption is on both sides. The same sources and options give the same bytes. Throws
