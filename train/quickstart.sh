@@ -39,11 +39,14 @@ shards=("$data"/train-*.tar)
 train_data="$data/train-{000..$(printf %03d $((${#shards[@]} - 1)))}.tar"
 held_out="$data/held-out-000.tar"
 
-say "4/6  Training (5 to 8 minutes on 2 cores)"
+say "4/6  Training (2 to 8 minutes on 2 cores)"
+# Products in bf16 are twice as fast where the processor has them; elsewhere they would run in f32 all the same.
+precision=fp32
+if grep -qw avx512_bf16 /proc/cpuinfo; then precision=bf16; fi
 if [[ -e "$model/finished" ]]; then
   echo "already in $model; remove that folder to train again"
 else
-  "$cuclip" train --config train/quickstart.toml --train-data "$train_data" --val-data "$held_out" --out "$model" \
+  "$cuclip" train --config train/quickstart.toml --precision "$precision" --train-data "$train_data" --val-data "$held_out" --out "$model" \
     --resume latest
   touch "$model/finished"
 fi
