@@ -18,8 +18,8 @@ function(cuclip_add_executable)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/train/cli/*.cpp)
   add_executable(cuclip ${sources})
   set_target_properties(cuclip PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
-  # Neither the tests under the thread sanitizer nor the fuzzers run it, and it is slow to compile there.
-  if(CUCLIP_SANITIZE STREQUAL "thread" OR CUCLIP_BUILD_FUZZERS)
+  # No test under the thread sanitizer runs it, and it is slow to compile there.
+  if(CUCLIP_SANITIZE STREQUAL "thread")
     set_target_properties(cuclip PROPERTIES EXCLUDE_FROM_ALL TRUE)
   endif()
   target_link_libraries(cuclip PRIVATE cuclip_train cuclip_options CLI11::CLI11)

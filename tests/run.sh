@@ -36,11 +36,9 @@ build cpu
 ln -sfn cpu/bin build/bin
 
 if ! $quick; then
-  say "Sanitizer builds (address and undefined behaviour; threads)"
+  say "Sanitizer builds (address and undefined behaviour, with the fuzz targets; threads)"
   build asan
   build tsan
-  say "Fuzz targets"
-  build fuzz
 fi
 
 say "Tests"
@@ -48,11 +46,9 @@ labels=(-LE slow)
 if $slow; then labels=(); fi
 failed=0
 if ! $quick; then
-  # Each sanitizer slows the tests five- to tenfold: the unit tests run under both, the long ones in release only.
-  ASAN_OPTIONS=detect_leaks=1 ctest --test-dir build/asan -j "$jobs" -LE 'slow|release_only' --output-on-failure --quiet ||
-    failed=1
-  ctest --test-dir build/tsan -j "$jobs" -L threads --output-on-failure --quiet || failed=1
-  tests/fuzz/run.sh build/fuzz 10 || failed=1
+  ASAN_OPTIONS=detect_leaks=1 ctest --test-dir build/asan -j "$jobs" --output-on-failure --quiet || failed=1
+  ctest --test-dir build/tsan -j "$jobs" --output-on-failure --quiet || failed=1
+  tests/fuzz/run.sh build/asan 10 || failed=1
 fi
 ctest --test-dir build/cpu -j "$jobs" "${labels[@]}" --output-on-failure || failed=1
 exit "$failed"

@@ -56,7 +56,10 @@ TEST_CASE_METHOD(ModelOnDisk, "files that are no pictures are named") {
   folder.write("page.jpg", "<!DOCTYPE html><html><body>404</body></html>");
   folder.write("empty.png", "");
   folder.write("cut.png", read_file(picture(0)).substr(0, 300));
-  for (const std::string name : {"page.jpg", "empty.png", "cut.png", "missing.png"}) {
+  std::string bomb = read_file(picture(0));
+  bomb.replace(16, 8, std::string("\0\0\xFF\xFF\0\0\xFF\xFF", 8));  // width and height in the PNG's header
+  folder.write("bomb.png", bomb);
+  for (const std::string name : {"page.jpg", "empty.png", "cut.png", "bomb.png", "missing.png"}) {
     check_refused(cuclip({"classify", folder / name, "--labels", "a,b"}), name);
   }
   // In a matrix the others would stand beside the wrong captions.

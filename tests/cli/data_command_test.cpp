@@ -80,8 +80,8 @@ TEST_CASE("a folder that cannot be written is a failure of the work, exit code 1
   const TemporaryFolder folder;
   write_pictures(folder, 4);
   const std::string file = folder.write("taken", "a file where the folder should be");
-  const CommandResult result =
-      run_cuclip({"data", "prepare", "--from", folder / "in", "--out", fs::path(file) / "out", "--held-out", "0"});
+  const CommandResult result = run_cuclip(
+      {"data", "prepare", "--from", folder / "in", "--out", fs::path(file) / "out", "--held-out", "0"});
   CHECK(result.exit_code == 1);
   CHECK_THAT(result.err, Contains("taken"));
 }

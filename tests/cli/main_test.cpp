@@ -56,5 +56,11 @@ TEST_CASE("a reader that closes the pipe early neither kills the command nor dra
   CHECK(result.err.empty());
 }
 
+TEST_CASE("a standard output that is closed from the start is a failure that is reported") {
+  const CommandResult result = run_program("/bin/bash", {"-c", "'" CUCLIP_EXECUTABLE "' info --json >&-"});
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.err, Contains("standard output"));
+}
+
 }  // namespace
 }  // namespace cuclip::test

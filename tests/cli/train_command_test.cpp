@@ -54,15 +54,30 @@ int interrupt(const fs::path& out, int signal) {
 
 }  // namespace
 
-TEST_CASE("SIGTERM and SIGINT save and exit with 143 and 130; the run then goes on") {
+TEST_CASE("SIGTERM and SIGINT save and exit with 143 and 130; the run then goes on bit for bit") {
   TemporaryFolder folder;
   REQUIRE(interrupt(folder / "run", SIGTERM) == 143);
-  REQUIRE(fs::exists(folder / "run/latest"));
+  const std::string saved = read_file(folder / "run/latest");
+  REQUIRE_THAT(saved, Catch::StartsWith("step-"));
   REQUIRE(interrupt(folder / "other", SIGINT) == 130);
-  const auto resumed = test::run_cuclip(
-      train_arguments(folder / "run", {"--epochs", "100000", "--resume", "latest", "--max-steps", "1"}));
-  REQUIRE(resumed.exit_code == 0);  // the steps are done already
+  REQUIRE(fs::exists(folder / "other/latest"));
+
+  // On to the middle of the next epoch of 8 steps, as if nothing had happened.
+  const std::string last = std::to_string(std::stoi(saved.substr(5)) + 11);
+  const auto train_to_last = [&](const char* run, std::vector<std::string> more) {
+    more.insert(more.end(), {"--epochs", "100000", "--max-steps", last});
+    return test::run_cuclip(train_arguments(folder / run, more));
+  };
+  const auto resumed = train_to_last("run", {"--resume", "latest"});
+  INFO(resumed.err);
+  REQUIRE(resumed.exit_code == 0);
   REQUIRE_THAT(resumed.err, Catch::Contains("resuming from"));
+  REQUIRE(train_to_last("whole", {}).exit_code == 0);
+  for (const char* file : {"/model.safetensors", "/optimizer.safetensors"}) {
+    INFO(file);
+    REQUIRE(read_file(folder / ("run/checkpoints/step-" + last + file)) ==
+            read_file(folder / ("whole/checkpoints/step-" + last + file)));
+  }
 }
 
 TEST_CASE("flags win over the configuration file, and the resolved configuration can be trained with") {

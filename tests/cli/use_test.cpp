@@ -30,6 +30,15 @@ TEST_CASE_METHOD(ModelOnDisk, "classify gives probabilities that sum to one, the
   CHECK_THAT(table.out, Contains("a cat") && Contains("%"));
 }
 
+TEST_CASE_METHOD(ModelOnDisk, "pictures of every kind and shape are taken") {
+  for (const char* name : {"one_row.png", "one_column.jpg", "one_pixel.png", "grey8_alpha.png", "grey16.png",
+                           "rgb16_alpha.png", "palette1_alpha.png", "cmyk.jpg", "rgba32.bmp"}) {
+    INFO(name);
+    const std::string file = std::string(CUCLIP_TEST_DATA) + "/pictures/" + name;
+    CHECK(cuclip({"classify", file, "--labels", "a,b"}).exit_code == 0);
+  }
+}
+
 TEST_CASE_METHOD(ModelOnDisk, "classify reads labels and templates from files") {
   folder.write("labels.txt", "one, two\nthree\n");
   folder.write("templates.txt", "{}\nx {}\n");

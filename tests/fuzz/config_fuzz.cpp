@@ -1,0 +1,84 @@
+// Configurations from arbitrary bytes: a model's JSON as open_clip and as transformers write it, and a run's
+// TOML. Each is read, and what was read is written and read again to the same, or InputError.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/common/check.h"
+#include "models/clip_config.h"
+#include "models/hf_config.h"
+#include "train/cli/config_file.h"
+
+namespace {
+
+void check_open_clip(std::string_view text) {
+  try {
+    const cuclip::ClipConfig config = cuclip::parse_clip_config(text, "input");
+    if (cuclip::parse_clip_config(cuclip::clip_config_json(config), "written") != config) std::abort();
+  } catch (const cuclip::InputError&) {
+  }
+}
+
+// The same text stands for the preprocessor's file.
+void check_hugging_face(std::string_view text) {
+  try {
+    cuclip::ClipConfig config = cuclip::parse_hf_config(text, text, "input");
+    const cuclip::ClipConfig again = cuclip::parse_hf_config(cuclip::hf_config_json(config), "", "written");
+    // Mean and deviation are in the other file.
+    config.mean = again.mean;
+    config.stddev = again.stddev;
+    if (again != config) std::abort();
+  } catch (const cuclip::InputError&) {
+  }
+}
+
+// A file in memory: apply_config_file() takes a path.
+class MemoryFile {
+ public:
+  explicit MemoryFile(std::string_view contents) : fd_(::memfd_create("input", 0)) {
+    if (fd_ < 0 || ::write(fd_, contents.data(), contents.size()) != std::ssize(contents)) std::abort();
+  }
+  ~MemoryFile() { ::close(fd_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
+
+ private:
+  int fd_;
+};
+
+void check_toml(std::string_view text) {
+  const MemoryFile file(text);
+  CLI::App app;
+  CLI::App* train = app.add_subcommand("train");
+  std::string model;
+  double rate = 0;
+  int64_t size = 0;
+  bool lock = false;
+  train->add_option("--model", model);
+  train->add_option("--lr", rate);
+  train->add_option("--batch-size", size);
+  train->add_flag("--lock-image", lock);
+  cuclip::add_config_file_option(train);
+  app.parse(std::vector<std::string>{file.path(), "--config", "train"});  // CLI11 takes them from the back
+  try {
+    cuclip::apply_config_file(train);
+  } catch (const cuclip::InputError&) {
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view input(reinterpret_cast<const char*>(data), size);
+  check_open_clip(input);
+  check_hugging_face(input);
+  check_toml(input);
+  return 0;
+}
