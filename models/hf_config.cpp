@@ -1,5 +1,6 @@
 #include "models/hf_config.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -12,6 +13,14 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
+int read_integer(const json& object, const std::string& where, const char* key, int default_value) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return default_value;
+  CUCLIP_CHECK(found->is_number_integer() && found->get<int64_t>() > 0 && found->get<int64_t>() < (1 << 24),
+               "{}: {} must be a whole number > 0, got {}", where, key, found->dump());
+  return found->get<int>();
+}
+
 // One of the objects of config.json; missing keys have defaults there.
 class Section {
  public:
@@ -22,11 +31,7 @@ class Section {
   }
 
   int integer(const char* key, int default_value) const {
-    const auto found = object_.find(key);
-    if (found == object_.end() || found->is_null()) return default_value;
-    CUCLIP_CHECK(found->is_number_integer() && found->get<int64_t>() > 0 && found->get<int64_t>() < (1 << 24),
-                 "{}: {} must be a whole number > 0, got {}", where_, key, found->dump());
-    return found->get<int>();
+    return read_integer(object_, where_, key, default_value);
   }
 
   bool quick_gelu() const {
@@ -43,7 +48,10 @@ class Section {
   }
 
   float mlp_ratio(int width, int default_size) const {
-    return static_cast<float>(integer("intermediate_size", default_size)) / static_cast<float>(width);
+    const auto size = static_cast<float>(integer("intermediate_size", default_size));
+    const auto ratio = size / static_cast<float>(width);
+    // The width that a ratio gives is rounded down: of one that was rounded down itself it would be 1 less.
+    return ratio * static_cast<float>(width) < size ? std::nextafter(ratio, size) : ratio;
   }
 
  private:
@@ -55,7 +63,11 @@ void read_preprocessor(std::string_view text, std::string_view name, ClipConfig&
   const json root = parse_strict_json(text, name);
   const auto read = [&](const char* key, std::array<float, 3>& value) {
     const auto found = root.find(key);
-    if (found != root.end() && !found->is_null()) value = found->get<std::array<float, 3>>();
+    if (found == root.end() || found->is_null()) return;
+    value = found->get<std::array<float, 3>>();
+    const auto is_moderate = [](float v) { return std::abs(v) <= 1e6f; };
+    CUCLIP_CHECK(std::all_of(value.begin(), value.end(), is_moderate), "{}: {} must be three numbers, got {}",
+                 name, key, found->dump());
   };
   read("image_mean", config.mean);
   read("image_std", config.stddev);
@@ -67,7 +79,7 @@ ClipConfig read_config(const json& root, std::string_view name) {
                name, root.value("model_type", std::string()));
   const Section text(root, "text_config", name), vision(root, "vision_config", name);
   ClipConfig config;
-  config.embed_dim = root.value("projection_dim", 512);
+  config.embed_dim = read_integer(root, std::string(name), "projection_dim", 512);
   config.text.width = text.integer("hidden_size", 512);
   config.text.layers = text.integer("num_hidden_layers", 12);
   config.text.heads = text.integer("num_attention_heads", 8);

@@ -19,6 +19,18 @@ TEST_CASE("a configuration that was written for transformers reads back the same
   }
 }
 
+// 3.7 % of all pairs of sizes have a ratio in f32 whose product with the width lies below the size.
+TEST_CASE("the width of the MLP is intermediate_size, whatever their ratio") {
+  for (const auto& [width, size] :
+       {std::pair{301, 218}, {1152, 4304}, {333, 1000}, {768, 3072}, {999, 997}}) {
+    const std::string text = fmt::format(
+        R"({{"model_type": "clip", "text_config": {{"hidden_size": {}, "num_attention_heads": 1, )"
+        R"("intermediate_size": {}}}}})",
+        width, size);
+    CHECK(parse_hf_config(text, "", "config.json").text.mlp_width() == size);
+  }
+}
+
 TEST_CASE("what a configuration leaves out has transformers' defaults, those of ViT-B/32") {
   const ClipConfig config = parse_hf_config(R"({"model_type": "clip"})", "", "config.json");
   CHECK(config == load_clip_config("ViT-B-32-quickgelu"));
@@ -45,6 +57,8 @@ TEST_CASE("configurations of other models, and what is not built in, are refused
       {R"({"model_type": "clip", "text_config": {"hidden_size": 0}})", "hidden_size"},
       {R"({"model_type": "clip", "text_config": {"hidden_size": "x"}})", "hidden_size"},
       {R"({"model_type": "clip", "vision_config": {"num_attention_heads": 7}})", "heads"},
+      {R"({"model_type": "clip", "projection_dim": 1e300})", "projection_dim"},
+      {R"({"model_type": "clip", "projection_dim": 512.5})", "projection_dim"},
       {R"({"model_type": "clip", "vision_config": {"patch_size": 33}})", "patch_size"},
   };
   for (const auto& [text, mention] : wrong) {
@@ -52,7 +66,9 @@ TEST_CASE("configurations of other models, and what is not built in, are refused
     CHECK_THROWS_AS(parse_hf_config(text, "", "config.json"), InputError);
     CHECK_THROWS_WITH(parse_hf_config(text, "", "config.json"), Contains(mention));
   }
-  CHECK_THROWS_AS(parse_hf_config(R"({"model_type": "clip"})", R"({"image_mean": [1]})", "x"), InputError);
+  for (const char* preprocessor : {R"({"image_mean": [1]})", R"({"image_mean": [1e300, 0, 0]})"}) {
+    CHECK_THROWS_AS(parse_hf_config(R"({"model_type": "clip"})", preprocessor, "x"), InputError);
+  }
 }
 
 }  // namespace
