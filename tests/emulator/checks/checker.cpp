@@ -33,7 +33,7 @@ std::string hexadecimal(u64 value) {
 }  // namespace
 
 Checker::Checker(std::vector<CheckedRange> ranges, bool full, Report report)
-    : ranges_(std::move(ranges)), full_(full), report_(std::move(report)) {}
+    : ranges_(std::move(ranges)), full_(full), report_(report), order_(std::move(report)) {}
 
 const CheckedRange* Checker::find(u64 address) const {
   auto after = std::upper_bound(ranges_.begin(), ranges_.end(), address,
@@ -41,10 +41,40 @@ const CheckedRange* Checker::find(u64 address) const {
   return after == ranges_.begin() ? nullptr : &*std::prev(after);
 }
 
+const CheckedRange* Checker::range_of(const Warp& warp, u64 address, u64 end) const {
+  const CheckedRange*& last = shadow_of(*warp.block).warps[warp.index].range;
+  if (last != nullptr && address >= last->begin && end <= last->end) return last;
+  const CheckedRange* range = find(address);
+  if (range == nullptr || range->freed || end > range->end) return nullptr;
+  return last = range;
+}
+
+std::string Checker::place_text(const Warp& warp, u64 address) const {
+  const u64 shared = address - reinterpret_cast<u64>(warp.shared);
+  const auto local = reinterpret_cast<u64>(warp.block->local_storage.data());
+  if (shared < kSharedWindow) return "byte " + std::to_string(shared) + " of shared memory";
+  if (address - local < warp.block->local_storage.size())
+    return "byte " + std::to_string((address - local) % warp.local_stride) + " of local memory";
+  const CheckedRange* range = find(address);
+  if (range == nullptr || address >= range->end) return hexadecimal(address);
+  return hexadecimal(address) + ", byte " + std::to_string(address - range->begin) + " of " + range->name;
+}
+
+std::string key_of(const Warp& warp, const Inst& inst, const std::string& what) {
+  return what + std::string(warp.launch->name) + std::to_string(inst.body);
+}
+
+std::string Checker::report_text(const Warp& warp, const Inst& inst, const Access& access, int lane,
+                                 const std::string& what) const {
+  return what + ": " + describe(warp, inst, lane) + ", " + place_text(warp, access.address[lane]);
+}
+
 void Checker::violation(Warp& warp, const Inst& inst, int lane, const std::string& what) {
-  if (!full_) return;
-  const std::string key = what + std::string(warp.launch->name) + std::to_string(inst.body);
-  report_(key, what + ": " + describe(warp, inst, lane));
+  if (full_) report_(key_of(warp, inst, what), what + ": " + describe(warp, inst, lane));
+}
+
+void Checker::found(Warp& warp, const Inst& inst, const Access& access, int lane, const std::string& what) {
+  report_(key_of(warp, inst, what), report_text(warp, inst, access, lane, what));
 }
 
 void Checker::outside(Warp& warp, const Inst& inst, const Access& access, int lane) const {
@@ -72,11 +102,30 @@ void Checker::outside(Warp& warp, const Inst& inst, const Access& access, int la
   fault(700, warp, inst, lane, text);
 }
 
-void Checker::check_alignment(Warp& warp, const Inst& inst, const Access& access) const {
+Checker::Extent Checker::extent_of(const Access& access) {
+  Extent extent;
+  if (access.mask == kFullMask) {
+    for (int i = 0; i < kLanes; ++i) {
+      const u64 at = access.address[i];
+      extent.low = at < extent.low ? at : extent.low;
+      extent.high = at > extent.high ? at : extent.high;
+      extent.bits |= at;
+    }
+    return extent;
+  }
+  for_lanes(access.mask, [&](int i) {
+    const u64 at = access.address[i];
+    extent.low = std::min(extent.low, at);
+    extent.high = std::max(extent.high, at);
+    extent.bits |= at;
+  });
+  return extent;
+}
+
+void Checker::check_alignment(Warp& warp, const Inst& inst, const Access& access,
+                              const Extent& extent) const {
   const u64 low = (access.bytes & (access.bytes - 1)) == 0 ? access.bytes - 1 : 0;
-  u64 bad = 0;
-  for (int i = 0; i < kLanes; ++i) bad |= (access.mask >> i & 1) != 0 ? access.address[i] & low : 0;
-  if (bad == 0) return;
+  if ((extent.bits & low) == 0) return;
   for_lanes(access.mask, [&](int i) {
     if ((access.address[i] & low) == 0) return;
     fault(716, warp, inst, i,
@@ -94,13 +143,6 @@ void Checker::check_window(Warp& warp, const Inst& inst, const Access& access, i
 }
 
 void Checker::check_global(Warp& warp, const Inst& inst, const Access& access, u32 lanes) const {
-  u64 low = ~0ull, high = 0;
-  for (int i = 0; i < kLanes; ++i) {
-    const bool on = (lanes >> i & 1) != 0;
-    low = on && access.address[i] < low ? access.address[i] : low;
-    high = on && access.address[i] > high ? access.address[i] : high;
-  }
-  if (low >= warp.range_begin && high + access.bytes <= warp.range_end) return;
   const auto parameters = reinterpret_cast<u64>(warp.launch->parameters.data());
   for_lanes(lanes, [&](int i) {
     const u64 address = access.address[i];
@@ -116,27 +158,19 @@ void Checker::check_global(Warp& warp, const Inst& inst, const Access& access, u
   });
 }
 
-void Checker::access(Warp& warp, const Inst& inst, const Access& access) {
-  if (access.mask == 0) return;
-  check_alignment(warp, inst, access);
+// Which lanes' addresses are shared or local; the rest is global. Throws where one lies outside.
+void Checker::check_places(Warp& warp, const Inst& inst, const Access& access, u32& in_shared,
+                           u32& in_local) const {
   const auto shared = reinterpret_cast<u64>(warp.shared), local = reinterpret_cast<u64>(warp.local);
-  u32 in_shared = 0, in_local = 0;
-  switch (access.space) {
-    case ptx::Space::shared:
-      in_shared = access.mask;
-      break;
-    case ptx::Space::local:
-      in_local = access.mask;
-      break;
-    case ptx::Space::param:
-      return;
-    default:
-      for (int i = 0; i < kLanes; ++i) {
-        in_shared |= static_cast<u32>(access.address[i] - shared < kSharedWindow) << i;
-        in_local |= static_cast<u32>(access.address[i] - local < warp.local_stride * kLanes) << i;
-      }
-      in_shared &= access.mask;
-      in_local &= access.mask;
+  if (access.space == ptx::Space::shared) {
+    in_shared = access.mask;
+  } else if (access.space == ptx::Space::local) {
+    in_local = access.mask;
+  } else {
+    for_lanes(access.mask, [&](int i) {
+      in_shared |= static_cast<u32>(access.address[i] - shared < kSharedWindow) << i;
+      in_local |= static_cast<u32>(access.address[i] - local < warp.local_stride * kLanes) << i;
+    });
   }
   for_lanes(in_shared, [&](int i) {
     check_window(warp, inst, access, i, access.address[i] - shared, warp.block->shared_size, "shared");
@@ -147,9 +181,47 @@ void Checker::access(Warp& warp, const Inst& inst, const Access& access) {
   });
   const u32 global = access.mask & ~in_shared & ~in_local;
   if (global != 0) check_global(warp, inst, access, global);
+}
+
+void Checker::access(Warp& warp, const Inst& inst, const Access& access) {
+  if (access.mask == 0 || access.space == ptx::Space::param) return;
+  const Extent extent = extent_of(access);
+  check_alignment(warp, inst, access, extent);
+  const auto shared = reinterpret_cast<u64>(warp.shared);
+  const u64 end = extent.high + access.bytes;
+  u32 in_shared = 0, in_local = 0;
+  // Mostly all lanes are in shared memory, or in the allocation that the warp used before.
+  if (access.space == ptx::Space::shared && extent.low >= shared && end <= shared + warp.block->shared_size) {
+    in_shared = access.mask;
+  } else if (extent.low < warp.range_begin || end > warp.range_end) {
+    const CheckedRange* range = find(extent.low);
+    if (range != nullptr && !range->freed && end <= range->end) {
+      warp.range_begin = range->begin;
+      warp.range_end = range->end;
+    } else {
+      check_places(warp, inst, access, in_shared, in_local);
+    }
+  }
   if (!full_) return;
-  if (in_shared != 0) check_races(warp, inst, access, in_shared);
-  check_defined(warp, inst, access, in_shared, in_local);
+  check_address(warp, inst, access);
+  const u32 in_global = access.mask & ~in_shared & ~in_local;
+  const std::pair<ptx::Space, u32> parts[] = {
+      {ptx::Space::shared, in_shared}, {ptx::Space::local, in_local}, {ptx::Space::global, in_global}};
+  for (const auto& [space, lanes] : parts) {
+    if (lanes == 0) continue;
+    const Runs runs = runs_of(access.address, lanes, access.bytes);
+    if (space == ptx::Space::shared && access.kind == Access::Kind::async_copy) {
+      start_copies(warp, access, lanes);
+    } else if (space == ptx::Space::shared) {
+      check_copies(warp, inst, access, lanes);
+    }
+    if (space != ptx::Space::local) check_races(warp, inst, access, space == ptx::Space::shared, lanes, runs);
+    if (access.kind == Access::Kind::load) {
+      check_load(warp, access, space, lanes, runs);
+    } else {
+      check_store(warp, inst, access, space, lanes, runs);
+    }
+  }
 }
 
 }  // namespace emu

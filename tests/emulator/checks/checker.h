@@ -3,54 +3,93 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 
+#include "checks/runs.h"
 #include "checks/shadow.h"
 
 namespace emu {
 
-/// An allocation as the checks see it.
-struct CheckedRange {
-  u64 begin = 0, end = 0;
-  bool freed = false;
-  std::string name;
-  std::vector<u8>* defined = nullptr;  // a bit per byte; null: all defined
-};
+/// Findings are reported once for each rule and place in a program.
+std::string key_of(const Warp& warp, const Inst& inst, const std::string& what);
 
 class Checker : public Watcher {
  public:
-  using Report = std::function<void(const std::string& key, const std::string& text)>;
+  using Report = Order::Report;
   /// `ranges` are sorted by address.
   Checker(std::vector<CheckedRange> ranges, bool full, Report report);
 
   void access(Warp& warp, const Inst& inst, const Access& access) override;
-  void step(Warp& warp, const Inst& inst, u32 mask) override;
-  bool wants_steps() const override { return full_; }
+  void acquire(Warp& warp, const Access& access) override;
+  void fence(Warp& warp, bool device) override;
+  void undefined_step(Warp& warp, const Inst& inst, u32 mask) override;
+  void step(Warp&, const Inst&, u32) override {}
+  bool wants_steps() const override { return false; }
+  bool tracks_definedness() const override { return full_; }
   void start_block(Block& block) override;
+  void synchronised(Block& block) override;
+  void end_block(Block& block) override;
   void async_commit(Warp& warp, u32 mask) override;
   void async_wait(Warp& warp, u32 mask, u32 open) override;
   void violation(Warp& warp, const Inst& inst, int lane, const std::string& what) override;
 
  private:
   // checker.cpp: where an access may go.
-  void check_alignment(Warp& warp, const Inst& inst, const Access& access) const;
+  struct Extent {
+    u64 low = ~0ull, high = 0;  // of the active lanes' addresses
+    u64 bits = 0;               // their disjunction
+  };
+  static Extent extent_of(const Access& access);
+  void check_alignment(Warp& warp, const Inst& inst, const Access& access, const Extent& extent) const;
   void check_global(Warp& warp, const Inst& inst, const Access& access, u32 lanes) const;
   void check_window(Warp& warp, const Inst& inst, const Access& access, int lane, u64 offset, u64 size,
                     const char* name) const;
+  void check_places(Warp& warp, const Inst& inst, const Access& access, u32& shared, u32& local) const;
   [[noreturn]] void outside(Warp& warp, const Inst& inst, const Access& access, int lane) const;
   const CheckedRange* find(u64 address) const;
-  const CheckedRange* tracked(u64 address, u32 bytes) const;
+  const CheckedRange* range_of(const Warp& warp, u64 address, u64 end) const;
+  /// "at 0x7f…, byte 8 of allocation 3", for reports.
+  std::string place_text(const Warp& warp, u64 address) const;
+  std::string report_text(const Warp& warp, const Inst& inst, const Access& access, int lane,
+                          const std::string& what) const;
+  void found(Warp& warp, const Inst& inst, const Access& access, int lane, const std::string& what);
 
-  // definedness.cpp and races.cpp: --check full.
-  void check_defined(Warp& warp, const Inst& inst, const Access& access, u32 shared, u32 local);
-  u32 load_definedness(Warp& warp, const Access& access, int lane, ptx::Space space) const;
-  void store_definedness(Warp& warp, const Access& access, int lane, ptx::Space space, u32 undefined);
-  void check_races(Warp& warp, const Inst& inst, const Access& access, u32 lanes);
-  bool leaves_bytes(Warp& warp, const Access& access, int lane) const;
-  void check_copy(Warp& warp, const Inst& inst, const Granule& granule, int lane);
+  // The rest is --check full. definedness.cpp:
+  void check_address(Warp& warp, const Inst& inst, const Access& access);
+  void check_load(Warp& warp, const Access& access, ptx::Space space, u32 lanes, const Runs& runs);
+  void check_store(Warp& warp, const Inst& inst, const Access& access, ptx::Space space, u32 lanes,
+                   const Runs& runs);
+  Bits* bits_of(const Warp& warp, ptx::Space space, u64 begin, u64 end, u64& first) const;
+
+  // races.cpp:
+  struct Words;
+  struct Touch;
+  void begin_launch(const Launch& launch);
+  Moment moment_of(const Warp& warp, bool shared) const;
+  Words words_of(const Warp& warp, bool shared, const Run& run) const;
+  void check_races(Warp& warp, const Inst& inst, const Access& access, bool shared, u32 lanes,
+                   const Runs& all);
+  bool touch_run(const Touch& touch, const Words& words, const Run& run) const;
+  void touch_lane(Touch& touch, const Words& words);
+  void touch_read(const Touch& touch, Stamp write, Stamp& read);
+  void touch_write(const Touch& touch, Stamp& write, Stamp& read);
+  bool is_past(const Warp& warp, const Moment& moment, Stamp stamp);
+  bool reads_are_past(const Warp& warp, const Moment& moment, Stamp stamp);
+  u32 changed_lanes(Warp& warp, const Access& access, bool shared, u32 lanes) const;
+  void report_race(const Touch& touch, Stamp other, const char* verb, bool later);
+  void release(Warp& warp, const Access& access, bool shared, u32 lanes);
+
+  // copies.cpp:
+  void check_copies(Warp& warp, const Inst& inst, const Access& access, u32 lanes);
+  void start_copies(Warp& warp, const Access& access, u32 lanes);
 
   std::vector<CheckedRange> ranges_;
   bool full_;
   Report report_;
+  Order order_;
+  std::once_flag begun_;
+  bool between_blocks_ = true;  // races on global memory are looked for
+  bool concurrent_ = false;     // several host threads run the launch
 };
 
 }  // namespace emu

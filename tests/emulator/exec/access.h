@@ -13,10 +13,12 @@ enum AddressForm : u32 {
   kLocal = 2,
   kParameter = 3,
   kFormMask = 3,
-  kNarrow = 4,       // the register has 32 bits
-  kInFrame = 8,      // the offset counts from the frame's variables
-  kParamSpace = 32,  // a call's parameters, which lie in local memory
-  kPoll = 16,        // a read that a spin loop may be made of; a strong access
+  kNarrow = 4,        // the register has 32 bits
+  kInFrame = 8,       // the offset counts from the frame's variables
+  kParamSpace = 32,   // a call's parameters, which lie in local memory
+  kPoll = 16,         // a read that a spin loop may be made of; a strong access
+  kRelease = 64,      // a fence comes before it
+  kBlockScope = 128,  // that fence, or the access, concerns the block alone
 };
 
 /// Decodes the space words and the address operand: fills a, imm and returns the form for x.
@@ -69,6 +71,12 @@ inline void lane_addresses(const Warp& warp, const Inst& in, u32 form, u32 base,
     default:
       return;
   }
+}
+
+/// The order that an access's qualifiers ask for.
+inline u32 order_form(const ptx::Instruction& inst) {
+  const bool release = inst.has("release") || inst.has("acq_rel") || inst.has("sc");
+  return (release ? u32{kRelease} : 0) | (inst.has("cta") ? u32{kBlockScope} : 0);
 }
 
 inline ptx::Space space_of(u32 form) {

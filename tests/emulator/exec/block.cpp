@@ -49,19 +49,16 @@ void set_specials(Warp& warp) {
   fill(warp, kOne, 1);
 }
 
-// bar.sync and barrier.sync.aligned want a warp's lanes together; barrier.sync does not. Lanes that were let
-// go from a join, to let others make progress, are not the program's doing.
+// bar.sync and barrier.sync.aligned want a warp's lanes together; barrier.sync does not. Lanes that wait at
+// one instruction are together even if they came there one after the other.
 void report_divergence(Warp& warp, u32 id) {
   const Split* first = nullptr;
   for (const Split& split : warp.splits) {
     if (split.state != Split::State::barrier || split.barrier != id) continue;
-    if (first == nullptr) {
-      first = &split;
-      continue;
-    }
+    if (first == nullptr) first = &split;
     const Inst& inst = split.pc[-1];
     const ptx::Instruction& source = split.frame->code->source->body[inst.body];
-    if (warp.released || (source.words[0] != "bar" && !source.has("aligned"))) return;
+    if (split.pc == first->pc || (source.words[0] != "bar" && !source.has("aligned"))) continue;
     Frame* const frame = warp.frame;
     warp.frame = split.frame;
     warp.launch->watcher->violation(warp, inst, std::countr_zero(split.wait_mask),
@@ -185,6 +182,7 @@ bool step_block(Block& block) {
     if (warp.fuel > 0 || warp.polls * 128 < static_cast<u64>(slice)) spinning = false;
   }
   for (auto& warp : block.warps) alive |= !warp->done();
+  if (!alive && block.launch->watcher != nullptr) block.launch->watcher->end_block(block);
   block.spinning = spinning;
   block.executed += executed;
   if (alive && !ran) {

@@ -122,6 +122,14 @@ void Decoder::note_effects() {
     if (operand.reg >= 0) into.push_back(registers_.offset[static_cast<size_t>(operand.reg)]);
     for (const Operand& part : operand.parts) self(self, part, into);
   };
+  if (inst_->words[0] == "selp") {
+    effects.chooses = true;
+    for (const Operand& operand : inst_->operands) {
+      const u32 where = operand.reg >= 0 ? registers_.offset[static_cast<size_t>(operand.reg)] : kNone;
+      (effects.defines.empty() ? effects.defines : effects.uses).push_back(where);
+    }
+    return;
+  }
   const bool defines = has_destination(*inst_);
   for (size_t i = 0; i < inst_->operands.size(); ++i) {
     add(add, inst_->operands[i], i == 0 && defines ? effects.defines : effects.uses);

@@ -17,6 +17,29 @@ bool is_branch(const Instruction& inst) { return inst.words[0] == "bra" || inst.
 
 constexpr u32 kShortWay = 6;  // instructions
 
+// Reverse post-order of a graph.
+std::vector<u32> order_from(u32 first, const std::vector<std::vector<u32>>& next) {
+  std::vector<u32> order;
+  std::vector<std::pair<u32, size_t>> stack{{first, 0}};
+  std::vector<bool> seen(next.size(), false);
+  seen[first] = true;
+  while (!stack.empty()) {
+    auto& [node, child] = stack.back();
+    if (child < next[node].size()) {
+      const u32 to = next[node][child++];
+      if (!seen[to]) {
+        seen[to] = true;
+        stack.emplace_back(to, 0);
+      }
+    } else {
+      order.push_back(node);
+      stack.pop_back();
+    }
+  }
+  std::reverse(order.begin(), order.end());
+  return order;
+}
+
 }  // namespace
 
 bool has_destination(const Instruction& inst) {
@@ -103,38 +126,59 @@ void Flow::find_exits() {
   }
 }
 
+Flow::Edges Flow::main_edges() const {
+  const auto count = static_cast<u32>(blocks_.size());
+  Edges edges;
+  edges.next.resize(count);
+  edges.previous.resize(count + 1);
+  for (u32 b = 0; b < count; ++b) {
+    for (u32 n : blocks_[b].next) {
+      if (!blocks_[n].leaves) edges.next[b].push_back(n);
+    }
+    if (edges.next[b].empty()) edges.next[b] = blocks_[b].next;
+    if (edges.next[b].empty()) edges.next[b].push_back(count);
+    for (u32 n : edges.next[b]) edges.previous[n].push_back(b);
+  }
+  keep_ways_out(edges);
+  return edges;
+}
+
+// A loop that can only be left by a short way out keeps it: else no branch ahead of it would have a place to meet.
+void Flow::keep_ways_out(Edges& edges) const {
+  const auto count = static_cast<u32>(blocks_.size());
+  std::vector<bool> reached(count + 1, false);
+  std::vector<u32> stack;
+  const auto reach = [&](u32 from) {
+    reached[from] = true;
+    stack.push_back(from);
+    while (!stack.empty()) {
+      const u32 node = stack.back();
+      stack.pop_back();
+      for (u32 b : edges.previous[node]) {
+        if (reached[b]) continue;
+        reached[b] = true;
+        stack.push_back(b);
+      }
+    }
+  };
+  reach(count);
+  for (u32 b = count; b-- > 0;) {
+    if (reached[b] || edges.next[b].size() == blocks_[b].next.size()) continue;
+    for (u32 n : blocks_[b].next) {
+      if (blocks_[n].leaves) edges.previous[n].push_back(b);
+    }
+    edges.next[b] = blocks_[b].next;
+    reach(b);
+  }
+}
+
 // Post-dominators (Cooper, Harvey, Kennedy, "A Simple, Fast Dominance Algorithm", on the reversed graph).
 void Flow::find_meets() {
   const auto count = static_cast<u32>(blocks_.size());
   const u32 exit = count;
-  std::vector<std::vector<u32>> next(count), previous(count + 1);
-  for (u32 b = 0; b < count; ++b) {
-    for (u32 n : blocks_[b].next) {
-      if (!blocks_[n].leaves) next[b].push_back(n);
-    }
-    if (next[b].empty()) next[b] = blocks_[b].next;
-    if (next[b].empty()) next[b].push_back(exit);
-    for (u32 n : next[b]) previous[n].push_back(b);
-  }
-  // Reverse post-order of the reversed graph, from the exit.
-  std::vector<u32> order, position(count + 1, kNone);
-  std::vector<std::pair<u32, size_t>> stack{{exit, 0}};
-  std::vector<bool> seen(count + 1, false);
-  seen[exit] = true;
-  while (!stack.empty()) {
-    auto& [node, child] = stack.back();
-    if (child < previous[node].size()) {
-      const u32 to = previous[node][child++];
-      if (!seen[to]) {
-        seen[to] = true;
-        stack.emplace_back(to, 0);
-      }
-    } else {
-      order.push_back(node);
-      stack.pop_back();
-    }
-  }
-  std::reverse(order.begin(), order.end());
+  const auto& [next, previous] = main_edges();
+  const std::vector<u32> order = order_from(exit, previous);
+  std::vector<u32> position(count + 1, kNone);
   for (u32 i = 0; i < order.size(); ++i) position[order[i]] = i;
   std::vector<u32> idom(count + 1, kNone);
   idom[exit] = exit;

@@ -33,9 +33,15 @@ class Flow {
     std::vector<u32> next;
     bool leaves = false;  // a short way out of the function
   };
+  /// Which blocks follow each other, without short ways out; the last node is the end of the function.
+  struct Edges {
+    std::vector<std::vector<u32>> next, previous;
+  };
   void find_blocks();
   void successors(u32 index, std::vector<u32>& out) const;
   void find_exits();
+  Edges main_edges() const;
+  void keep_ways_out(Edges& edges) const;
   void find_meets();
   std::vector<std::vector<u64>> live_out(size_t words) const;
   void intervals(std::vector<u32>& first, std::vector<u32>& last) const;

@@ -68,6 +68,8 @@ struct Access {
   const u32* places = nullptr;   // their places; null when no register takes part
   u32 register_bytes = 4;        // of each register
   bool strong = false;           // volatile, relaxed, acquire, release
+  bool release = false;          // a fence comes first, of the block or the device
+  bool block_scope = false;
 };
 
 /// What looks over a launch: bounds, races, counts (checks/).
@@ -79,11 +81,16 @@ class Watcher {
   /// Before each instruction, when wants_steps().
   virtual void step(Warp& warp, const Inst& inst, u32 mask) = 0;
   virtual bool wants_steps() const = 0;
+  /// Before each instruction, executed or not, of a frame in which a register is undefined.
+  virtual void undefined_step(Warp&, const Inst&, u32 /*mask*/) {}
+  virtual bool tracks_definedness() const { return false; }
   virtual void start_block(Block&) {}
   /// All threads passed a barrier.
   virtual void synchronised(Block&) {}
   virtual void end_block(Block&) {}
-  virtual void fence(Warp&) {}
+  virtual void fence(Warp&, bool /*device*/) {}
+  /// After an atomic or a strong load.
+  virtual void acquire(Warp&, const Access&) {}
   /// A rule broken that a GPU does not enforce; the launch goes on.
   virtual void violation(Warp&, const Inst&, int /*lane*/, const std::string&) {}
   virtual void async_commit(Warp&, u32 /*mask*/) {}

@@ -70,6 +70,7 @@ struct Code {
   u32 parameter_bytes = 0;  // entries
   struct Effects {
     std::vector<u32> defines, uses;  // offsets in the register file
+    bool chooses = false;            // selp: the uses are two values (kNone: constant) and a predicate
   };
   std::vector<Effects> effects;  // per PTX instruction; only under full checks
 };
@@ -86,7 +87,10 @@ struct Frame {
   Join* back = nullptr;        // where its lanes meet after ret; null for the kernel
   const Inst* call = nullptr;  // the call instruction
   std::vector<u8> storage;
-  std::vector<u32> undefined;  // per 4 bytes of registers, a bit per lane; only under full checks
+  // Under full checks: per 4 bytes of registers, a bit per lane; whether one may be set.
+  std::vector<u32> undefined;
+  bool any_undefined = false;
+  u32 undefined_steps = 0;
 };
 
 /// Where lanes wait for each other.
@@ -164,7 +168,6 @@ struct Warp {
   u32 carry = 0;  // CC.CF, a bit per lane
   u32 polls = 0;  // reads that may be a spin loop's
   u32 stalled_slices = 0;
-  bool released = false;  // lanes went on from a join alone: later divergence is not the program's
   size_t current = 0;
   std::vector<Split> splits;
   std::deque<Join> joins;

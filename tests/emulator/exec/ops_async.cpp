@@ -41,7 +41,7 @@ void copy(Warp& w, const Inst& in, u32 mask) {
   });
 }
 
-// x: groups that may stay open; wait_all: 0.
+// x: groups that may stay open; wait_all: none, nor copies of no group.
 void wait(Warp& w, const Inst& in, u32 mask) {
   if (w.launch->watcher != nullptr) w.launch->watcher->async_wait(w, mask, in.x);
 }
@@ -81,7 +81,7 @@ void decode_cp(Decoder& d, const Instruction& inst) {
   if (inst.has("commit_group")) {
     d.emit(inst, commit);
   } else if (inst.has("wait_all")) {
-    d.emit(inst, wait).x = 0;
+    d.emit(inst, wait).x = kNone;
   } else if (inst.has("wait_group")) {
     const auto open = static_cast<u32>(d.operands().at(0).bits);
     d.emit(inst, wait).x = open;

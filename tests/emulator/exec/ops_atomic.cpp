@@ -132,7 +132,7 @@ T update_alone(u64 address, T b, T c) {
   return old;
 }
 
-void observe(Warp& w, const Inst& in, u32 mask, const u64* address, u32 bytes) {
+Access access_of(const Inst& in, u32 mask, const u64* address, u32 bytes) {
   Access access;
   access.kind = Access::Kind::atomic;
   access.space = space_of(in.x);
@@ -142,14 +142,17 @@ void observe(Warp& w, const Inst& in, u32 mask, const u64* address, u32 bytes) {
   access.count = 1;
   access.places = &in.b;
   access.strong = true;
-  w.launch->watcher->access(w, in, access);
+  access.release = (in.x & kRelease) != 0;
+  access.block_scope = (in.x & kBlockScope) != 0;
+  return access;
 }
 
 template <class Op, class T>
 void atomic(Warp& w, const Inst& in, u32 mask) {
   alignas(64) u64 address[kLanes];
   lane_addresses(w, in, in.x, in.a, in.imm, address);
-  if (w.launch->watcher != nullptr) observe(w, in, mask, address, sizeof(T));
+  Watcher* const watcher = w.launch->watcher;
+  if (watcher != nullptr) watcher->access(w, in, access_of(in, mask, address, sizeof(T)));
   const T *b = w.at<T>(in.b), *c = w.at<T>(in.c);
   w.fuel -= 16;
   ++w.polls;
@@ -160,6 +163,7 @@ void atomic(Warp& w, const Inst& in, u32 mask) {
     d[i] = (in.x & kFormMask) == kShared ? update_alone<Op, T>(address[i], b[i], cc)
                                          : update<Op, T>(address[i], b[i], cc);
   });
+  if (watcher != nullptr) watcher->acquire(w, access_of(in, mask, address, sizeof(T)));
 }
 
 template <class Op>
@@ -241,7 +245,7 @@ void decode_vector(Decoder& d, const Instruction& inst, const Operand& where, co
   const int size = ptx::size_of(type);
   u32 base;
   u64 offset;
-  const u32 form = decode_address(d, inst, where, base, offset);
+  const u32 form = decode_address(d, inst, where, base, offset) | order_form(inst);
   for (size_t k = 0; k < data.parts.size(); ++k) {
     const u32 value = d.source(data.parts[k], size);
     const u32 old = target != nullptr ? d.destination(target->parts.at(k), size) : place(kRegisters, 0);
@@ -267,7 +271,7 @@ void decode_atomic(Decoder& d, const Instruction& inst) {
   }
   u32 base;
   u64 offset;
-  const u32 form = decode_address(d, inst, operands[first], base, offset);
+  const u32 form = decode_address(d, inst, operands[first], base, offset) | order_form(inst);
   const u32 target = returns ? d.destination(operands[0], size) : place(kRegisters, 0);
   const u32 b = d.source(operands[first + 1], size);
   const bool swap = inst.has("cas");

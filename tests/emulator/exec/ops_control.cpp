@@ -239,7 +239,12 @@ void decode_bar(Decoder& d, const Instruction& inst) {
   out.b = threads;
 }
 
-void fence(Warp&, const Inst&, u32) { std::atomic_thread_fence(std::memory_order_seq_cst); }
+// x: 1 for a fence of the device, 0 of the block.
+void fence(Warp& w, const Inst& in, u32) {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (w.launch->watcher != nullptr) w.launch->watcher->fence(w, in.x != 0);
+}
+void decode_fence(Decoder& d, const Instruction& inst) { d.emit(inst, fence).x = inst.has("cta") ? 0 : 1; }
 void nothing(Warp&, const Inst&, u32) {}
 void sleep(Warp& w, const Inst&, u32) {
   w.fuel -= 4096;
@@ -257,7 +262,7 @@ void register_control(Opcodes& opcodes) {
   opcodes["brkpt"] = decode_plain<trap>;
   opcodes["call"] = decode_call;
   opcodes["bar"] = opcodes["barrier"] = decode_bar;
-  opcodes["membar"] = opcodes["fence"] = decode_plain<fence>;
+  opcodes["membar"] = opcodes["fence"] = decode_fence;
   opcodes["nanosleep"] = decode_plain<sleep>;
   opcodes["pmevent"] = opcodes["griddepcontrol"] = opcodes["setmaxnreg"] = decode_plain<nothing>;
   opcodes["prefetch"] = opcodes["prefetchu"] = opcodes["discard"] = opcodes["applypriority"] =

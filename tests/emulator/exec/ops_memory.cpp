@@ -11,8 +11,8 @@ using ptx::Type;
 // x: the form, and from bit 8 the registers per lane.
 u32 count_of(const Inst& in) { return in.x >> 8; }
 
-void observe(Warp& w, const Inst& in, u32 mask, const u64* address, u32 element, u32 register_bytes,
-             Access::Kind kind) {
+Access access_of(const Inst& in, u32 mask, const u64* address, u32 element, u32 register_bytes,
+                 Access::Kind kind) {
   Access access;
   access.kind = kind;
   access.space = space_of(in.x);
@@ -23,7 +23,9 @@ void observe(Warp& w, const Inst& in, u32 mask, const u64* address, u32 element,
   access.places = in.list;
   access.register_bytes = register_bytes;
   access.strong = (in.x & kPoll) != 0;
-  w.launch->watcher->access(w, in, access);
+  access.release = (in.x & kRelease) != 0;
+  access.block_scope = (in.x & kBlockScope) != 0;
+  return access;
 }
 
 // Registers of type D from memory of type M.
@@ -38,15 +40,8 @@ void load_contiguous(Warp& w, const Inst& in, const u64* address) {
 }
 
 template <class M, class D>
-void load(Warp& w, const Inst& in, u32 mask) {
-  alignas(64) u64 address[kLanes];
-  lane_addresses(w, in, in.x, in.a, in.imm, address);
+void load_lanes(Warp& w, const Inst& in, u32 mask, const u64* address) {
   const u32 count = count_of(in);
-  if (w.launch->watcher != nullptr) observe(w, in, mask, address, sizeof(M), sizeof(D), Access::Kind::load);
-  if (in.x & kPoll) {
-    w.fuel -= 64;
-    ++w.polls;
-  }
   if (mask == kFullMask && contiguous(address, sizeof(M) * count)) {
     if (count == 1) return load_contiguous<M, D, 1>(w, in, address);
     if (count == 2) return load_contiguous<M, D, 2>(w, in, address);
@@ -67,6 +62,21 @@ void load(Warp& w, const Inst& in, u32 mask) {
   }
 }
 
+template <class M, class D>
+void load(Warp& w, const Inst& in, u32 mask) {
+  alignas(64) u64 address[kLanes];
+  lane_addresses(w, in, in.x, in.a, in.imm, address);
+  Watcher* const watcher = w.launch->watcher;
+  if (watcher != nullptr)
+    watcher->access(w, in, access_of(in, mask, address, sizeof(M), sizeof(D), Access::Kind::load));
+  load_lanes<M, D>(w, in, mask, address);
+  if ((in.x & kPoll) == 0) return;
+  w.fuel -= 64;
+  ++w.polls;
+  if (watcher != nullptr)
+    watcher->acquire(w, access_of(in, mask, address, sizeof(M), sizeof(D), Access::Kind::load));
+}
+
 template <class M, class S, u32 kCount>
 void store_contiguous(Warp& w, const Inst& in, const u64* address) {
   M buffer[kLanes * kCount];
@@ -82,7 +92,9 @@ void store(Warp& w, const Inst& in, u32 mask) {
   alignas(64) u64 address[kLanes];
   lane_addresses(w, in, in.x, in.a, in.imm, address);
   const u32 count = count_of(in);
-  if (w.launch->watcher != nullptr) observe(w, in, mask, address, sizeof(M), sizeof(S), Access::Kind::store);
+  Watcher* const watcher = w.launch->watcher;
+  if (watcher != nullptr)
+    watcher->access(w, in, access_of(in, mask, address, sizeof(M), sizeof(S), Access::Kind::store));
   if (mask == kFullMask && contiguous(address, sizeof(M) * count)) {
     if (count == 1) return store_contiguous<M, S, 1>(w, in, address);
     if (count == 2) return store_contiguous<M, S, 2>(w, in, address);
@@ -180,7 +192,7 @@ void decode_access(Decoder& d, const Instruction& inst, bool loads) {
   u32 base;
   u64 offset;
   u32 form = decode_address(d, inst, where, base, offset);
-  if (is_strong(inst)) form |= kPoll;
+  if (is_strong(inst)) form |= kPoll | order_form(inst);
   const u32* list = d.list(places);
   Inst& out = d.emit(inst, handler_for(d, type, register_size, loads));
   out.a = base;

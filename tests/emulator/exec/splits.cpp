@@ -48,6 +48,8 @@ Frame* new_frame(Warp& warp, const Code& code) {
   const auto raw = reinterpret_cast<uintptr_t>(frame->storage.data());
   frame->registers = reinterpret_cast<u8*>((raw + 63) & ~uintptr_t{63});
   frame->code = &code;
+  if (frame->any_undefined) frame->undefined.assign(frame->undefined.size(), 0);
+  frame->any_undefined = false;
   frame->parent = nullptr;
   frame->back = nullptr;
   return frame;
@@ -137,7 +139,6 @@ void start_warp(Warp& warp, const Code& code, u32 lanes) {
   warp.free_frames.clear();
   for (Frame& frame : warp.frames) warp.free_frames.push_back(&frame);
   warp.live = lanes;
-  warp.released = false;
   warp.stalled_slices = 0;
   warp.current = 0;
   Frame* frame = new_frame(warp, code);
@@ -279,7 +280,6 @@ bool release_joins(Warp& warp) {
     for (Join* join = split.join; join != nullptr; join = join->parent) {
       if (join->arrived == 0) continue;
       const u32 lanes = join->arrived;
-      warp.released = true;
       join->expected &= ~lanes;
       join->arrived = 0;
       add_split(warp, join->pc, join->frame, join->parent, lanes);

@@ -106,11 +106,26 @@ void Watchers::step(Warp& warp, const Inst& inst, u32 mask) {
 bool Watchers::wants_steps() const {
   return std::any_of(all_.begin(), all_.end(), [](const auto& each) { return each->wants_steps(); });
 }
+void Watchers::undefined_step(Warp& warp, const Inst& inst, u32 mask) {
+  for (const auto& each : all_) each->undefined_step(warp, inst, mask);
+}
+bool Watchers::tracks_definedness() const {
+  return std::any_of(all_.begin(), all_.end(), [](const auto& each) { return each->tracks_definedness(); });
+}
 void Watchers::start_block(Block& block) {
   for (const auto& each : all_) each->start_block(block);
 }
 void Watchers::synchronised(Block& block) {
   for (const auto& each : all_) each->synchronised(block);
+}
+void Watchers::end_block(Block& block) {
+  for (const auto& each : all_) each->end_block(block);
+}
+void Watchers::fence(Warp& warp, bool device) {
+  for (const auto& each : all_) each->fence(warp, device);
+}
+void Watchers::acquire(Warp& warp, const Access& access) {
+  for (const auto& each : all_) each->acquire(warp, access);
 }
 void Watchers::async_commit(Warp& warp, u32 mask) {
   for (const auto& each : all_) each->async_commit(warp, mask);

@@ -61,8 +61,13 @@ class Watchers : public Watcher {
   void access(Warp& warp, const Inst& inst, const Access& access) override;
   void step(Warp& warp, const Inst& inst, u32 mask) override;
   bool wants_steps() const override;
+  void undefined_step(Warp& warp, const Inst& inst, u32 mask) override;
+  bool tracks_definedness() const override;
   void start_block(Block& block) override;
   void synchronised(Block& block) override;
+  void end_block(Block& block) override;
+  void fence(Warp& warp, bool device) override;
+  void acquire(Warp& warp, const Access& access) override;
   void async_commit(Warp& warp, u32 mask) override;
   void async_wait(Warp& warp, u32 mask, u32 open) override;
   void violation(Warp& warp, const Inst& inst, int lane, const std::string& what) override;

@@ -1,5 +1,5 @@
 // run:
-// run: --check full --schedule random:7 --threads 2
+// run: --check full --error-exitcode 9 --schedule random:7 --threads 2
 // Whole kernels of the usual kinds: addition, reduction, transpose, tiled product, recursion, switch, printf.
 #include "check.h"
 

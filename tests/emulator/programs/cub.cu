@@ -1,4 +1,4 @@
-// run: --threads 2
+// run: --check full --error-exitcode 9 --threads 2
 // cub's device-wide primitives, against the host: what they are made of is nearly the whole of the ISA.
 #include <algorithm>
 #include <cub/device/device_radix_sort.cuh>

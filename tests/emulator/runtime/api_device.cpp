@@ -67,7 +67,17 @@ Runtime& Runtime::get() {
 int current_device() { return device; }
 
 cudaError_t note(cudaError_t error) {
-  if (error != cudaSuccess && error != cudaErrorNotReady) last_error = error;
+  if (error == cudaSuccess || error == cudaErrorNotReady) return error;
+  last_error = error;
+  // A launch's death is seen by who gets it from another call; other errors may come where nobody looks.
+  Runtime& runtime = Runtime::get();
+  runtime.unseen = error == runtime.sticky ? cudaSuccess : error;
+  return error;
+}
+
+cudaError_t note_launch(cudaError_t error) {
+  const cudaError_t before = Runtime::get().unseen;
+  if (note(error) != cudaSuccess && error == Runtime::get().sticky) Runtime::get().unseen = before;
   return error;
 }
 
@@ -177,12 +187,16 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return cudaSuccess;
 }
 cudaError_t cudaGetLastError() {
+  if (last_error != cudaSuccess) Runtime::get().unseen = cudaSuccess;
   if (Runtime::get().sticky != cudaSuccess && last_error == Runtime::get().sticky) return last_error;
   const cudaError_t error = last_error;
   last_error = cudaSuccess;
   return error;
 }
-cudaError_t cudaPeekAtLastError() { return last_error; }
+cudaError_t cudaPeekAtLastError() {
+  if (last_error != cudaSuccess) Runtime::get().unseen = cudaSuccess;
+  return last_error;
+}
 cudaError_t cudaProfilerStart() { return cudaSuccess; }
 cudaError_t cudaProfilerStop() { return cudaSuccess; }
 cudaError_t cudaCtxResetPersistingL2Cache() { return cudaSuccess; }

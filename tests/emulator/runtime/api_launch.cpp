@@ -32,9 +32,9 @@ cudaError_t launch(const void* function, dim3 grid, dim3 block, void** arguments
     request.cooperative = cooperative;
     request.device = current_device();
     const cudaError_t error = rt().prepare(request, arguments);
-    if (error != cudaSuccess) return note(error);
+    if (error != cudaSuccess) return note_launch(error);
   }
-  return note(rt().enqueue(
+  return note_launch(rt().enqueue(
       stream, cudaGraphNodeTypeKernel, [request] { return rt().execute(request); }, request));
 }
 

@@ -26,7 +26,7 @@ cudaError_t release(void* pointer) {
   if (rt().sticky != cudaSuccess) return note(rt().sticky);
   if (pointer == nullptr) return cudaSuccess;
   if (rt().heap.release(reinterpret_cast<u64>(pointer))) return cudaSuccess;
-  report("free of an address that is not a live allocation");
+  report_mistake(rt().heap.describe_free(reinterpret_cast<u64>(pointer)));
   return note(cudaErrorInvalidValue);
 }
 
@@ -44,7 +44,7 @@ cudaError_t check_copy(const void* to, const void* from, size_t size, cudaMemcpy
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (range_fits(to, size, to_device) && range_fits(from, size, from_device)) return cudaSuccess;
-  report("copy of " + std::to_string(size) + " bytes outside its allocation");
+  report_mistake("copy of " + std::to_string(size) + " bytes outside its allocation");
   return cudaErrorInvalidValue;
 }
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace emu {
@@ -31,11 +32,19 @@ uint64_t Heap::allocate(uint64_t size, Allocation::Kind kind, int device, std::s
   allocation.device = device;
   allocation.id = next_id_++;
   allocation.name = std::move(name);
-  if (track_) allocation.defined = std::make_shared<std::vector<uint8_t>>((size + 7) / 8, uint8_t{0});
+  if (track_) {
+    allocation.defined = std::make_shared<Bits>(size);
+    start_tracking(allocation);
+  }
   used_ += size;
   const uint64_t address = allocation.begin;
   insert(std::move(allocation));
   return address;
+}
+
+void Heap::start_tracking(Allocation& allocation) const {
+  const uint64_t words = (allocation.end() + 3) / 4 - allocation.begin / 4;
+  if (words != 0) allocation.stamps = std::make_shared<Stamps>(words);
 }
 
 // Drops the memory of freed allocations whose addresses are used again.
@@ -54,10 +63,20 @@ bool Heap::release(uint64_t address) {
   if (found == all_.end() || found->second.freed || found->second.registered) return false;
   found->second.freed = true;
   found->second.defined.reset();
+  found->second.stamps.reset();
   used_ -= found->second.size;
   std::free(reinterpret_cast<void*>(address));
   map_.reset();
   return true;
+}
+
+std::string Heap::describe_free(uint64_t address) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = all_.find(address);
+  if (found == all_.end() || !found->second.freed)
+    return "free of an address that is not the start of an allocation";
+  return "double free of allocation " + std::to_string(found->second.id) + " of " +
+         std::to_string(found->second.size) + " bytes";
 }
 
 bool Heap::add_host(uint64_t address, uint64_t size) {
@@ -70,6 +89,7 @@ bool Heap::add_host(uint64_t address, uint64_t size) {
   allocation.kind = Allocation::Kind::pinned;
   allocation.registered = true;
   allocation.id = next_id_++;
+  if (track_) start_tracking(allocation);
   insert(std::move(allocation));
   return true;
 }
@@ -114,17 +134,8 @@ std::shared_ptr<const MemoryMap> Heap::map() const {
 void Heap::define(uint64_t address, uint64_t size) {
   Allocation allocation;
   if (!find(address, allocation) || allocation.defined == nullptr) return;
-  const uint64_t first = address - allocation.begin, last = std::min(first + size, allocation.size);
-  auto& bits = *allocation.defined;
-  for (uint64_t at = first; at < last;) {
-    if (at % 8 == 0 && last - at >= 8) {
-      bits[at / 8] = 0xff;
-      at += 8;
-    } else {
-      bits[at / 8] = static_cast<uint8_t>(bits[at / 8] | 1u << at % 8);
-      ++at;
-    }
-  }
+  const uint64_t first = address - allocation.begin;
+  allocation.defined->set(first, std::min(size, allocation.size - first));
 }
 
 uint64_t Heap::used() const {

@@ -8,6 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "checks/bits.h"
+#include "checks/stamps.h"
+
 namespace emu {
 
 struct Allocation {
@@ -18,8 +21,9 @@ struct Allocation {
   uint64_t id = 0;  // in order of allocation
   std::string name;
   bool freed = false;
-  bool registered = false;                        // cudaHostRegister: the program's own memory
-  std::shared_ptr<std::vector<uint8_t>> defined;  // a bit per byte, for the checks; may be null
+  bool registered = false;         // cudaHostRegister: the program's own memory
+  std::shared_ptr<Bits> defined;   // which bytes were written, for the checks; may be null
+  std::shared_ptr<Stamps> stamps;  // who touched them last; may be null
   uint64_t end() const { return begin + size; }
 };
 
@@ -32,13 +36,16 @@ class Heap {
   uint64_t allocate(uint64_t size, Allocation::Kind kind, int device, std::string name = {});
   /// False for an address that is not the start of a live allocation.
   bool release(uint64_t address);
+  /// What is wrong with freeing an address that release() refuses.
+  std::string describe_free(uint64_t address) const;
   bool add_host(uint64_t address, uint64_t size);
   bool remove_host(uint64_t address);
   void set_name(uint64_t address, std::string name);
   /// The live allocation that holds an address; false when none does.
   bool find(uint64_t address, Allocation& out) const;
   std::shared_ptr<const MemoryMap> map() const;
-  void track_definedness(bool on) { track_ = on; }
+  /// Keeps for every new allocation what the full checks want.
+  void track(bool on) { track_ = on; }
   /// Marks bytes as written (by a copy or memset).
   void define(uint64_t address, uint64_t size);
   void set_limit(uint64_t bytes) { limit_ = bytes; }
@@ -47,6 +54,7 @@ class Heap {
 
  private:
   void insert(Allocation allocation);
+  void start_tracking(Allocation& allocation) const;
   mutable std::mutex mutex_;
   std::map<uint64_t, Allocation> all_;
   mutable std::shared_ptr<const MemoryMap> map_;

@@ -104,6 +104,7 @@ cudaError_t Runtime::execute(const LaunchRequest& request) {
   if (launch.fault_code != 0) {
     report(launch.fault_text);
     sticky = static_cast<cudaError_t>(launch.fault_code);
+    unseen = sticky;
   }
   return cudaSuccess;  // as on a GPU, the next synchronising call says it
 }

@@ -19,6 +19,7 @@ std::vector<CheckedRange> ranges_of(const MemoryMap& map) {
     range.freed = allocation.freed;
     range.name = allocation.name.empty() ? "allocation " + std::to_string(allocation.id) : allocation.name;
     range.defined = allocation.defined.get();
+    range.stamps = allocation.stamps.get();
     ranges.push_back(std::move(range));
   }
   return ranges;
@@ -88,17 +89,20 @@ void report_leaks(Runtime& runtime) {
 
 void watch_launches(Runtime& runtime) {
   const CheckLevel level = runtime.options.check;
-  runtime.heap.track_definedness(level == CheckLevel::full);
+  runtime.heap.track(level == CheckLevel::full);
   if (level == CheckLevel::none && !runtime.options.profiling()) return;
   runtime.make_watcher = [level](Launch&, Runtime& rt) -> std::unique_ptr<Watcher> {
     const auto map = rt.heap.map();
-    auto all = std::make_unique<Watchers>();
+    std::unique_ptr<Watcher> checker;
     if (level != CheckLevel::none) {
-      all->add(std::make_unique<Checker>(
+      checker = std::make_unique<Checker>(
           ranges_of(*map), level == CheckLevel::full,
-          [](const std::string& key, const std::string& text) { findings().add(key, text); }));
+          [](const std::string& key, const std::string& text) { findings().add(key, text); });
     }
-    if (rt.options.profiling()) all->add(std::make_unique<Profiler>(allocations_of(*map)));
+    if (!rt.options.profiling()) return checker;
+    auto all = std::make_unique<Watchers>();
+    if (checker != nullptr) all->add(std::move(checker));
+    all->add(std::make_unique<Profiler>(allocations_of(*map)));
     return all;
   };
   if (!runtime.options.profiling()) return;
@@ -111,10 +115,15 @@ void watch_launches(Runtime& runtime) {
   };
 }
 
+void report_mistake(const std::string& text) { findings().add(text, text); }
+
 /// At the program's end: leaks, and the exit code that --error-exitcode asks for.
 void finish_checks(Runtime& runtime) {
   if (runtime.options.check != CheckLevel::full) return;
   report_leaks(runtime);
+  if (const cudaError_t unseen = runtime.unseen; unseen != cudaSuccess) {
+    findings().add("unseen", std::string("an error that nobody looked at: ") + cudaGetErrorString(unseen));
+  }
   const char* code = std::getenv("EMULATE_ERROR_EXITCODE");
   if (code != nullptr && findings().any()) {
     std::fflush(nullptr);

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -112,6 +113,8 @@ class Runtime {
 
   /// What a launch died of: every later call returns it, as on a GPU whose context is lost.
   cudaError_t sticky = cudaSuccess;
+  /// The last error that the program can only have seen by asking for it, and has not.
+  std::atomic<cudaError_t> unseen{cudaSuccess};
   std::function<std::unique_ptr<Watcher>(Launch&, Runtime&)> make_watcher;
   std::function<void(Launch&, Watcher*, double)> after_launch;
 
@@ -123,12 +126,16 @@ class Runtime {
 /// Sets make_watcher and after_launch as the options say (observe.cpp).
 void watch_launches(Runtime& runtime);
 void finish_checks(Runtime& runtime);
+/// Reports a mistake of the program on the host.
+void report_mistake(const std::string& text);
 
 int current_device();
 const cudaDeviceProp& device_properties();
 cudaError_t device_attribute(cudaDeviceAttr attribute, int& value);
 /// Notes an error for cudaGetLastError and passes it on.
 cudaError_t note(cudaError_t error);
+/// The same for a launch, whose <<<>>> drops what it returns.
+cudaError_t note_launch(cudaError_t error);
 /// Prints "emulate: text" on the standard error output.
 void report(const std::string& text);
 cudaError_t synchronised();
