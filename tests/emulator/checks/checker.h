@@ -62,15 +62,14 @@ class Checker : public Watcher {
   Bits* bits_of(const Warp& warp, ptx::Space space, u64 begin, u64 end, u64& first) const;
 
   // races.cpp:
-  struct Words;
   struct Touch;
   void begin_launch(const Launch& launch);
   Moment moment_of(const Warp& warp, bool shared) const;
-  Words words_of(const Warp& warp, bool shared, const Run& run) const;
+  Stamps* stamps_of(const Warp& warp, bool shared, const Run& run) const;
   void check_races(Warp& warp, const Inst& inst, const Access& access, bool shared, u32 lanes,
                    const Runs& all);
-  bool touch_run(const Touch& touch, const Words& words, const Run& run) const;
-  void touch_lane(Touch& touch, const Words& words);
+  bool touch_run(const Touch& touch, Stamps& stamps, const Run& run) const;
+  void touch_lane(Touch& touch, Stamps& stamps);
   void touch_read(const Touch& touch, Stamp write, Stamp& read);
   void touch_write(const Touch& touch, Stamp& write, Stamp& read);
   bool is_past(const Warp& warp, const Moment& moment, Stamp stamp);

@@ -4,18 +4,13 @@
 // be missed next to them but none is made up. A fence followed by an atomic or strong store releases, an
 // atomic or strong load of the same place acquires (order.h). Atomics and strong accesses may meet each
 // other. A store that leaves the bytes as they were is none.
+#include <algorithm>
 #include <array>
 #include <bit>
 
 #include "checks/checker.h"
 
 namespace emu {
-
-/// The stamps of some memory.
-struct Checker::Words {
-  Stamp *writes = nullptr, *reads = nullptr;
-  u64 base = 0;  // address of the first word
-};
 
 /// A warp's access to a word, for a closer look.
 struct Checker::Touch {
@@ -31,15 +26,13 @@ struct Checker::Touch {
 
 namespace {
 
-constexpr u64 kPage = 1024;  // bytes of memory whose stamps change under one lock
-
-// Stamps of global memory are changed by several host threads.
+// Stamps of global memory are changed by several host threads, those of a page by one at a time.
 class PageLock {
  public:
   PageLock(u64 address, bool needed) {
     static std::array<std::atomic_flag, 512> locks;
     if (!needed) return;
-    lock_ = &locks[address / kPage * 0x9e3779b97f4a7c15ull >> 55];
+    lock_ = &locks[address / Stamps::kPage * 0x9e3779b97f4a7c15ull >> 55];
     while (lock_->test_and_set(std::memory_order_acquire)) {
     }
   }
@@ -95,6 +88,8 @@ void store_early(Warp& warp, const Access& access, u64 begin, u64 end) {
     }
   });
 }
+
+void raise(Stamp& highest, Stamp stamp) { highest = std::max(highest, stamp); }
 
 bool is_plain_store(const Access& access) {
   return access.kind == Access::Kind::store && access.places != nullptr && !access.strong;
@@ -205,49 +200,45 @@ void Checker::touch_write(const Touch& touch, Stamp& write, Stamp& read) {
   order_.forgive(instance_of(moment.now), touch.word);
 }
 
-void Checker::touch_lane(Touch& touch, const Words& words) {
+void Checker::touch_lane(Touch& touch, Stamps& stamps) {
   const u64 begin = touch.access.address[touch.lane], end = begin + touch.access.bytes;
   for (touch.word = begin & ~u64{3}; touch.word < end; touch.word += 4) {
     touch.bytes = bytes_mask(begin, end, touch.word);
-    const u64 at = (touch.word - words.base) / 4;
     const bool locked = concurrent_ && !touch.shared;
     const PageLock lock(touch.word, locked);
+    Stamp &write = *stamps.write(touch.word), &read = *stamps.read(touch.word);
     if (touch.access.kind == Access::Kind::load) {
-      touch_read(touch, words.writes[at], words.reads[at]);
+      raise(stamps.highest_read(touch.word), touch.moment.now);
+      touch_read(touch, write, read);
       continue;
     }
     const bool plain = locked && is_plain_store(touch.access);
     if (plain && same_lanes(touch.warp, touch.access, 1u << touch.lane) != 0) return;
-    touch_write(touch, words.writes[at], words.reads[at]);
+    raise(stamps.highest_write(touch.word), touch.moment.now);
+    touch_write(touch, write, read);
     if (plain) store_early(touch.warp, touch.access, touch.word, touch.word + 4);
   }
 }
 
-bool Checker::touch_run(const Touch& touch, const Words& words, const Run& run) const {
+bool Checker::touch_run(const Touch& touch, Stamps& stamps, const Run& run) const {
   if (touch.access.strong || (run.begin | run.end) % 4 != 0) return false;
+  const bool locked = concurrent_ && !touch.shared;
   bool fine = true;
   for (u64 begin = run.begin; begin < run.end && fine;) {
-    const bool locked = concurrent_ && !touch.shared;
-    const u64 end = locked ? std::min(run.end, (begin / kPage + 1) * kPage) : run.end;
-    const u64 at = (begin - words.base) / 4;
+    const u64 end = std::min(run.end, (begin / Stamps::kPage + 1) * Stamps::kPage);
     const PageLock lock(begin, locked);
-    fine = touch.access.kind == Access::Kind::load
-               ? stamp_reads(words.writes + at, words.reads + at, (end - begin) / 4, touch.moment)
-               : stamp_writes(words.writes + at, words.reads + at, (end - begin) / 4, touch.moment);
+    fine = touch.access.kind == Access::Kind::load ? stamp_reads(stamps, begin, end - begin, touch.moment)
+                                                   : stamp_writes(stamps, begin, end - begin, touch.moment);
     if (fine && locked && is_plain_store(touch.access)) store_early(touch.warp, touch.access, begin, end);
     begin = end;
   }
   return fine;
 }
 
-Checker::Words Checker::words_of(const Warp& warp, bool shared, const Run& run) const {
-  if (shared) {
-    const Stamps& stamps = *shadow_of(*warp.block).shared;
-    return {stamps.writes(), stamps.reads(), reinterpret_cast<u64>(warp.shared)};
-  }
+Stamps* Checker::stamps_of(const Warp& warp, bool shared, const Run& run) const {
+  if (shared) return shadow_of(*warp.block).shared.get();
   const CheckedRange* range = between_blocks_ ? range_of(warp, run.begin, run.end) : nullptr;
-  if (range == nullptr || range->stamps == nullptr) return {};
-  return {range->stamps->writes(), range->stamps->reads(), range->begin & ~u64{3}};
+  return range == nullptr ? nullptr : range->stamps;
 }
 
 void Checker::check_races(Warp& warp, const Inst& inst, const Access& access, bool shared, u32 lanes,
@@ -261,11 +252,11 @@ void Checker::check_races(Warp& warp, const Inst& inst, const Access& access, bo
   shadow_of(*warp.block).touched = true;
   for (u32 r = 0; r < runs.count; ++r) {
     const Run& run = runs.run[r];
-    const Words words = words_of(warp, shared, run);
-    if (words.writes == nullptr || touch_run(touch, words, run)) continue;
+    Stamps* const stamps = stamps_of(warp, shared, run);
+    if (stamps == nullptr || touch_run(touch, *stamps, run)) continue;
     for_lanes(changed, [&](int lane) {
       touch.lane = lane;
-      if (access.address[lane] >= run.begin && access.address[lane] < run.end) touch_lane(touch, words);
+      if (access.address[lane] >= run.begin && access.address[lane] < run.end) touch_lane(touch, *stamps);
     });
   }
 }
@@ -343,11 +334,11 @@ void Checker::start_block(Block& block) {
   if (block.shadow == nullptr) block.shadow = std::make_shared<BlockShadow>();
   BlockShadow& old = shadow_of(block);
   const u32 instance = order_.first_instance() + block.index % Order::most_blocks();
-  const size_t words = block.shared_size / 4 + 1;
+  const auto begin = reinterpret_cast<u64>(block.shared), end = begin + block.shared_size;
   std::unique_ptr<Stamps> stamps = std::move(old.shared);
   // Stamps of blocks before are lower; unless the numbers have started again.
-  if (stamps == nullptr || stamps->words() < words || instance <= old.instance)
-    stamps = std::make_unique<Stamps>(words);
+  if (stamps == nullptr || stamps->begin() != begin || stamps->end() < end || instance <= old.instance)
+    stamps = std::make_unique<Stamps>(begin, end);
   old = BlockShadow();
   old.shared = std::move(stamps);
   old.instance = instance;

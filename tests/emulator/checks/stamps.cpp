@@ -2,12 +2,13 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <new>
 
 namespace emu {
 namespace {
 
-size_t bytes_of(size_t words) { return words * 2 * sizeof(Stamp); }
+constexpr size_t kLarge = 8 << 20;  // from here on huge pages, which are fewer to fault in
 
 // Ordered before the warp's access by what the stamp alone says.
 inline bool write_is_past(Stamp stamp, const Moment& m) {
@@ -41,25 +42,31 @@ bool all_reads_past(const Stamp* reads, size_t count, const Moment& m) {
 
 }  // namespace
 
-Stamps::Stamps(size_t words) : words_(words) {
-  void* memory = mmap(nullptr, bytes_of(words), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+Stamps::Stamps(u64 begin, u64 end)
+    : begin_(begin & ~u64{3}), words_((end - begin_ + 3) / 4), pages_(end / kPage - begin_ / kPage + 1) {
+  void* memory =
+      mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   base_ = static_cast<Stamp*>(memory);
-  constexpr size_t huge = 2 << 20;
-  if (bytes_of(words) >= 4 * huge) madvise(memory, bytes_of(words), MADV_HUGEPAGE);
+  if (bytes() >= kLarge) madvise(memory, bytes(), MADV_HUGEPAGE);
 }
 
-Stamps::~Stamps() { munmap(base_, bytes_of(words_)); }
+Stamps::~Stamps() { munmap(base_, bytes()); }
 
-void Stamps::clear() { madvise(base_, bytes_of(words_), MADV_DONTNEED); }
+void Stamps::clear() { madvise(base_, bytes(), MADV_DONTNEED); }
 
 // A word read before by others stays theirs where that says enough: read by several blocks, or, between two
 // barriers, by several warps of this one.
-bool stamp_reads(const Stamp* writes, Stamp* reads, size_t count, const Moment& moment) {
+bool stamp_reads(Stamps& stamps, u64 address, u64 bytes, const Moment& moment) {
   const Moment m = moment;
-  if (!all_writes_past(writes, count, m)) return false;
-  if (all_older(reads, count, m.launch)) {
+  const size_t count = bytes / 4;
+  Stamp* const reads = stamps.read(address);
+  if (stamps.highest_write(address) >= m.launch && !all_writes_past(stamps.write(address), count, m))
+    return false;
+  Stamp& highest = stamps.highest_read(address);
+  const bool untouched = highest < m.launch;
+  highest = std::max(highest, m.now);
+  if (untouched || all_older(reads, count, m.launch)) {
     for (size_t i = 0; i < count; ++i) reads[i] = m.now;
     return true;
   }
@@ -80,9 +87,15 @@ bool stamp_reads(const Stamp* writes, Stamp* reads, size_t count, const Moment& 
   return true;
 }
 
-bool stamp_writes(Stamp* writes, const Stamp* reads, size_t count, const Moment& moment) {
+bool stamp_writes(Stamps& stamps, u64 address, u64 bytes, const Moment& moment) {
   const Moment m = moment;
-  if (!all_writes_past(writes, count, m) || !all_reads_past(reads, count, m)) return false;
+  const size_t count = bytes / 4;
+  Stamp* const writes = stamps.write(address);
+  Stamp& highest = stamps.highest_write(address);
+  if (highest >= m.launch && !all_writes_past(writes, count, m)) return false;
+  if (stamps.highest_read(address) >= m.launch && !all_reads_past(stamps.read(address), count, m))
+    return false;
+  highest = std::max(highest, m.now);
   for (size_t i = 0; i < count; ++i) writes[i] = m.now;
   return true;
 }

@@ -25,21 +25,29 @@ inline u32 instance_of(Stamp stamp) { return static_cast<u32>(stamp >> kInstance
 inline u32 segment_of(Stamp stamp) { return static_cast<u32>(stamp >> kSegmentShift) & (kSegments - 1); }
 inline u32 warp_of(Stamp stamp) { return static_cast<u32>(stamp >> kWarpShift) & 31; }
 
-/// The stamps of some memory, all zero at first. Pages that nobody touches cost nothing.
+/// The stamps of some memory, all zero at first, and for each of its pages the highest of either kind, so
+/// that what was never written need not be looked through. Host memory that nobody touches costs nothing.
 class Stamps {
  public:
-  explicit Stamps(size_t words);
+  static constexpr u64 kPage = 1024;  // bytes of the memory
+
+  Stamps(u64 begin, u64 end);
   ~Stamps();
   Stamps(const Stamps&) = delete;
   Stamps& operator=(const Stamps&) = delete;
   void clear();
-  size_t words() const { return words_; }
-  Stamp* writes() const { return base_; }
-  Stamp* reads() const { return base_ + words_; }
+  u64 begin() const { return begin_; }
+  u64 end() const { return begin_ + words_ * 4; }
+  Stamp* write(u64 address) { return base_ + (address - begin_) / 4; }
+  Stamp* read(u64 address) { return write(address) + words_; }
+  Stamp& highest_write(u64 address) { return base_[2 * words_ + address / kPage - begin_ / kPage]; }
+  Stamp& highest_read(u64 address) { return (&highest_write(address))[pages_]; }
 
  private:
+  size_t bytes() const { return (words_ + pages_) * 2 * sizeof(Stamp); }
+  u64 begin_;
+  size_t words_, pages_;
   Stamp* base_ = nullptr;
-  size_t words_ = 0;
 };
 
 /// What a warp compares stamps with.
@@ -58,9 +66,9 @@ struct Moment {
   static constexpr Stamp kMiddle = static_cast<Stamp>(kSegments - 1) << kSegmentShift;
 };
 
-/// Stamps whole words that a warp reads or writes plainly. False, and nothing is changed, when some word
-/// needs a closer look.
-bool stamp_reads(const Stamp* writes, Stamp* reads, size_t count, const Moment& moment);
-bool stamp_writes(Stamp* writes, const Stamp* reads, size_t count, const Moment& moment);
+/// Stamps `bytes` bytes of whole words, all in one page, that a warp reads or writes plainly. False, and
+/// nothing is changed, when some word needs a closer look.
+bool stamp_reads(Stamps& stamps, u64 address, u64 bytes, const Moment& moment);
+bool stamp_writes(Stamps& stamps, u64 address, u64 bytes, const Moment& moment);
 
 }  // namespace emu

@@ -43,8 +43,7 @@ uint64_t Heap::allocate(uint64_t size, Allocation::Kind kind, int device, std::s
 }
 
 void Heap::start_tracking(Allocation& allocation) const {
-  const uint64_t words = (allocation.end() + 3) / 4 - allocation.begin / 4;
-  if (words != 0) allocation.stamps = std::make_shared<Stamps>(words);
+  if (allocation.size != 0) allocation.stamps = std::make_shared<Stamps>(allocation.begin, allocation.end());
 }
 
 // Drops the memory of freed allocations whose addresses are used again.

@@ -50,13 +50,16 @@ TEST_CASE("stamps need a closer look where order is not plain") {
   const Moment m = moment();
   const auto check = [&](Stamp write, Stamp read, bool may_read, bool may_write) {
     INFO(write << " " << read);
-    Stamp writes[5] = {0, 0, write, 0, 0}, reads[5] = {0, 0, read, 0, 0};
-    CHECK(stamp_reads(writes, reads, 5, m) == may_read);
-    CHECK((reads[0] == m.now) == may_read);
-    reads[0] = 0;
-    reads[2] = read;
-    CHECK(stamp_writes(writes, reads, 5, m) == may_write);
-    CHECK((writes[4] == m.now) == may_write);
+    Stamps stamps(2000, 4000);
+    const u64 first = 2060, odd = 2068;
+    *stamps.write(odd) = stamps.highest_write(odd) = write;
+    *stamps.read(odd) = stamps.highest_read(odd) = read;
+    CHECK(stamp_reads(stamps, first, 20, m) == may_read);
+    CHECK((*stamps.read(first) == m.now) == may_read);
+    *stamps.read(first) = 0;
+    *stamps.read(odd) = read;
+    CHECK(stamp_writes(stamps, first, 20, m) == may_write);
+    CHECK((*stamps.write(first + 16) == m.now) == may_write);
   };
   check(0, 0, true, true);
   check(stamp(9, 900, 1), stamp(9, 900, 1), true, true);  // an earlier launch
