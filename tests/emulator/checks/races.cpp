@@ -107,7 +107,8 @@ void Checker::begin_launch(const Launch& launch) {
   }
 }
 
-// On shared memory, earlier stamps than the block's are of those that had it before.
+// On shared memory, earlier stamps than the block's are of those that had it before, so that all stamps below
+// the last barrier's are past.
 Moment Checker::moment_of(const Warp& warp, bool shared) const {
   const BlockShadow& shadow = shadow_of(*warp.block);
   const Times& acquired = shadow.warps[warp.index].acquired;
@@ -115,6 +116,7 @@ Moment Checker::moment_of(const Warp& warp, bool shared) const {
   moment.block = static_cast<Stamp>(shadow.instance) << kInstanceShift;
   moment.launch = shared ? moment.block : static_cast<Stamp>(order_.first_instance()) << kInstanceShift;
   moment.barrier = moment.block | static_cast<Stamp>(shadow.barrier_segment) << kSegmentShift;
+  moment.past = shared ? moment.barrier : moment.launch;
   moment.now = moment.block | static_cast<Stamp>(shadow.segment) << kSegmentShift |
                static_cast<Stamp>(warp.index) << kWarpShift | kBytes;
   moment.acquired = acquired.block != 0 || (acquired.device != 0 && !shared);

@@ -6,7 +6,7 @@
 namespace emu {
 
 struct Run {
-  u64 begin = 0, end = 0;
+  u64 begin, end;
 };
 
 struct Runs {

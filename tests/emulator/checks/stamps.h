@@ -54,6 +54,7 @@ class Stamps {
 struct Moment {
   Stamp launch = 0;       // stamps below are of earlier launches
   Stamp block = 0;        // the block's lowest stamp
+  Stamp past = 0;         // stamps below are of what is in order, whatever else they say
   Stamp barrier = 0;      // stamps of the block below it are from before its last barrier
   Stamp now = 0;          // the warp's own, for all bytes of a word
   bool acquired = false;  // something was acquired, so there is more order than that

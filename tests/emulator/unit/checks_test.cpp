@@ -37,7 +37,7 @@ Stamp stamp(u32 instance, u32 segment, u32 warp, Stamp flags = kBytes) {
 // Warp 3 of instance 12, of a launch that began with instance 10; the last barrier began segment 5.
 Moment moment() {
   Moment m;
-  m.launch = stamp(10, 0, 0, 0);
+  m.launch = m.past = stamp(10, 0, 0, 0);
   m.block = stamp(12, 0, 0, 0);
   m.barrier = stamp(12, 5, 0, 0);
   m.now = stamp(12, 6, 3);
