@@ -13,7 +13,8 @@ declare -A groups=(
            libjpeg62-turbo-dev zlib1g-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev libutf8proc-dev libpugixml-dev
            libxxhash-dev"
   [data]="openclipart-svg openclipart-png tuxpaint-stamps-default"
-  [test]="catch2 librapidcheck-dev clang libclang-rt-14-dev unzip python3 python3-pip"
+  [test]="catch2 librapidcheck-dev clang libclang-rt-14-dev unzip python3 python3-pip libzstd-dev
+          liblz4-dev"
   [bench]="libbenchmark-dev"
 )
 

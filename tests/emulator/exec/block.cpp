@@ -44,7 +44,8 @@ void set_specials(Warp& warp) {
   fill(warp, kNsmId, launch.multiprocessors);
   fill(warp, kGridId, static_cast<u32>(launch.id));
   fill(warp, kDynamicShared, launch.dynamic_shared);
-  fill(warp, kTotalShared, static_cast<u32>(block.shared_size));
+  fill(warp, kTotalShared, launch.image->static_shared + launch.dynamic_shared);
+  fill(warp, kReservedShared, static_cast<u32>(block.shared_size) - launch.image->reserved_shared);
   fill(warp, kZero, 0);
   fill(warp, kOne, 1);
 }
@@ -130,6 +131,8 @@ void start_block(Block& block, Launch& launch, u32 index) {
   block.ctaid[1] = index / launch.grid[0] % launch.grid[1];
   block.ctaid[2] = index / (launch.grid[0] * launch.grid[1]);
   block.shared_size = launch.image->static_shared + launch.dynamic_shared;
+  if (launch.image->reserved_shared != 0)
+    block.shared_size = (block.shared_size + 15) / 16 * 16 + launch.image->reserved_shared;
   block.epoch = 0;
   block.spinning = false;
   block.random = launch.options->seed * 1000003 + index;

@@ -147,7 +147,11 @@ void device_malloc(Warp& w, const Inst& in, u32 mask) {
             [&](int lane) { give<u64>(w, in, lane, w.launch->allocate(argument<u64>(w, in, 0, lane))); });
 }
 void device_free(Warp& w, const Inst& in, u32 mask) {
-  for_lanes(mask, [&](int lane) { w.launch->release(argument<u64>(w, in, 0, lane)); });
+  for_lanes(mask, [&](int lane) {
+    const auto address = argument<u64>(w, in, 0, lane);
+    if (address != 0 && !w.launch->release(address))
+      fault(719, w, in, lane, "free of an address that device malloc did not give, or gave back");
+  });
 }
 
 }  // namespace

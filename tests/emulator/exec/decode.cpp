@@ -25,6 +25,8 @@ const Opcodes& opcodes() {
     register_async(table);
     register_warp(table);
     register_matrix(table);
+    register_wmma(table);
+    register_mbarrier(table);
     return table;
   }();
   return all;
@@ -70,10 +72,7 @@ void Decoder::layout_frame() {
   }
   for (const ptx::Variable& variable : function_.variables) {
     if (variable.space == Space::shared) {
-      if (image_.shared_offset.contains(variable.name)) continue;
-      image_.static_shared = align_up(image_.static_shared, std::max(variable.align, 1u));
-      image_.shared_offset[variable.name] = image_.static_shared;
-      image_.static_shared += static_cast<u32>(variable.size);
+      continue;  // placed with the image (image.cpp)
     } else if (variable.space == Space::local || variable.space == Space::param) {
       place_variable(variable);
     } else {
@@ -248,8 +247,9 @@ u32 Decoder::constant(u64 bits, int size) {
   const size_t at = image_.constants.size();
   const auto [known, is_new] = image_.constant_places.try_emplace({size, bits}, static_cast<u32>(at));
   if (!is_new) return place(kConstants, known->second);
+  const u64 wide[2] = {bits, 0};
   for (size_t lane = 0; lane < kLanes; ++lane) {
-    const auto* raw = reinterpret_cast<const u8*>(&bits);
+    const auto* raw = reinterpret_cast<const u8*>(wide);
     image_.constants.insert(image_.constants.end(), raw, raw + width);
   }
   if (image_.constants.size() >= 1u << 28) refuse("too many constants");
@@ -282,6 +282,9 @@ u32 Decoder::special(std::string_view name) {
                                                                    {"%lanemask_gt", kLaneGt},
                                                                    {"%dynamic_smem_size", kDynamicShared},
                                                                    {"%total_smem_size", kTotalShared},
+                                                                   {"%reserved_smem_offset_begin", kReservedShared},
+                                                                   {"%reserved_smem_offset_0", kReservedShared},
+                                                                   {"%reserved_smem_offset_1", kReservedShared},
                                                                    {"%cluster_ctaid.x", kZero},
                                                                    {"%cluster_ctaid.y", kZero},
                                                                    {"%cluster_ctaid.z", kZero},
@@ -299,6 +302,7 @@ u32 Decoder::special(std::string_view name) {
   if (name == "WARP_SZ") return constant(kLanes, 4);
   const auto found = names.find(name);
   if (found == names.end()) refuse("no register or special register " + std::string(name));
+  if (found->second == kReservedShared) image_.reserved_shared = kReservedSharedBytes;
   return place(kSpecials, static_cast<u32>(found->second) * kLanes * 4);
 }
 

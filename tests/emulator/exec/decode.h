@@ -97,6 +97,8 @@ void register_atomic(Opcodes& opcodes);
 void register_async(Opcodes& opcodes);
 void register_warp(Opcodes& opcodes);
 void register_matrix(Opcodes& opcodes);
+void register_wmma(Opcodes& opcodes);
+void register_mbarrier(Opcodes& opcodes);
 
 /// Decodes an entry and all that it calls. Throws ptx::Error naming instruction and line.
 std::unique_ptr<Image> build_image(const ptx::Module& module, Linked& linked, const ptx::Function& entry,

@@ -6,8 +6,9 @@
 namespace emu {
 
 /// Rounds a double to nearest even with `kMantissa` stored bits and `kExponent` exponent bits; the bits.
-/// Exact for any double: one rounding, subnormals included.
-template <int kExponent, int kMantissa>
+/// Exact for any double: one rounding, subnormals included. A format without infinities (e4m3) has finite values
+/// in their place; what is too large for it must have been clamped.
+template <int kExponent, int kMantissa, bool kInfinite = true>
 inline u32 round_bits(double value) {
   constexpr int bias = (1 << (kExponent - 1)) - 1;
   constexpr u32 infinity = ((1u << kExponent) - 1) << kMantissa;
@@ -26,7 +27,7 @@ inline u32 round_bits(double value) {
   kept += rest > half || (rest == half && (kept & 1));
   if (exponent < 1 - bias) return sign | static_cast<u32>(kept);
   const u64 result = (static_cast<u64>(exponent + bias - 1) << kMantissa) + kept;
-  return sign | (result >= infinity ? infinity : static_cast<u32>(result));
+  return sign | (kInfinite && result >= infinity ? infinity : static_cast<u32>(result));
 }
 
 struct F16 {

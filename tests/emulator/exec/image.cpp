@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "exec/decode.h"
 
@@ -10,35 +11,58 @@ using ptx::Space;
 
 u32 align_up(u32 value, u32 align) { return (value + align - 1) / align * align; }
 
-// Module-level .shared variables that the entry or its callees name. Extern arrays all start where the
-// static ones end, so they are placed last.
-void place_module_shared(Image& image, const ptx::Module& module) {
+// Functions that code may call by their address: those in variables' initial values.
+std::vector<const ptx::Function*> address_taken(const ptx::Module& module) {
+  std::vector<const ptx::Function*> result;
   for (const ptx::Variable& variable : module.variables) {
-    if (variable.space != Space::shared || variable.is_extern) continue;
-    image.static_shared = align_up(image.static_shared, std::max(variable.align, 1u));
-    image.shared_offset[variable.name] = image.static_shared;
-    image.static_shared += static_cast<u32>(variable.size);
+    for (const ptx::Relocation& relocation : variable.relocations) {
+      const ptx::Function* function = module.find_function(relocation.symbol);
+      if (function != nullptr && function->has_body) result.push_back(function);
+    }
+  }
+  return result;
+}
+
+// The function and all that it may call, each once. An indirect call may reach every function whose address is
+// taken; those whose addresses are in code are named there.
+void collect(const ptx::Module& module, const ptx::Function& function, std::vector<const ptx::Function*>& seen) {
+  if (std::find(seen.begin(), seen.end(), &function) != seen.end()) return;
+  seen.push_back(&function);
+  for (const ptx::Instruction& inst : function.body) {
+    bool direct = inst.words[0] != "call";
+    for (const ptx::Operand& operand : inst.operands) {
+      if (operand.kind != ptx::Operand::Kind::symbol) continue;
+      const ptx::Function* callee = module.find_function(operand.name);
+      if (callee == nullptr) continue;
+      direct = true;
+      if (callee->has_body) collect(module, *callee, seen);
+    }
+    if (direct) continue;
+    for (const ptx::Function* callee : address_taken(module)) collect(module, *callee, seen);
   }
 }
 
-// Static shared variables of functions get their places while functions are decoded, so extern arrays must
-// come after all of them: a first pass over all reachable functions' declarations.
-void place_function_shared(Image& image, const ptx::Function& function,
-                           std::vector<const ptx::Function*>& seen) {
-  if (std::find(seen.begin(), seen.end(), &function) != seen.end()) return;
-  seen.push_back(&function);
-  for (const ptx::Variable& variable : function.variables) {
-    if (variable.space != Space::shared || image.shared_offset.contains(variable.name)) continue;
-    image.static_shared = align_up(image.static_shared, std::max(variable.align, 1u));
-    image.shared_offset[variable.name] = image.static_shared;
-    image.static_shared += static_cast<u32>(variable.size);
-  }
-  for (const ptx::Instruction& inst : function.body) {
-    for (const ptx::Operand& operand : inst.operands) {
-      if (operand.kind != ptx::Operand::Kind::symbol) continue;
-      const ptx::Function* callee = image.module->find_function(operand.name);
-      if (callee != nullptr && callee->has_body) place_function_shared(image, *callee, seen);
+void place_shared(Image& image, const ptx::Variable& variable) {
+  if (variable.space != Space::shared || variable.is_extern || image.shared_offset.contains(variable.name)) return;
+  image.static_shared = align_up(image.static_shared, std::max(variable.align, 1u));
+  image.shared_offset[variable.name] = image.static_shared;
+  image.static_shared += static_cast<u32>(variable.size);
+}
+
+// Static shared variables: those that the functions declare, and those of the module that they name. Extern arrays
+// all start where these end.
+void place_static_shared(Image& image, const std::vector<const ptx::Function*>& functions) {
+  std::set<std::string_view> named;
+  for (const ptx::Function* function : functions) {
+    for (const ptx::Instruction& inst : function->body) {
+      for (const ptx::Operand& operand : inst.operands) named.insert(operand.name);
     }
+  }
+  for (const ptx::Variable& variable : image.module->variables) {
+    if (named.contains(variable.name)) place_shared(image, variable);
+  }
+  for (const ptx::Function* function : functions) {
+    for (const ptx::Variable& variable : function->variables) place_shared(image, variable);
   }
 }
 
@@ -103,10 +127,11 @@ std::unique_ptr<Image> build_image(const ptx::Module& module, Linked& linked, co
   image->linked = &linked;
   image->track_effects = track_effects;
   std::vector<const ptx::Function*> functions;
-  place_module_shared(*image, module);
-  place_function_shared(*image, entry, functions);
+  collect(module, entry, functions);
+  place_static_shared(*image, functions);
   place_extern_shared(*image, module);
   image->entry = &code_of(*image, entry);
+  for (const ptx::Function* function : functions) code_of(*image, *function);
   std::vector<const ptx::Function*> path;
   image->frame_bytes = deepest(*image, entry, path);
   const size_t size = image->constants.size();

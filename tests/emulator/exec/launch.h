@@ -44,12 +44,16 @@ struct Image {
   std::map<std::pair<int, u64>, u32> constant_places;
   u8* constants_base = nullptr;
   u32 static_shared = 0;
+  u32 reserved_shared = 0;  // the system's part, when the code names it; behind the dynamic part
   u32 shared_align = 16;
   u64 frame_bytes = 0;  // deepest chain of calls
+  bool allocates = false;  // device malloc or free
   bool unbounded_stack = false;
   bool track_effects = false;
   u32 inst_count = 0;
 };
+
+constexpr u32 kReservedSharedBytes = 1024;
 
 /// Counts of one instruction in one launch.
 struct Count {
@@ -112,7 +116,7 @@ struct Launch {
   const Options* options = nullptr;
   std::function<void(std::string_view)> print;  // device printf
   std::function<u64(u64)> allocate;             // device malloc and free
-  std::function<void(u64)> release;
+  std::function<bool(u64)> release;
 
   std::atomic<u32> next_block{0};
   std::atomic<bool> stop{false};

@@ -144,6 +144,7 @@ enum Special : u32 {
   kLaneGt,
   kDynamicShared,
   kTotalShared,
+  kReservedShared,
   kZero,
   kOne,
   kClusterMax,

@@ -1,6 +1,6 @@
 // cp.async: PTX ISA 9.0, section 9.7.9.25. The bytes are copied at once, which is one of the orders a GPU may
 // choose; the checks know that they may not be read before their group has been waited for.
-#include "exec/access.h"
+#include "exec/mbarrier.h"
 
 namespace emu {
 namespace {
@@ -77,7 +77,8 @@ void decode_copy(Decoder& d, const Instruction& inst) {
 
 void decode_cp(Decoder& d, const Instruction& inst) {
   if (inst.words.size() < 3 || inst.words[1] != "async") d.refuse("this instruction is not supported");
-  if (inst.has("bulk") || inst.has("mbarrier")) d.refuse("this form of cp.async is not supported");
+  if (inst.has("bulk")) return decode_bulk(d, inst);
+  if (inst.has("mbarrier")) return decode_async_arrive(d, inst);
   if (inst.has("commit_group")) {
     d.emit(inst, commit);
   } else if (inst.has("wait_all")) {

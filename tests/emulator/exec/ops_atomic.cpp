@@ -1,5 +1,7 @@
 // atom and red: PTX ISA 9.0, sections 9.7.13.6 and 9.7.13.7. Each lane in turn, with the host's atomics, so
 // that they are atomic between the blocks that run on other host threads.
+#include <mutex>
+
 #include "exec/access.h"
 #include "exec/half.h"
 
@@ -110,26 +112,33 @@ struct ExtremePair {
 template <class T>
 using BitsOf = std::conditional_t<sizeof(T) == 2, u16, std::conditional_t<sizeof(T) == 4, u32, u64>>;
 
-// The old value of *address after an atomic update.
-template <class Op, class T>
-T update(u64 address, T b, T c) {
-  using U = BitsOf<T>;
-  auto* target = reinterpret_cast<U*>(address);
-  U old = __atomic_load_n(target, __ATOMIC_SEQ_CST);
-  for (;;) {
-    const T next = Op::run(std::bit_cast<T>(old), b, c);
-    if (__atomic_compare_exchange_n(target, &old, std::bit_cast<U>(next), false, __ATOMIC_SEQ_CST,
-                                    __ATOMIC_SEQ_CST)) {
-      return std::bit_cast<T>(old);
-    }
-  }
-}
 // Shared memory belongs to one host thread.
 template <class Op, class T>
 T update_alone(u64 address, T b, T c) {
   const T old = read_at<T>(address);
   write_at<T>(address, Op::run(old, b, c));
   return old;
+}
+
+// The old value of *address after an atomic update.
+template <class Op, class T>
+T update(u64 address, T b, T c) {
+  if constexpr (sizeof(T) == 16) {  // atomic to each other, and only exch and cas have 128 bits
+    static std::mutex mutex;
+    const std::lock_guard lock(mutex);
+    return update_alone<Op, T>(address, b, c);
+  } else {
+    using U = BitsOf<T>;
+    auto* target = reinterpret_cast<U*>(address);
+    U old = __atomic_load_n(target, __ATOMIC_SEQ_CST);
+    for (;;) {
+      const T next = Op::run(std::bit_cast<T>(old), b, c);
+      if (__atomic_compare_exchange_n(target, &old, std::bit_cast<U>(next), false, __ATOMIC_SEQ_CST,
+                                      __ATOMIC_SEQ_CST)) {
+        return std::bit_cast<T>(old);
+      }
+    }
+  }
 }
 
 Access access_of(const Inst& in, u32 mask, const u64* address, u32 bytes) {
@@ -139,8 +148,10 @@ Access access_of(const Inst& in, u32 mask, const u64* address, u32 bytes) {
   access.mask = mask;
   access.address = address;
   access.bytes = bytes;
-  access.count = 1;
-  access.places = &in.b;
+  if (bytes <= 8) {
+    access.count = 1;
+    access.places = &in.b;
+  }
   access.strong = true;
   access.release = (in.x & kRelease) != 0;
   access.block_scope = (in.x & kBlockScope) != 0;
@@ -231,8 +242,8 @@ Handler find_handler(Decoder& d, const Instruction& inst, Type type) {
   if (inst.has("and")) return bits_of<And>(d, type);
   if (inst.has("or")) return bits_of<Or>(d, type);
   if (inst.has("xor")) return bits_of<Xor>(d, type);
-  if (inst.has("exch")) return bits_of<Exchange>(d, type);
-  if (inst.has("cas")) return bits_of<CompareSwap>(d, type);
+  if (inst.has("exch")) return type == Type::b128 ? atomic<Exchange, u128> : bits_of<Exchange>(d, type);
+  if (inst.has("cas")) return type == Type::b128 ? atomic<CompareSwap, u128> : bits_of<CompareSwap>(d, type);
   if (inst.has("inc")) return atomic<Inc, u32>;
   if (inst.has("dec")) return atomic<Dec, u32>;
   d.refuse("this operation is not supported");

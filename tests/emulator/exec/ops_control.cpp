@@ -153,6 +153,7 @@ void decode_call(Decoder& d, const Instruction& inst) {
   if (!callee->has_body) {
     const Builtin builtin = find_builtin(callee->name);
     if (builtin == nullptr) d.refuse("function " + std::string(callee->name) + " has no body");
+    if (callee->name == "malloc" || callee->name == "free") d.image().allocates = true;
     Inst& out = d.emit(inst, call_builtin);
     out.list = list;
     out.imm = reinterpret_cast<u64>(builtin);

@@ -320,6 +320,7 @@ u64 keep_conversion(Decoder& d, const Conversion& c) {
 }
 
 void decode_cvt(Decoder& d, const Instruction& inst) {
+  if (decode_f8(d, inst)) return;
   const auto& operands = d.operands();
   Conversion c{};
   c.to = first_type(inst);

@@ -18,9 +18,12 @@ Access access_of(const Inst& in, u32 mask, const u64* address, u32 element, u32 
   access.space = space_of(in.x);
   access.mask = mask;
   access.address = address;
-  access.count = count_of(in);
-  access.bytes = element * access.count;
-  access.places = in.list;
+  // The checks know elements of at most 8 bytes: a 128-bit register is two of them (decode_access lists it
+  // twice).
+  const u32 halves = element == 16 ? 2 : 1;
+  access.count = count_of(in) * halves;
+  access.bytes = element * count_of(in);
+  access.places = halves == 1 ? in.list : in.list + count_of(in);
   access.register_bytes = register_bytes;
   access.strong = (in.x & kPoll) != 0;
   access.release = (in.x & kRelease) != 0;
@@ -116,7 +119,11 @@ Handler load_handler(Decoder& d, int register_size) {
       if constexpr (sizeof(M) <= 4) return load<M, u32>;
       break;
     case 8:
-      return load<M, u64>;
+      if constexpr (sizeof(M) <= 8) return load<M, u64>;
+      break;
+    case 16:
+      if constexpr (sizeof(M) == 16) return load<M, u128>;
+      break;
     default:
       break;
   }
@@ -133,7 +140,11 @@ Handler store_handler(Decoder& d, int register_size) {
       if constexpr (sizeof(M) <= 4) return store<M, u32>;
       break;
     case 8:
-      return store<M, u64>;
+      if constexpr (sizeof(M) <= 8) return store<M, u64>;
+      break;
+    case 16:
+      if constexpr (sizeof(M) == 16) return store<M, u128>;
+      break;
     default:
       break;
   }
@@ -160,6 +171,8 @@ Handler handler_for(Decoder& d, Type type, int register_size, bool loads) {
       return loads ? load_handler<u32>(d, register_size) : store_handler<u32>(d, register_size);
     case 8:
       return loads ? load_handler<u64>(d, register_size) : store_handler<u64>(d, register_size);
+    case 16:
+      return loads ? load_handler<u128>(d, register_size) : store_handler<u128>(d, register_size);
     default:
       d.refuse("this type is not supported");
   }
@@ -193,12 +206,14 @@ void decode_access(Decoder& d, const Instruction& inst, bool loads) {
   u64 offset;
   u32 form = decode_address(d, inst, where, base, offset);
   if (is_strong(inst)) form |= kPoll | order_form(inst);
+  const auto count = static_cast<u32>(places.size());
+  for (size_t i = 0; size == 16 && i < count; ++i) places.insert(places.end(), 2, places[i]);
   const u32* list = d.list(places);
   Inst& out = d.emit(inst, handler_for(d, type, register_size, loads));
   out.a = base;
   out.imm = offset;
   out.list = list;
-  out.x = form | static_cast<u32>(places.size()) << 8;
+  out.x = form | count << 8;
 }
 
 void decode_ld(Decoder& d, const Instruction& inst) { decode_access(d, inst, true); }

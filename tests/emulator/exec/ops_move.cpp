@@ -50,13 +50,12 @@ void unpack(Warp& w, const Inst& in, u32 mask) {
   }
 }
 
-template <template <class, class> class Form>
-struct Shape;
-
 Handler pack_handler(Decoder& d, int size, size_t parts, bool packing) {
   if (size == 4 && parts == 2) return packing ? pack<u32, u16> : unpack<u32, u16>;
   if (size == 8 && parts == 2) return packing ? pack<u64, u32> : unpack<u64, u32>;
   if (size == 8 && parts == 4) return packing ? pack<u64, u16> : unpack<u64, u16>;
+  if (size == 16 && parts == 2) return packing ? pack<u128, u64> : unpack<u128, u64>;
+  if (size == 16 && parts == 4) return packing ? pack<u128, u32> : unpack<u128, u32>;
   d.refuse("packing of this shape is not supported");
 }
 

@@ -32,11 +32,12 @@ void each_effect(const ptx::Instruction& inst, const Visit& visit) {
   }
 }
 
-u32 bytes_of(ptx::Type type, u32 line) {
+constexpr int kClasses = 5;  // of widths: 128, 64, 32, 16 bits, predicates
+
+u32 bytes_of(ptx::Type type) {
   using ptx::Type;
   if (type == Type::pred) return 4;
   const int size = ptx::size_of(type);
-  if (size > 8) throw ptx::Error(line, "128-bit registers are not supported");
   return static_cast<u32>(size < 2 ? 2 : size) * kLanes;
 }
 
@@ -116,14 +117,14 @@ Flow::Registers Flow::place_registers() const {
     std::vector<u32> free;
     std::priority_queue<Ending, std::vector<Ending>, std::greater<>> active;
   };
-  Class classes[4];
-  constexpr u32 kBytes[4] = {256, 128, 64, 4};
+  Class classes[kClasses];
+  constexpr u32 kBytes[kClasses] = {512, 256, 128, 64, 4};
   Registers result;
   result.offset.assign(count, 0);
   std::vector<u8> class_of(count, 0);
   for (u32 r : order) {
-    const u32 bytes = bytes_of(function_.registers[r].type, function_.line);
-    const auto index = static_cast<u8>(std::find(kBytes, kBytes + 4, bytes) - kBytes);
+    const u32 bytes = bytes_of(function_.registers[r].type);
+    const auto index = static_cast<u8>(std::find(kBytes, kBytes + kClasses, bytes) - kBytes);
     class_of[r] = index;
     Class& c = classes[index];
     // A place is free again after the last use: an instruction may then write where it reads, lane by lane.
@@ -142,9 +143,9 @@ Flow::Registers Flow::place_registers() const {
     c.active.emplace(last[r], slot);
     result.offset[r] = slot;
   }
-  u32 base[4];
-  u32 at = 256;  // the first place takes what nobody wants
-  for (int k = 0; k < 4; ++k) {
+  u32 base[kClasses];
+  u32 at = kBytes[0];  // the first place takes what nobody wants
+  for (int k = 0; k < kClasses; ++k) {
     base[k] = at;
     at += classes[k].slots * kBytes[k];
   }

@@ -74,6 +74,9 @@ Handler bits_handler(Decoder& d, ptx::Type type) {
       return Family::template handler<u32>;
     case 8:
       return Family::template handler<u64>;
+    case 16:
+      if constexpr (requires { Family::template handler<u128>; }) return Family::template handler<u128>;
+      [[fallthrough]];
     default:
       d.refuse("this type is not supported");
   }
@@ -98,6 +101,8 @@ inline void emit_same(Decoder& d, const ptx::Instruction& inst, Handler handler,
 bool decode_float(Decoder& d, const ptx::Instruction& inst);
 /// f16 and bf16, alone and in pairs.
 bool decode_half(Decoder& d, const ptx::Instruction& inst);
+/// cvt between f8 pairs and f32 or f16x2; false when neither type is an f8 pair.
+bool decode_f8(Decoder& d, const ptx::Instruction& inst);
 /// add.cc, addc, sub.cc, subc, mad.cc, madc.
 void decode_carry(Decoder& d, const ptx::Instruction& inst);
 

@@ -101,7 +101,8 @@ Token Lexer::scan() {
   return token;
 }
 
-// Names, directives, and opcodes with their suffixes: "%tid.x", ".reg", "ld.shared::cta.v2.f32".
+// Names, directives, and opcodes with their suffixes: "%tid.x", "ld.shared::cta.v2.f32", ".reg". A directive
+// ends at the next dot: ".reg.b32" is two.
 Token Lexer::scan_word() {
   Token token;
   token.line = line_;
@@ -112,7 +113,7 @@ Token Lexer::scan_word() {
     const bool more = at_ + 1 < text_.size();
     if (continues_name(c)) {
       ++at_;
-    } else if (c == '.' && more && continues_name(text_[at_ + 1])) {
+    } else if (c == '.' && token.kind == Token::Kind::name && more && continues_name(text_[at_ + 1])) {
       ++at_;
     } else if (c == ':' && more && text_[at_ + 1] == ':') {
       at_ += 2;

@@ -28,6 +28,8 @@ void Parser::module_statement() {
     }
     if (word == ".visible" || word == ".weak" || word == ".common") continue;
     if (word == ".version") {
+      // Several files one after the other, as relocatable device code is: each numbers its sources anew.
+      if (!module_.files.empty()) first_file_ = module_.files.rbegin()->first + 1;
       const std::string number(lexer_.next().text);
       const size_t dot = number.find('.');
       if (dot == std::string::npos) throw Error(token.line, ".version needs major.minor");
@@ -59,7 +61,7 @@ void Parser::module_statement() {
 }
 
 void Parser::file() {
-  const auto index = static_cast<uint32_t>(lexer_.expect_integer());
+  const auto index = first_file_ + static_cast<uint32_t>(lexer_.expect_integer());
   module_.files[index] = lexer_.next().text;
   while (lexer_.accept(',')) lexer_.expect_integer();
 }
@@ -67,7 +69,7 @@ void Parser::file() {
 // .loc file line column [, function_name label [+ offset], inlined_at file line column]
 // The innermost place is reported: the first.
 void Parser::location() {
-  const auto file = static_cast<uint32_t>(lexer_.expect_integer());
+  const auto file = first_file_ + static_cast<uint32_t>(lexer_.expect_integer());
   const auto line = static_cast<uint32_t>(lexer_.expect_integer());
   lexer_.expect_integer();
   while (lexer_.accept(',')) {

@@ -49,6 +49,7 @@ class Parser {
   Lexer lexer_;
   Function* function_ = nullptr;
   int32_t source_ = -1;
+  uint32_t first_file_ = 0;
   int32_t scope_ = -1;
   std::vector<std::unordered_map<std::string_view, int32_t>> registers_;  // per open scope
 };

@@ -145,7 +145,10 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSetLimit(cudaLimit limit, size_t value) {
-  if (limit == cudaLimitStackSize) Runtime::get().stack_limit = value;
+  Runtime& runtime = Runtime::get();
+  if (limit == cudaLimitStackSize) runtime.stack_limit = value;
+  if (limit == cudaLimitMallocHeapSize) runtime.heap_limit = value;
+  if (limit == cudaLimitPrintfFifoSize) runtime.print_limit = value;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetLimit(size_t* value, cudaLimit limit) {
@@ -154,10 +157,10 @@ cudaError_t cudaDeviceGetLimit(size_t* value, cudaLimit limit) {
       *value = Runtime::get().stack_limit;
       return cudaSuccess;
     case cudaLimitPrintfFifoSize:
-      *value = 1 << 20;
+      *value = Runtime::get().print_limit;
       return cudaSuccess;
     case cudaLimitMallocHeapSize:
-      *value = 8 << 20;
+      *value = Runtime::get().heap_limit;
       return cudaSuccess;
     default:
       *value = 0;

@@ -3,11 +3,30 @@
 
 #include "runtime/runtime.h"
 
-using namespace emu;
-
+namespace emu {
 namespace {
 
 Runtime& rt() { return Runtime::get(); }
+
+}  // namespace
+
+bool range_fits(const void* pointer, size_t size, bool device) {
+  if (size == 0) return true;
+  Allocation allocation;
+  if (!rt().heap.find(reinterpret_cast<u64>(pointer), allocation)) return !device;
+  return reinterpret_cast<u64>(pointer) + size <= allocation.end();
+}
+
+void move_bytes(void* to, const void* from, size_t size) {
+  std::memmove(to, from, size);
+  rt().heap.define(reinterpret_cast<u64>(to), size);
+}
+
+}  // namespace emu
+
+using namespace emu;
+
+namespace {
 
 cudaError_t allocate(void** pointer, size_t size, Allocation::Kind kind) {
   if (pointer == nullptr) return note(cudaErrorInvalidValue);
@@ -30,14 +49,6 @@ cudaError_t release(void* pointer) {
   return note(cudaErrorInvalidValue);
 }
 
-// A range that begins in an allocation must end in it; one that must be the device's must be one.
-bool range_fits(const void* pointer, size_t size, bool device) {
-  if (size == 0) return true;
-  Allocation allocation;
-  if (!rt().heap.find(reinterpret_cast<u64>(pointer), allocation)) return !device;
-  return reinterpret_cast<u64>(pointer) + size <= allocation.end();
-}
-
 cudaError_t check_copy(const void* to, const void* from, size_t size, cudaMemcpyKind kind) {
   if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
   if (size != 0 && (to == nullptr || from == nullptr)) return cudaErrorInvalidValue;
@@ -46,11 +57,6 @@ cudaError_t check_copy(const void* to, const void* from, size_t size, cudaMemcpy
   if (range_fits(to, size, to_device) && range_fits(from, size, from_device)) return cudaSuccess;
   report_mistake("copy of " + std::to_string(size) + " bytes outside its allocation");
   return cudaErrorInvalidValue;
-}
-
-void move_bytes(void* to, const void* from, size_t size) {
-  std::memmove(to, from, size);
-  rt().heap.define(reinterpret_cast<u64>(to), size);
 }
 
 cudaError_t copy(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t stream,
@@ -115,6 +121,11 @@ u8* symbol_range(const void* symbol, size_t size, size_t offset, cudaError_t& er
 
 constexpr size_t kPitch = 512;
 
+std::map<std::pair<cudaMemPool_t, int>, u64>& pool_attributes() {
+  static auto* all = new std::map<std::pair<cudaMemPool_t, int>, u64>;
+  return *all;
+}
+
 }  // namespace
 
 extern "C" {
@@ -125,8 +136,10 @@ cudaError_t cudaMalloc(void** pointer, size_t size) {
 cudaError_t cudaMallocHost(void** pointer, size_t size) {
   return allocate(pointer, size, Allocation::Kind::pinned);
 }
-cudaError_t cudaHostAlloc(void** pointer, size_t size, unsigned) {
-  return allocate(pointer, size, Allocation::Kind::pinned);
+cudaError_t cudaHostAlloc(void** pointer, size_t size, unsigned flags) {
+  const cudaError_t error = allocate(pointer, size, Allocation::Kind::pinned);
+  if (error == cudaSuccess && *pointer != nullptr) rt().heap.set_flags(reinterpret_cast<u64>(*pointer), flags);
+  return error;
 }
 cudaError_t cudaMallocManaged(void** pointer, size_t size, unsigned) {
   return allocate(pointer, size, Allocation::Kind::managed);
@@ -146,8 +159,11 @@ cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
   *device = host;
   return cudaSuccess;
 }
-cudaError_t cudaHostGetFlags(unsigned* flags, void*) {
-  *flags = cudaHostAllocDefault;
+cudaError_t cudaHostGetFlags(unsigned* flags, void* pointer) {
+  Allocation allocation;
+  const bool found = rt().heap.find(reinterpret_cast<u64>(pointer), allocation);
+  if (!found || allocation.kind != Allocation::Kind::pinned) return note(cudaErrorInvalidValue);
+  *flags = allocation.flags;
   return cudaSuccess;
 }
 cudaError_t cudaMallocPitch(void** pointer, size_t* pitch, size_t width, size_t height) {
@@ -256,10 +272,20 @@ cudaError_t cudaMemPrefetchAsync(const void*, size_t, cudaMemLocation, unsigned,
 }
 
 // Pools: memory comes from the heap at once; the order of the stream holds by itself.
-cudaError_t cudaMallocAsync(void** pointer, size_t size, cudaStream_t) { return cudaMalloc(pointer, size); }
-cudaError_t cudaFreeAsync(void* pointer, cudaStream_t) { return cudaFree(pointer); }
-cudaError_t cudaMallocFromPoolAsync(void** pointer, size_t size, cudaMemPool_t, cudaStream_t) {
-  return cudaMalloc(pointer, size);
+// A capturing stream gets its memory at once too, for an address that stays the same; it is kept as long as the
+// graph, when the graph frees it (keep_until_destroyed).
+cudaError_t cudaMallocAsync(void** pointer, size_t size, cudaStream_t stream) {
+  const cudaError_t error = cudaMalloc(pointer, size);
+  if (error != cudaSuccess) return error;
+  return note(rt().enqueue(stream, cudaGraphNodeTypeMemAlloc, [] { return cudaSuccess; }));
+}
+cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
+  const auto address = reinterpret_cast<u64>(pointer);
+  if (!rt().keep_until_destroyed(stream, address)) return cudaFree(pointer);
+  return note(rt().enqueue(stream, cudaGraphNodeTypeMemFree, [] { return cudaSuccess; }));
+}
+cudaError_t cudaMallocFromPoolAsync(void** pointer, size_t size, cudaMemPool_t, cudaStream_t stream) {
+  return cudaMallocAsync(pointer, size, stream);
 }
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int which) {
   *pool = reinterpret_cast<cudaMemPool_t>(static_cast<uintptr_t>(which) + 1);
@@ -274,15 +300,18 @@ cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* prope
 }
 cudaError_t cudaMemPoolDestroy(cudaMemPool_t) { return cudaSuccess; }
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) { return cudaSuccess; }
-cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
-cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void* value) {
-  const bool count =
-      attribute == cudaMemPoolAttrUsedMemCurrent || attribute == cudaMemPoolAttrReservedMemCurrent;
-  if (attribute >= cudaMemPoolAttrReleaseThreshold) {
-    *static_cast<u64*>(value) = count ? rt().heap.used() : 0;
-  } else {
-    *static_cast<int*>(value) = 1;
-  }
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
+  pool_attributes()[{pool, attribute}] =
+      attribute >= cudaMemPoolAttrReleaseThreshold ? *static_cast<u64*>(value) : *static_cast<unsigned*>(value);
+  return cudaSuccess;
+}
+cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
+  const bool wide = attribute >= cudaMemPoolAttrReleaseThreshold;
+  const bool used = attribute == cudaMemPoolAttrUsedMemCurrent || attribute == cudaMemPoolAttrReservedMemCurrent;
+  const auto set = pool_attributes().find({pool, attribute});
+  const u64 found = set != pool_attributes().end() ? set->second : used ? rt().heap.used() : wide ? 0 : 1;
+  wide ? static_cast<void>(*static_cast<u64*>(value) = found)
+       : static_cast<void>(*static_cast<int*>(value) = static_cast<int>(found));
   return cudaSuccess;
 }
 cudaError_t cudaMemPoolSetAccess(cudaMemPool_t, const cudaMemAccessDesc*, size_t) { return cudaSuccess; }

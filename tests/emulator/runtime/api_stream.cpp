@@ -76,6 +76,14 @@ cudaError_t Runtime::enqueue(cudaStream_t stream, cudaGraphNodeType type, std::f
   return cudaSuccess;
 }
 
+bool Runtime::keep_until_destroyed(cudaStream_t stream, u64 address) {
+  if (!valid(stream) || stream_of(stream).capture == nullptr) return false;
+  stream_of(stream).capture->kept.emplace_back(reinterpret_cast<void*>(address), [this](void* memory) {
+    heap.release(reinterpret_cast<u64>(memory));
+  });
+  return true;
+}
+
 }  // namespace emu
 
 using namespace emu;

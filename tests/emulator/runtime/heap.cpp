@@ -102,12 +102,10 @@ bool Heap::remove_host(uint64_t address) {
   return true;
 }
 
-void Heap::set_name(uint64_t address, std::string name) {
+void Heap::set_flags(uint64_t address, unsigned flags) {
   const std::lock_guard lock(mutex_);
-  auto found = all_.find(address);
-  if (found == all_.end()) return;
-  found->second.name = std::move(name);
-  map_.reset();
+  const auto found = all_.find(address);
+  if (found != all_.end()) found->second.flags = flags;
 }
 
 bool Heap::find(uint64_t address, Allocation& out) const {

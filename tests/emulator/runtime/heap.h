@@ -20,6 +20,7 @@ struct Allocation {
   int device = 0;
   uint64_t id = 0;  // in order of allocation
   std::string name;
+  unsigned flags = 0;  // cudaHostAlloc's
   bool freed = false;
   bool registered = false;         // cudaHostRegister: the program's own memory
   std::shared_ptr<Bits> defined;   // which bytes were written, for the checks; may be null
@@ -40,7 +41,7 @@ class Heap {
   std::string describe_free(uint64_t address) const;
   bool add_host(uint64_t address, uint64_t size);
   bool remove_host(uint64_t address);
-  void set_name(uint64_t address, std::string name);
+  void set_flags(uint64_t address, unsigned flags);
   /// The live allocation that holds an address; false when none does.
   bool find(uint64_t address, Allocation& out) const;
   std::shared_ptr<const MemoryMap> map() const;

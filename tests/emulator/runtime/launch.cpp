@@ -67,6 +67,15 @@ cudaError_t Runtime::prepare(LaunchRequest& request, void** arguments) {
   return cudaSuccess;
 }
 
+DeviceHeap& Runtime::device_heap(int device) {
+  auto& pool = device_heaps_[device];
+  if (pool == nullptr) {
+    const u64 begin = heap.allocate(heap_limit, Allocation::Kind::variable, device, "the heap of device malloc");
+    pool = std::make_unique<DeviceHeap>(begin, begin == 0 ? 0 : heap_limit);
+  }
+  return *pool;
+}
+
 cudaError_t Runtime::execute(const LaunchRequest& request) {
   if (sticky != cudaSuccess) return sticky;
   Image& code = image(*request.kernel, request.device);
@@ -90,10 +99,11 @@ cudaError_t Runtime::execute(const LaunchRequest& request) {
   launch.id = next_launch_++;
   launch.options = &options;
   launch.print = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };
-  launch.allocate = [this, &request](u64 size) {
-    return heap.allocate(size, Allocation::Kind::device, request.device, "device malloc");
-  };
-  launch.release = [this](u64 address) { heap.release(address); };
+  if (code.allocates) {  // before the watchers look at what memory there is
+    DeviceHeap& pool = device_heap(request.device);
+    launch.allocate = [&pool](u64 size) { return pool.allocate(size); };
+    launch.release = [&pool](u64 address) { return pool.release(address); };
+  }
   ++request.kernel->launches;
   std::unique_ptr<Watcher> watcher = make_watcher ? make_watcher(launch, *this) : nullptr;
   launch.watcher = watcher.get();

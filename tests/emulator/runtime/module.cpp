@@ -1,5 +1,9 @@
 // From a program's fatbins to parsed, placed modules.
+#include <lz4.h>
+#include <zstd.h>
+
 #include <cstring>
+#include <set>
 
 #include "runtime/runtime.h"
 
@@ -7,7 +11,8 @@ namespace emu {
 namespace {
 
 constexpr u32 kWrapperMagic = 0x466243b1, kFatbinMagic = 0xba55ed50;
-constexpr u32 kCompressed = 0x1000 | 0x2000 | 0x8000;  // LZ4 and zstd
+constexpr u32 kLz4 = 0x2000, kZstd = 0x8000;
+constexpr u64 kMostText = 1ull << 30;
 
 template <class T>
 T read(const u8* at) {
@@ -16,33 +21,50 @@ T read(const u8* at) {
   return value;
 }
 
-// The PTX of the highest architecture that the device can run.
+// An entry's text; empty when it cannot be unpacked. Offsets in its header: 16 the packed size, 56 the text's.
+std::string text_of(const u8* entry) {
+  const u8* payload = entry + read<u32>(entry + 4);
+  const u64 stored = read<u64>(entry + 8);
+  const u32 flags = read<u32>(entry + 40), packed = read<u32>(entry + 16);
+  if ((flags & (kLz4 | kZstd)) == 0) return {reinterpret_cast<const char*>(payload), stored};
+  const u64 size = read<u64>(entry + 56);
+  if (size > kMostText || packed > stored) return {};
+  std::string text(size, '\0');
+  if ((flags & kZstd) != 0) {
+    if (ZSTD_decompress(text.data(), size, payload, packed) != size) return {};
+  } else if (LZ4_decompress_safe(reinterpret_cast<const char*>(payload), text.data(), static_cast<int>(packed),
+                                 static_cast<int>(size)) != static_cast<int>(size)) {
+    return {};
+  }
+  return text;
+}
+
+// Adds the PTX of the highest architecture that the device can run.
 void pick_ptx(const u8* fatbin, Module& module, u32 device_arch) {
   const u16 header_size = read<u16>(fatbin + 6);
   const u64 total = read<u64>(fatbin + 8);
   const u8* at = fatbin + header_size;
   const u8* end = at + total;
   u32 best = 0;
-  module.fault = "the module holds no PTX: compile with -gencode arch=compute_80,code=compute_80";
-  module.fault_code = cudaErrorNoKernelImageForDevice;
+  std::string found;
+  if (module.text.empty()) module.fault = "the module holds no PTX: compile with -gencode arch=compute_80,code=compute_80";
+  if (module.text.empty()) module.fault_code = cudaErrorNoKernelImageForDevice;
   while (at + 48 < end) {
     const u16 kind = read<u16>(at);
     const u32 size_of_header = read<u32>(at + 4);
     const u64 payload = read<u64>(at + 8);
-    const u32 arch = read<u32>(at + 28), flags = read<u32>(at + 40);
+    const u32 arch = read<u32>(at + 28);
     if (kind == 1 && arch <= device_arch && arch >= best) {
-      if (flags & kCompressed) {
-        module.fault = "the module's PTX is compressed: compile with --compress-mode=none";
-      } else {
-        best = arch;
-        module.text.assign(reinterpret_cast<const char*>(at + size_of_header), payload);
-        module.fault.clear();
-        module.fault_code = cudaSuccess;
-      }
+      best = arch;
+      found = text_of(at);
+      while (!found.empty() && found.back() == '\0') found.pop_back();  // padding
+      module.fault = found.empty() ? "the module's compressed PTX cannot be unpacked" : "";
+      module.fault_code = found.empty() ? cudaErrorInvalidKernelImage : cudaSuccess;
     }
     if (size_of_header == 0) break;
     at += size_of_header + payload;
   }
+  module.text += found;
 }
 
 }  // namespace
@@ -58,6 +80,10 @@ Module* Runtime::add_fatbin(const void* wrapper) {
     module.fault_code = cudaErrorInvalidKernelImage;
   } else {
     pick_ptx(fatbin, module, hopper ? 90 : 80);
+    // Relocatable device code (-rdc=true): the files' own fatbins, which together are the program.
+    const bool several = fatbin != raw && read<u32>(raw + 4) == 2;
+    const auto* files = several ? read<const u8* const*>(raw + 16) : nullptr;
+    for (; files != nullptr && *files != nullptr; ++files) pick_ptx(*files, module, hopper ? 90 : 80);
   }
   return &module;
 }
@@ -102,9 +128,14 @@ Linked& Runtime::link(Module& module, int device) {
   linked = std::make_unique<Linked>();
   linked->module = module.ptx.get();
   using ptx::Space;
+  std::set<std::string_view> defined;
+  for (const ptx::Variable& variable : module.ptx->variables) {
+    if (!variable.is_extern) defined.insert(variable.name);
+  }
   for (const ptx::Variable& variable : module.ptx->variables) {
     if (variable.space != Space::global && variable.space != Space::constant) continue;
     if (linked->address.contains(variable.name)) continue;
+    if (variable.is_extern && defined.contains(variable.name)) continue;  // by another file
     // __managed__ variables are one for all devices.
     const auto symbol = module.symbols.find(std::string(variable.name));
     const bool managed = symbol != module.symbols.end() && symbol->second->managed != nullptr;

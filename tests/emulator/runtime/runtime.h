@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "exec/decode.h"
+#include "runtime/device_heap.h"
 #include "runtime/heap.h"
 
 namespace emu {
@@ -83,7 +84,9 @@ class Runtime {
   std::mutex mutex;
   int device_count = 1;
   bool hopper = false;
-  u64 stack_limit = 1024;
+  u64 stack_limit = 1024, heap_limit = 8 << 20, print_limit = 1 << 20;
+  /// What device code allocates from, on a device; made on first use, of heap_limit bytes.
+  DeviceHeap& device_heap(int device);
 
   // Modules (module.cpp).
   Module* add_fatbin(const void* wrapper);
@@ -110,6 +113,8 @@ class Runtime {
   // Streams (api_stream.cpp).
   cudaError_t enqueue(cudaStream_t stream, cudaGraphNodeType type, std::function<cudaError_t()> work,
                       std::optional<LaunchRequest> launch = std::nullopt);
+  /// While the stream captures: the graph keeps the allocation until it is destroyed. False when it does not.
+  bool keep_until_destroyed(cudaStream_t stream, u64 address);
 
   /// What a launch died of: every later call returns it, as on a GPU whose context is lost.
   cudaError_t sticky = cudaSuccess;
@@ -121,6 +126,7 @@ class Runtime {
  private:
   Runtime();
   u64 next_launch_ = 1;
+  std::map<int, std::unique_ptr<DeviceHeap>> device_heaps_;
 };
 
 /// Sets make_watcher and after_launch as the options say (observe.cpp).
@@ -128,6 +134,14 @@ void watch_launches(Runtime& runtime);
 void finish_checks(Runtime& runtime);
 /// Reports a mistake of the program on the host.
 void report_mistake(const std::string& text);
+
+/// A range that begins in an allocation must end in it; one that must be the device's must be one.
+bool range_fits(const void* pointer, size_t size, bool device);
+/// Copies and marks the bytes as written.
+void move_bytes(void* to, const void* from, size_t size);
+/// What a copy of a box does, once its parameters are right (api_memory3d.cpp).
+cudaError_t check_copy_3d(const cudaMemcpy3DParms& p);
+void copy_3d(const cudaMemcpy3DParms& p);
 
 int current_device();
 const cudaDeviceProp& device_properties();

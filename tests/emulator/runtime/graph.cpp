@@ -1,0 +1,164 @@
+// What graphs are made of: nodes, their work, their order.
+#include "runtime/graph.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+namespace emu {
+namespace {
+
+Runtime& rt() { return Runtime::get(); }
+
+void fill(const cudaMemsetParams& p) {
+  for (size_t row = 0; row < p.height; ++row) {
+    u8* at = static_cast<u8*>(p.dst) + row * p.pitch;
+    for (size_t i = 0; i < p.width; ++i) std::memcpy(at + i * p.elementSize, &p.value, p.elementSize);
+    rt().heap.define(reinterpret_cast<u64>(at), p.width * p.elementSize);
+  }
+}
+
+}  // namespace
+
+GraphNode* Graph::add(cudaGraphNodeType type, std::function<cudaError_t()> work,
+                      std::vector<GraphNode*> after) {
+  auto node = std::make_unique<GraphNode>();
+  node->type = type;
+  node->work = std::move(work);
+  node->after = std::move(after);
+  node->graph = this;
+  nodes.push_back(std::move(node));
+  return nodes.back().get();
+}
+
+std::unique_ptr<Graph> Graph::clone() const {
+  auto copy = std::make_unique<Graph>();
+  copy->kept = kept;
+  std::map<const GraphNode*, GraphNode*> twins;
+  for (const auto& node : nodes) {
+    GraphNode* made = copy->add(node->type, node->work, {});
+    *made = *node;
+    made->graph = copy.get();
+    made->original = node.get();
+    if (made->launch.has_value()) {  // the arguments lie in the copy
+      for (void*& argument : made->arguments) {
+        const auto offset = static_cast<u8*>(argument) - node->launch->parameters.data();
+        argument = made->launch->parameters.data() + offset;
+      }
+    }
+    twins[node.get()] = made;
+  }
+  for (const auto& node : copy->nodes) {
+    for (GraphNode*& before : node->after) before = twins[before];
+  }
+  return copy;
+}
+
+std::vector<GraphNode*> Graph::order() const {
+  std::vector<GraphNode*> result;
+  std::set<const GraphNode*> done;
+  while (result.size() < nodes.size()) {
+    const size_t before = result.size();
+    for (const auto& node : nodes) {
+      if (done.contains(node.get())) continue;
+      const bool ready =
+          std::all_of(node->after.begin(), node->after.end(), [&](GraphNode* n) { return done.contains(n); });
+      if (!ready) continue;
+      result.push_back(node.get());
+      done.insert(node.get());
+    }
+    if (result.size() == before) return {};
+  }
+  return result;
+}
+
+GraphNode* Graph::twin(const GraphNode* node) const {
+  for (const auto& each : nodes) {
+    if (each->original == node) return each.get();
+  }
+  return nullptr;
+}
+
+cudaError_t Graph::run() const {
+  for (const GraphNode* node : order()) {
+    if (!node->enabled) continue;
+    if (const cudaError_t error = node->work(); error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t set_kernel(GraphNode& node, const cudaKernelNodeParams& params) {
+  LaunchRequest request;
+  {
+    const std::lock_guard lock(rt().mutex);
+    request.kernel = rt().find_kernel(params.func);
+    request.grid = params.gridDim;
+    request.block = params.blockDim;
+    request.shared = params.sharedMemBytes;
+    request.device = current_device();
+    const cudaError_t error = rt().prepare(request, params.kernelParams);
+    if (error != cudaSuccess) return error;
+  }
+  node.function = params.func;
+  node.launch = request;
+  node.arguments.clear();
+  for (u32 offset : rt().image(*request.kernel, request.device).entry->parameter_offset)
+    node.arguments.push_back(node.launch->parameters.data() + offset);
+  node.work = [request] { return rt().execute(request); };
+  return cudaSuccess;
+}
+
+cudaError_t set_copy(GraphNode& node, const cudaMemcpy3DParms& params) {
+  const cudaError_t error = check_copy_3d(params);
+  if (error != cudaSuccess) return error;
+  node.given = params;
+  node.work = [params] {
+    copy_3d(params);
+    return cudaSuccess;
+  };
+  return cudaSuccess;
+}
+
+cudaError_t set_memset(GraphNode& node, const cudaMemsetParams& params) {
+  const unsigned size = params.elementSize;
+  if (size != 1 && size != 2 && size != 4) return cudaErrorInvalidValue;
+  if (params.width == 0 || params.height == 0) return cudaErrorInvalidValue;
+  const size_t last = (params.height - 1) * params.pitch + params.width * size;
+  if (!range_fits(params.dst, last, true)) return cudaErrorInvalidValue;
+  node.given = params;
+  node.work = [params] {
+    fill(params);
+    return cudaSuccess;
+  };
+  return cudaSuccess;
+}
+
+void set_host(GraphNode& node, const cudaHostNodeParams& params) {
+  node.given = params;
+  node.work = [params] {
+    params.fn(params.userData);
+    return cudaSuccess;
+  };
+}
+
+void set_event(GraphNode& node, cudaEvent_t event) {
+  node.given = event;
+  const bool records = node.type == cudaGraphNodeTypeEventRecord;
+  node.work = [=] { return records ? cudaEventRecord(event, nullptr) : cudaSuccess; };
+}
+
+void set_child(GraphNode& node, const Graph& child) {
+  node.child = child.clone();
+  node.work = [inner = node.child] { return inner->run(); };
+}
+
+cudaMemcpy3DParms row_copy(void* to, const void* from, size_t size, cudaMemcpyKind kind) {
+  cudaMemcpy3DParms p{};
+  p.srcPtr = {const_cast<void*>(from), size, size, 1};
+  p.dstPtr = {to, size, size, 1};
+  p.extent = {size, 1, 1};
+  p.kind = kind;
+  return p;
+}
+
+}  // namespace emu
