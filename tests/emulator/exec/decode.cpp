@@ -70,16 +70,19 @@ void Decoder::layout_frame() {
     for (const ptx::Variable& result : function_.returns)
       code_.return_offset.push_back(place_variable(result));
   }
+  // Scopes that follow each other use a name for different variables (each call's param0): one place for all.
+  std::map<std::string_view, ptx::Variable> places;
   for (const ptx::Variable& variable : function_.variables) {
-    if (variable.space == Space::shared) {
-      continue;  // placed with the image (image.cpp)
-    } else if (variable.space == Space::local || variable.space == Space::param) {
-      place_variable(variable);
-    } else {
+    if (variable.space == Space::shared) continue;  // placed with the image (image.cpp)
+    if (variable.space != Space::local && variable.space != Space::param) {
       throw ptx::Error(function_.line,
                        "variable " + std::string(variable.name) + " of a global space inside a function");
     }
+    ptx::Variable& place = places.try_emplace(variable.name, variable).first->second;
+    place.size = std::max(place.size, variable.size);
+    place.align = std::max(place.align, variable.align);
   }
+  for (const auto& [name, variable] : places) place_variable(variable);
   code_.frame_bytes = align_up(at, 16);
 }
 
@@ -257,48 +260,49 @@ u32 Decoder::constant(u64 bits, int size) {
 }
 
 u32 Decoder::special(std::string_view name) {
-  static const std::unordered_map<std::string_view, Special> names{{"%tid.x", kTidX},
-                                                                   {"%tid.y", kTidY},
-                                                                   {"%tid.z", kTidZ},
-                                                                   {"%ntid.x", kNtidX},
-                                                                   {"%ntid.y", kNtidY},
-                                                                   {"%ntid.z", kNtidZ},
-                                                                   {"%ctaid.x", kCtaidX},
-                                                                   {"%ctaid.y", kCtaidY},
-                                                                   {"%ctaid.z", kCtaidZ},
-                                                                   {"%nctaid.x", kNctaidX},
-                                                                   {"%nctaid.y", kNctaidY},
-                                                                   {"%nctaid.z", kNctaidZ},
-                                                                   {"%laneid", kLaneId},
-                                                                   {"%warpid", kWarpId},
-                                                                   {"%nwarpid", kNwarpId},
-                                                                   {"%smid", kSmId},
-                                                                   {"%nsmid", kNsmId},
-                                                                   {"%gridid", kGridId},
-                                                                   {"%lanemask_eq", kLaneEq},
-                                                                   {"%lanemask_le", kLaneLe},
-                                                                   {"%lanemask_lt", kLaneLt},
-                                                                   {"%lanemask_ge", kLaneGe},
-                                                                   {"%lanemask_gt", kLaneGt},
-                                                                   {"%dynamic_smem_size", kDynamicShared},
-                                                                   {"%total_smem_size", kTotalShared},
-                                                                   {"%reserved_smem_offset_begin", kReservedShared},
-                                                                   {"%reserved_smem_offset_0", kReservedShared},
-                                                                   {"%reserved_smem_offset_1", kReservedShared},
-                                                                   {"%cluster_ctaid.x", kZero},
-                                                                   {"%cluster_ctaid.y", kZero},
-                                                                   {"%cluster_ctaid.z", kZero},
-                                                                   {"%cluster_nctaid.x", kOne},
-                                                                   {"%cluster_nctaid.y", kOne},
-                                                                   {"%cluster_nctaid.z", kOne},
-                                                                   {"%cluster_ctarank", kZero},
-                                                                   {"%cluster_nctarank", kOne},
-                                                                   {"%clusterid.x", kCtaidX},
-                                                                   {"%clusterid.y", kCtaidY},
-                                                                   {"%clusterid.z", kCtaidZ},
-                                                                   {"%nclusterid.x", kNctaidX},
-                                                                   {"%nclusterid.y", kNctaidY},
-                                                                   {"%nclusterid.z", kNctaidZ}};
+  static const std::unordered_map<std::string_view, Special> names{
+      {"%tid.x", kTidX},
+      {"%tid.y", kTidY},
+      {"%tid.z", kTidZ},
+      {"%ntid.x", kNtidX},
+      {"%ntid.y", kNtidY},
+      {"%ntid.z", kNtidZ},
+      {"%ctaid.x", kCtaidX},
+      {"%ctaid.y", kCtaidY},
+      {"%ctaid.z", kCtaidZ},
+      {"%nctaid.x", kNctaidX},
+      {"%nctaid.y", kNctaidY},
+      {"%nctaid.z", kNctaidZ},
+      {"%laneid", kLaneId},
+      {"%warpid", kWarpId},
+      {"%nwarpid", kNwarpId},
+      {"%smid", kSmId},
+      {"%nsmid", kNsmId},
+      {"%gridid", kGridId},
+      {"%lanemask_eq", kLaneEq},
+      {"%lanemask_le", kLaneLe},
+      {"%lanemask_lt", kLaneLt},
+      {"%lanemask_ge", kLaneGe},
+      {"%lanemask_gt", kLaneGt},
+      {"%dynamic_smem_size", kDynamicShared},
+      {"%total_smem_size", kTotalShared},
+      {"%reserved_smem_offset_begin", kReservedShared},
+      {"%reserved_smem_offset_0", kReservedShared},
+      {"%reserved_smem_offset_1", kReservedShared},
+      {"%cluster_ctaid.x", kZero},
+      {"%cluster_ctaid.y", kZero},
+      {"%cluster_ctaid.z", kZero},
+      {"%cluster_nctaid.x", kOne},
+      {"%cluster_nctaid.y", kOne},
+      {"%cluster_nctaid.z", kOne},
+      {"%cluster_ctarank", kZero},
+      {"%cluster_nctarank", kOne},
+      {"%clusterid.x", kCtaidX},
+      {"%clusterid.y", kCtaidY},
+      {"%clusterid.z", kCtaidZ},
+      {"%nclusterid.x", kNctaidX},
+      {"%nclusterid.y", kNctaidY},
+      {"%nclusterid.z", kNctaidZ}};
   if (name == "WARP_SZ") return constant(kLanes, 4);
   const auto found = names.find(name);
   if (found == names.end()) refuse("no register or special register " + std::string(name));

@@ -23,9 +23,10 @@ std::vector<const ptx::Function*> address_taken(const ptx::Module& module) {
   return result;
 }
 
-// The function and all that it may call, each once. An indirect call may reach every function whose address is
-// taken; those whose addresses are in code are named there.
-void collect(const ptx::Module& module, const ptx::Function& function, std::vector<const ptx::Function*>& seen) {
+// The function and all that it may call, each once. An indirect call may reach every function whose address
+// is taken; those whose addresses are in code are named there.
+void collect(const ptx::Module& module, const ptx::Function& function,
+             std::vector<const ptx::Function*>& seen) {
   if (std::find(seen.begin(), seen.end(), &function) != seen.end()) return;
   seen.push_back(&function);
   for (const ptx::Instruction& inst : function.body) {
@@ -43,14 +44,15 @@ void collect(const ptx::Module& module, const ptx::Function& function, std::vect
 }
 
 void place_shared(Image& image, const ptx::Variable& variable) {
-  if (variable.space != Space::shared || variable.is_extern || image.shared_offset.contains(variable.name)) return;
+  if (variable.space != Space::shared || variable.is_extern || image.shared_offset.contains(variable.name))
+    return;
   image.static_shared = align_up(image.static_shared, std::max(variable.align, 1u));
   image.shared_offset[variable.name] = image.static_shared;
   image.static_shared += static_cast<u32>(variable.size);
 }
 
-// Static shared variables: those that the functions declare, and those of the module that they name. Extern arrays
-// all start where these end.
+// Static shared variables: those that the functions declare, and those of the module that they name. Extern
+// arrays all start where these end.
 void place_static_shared(Image& image, const std::vector<const ptx::Function*>& functions) {
   std::set<std::string_view> named;
   for (const ptx::Function* function : functions) {

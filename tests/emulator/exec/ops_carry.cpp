@@ -8,14 +8,15 @@ namespace {
 using ptx::Instruction;
 using ptx::Type;
 
-// kSub: subtraction as a + ~b + 1 with an inverted carry ("borrow"), as PTX defines CC.CF for sub.
+// A subtraction is a + ~b + carry, so a borrow leaves CC.CF clear: chains of sub are none the wiser, but
+// nvcc's 128-bit division reads the borrow of a sub with an addc and relies on it.
 template <class T, bool kSub, bool kIn, bool kOut>
 void carry_add(Warp& w, const Inst& in, u32 mask) {
   const T *a = w.at<T>(in.a), *b = w.at<T>(in.b);
   T* d = w.at<T>(in.d);
   for_lanes(mask, [&](int lane) {
-    const T carry = kIn ? static_cast<T>(w.carry >> lane & 1) : T{0};
-    const u128 wide = kSub ? u128{a[lane]} - b[lane] - carry : u128{a[lane]} + b[lane] + carry;
+    const u32 carry = kIn ? w.carry >> lane & 1 : kSub;
+    const u128 wide = u128{a[lane]} + static_cast<T>(kSub ? ~b[lane] : b[lane]) + carry;
     d[lane] = static_cast<T>(wide);
     if (kOut)
       w.carry = (w.carry & ~(1u << lane)) | static_cast<u32>(static_cast<u32>(wide >> (sizeof(T) * 8)) & 1)

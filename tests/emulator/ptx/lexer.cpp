@@ -52,6 +52,13 @@ void Lexer::unexpected(std::string_view wanted) const {
   throw Error(current_.line, "expected " + std::string(wanted) + ", found " + found);
 }
 
+void Lexer::skip_past(char punctuation) {
+  while (!accept(punctuation)) {
+    if (current_.kind == Token::Kind::end) unexpected(std::string("'") + punctuation + "'");
+    next();
+  }
+}
+
 void Lexer::skip_braces() {
   for (int depth = 1; depth > 0;) {
     if (current_.kind == Token::Kind::end) unexpected("'}'");

@@ -28,6 +28,8 @@ class Lexer {
   void expect(char punctuation);
   Token expect_name();
   uint64_t expect_integer();
+  /// Skips to a punctuation mark, and over it.
+  void skip_past(char punctuation);
   /// Skips to the matching closing brace; the opening one has been read.
   void skip_braces();
   [[noreturn]] void unexpected(std::string_view wanted) const;

@@ -45,7 +45,7 @@ void Parser::body_directive() {
   } else if (word == ".loc") {
     location();
   } else if (word == ".pragma") {
-    while (!lexer_.accept(';')) lexer_.next();
+    lexer_.skip_past(';');
   } else if (const Space space = space_of(word); space != Space::generic) {
     variables(space, function_->variables, false);
   } else {
@@ -74,7 +74,7 @@ void Parser::table(std::string_view name, std::string_view directive) {
     parameters(result.returns);
     lexer_.expect_name();
     parameters(result.parameters);
-    while (lexer_.peek().kind == Token::Kind::directive) lexer_.next();
+    while (lexer_.peek().kind == Token::Kind::directive) lexer_.next();  // .noreturn
   } else {
     do {
       result.labels.push_back(lexer_.expect_name().text);
@@ -117,6 +117,7 @@ Operand Parser::group(Operand::Kind kind, char close) {
 }
 
 Operand Parser::operand() {
+  const Nested nested(*this);
   if (lexer_.accept('{')) return group(Operand::Kind::vector, '}');
   if (lexer_.accept('(')) return group(Operand::Kind::list, ')');
   if (lexer_.accept('[')) return address();
@@ -153,12 +154,14 @@ Operand Parser::number(bool minus) {
       if (minus) result.bits ^= 1ull << 63;
       break;
     default:
+      if (token.kind == Token::Kind::end) lexer_.unexpected("an operand");
       throw Error(token.line, "'" + std::string(token.text) + "' is not an operand");
   }
   return result;
 }
 
 Operand Parser::name_operand() {
+  const Nested nested(*this);
   const Token token = lexer_.expect_name();
   Operand result;
   if (token.text != "_") {

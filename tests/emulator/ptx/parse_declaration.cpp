@@ -1,9 +1,15 @@
 #include <bit>
+#include <charconv>
 #include <cstring>
 
 #include "ptx/parser.h"
 
 namespace emu::ptx {
+namespace {
+
+constexpr size_t kMostRegisters = 2'000'000;  // of a function; they take memory before they are used
+
+}  // namespace
 
 Space Parser::space_of(std::string_view directive) {
   if (directive == ".global") return Space::global;
@@ -22,8 +28,9 @@ void Parser::declare_register(std::string_view name, Type type) {
 // .reg .b32 %r<9>, %x;
 void Parser::registers() {
   const Token word = lexer_.next();
-  const Type type = type_from(word.text.substr(1));
-  if (word.kind != Token::Kind::directive || type == Type::none) {
+  const bool named = word.kind == Token::Kind::directive;
+  const Type type = named ? type_from(word.text.substr(1)) : Type::none;
+  if (type == Type::none) {
     throw Error(word.line, "register type " + std::string(word.text) + " is not supported");
   }
   do {
@@ -34,8 +41,8 @@ void Parser::registers() {
     }
     const uint64_t count = lexer_.expect_integer();
     lexer_.expect('>');
-    if (count > 10'000'000) throw Error(name.line, "too many registers");
     const auto first = static_cast<int32_t>(function_->registers.size());
+    if (count > kMostRegisters - function_->registers.size()) throw Error(name.line, "too many registers");
     // The names %r0 … %r(n-1) are made from the prefix when they are looked up.
     registers_.back()[name.text] = first;
     for (uint64_t i = 0; i < count; ++i) function_->registers.push_back({name.text, type});
@@ -51,11 +58,11 @@ int32_t Parser::find_register(std::string_view name) const {
     if (auto found = names.find(name); found != names.end()) return found->second;
     if (prefix.size() == name.size()) continue;
     if (auto found = names.find(prefix); found != names.end()) {
-      const int32_t index = found->second + std::atoi(std::string(name.substr(prefix.size())).c_str());
+      uint32_t number = kMostRegisters;
+      std::from_chars(name.data() + prefix.size(), name.data() + name.size(), number);
       const auto& all = function_->registers;
-      const bool declared =
-          static_cast<size_t>(index) < all.size() && all[static_cast<size_t>(index)].name == prefix;
-      if (declared) return index;
+      const size_t index = static_cast<size_t>(found->second) + number;
+      if (index < all.size() && all[index].name == prefix) return static_cast<int32_t>(index);
     }
   }
   return -1;
@@ -83,7 +90,7 @@ Variable Parser::variable(Space space) {
       result.type = type;
     } else if (word == "attribute") {
       lexer_.expect('(');
-      while (!lexer_.accept(')')) lexer_.next();
+      lexer_.skip_past(')');
     } else if (!(pointer && space_of(token.text) != Space::generic)) {
       throw Error(token.line, "directive " + std::string(token.text) + " is not supported here");
     }
@@ -115,6 +122,7 @@ void Parser::variables(Space space, std::vector<Variable>& into, bool is_extern)
 }
 
 void Parser::initialiser(Variable& variable) {
+  const Nested nested(*this);
   if (!lexer_.accept('{')) return initial_value(variable);
   while (!lexer_.accept('}')) {
     if (lexer_.peek().is('{')) {

@@ -30,10 +30,11 @@ void Parser::module_statement() {
     if (word == ".version") {
       // Several files one after the other, as relocatable device code is: each numbers its sources anew.
       if (!module_.files.empty()) first_file_ = module_.files.rbegin()->first + 1;
-      const std::string number(lexer_.next().text);
-      const size_t dot = number.find('.');
-      if (dot == std::string::npos) throw Error(token.line, ".version needs major.minor");
-      module_.version = std::atoi(number.c_str()) * 10 + std::atoi(number.c_str() + dot + 1);
+      const std::string_view number = lexer_.next().text;
+      const bool right = number.size() == 3 && number[0] > '0' && number[0] <= '9' && number[1] == '.' &&
+                         number[2] >= '0' && number[2] <= '9';
+      if (!right) throw Error(token.line, ".version needs major.minor");
+      module_.version = (number[0] - '0') * 10 + (number[2] - '0');
     } else if (word == ".target") {
       module_.target = lexer_.expect_name().text;
       while (lexer_.accept(',')) lexer_.expect_name();
@@ -48,7 +49,7 @@ void Parser::module_statement() {
       lexer_.expect('{');
       lexer_.skip_braces();
     } else if (word == ".pragma") {
-      while (!lexer_.accept(';')) lexer_.next();
+      lexer_.skip_past(';');
     } else if (word == ".entry" || word == ".func") {
       function(word == ".entry");
     } else if (const Space space = space_of(word); space != Space::generic) {
@@ -123,7 +124,7 @@ void Parser::function_directives(Function& function) {
     const bool required = word == ".reqntid";
     if (word == ".maxntid" || required) {
       uint32_t extent[3] = {static_cast<uint32_t>(lexer_.expect_integer()), 1, 1};
-      for (int i = 1; lexer_.accept(','); ++i) extent[i] = static_cast<uint32_t>(lexer_.expect_integer());
+      for (int i = 1; i < 3 && lexer_.accept(','); ++i) extent[i] = static_cast<uint32_t>(lexer_.expect_integer());
       function.max_threads = extent[0] * extent[1] * extent[2];
       for (int i = 0; required && i < 3; ++i) function.required_threads[i] = extent[i];
     } else if (word == ".minnctapersm") {
@@ -131,7 +132,7 @@ void Parser::function_directives(Function& function) {
     } else if (word == ".maxnctapersm" || word == ".maxnreg" || word == ".maxclusterrank") {
       lexer_.expect_integer();
     } else if (word == ".pragma") {
-      while (!lexer_.accept(';')) lexer_.next();
+      lexer_.skip_past(';');
     } else if (word != ".noreturn") {
       throw Error(token.line, "directive " + std::string(word) + " is not supported");
     }

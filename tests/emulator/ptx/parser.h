@@ -45,6 +45,18 @@ class Parser {
   int32_t find_register(std::string_view name) const;
   void open_scope();
 
+  // What is nested is parsed by recursion: so deep and no deeper.
+  struct Nested {
+    explicit Nested(Parser& within) : parser(within) {
+      if (++parser.depth_ > 64) throw Error(parser.lexer_.peek().line, "nested too deeply");
+    }
+    ~Nested() { --parser.depth_; }
+    Nested(const Nested&) = delete;
+    Nested& operator=(const Nested&) = delete;
+    Parser& parser;
+  };
+
+  int depth_ = 0;
   Module& module_;
   Lexer lexer_;
   Function* function_ = nullptr;

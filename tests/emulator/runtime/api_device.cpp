@@ -139,6 +139,12 @@ cudaError_t cudaDeviceGetCacheConfig(cudaFuncCache* config) {
   *config = cudaFuncCachePreferNone;
   return cudaSuccess;
 }
+// Banks have had four bytes, and nothing else, since compute capability 5.
+cudaError_t cudaDeviceSetSharedMemConfig(cudaSharedMemConfig) { return cudaSuccess; }
+cudaError_t cudaDeviceGetSharedMemConfig(cudaSharedMemConfig* config) {
+  *config = cudaSharedMemBankSizeFourByte;
+  return cudaSuccess;
+}
 cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   if (least != nullptr) *least = 0;
   if (greatest != nullptr) *greatest = -5;
@@ -169,6 +175,14 @@ cudaError_t cudaDeviceGetLimit(size_t* value, cudaLimit limit) {
 }
 cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int which) {
   std::snprintf(id, static_cast<size_t>(length), "0000:%02x:00.0", which);
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetByPCIBusId(int* which, const char* id) {
+  unsigned domain = 0, bus = 0;
+  const bool understood = std::sscanf(id, "%x:%x", &domain, &bus) == 2;
+  if (!understood || domain != 0 || bus >= static_cast<unsigned>(Runtime::get().device_count))
+    return note(cudaErrorInvalidValue);
+  *which = static_cast<int>(bus);
   return cudaSuccess;
 }
 cudaError_t cudaDeviceCanAccessPeer(int* can, int a, int b) {

@@ -99,13 +99,15 @@ cudaError_t cudaGraphExecHostNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t
     return cudaSuccess;
   });
 }
-cudaError_t cudaGraphExecChildGraphNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, cudaGraph_t child) {
+cudaError_t cudaGraphExecChildGraphNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node,
+                                                 cudaGraph_t child) {
   return change(exec, node, cudaGraphNodeTypeGraph, [&](GraphNode& n) {
     set_child(n, *graph_of(child));
     return cudaSuccess;
   });
 }
-cudaError_t cudaGraphExecEventRecordNodeSetEvent(cudaGraphExec_t exec, cudaGraphNode_t node, cudaEvent_t event) {
+cudaError_t cudaGraphExecEventRecordNodeSetEvent(cudaGraphExec_t exec, cudaGraphNode_t node,
+                                                 cudaEvent_t event) {
   return change(exec, node, cudaGraphNodeTypeEventRecord, [&](GraphNode& n) {
     set_event(n, event);
     return cudaSuccess;
@@ -114,8 +116,9 @@ cudaError_t cudaGraphExecEventRecordNodeSetEvent(cudaGraphExec_t exec, cudaGraph
 // Only kernels, memsets and copies can be switched off.
 cudaError_t cudaGraphNodeSetEnabled(cudaGraphExec_t exec, cudaGraphNode_t node, unsigned enabled) {
   GraphNode* found = reinterpret_cast<GraphExec*>(exec)->graph->twin(node_of(node));
-  const bool can = found != nullptr && (found->type == cudaGraphNodeTypeKernel || found->type == cudaGraphNodeTypeMemset ||
-                                        found->type == cudaGraphNodeTypeMemcpy);
+  const bool can =
+      found != nullptr && (found->type == cudaGraphNodeTypeKernel || found->type == cudaGraphNodeTypeMemset ||
+                           found->type == cudaGraphNodeTypeMemcpy);
   if (!can) return note(cudaErrorInvalidValue);
   found->enabled = enabled != 0;
   return cudaSuccess;
@@ -126,9 +129,10 @@ cudaError_t cudaGraphNodeGetEnabled(cudaGraphExec_t exec, cudaGraphNode_t node, 
   *enabled = found->enabled ? 1 : 0;
   return cudaSuccess;
 }
-// The new graph must have the same nodes in the same order; their work replaces the old. Later changes still name
-// the nodes of the graph that was instantiated.
-cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec, cudaGraph_t graph, cudaGraphExecUpdateResultInfo* info) {
+// The new graph must have the same nodes in the same order; their work replaces the old. Later changes still
+// name the nodes of the graph that was instantiated.
+cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec, cudaGraph_t graph,
+                                cudaGraphExecUpdateResultInfo* info) {
   auto* target = reinterpret_cast<GraphExec*>(exec);
   auto fresh = graph_of(graph)->clone();
   auto& old = target->graph->nodes;
@@ -157,7 +161,8 @@ cudaError_t cudaGraphDebugDotPrint(cudaGraph_t graph, const char* path, unsigned
   std::map<const GraphNode*, size_t> number;
   for (const auto& node : graph_of(graph)->nodes) {
     const size_t index = number.emplace(node.get(), number.size()).first->second;
-    const std::string name = node->launch.has_value() ? node->launch->kernel->name : "type " + std::to_string(node->type);
+    const std::string name =
+        node->launch.has_value() ? node->launch->kernel->name : "type " + std::to_string(node->type);
     std::fprintf(file, "  n%zu [label=\"%s\"];\n", index, name.c_str());
   }
   for (const auto& node : graph_of(graph)->nodes) {

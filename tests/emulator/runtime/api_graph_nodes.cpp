@@ -13,7 +13,8 @@ cudaError_t no_work() { return cudaSuccess; }
 template <class Set>
 cudaError_t add(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after, size_t count,
                 cudaGraphNodeType type, const Set& set) {
-  if (node == nullptr || graph == nullptr || (count != 0 && after == nullptr)) return note(cudaErrorInvalidValue);
+  if (node == nullptr || graph == nullptr || (count != 0 && after == nullptr))
+    return note(cudaErrorInvalidValue);
   std::vector<GraphNode*> before;
   for (size_t i = 0; i < count; ++i) before.push_back(node_of(after[i]));
   GraphNode* made = graph_of(graph)->add(type, no_work, std::move(before));
@@ -133,8 +134,8 @@ cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t* node, cudaGraph_t graph,
     return cudaSuccess;
   });
 }
-cudaError_t cudaGraphAddEventRecordNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
-                                        size_t count, cudaEvent_t event) {
+cudaError_t cudaGraphAddEventRecordNode(cudaGraphNode_t* node, cudaGraph_t graph,
+                                        const cudaGraphNode_t* after, size_t count, cudaEvent_t event) {
   return add(node, graph, after, count, cudaGraphNodeTypeEventRecord, [&](GraphNode& n) {
     set_event(n, event);
     return cudaSuccess;
@@ -154,7 +155,8 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t graph, const cud
 cudaError_t cudaGraphNodeSetParams(cudaGraphNode_t node, cudaGraphNodeParams* params) {
   return replace(node, *params);
 }
-cudaError_t cudaGraphExecNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, cudaGraphNodeParams* params) {
+cudaError_t cudaGraphExecNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node,
+                                       cudaGraphNodeParams* params) {
   GraphNode* twin = reinterpret_cast<GraphExec*>(exec)->graph->twin(node_of(node));
   if (twin == nullptr) return note(cudaErrorInvalidValue);
   return replace(reinterpret_cast<cudaGraphNode_t>(twin), *params);
@@ -210,7 +212,8 @@ cudaError_t cudaGraphNodeGetDependentNodes(cudaGraphNode_t node, cudaGraphNode_t
                                            size_t* count) {
   std::vector<GraphNode*> dependent;
   for (const auto& other : node_of(node)->graph->nodes) {
-    if (std::count(other->after.begin(), other->after.end(), node_of(node)) != 0) dependent.push_back(other.get());
+    if (std::count(other->after.begin(), other->after.end(), node_of(node)) != 0)
+      dependent.push_back(other.get());
   }
   return give(dependent, nodes, count);
 }

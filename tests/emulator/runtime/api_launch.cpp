@@ -206,6 +206,18 @@ cudaError_t cudaFuncGetName(const char** name, const void* function) {
   return cudaSuccess;
 }
 
+cudaError_t cudaFuncGetParamInfo(const void* function, size_t index, size_t* offset, size_t* size) {
+  return guarded([&] {
+    Kernel* kernel = rt().find_kernel(function);
+    if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    const Code& code = *rt().image(*kernel, current_device()).entry;
+    if (index >= code.parameter_offset.size()) return cudaErrorInvalidValue;
+    *offset = code.parameter_offset[index];
+    if (size != nullptr) *size = code.source->parameters[index].size;
+    return cudaSuccess;
+  });
+}
+
 // Called by check_configuration under the lock, so it takes none.
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* function,
                                                                    int threads, size_t dynamic, unsigned) {
@@ -266,7 +278,10 @@ cudaError_t cudaLibraryGetKernel(cudaKernel_t* kernel, cudaLibrary_t library, co
   const std::lock_guard lock(rt().mutex);
   auto& kernels = reinterpret_cast<Module*>(library)->kernels;
   const auto found = kernels.find(name);
-  if (found == kernels.end()) return note(cudaErrorSymbolNotFound);
+  if (found == kernels.end()) {
+    report("the library has no entry " + std::string(name));
+    return note(cudaErrorSymbolNotFound);
+  }
   *kernel = reinterpret_cast<cudaKernel_t>(found->second.get());
   return cudaSuccess;
 }

@@ -138,7 +138,8 @@ cudaError_t cudaMallocHost(void** pointer, size_t size) {
 }
 cudaError_t cudaHostAlloc(void** pointer, size_t size, unsigned flags) {
   const cudaError_t error = allocate(pointer, size, Allocation::Kind::pinned);
-  if (error == cudaSuccess && *pointer != nullptr) rt().heap.set_flags(reinterpret_cast<u64>(*pointer), flags);
+  if (error == cudaSuccess && *pointer != nullptr)
+    rt().heap.set_flags(reinterpret_cast<u64>(*pointer), flags);
   return error;
 }
 cudaError_t cudaMallocManaged(void** pointer, size_t size, unsigned) {
@@ -266,14 +267,17 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   attributes->hostPointer = pinned || managed ? const_cast<void*>(pointer) : nullptr;
   return cudaSuccess;
 }
+cudaChannelFormatDesc cudaCreateChannelDesc(int x, int y, int z, int w, cudaChannelFormatKind kind) {
+  return {x, y, z, w, kind};
+}
 cudaError_t cudaMemAdvise(const void*, size_t, cudaMemoryAdvise, cudaMemLocation) { return cudaSuccess; }
 cudaError_t cudaMemPrefetchAsync(const void*, size_t, cudaMemLocation, unsigned, cudaStream_t) {
   return cudaSuccess;
 }
 
 // Pools: memory comes from the heap at once; the order of the stream holds by itself.
-// A capturing stream gets its memory at once too, for an address that stays the same; it is kept as long as the
-// graph, when the graph frees it (keep_until_destroyed).
+// A capturing stream gets its memory at once too, for an address that stays the same; it is kept as long as
+// the graph, when the graph frees it (keep_until_destroyed).
 cudaError_t cudaMallocAsync(void** pointer, size_t size, cudaStream_t stream) {
   const cudaError_t error = cudaMalloc(pointer, size);
   if (error != cudaSuccess) return error;
@@ -295,23 +299,33 @@ cudaError_t cudaDeviceGetMemPool(cudaMemPool_t* pool, int which) {
   return cudaDeviceGetDefaultMemPool(pool, which);
 }
 cudaError_t cudaDeviceSetMemPool(int, cudaMemPool_t) { return cudaSuccess; }
+// All pools share the heap; a new one has a name of its own, for its attributes.
 cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* properties) {
-  return cudaDeviceGetDefaultMemPool(pool, properties->location.id);
+  if (properties->allocType != cudaMemAllocationTypePinned) return note(cudaErrorInvalidValue);
+  static std::atomic<uintptr_t> next{1 << 16};
+  *pool = reinterpret_cast<cudaMemPool_t>(next++);
+  return cudaSuccess;
 }
 cudaError_t cudaMemPoolDestroy(cudaMemPool_t) { return cudaSuccess; }
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) { return cudaSuccess; }
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
-  pool_attributes()[{pool, attribute}] =
-      attribute >= cudaMemPoolAttrReleaseThreshold ? *static_cast<u64*>(value) : *static_cast<unsigned*>(value);
+  pool_attributes()[{pool, attribute}] = attribute >= cudaMemPoolAttrReleaseThreshold
+                                             ? *static_cast<u64*>(value)
+                                             : *static_cast<unsigned*>(value);
   return cudaSuccess;
 }
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
   const bool wide = attribute >= cudaMemPoolAttrReleaseThreshold;
-  const bool used = attribute == cudaMemPoolAttrUsedMemCurrent || attribute == cudaMemPoolAttrReservedMemCurrent;
+  const bool used =
+      attribute == cudaMemPoolAttrUsedMemCurrent || attribute == cudaMemPoolAttrReservedMemCurrent;
   const auto set = pool_attributes().find({pool, attribute});
   const u64 found = set != pool_attributes().end() ? set->second : used ? rt().heap.used() : wide ? 0 : 1;
   wide ? static_cast<void>(*static_cast<u64*>(value) = found)
        : static_cast<void>(*static_cast<int*>(value) = static_cast<int>(found));
+  return cudaSuccess;
+}
+cudaError_t cudaMemPoolGetAccess(cudaMemAccessFlags* flags, cudaMemPool_t, cudaMemLocation*) {
+  *flags = cudaMemAccessFlagsProtReadWrite;
   return cudaSuccess;
 }
 cudaError_t cudaMemPoolSetAccess(cudaMemPool_t, const cudaMemAccessDesc*, size_t) { return cudaSuccess; }

@@ -47,6 +47,16 @@ cudaError_t create(cudaStream_t* stream, unsigned flags, int priority) {
   return cudaSuccess;
 }
 
+bool is_hint(cudaStreamAttrID id) {
+  return id == cudaLaunchAttributeAccessPolicyWindow || id == cudaLaunchAttributeSynchronizationPolicy ||
+         id == cudaLaunchAttributePriority || id == cudaLaunchAttributeMemSyncDomain ||
+         id == cudaLaunchAttributeMemSyncDomainMap;
+}
+cudaError_t refuse_attribute(cudaStreamAttrID id) {
+  report("stream attribute " + std::to_string(id) + " is not supported");
+  return note(cudaErrorNotSupported);
+}
+
 cudaError_t wait(cudaStream_t stream) {
   if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
   Stream& s = stream_of(stream);
@@ -61,6 +71,10 @@ cudaError_t wait(cudaStream_t stream) {
 
 Stream& stream_of(cudaStream_t stream) {
   static Stream* default_stream = new Stream;
+  if (stream == cudaStreamPerThread) {
+    thread_local Stream own;
+    return own;
+  }
   return is_default(stream) ? *default_stream : *reinterpret_cast<Stream*>(stream);
 }
 
@@ -122,7 +136,24 @@ cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
   *device = is_default(stream) ? current_device() : stream_of(stream).device;
   return cudaSuccess;
 }
-cudaError_t cudaStreamSetAttribute(cudaStream_t, cudaStreamAttrID, const cudaStreamAttrValue*) {
+// Hints all; they are kept for those who ask.
+cudaError_t cudaStreamSetAttribute(cudaStream_t stream, cudaStreamAttrID id,
+                                   const cudaStreamAttrValue* value) {
+  if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
+  if (!is_hint(id)) return refuse_attribute(id);
+  stream_of(stream).attributes[id] = *value;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamGetAttribute(cudaStream_t stream, cudaStreamAttrID id, cudaStreamAttrValue* value) {
+  if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
+  if (!is_hint(id)) return refuse_attribute(id);
+  *value = stream_of(stream).attributes[id];
+  if (id == cudaLaunchAttributePriority) value->priority = stream_of(stream).priority;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCopyAttributes(cudaStream_t to, cudaStream_t from) {
+  if (!valid(to) || !valid(from)) return note(cudaErrorInvalidResourceHandle);
+  stream_of(to).attributes = stream_of(from).attributes;
   return cudaSuccess;
 }
 cudaError_t cudaStreamAttachMemAsync(cudaStream_t, void*, size_t, unsigned) { return cudaSuccess; }
@@ -192,7 +223,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
-  if (is_default(stream)) return note(cudaErrorStreamCaptureUnsupported);
+  if (is_default(stream) && stream != cudaStreamPerThread) return note(cudaErrorStreamCaptureUnsupported);
   if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
   Stream& s = stream_of(stream);
   if (s.capture != nullptr) return note(cudaErrorIllegalState);
@@ -232,6 +263,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
     }
   }
   s.capture_origin = false;
+  s.capture = nullptr;  // a thread's own stream is in no list
+  s.frontier.clear();
   if (s.invalidated || unjoined) {
     delete captured;
     return note(unjoined ? cudaErrorStreamCaptureUnjoined : cudaErrorStreamCaptureInvalidated);

@@ -9,7 +9,8 @@ uint64_t DeviceHeap::allocate(uint64_t size) {
   const std::lock_guard lock(mutex_);
   if (size > UINT64_MAX / 2) return 0;
   const uint64_t wanted = std::max<uint64_t>((size + 15) / 16 * 16, 16);
-  const auto hole = std::find_if(free_.begin(), free_.end(), [&](const auto& f) { return f.second >= wanted; });
+  const auto hole =
+      std::find_if(free_.begin(), free_.end(), [&](const auto& f) { return f.second >= wanted; });
   if (hole == free_.end()) return 0;
   const auto [offset, room] = *hole;
   free_.erase(hole);

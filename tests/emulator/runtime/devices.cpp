@@ -114,9 +114,16 @@ cudaError_t device_attribute(cudaDeviceAttr attribute, int& value) {
       break;
     case cudaDevAttrKernelExecTimeout:
     case cudaDevAttrIntegrated:
+    case cudaDevAttrTccDriver:
+    case cudaDevAttrIsMultiGpuBoard:
+    case cudaDevAttrMultiGpuBoardGroupID:
+    case cudaDevAttrPageableMemoryAccessUsesHostPageTables:
+    case cudaDevAttrDirectManagedMemAccessFromHost:
       value = 0;
       break;
     case cudaDevAttrCanMapHostMemory:
+    case cudaDevAttrGpuOverlap:
+    case cudaDevAttrCanUseHostPointerForRegisteredMem:
     case cudaDevAttrConcurrentKernels:
     case cudaDevAttrEccEnabled:
     case cudaDevAttrUnifiedAddressing:

@@ -70,7 +70,8 @@ cudaError_t Runtime::prepare(LaunchRequest& request, void** arguments) {
 DeviceHeap& Runtime::device_heap(int device) {
   auto& pool = device_heaps_[device];
   if (pool == nullptr) {
-    const u64 begin = heap.allocate(heap_limit, Allocation::Kind::variable, device, "the heap of device malloc");
+    const u64 begin =
+        heap.allocate(heap_limit, Allocation::Kind::variable, device, "the heap of device malloc");
     pool = std::make_unique<DeviceHeap>(begin, begin == 0 ? 0 : heap_limit);
   }
   return *pool;

@@ -21,7 +21,8 @@ T read(const u8* at) {
   return value;
 }
 
-// An entry's text; empty when it cannot be unpacked. Offsets in its header: 16 the packed size, 56 the text's.
+// An entry's text; empty when it cannot be unpacked. Offsets in its header: 16 the packed size, 56 the
+// text's.
 std::string text_of(const u8* entry) {
   const u8* payload = entry + read<u32>(entry + 4);
   const u64 stored = read<u64>(entry + 8);
@@ -32,7 +33,8 @@ std::string text_of(const u8* entry) {
   std::string text(size, '\0');
   if ((flags & kZstd) != 0) {
     if (ZSTD_decompress(text.data(), size, payload, packed) != size) return {};
-  } else if (LZ4_decompress_safe(reinterpret_cast<const char*>(payload), text.data(), static_cast<int>(packed),
+  } else if (LZ4_decompress_safe(reinterpret_cast<const char*>(payload), text.data(),
+                                 static_cast<int>(packed),
                                  static_cast<int>(size)) != static_cast<int>(size)) {
     return {};
   }
@@ -47,7 +49,8 @@ void pick_ptx(const u8* fatbin, Module& module, u32 device_arch) {
   const u8* end = at + total;
   u32 best = 0;
   std::string found;
-  if (module.text.empty()) module.fault = "the module holds no PTX: compile with -gencode arch=compute_80,code=compute_80";
+  if (module.text.empty())
+    module.fault = "the module holds no PTX: compile with -gencode arch=compute_80,code=compute_80";
   if (module.text.empty()) module.fault_code = cudaErrorNoKernelImageForDevice;
   while (at + 48 < end) {
     const u16 kind = read<u16>(at);

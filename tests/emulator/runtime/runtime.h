@@ -64,6 +64,7 @@ struct Stream {
   bool invalidated = false;
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
   std::vector<GraphNode*> frontier;
+  std::map<int, cudaStreamAttrValue> attributes;
 };
 
 struct LaunchRequest {
