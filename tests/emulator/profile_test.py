@@ -13,6 +13,21 @@ with tempfile.NamedTemporaryFile(suffix=".json") as file:
     subprocess.run([emulate, "--library", library, "--threads", "2", "--profile", file.name, program], check=True)
     launches = json.load(open(file.name, encoding="utf-8"))
     table = subprocess.run([roofline, file.name], check=True, capture_output=True, text=True).stdout
+    # ptxas' words, with numbers of ours: 72 registers are 2304 a warp; 64 threads in blocks with 1 KiB of overhead.
+    symbol = next(launch["symbol"] for launch in launches if launch["kernel"].split("(")[0] == "strided")
+    log = f"""ptxas info    : Compiling entry function '{symbol}' for 'sm_80'
+ptxas info    : Function properties for {symbol}
+    16 bytes stack frame, 8 bytes spill stores, 12 bytes spill loads
+ptxas info    : Used 72 registers, 368 bytes cmem[0]
+"""
+    dump = f"Function {symbol}:\n  REG:72 STACK:16 SHARED:0 LOCAL:0 CONSTANT[0]:368\n"
+    said = []
+    for text in (log, dump):
+        with tempfile.NamedTemporaryFile("w", suffix=".log") as words:
+            words.write(text)
+            words.flush()
+            lines = subprocess.run([roofline, file.name, words.name], check=True, capture_output=True, text=True).stdout
+            said.append(next(line for line in lines.splitlines() if line.startswith("strided")).split()[-4:])
 found = {launch["kernel"].split("(")[0].removeprefix("void "): launch for launch in launches}
 failures = 0
 
@@ -52,6 +67,11 @@ expect("diverge", "divergent branches", found["diverge"]["divergent_branches"], 
 expect("tensor", "FLOP", found["tensor"]["tensor_flop"], 4 * 10 * 2 * 16 * 8 * 16)
 expect("tensor", "lanes", found["tensor"]["average_active_lanes"], 32.0)
 expect("roofline", "heading", table.splitlines()[0], "bounds computed from counts, not measurements")
+shape = found["strided"]["block"]
+warps = (shape[0] * shape[1] * shape[2] + 31) // 32
+occupied = f"{65536 // 2304 // warps * warps / 64:.0%}"
+expect("roofline", "ptxas", said[0], ["72", "20", occupied, occupied])
+expect("roofline", "cuobjdump", said[1], ["72", "-", occupied, occupied])
 expect("roofline", "rows", len(table.splitlines()), 2 + len(found))
 print("passed" if failures == 0 else f"FAILED: {failures}")
 sys.exit(failures != 0)
