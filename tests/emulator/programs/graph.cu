@@ -2,168 +2,190 @@
 // run: --check full
 // Graphs built node by node, asked, changed, updated, cloned; memory nodes by capture.
 #include "check.h"
+
 __global__ void add(int* x, int v) { x[threadIdx.x] += v; }
-__global__ void mul(int* x, int v) { x[threadIdx.x] *= v; }
-static void CUDART_CB host(void* p) { ++*static_cast<int*>(p); }
-int main() {
-  int* d;
-  CUDA(cudaMalloc(&d, 128));
-  int* pinned;
-  CUDA(cudaMallocHost(&pinned, 128));
-  int calls = 0;
-  cudaGraph_t g;
-  CUDA(cudaGraphCreate(&g, 0));
-  cudaGraphNode_t ms, k1, k2, cp, hn;
-  cudaMemsetParams m{};
-  m.dst = d;
-  m.value = 0;
-  m.elementSize = 4;
-  m.width = 32;
-  m.height = 1;
-  m.pitch = 128;
-  CUDA(cudaGraphAddMemsetNode(&ms, g, nullptr, 0, &m));
-  int v = 3;
-  void* args[] = {&d, &v};
-  cudaKernelNodeParams kp{};
-  kp.func = (void*)add;
-  kp.gridDim = dim3(1);
-  kp.blockDim = dim3(32);
-  kp.kernelParams = args;
-  CUDA(cudaGraphAddKernelNode(&k1, g, &ms, 1, &kp));
-  int w = 5;
-  void* args2[] = {&d, &w};
-  kp.func = (void*)mul;
-  kp.kernelParams = args2;
-  CUDA(cudaGraphAddKernelNode(&k2, g, &k1, 1, &kp));
-  cudaMemcpy3DParms c{};
-  c.srcPtr = make_cudaPitchedPtr(d, 128, 32, 1);
-  c.dstPtr = make_cudaPitchedPtr(pinned, 128, 32, 1);
-  c.extent = make_cudaExtent(128, 1, 1);
-  c.kind = cudaMemcpyDeviceToHost;
-  CUDA(cudaGraphAddMemcpyNode(&cp, g, &k2, 1, &c));
-  cudaHostNodeParams hp{host, &calls};
-  CUDA(cudaGraphAddHostNode(&hn, g, &cp, 1, &hp));
-  size_t n = 0;
-  CUDA(cudaGraphGetNodes(g, nullptr, &n));
-  EXPECT(n == 5, "%zu", n);
-  CUDA(cudaGraphGetRootNodes(g, nullptr, &n));
-  EXPECT(n == 1, "%zu", n);
-  size_t edges = 0;
-  CUDA(cudaGraphGetEdges(g, nullptr, nullptr, nullptr, &edges));
-  EXPECT(edges == 4, "%zu", edges);
-  CUDA(cudaGraphNodeGetDependencies(k2, nullptr, nullptr, &n));
-  EXPECT(n == 1, "%zu", n);
-  CUDA(cudaGraphNodeGetDependentNodes(k2, nullptr, nullptr, &n));
-  EXPECT(n == 1, "%zu", n);
-  cudaGraphExec_t e;
-  CUDA(cudaGraphInstantiate(&e, g, 0));
-  cudaStream_t s;
-  CUDA(cudaStreamCreate(&s));
-  CUDA(cudaGraphLaunch(e, s));
-  CUDA(cudaStreamSynchronize(s));
-  EXPECT(pinned[7] == 15 && calls == 1, "%d %d", pinned[7], calls);
-  w = 7;
-  CUDA(cudaGraphExecKernelNodeSetParams(e, k2, &kp));
-  CUDA(cudaGraphLaunch(e, s));
-  CUDA(cudaStreamSynchronize(s));
-  EXPECT(pinned[7] == 21, "%d", pinned[7]);
-  m.value = 1;
-  CUDA(cudaGraphExecMemsetNodeSetParams(e, ms, &m));
-  CUDA(cudaGraphLaunch(e, s));
-  CUDA(cudaStreamSynchronize(s));
-  EXPECT(pinned[7] == 28, "%d", pinned[7]);
-  CUDA(cudaGraphNodeSetEnabled(e, k1, 0));
-  CUDA(cudaGraphLaunch(e, s));
-  CUDA(cudaStreamSynchronize(s));
-  EXPECT(pinned[7] == 7, "%d", pinned[7]);
-  unsigned on;
-  CUDA(cudaGraphNodeGetEnabled(e, k1, &on));
-  EXPECT(on == 0, "on");
-  cudaKernelNodeParams back{};
-  CUDA(cudaGraphKernelNodeGetParams(k1, &back));
-  EXPECT(back.func == (void*)add && back.blockDim.x == 32, "params");
-  EXPECT(*(int*)back.kernelParams[1] == 3, "argument");
-  w = 2;
-  CUDA(cudaGraphKernelNodeSetParams(k2, &kp));
-  cudaGraphExec_t e2;
-  CUDA(cudaGraphInstantiateWithFlags(&e2, g, 0));
-  CUDA(cudaGraphLaunch(e2, s));
-  CUDA(cudaStreamSynchronize(s));
-  EXPECT(pinned[7] == 6, "%d", pinned[7]);
-  CUDA(cudaGraphNodeSetEnabled(e, k1, 1));
+__global__ void multiply(int* x, int v) { x[threadIdx.x] *= v; }
+void CUDART_CB count_call(void* p) { ++*static_cast<int*>(p); }
+
+// x = 0; x += 3; x *= 5; to the host; a call of the host.
+struct Chain {
+  int *device = nullptr, *host = nullptr, calls = 0;
+  int added = 3, factor = 5;
+  void* add_arguments[2] = {&device, &added};
+  void* multiply_arguments[2] = {&device, &factor};
+  cudaGraph_t graph = nullptr;
+  cudaGraphNode_t clear, first, second, copy, call;
+  cudaMemsetParams memset{};
+  cudaKernelNodeParams adding{}, multiplying{};
+  cudaStream_t stream;
+
+  Chain() {
+    CUDA(cudaMalloc(&device, 128));
+    CUDA(cudaMallocHost(&host, 128));
+    CUDA(cudaStreamCreate(&stream));
+    CUDA(cudaGraphCreate(&graph, 0));
+    memset.dst = device;
+    memset.elementSize = 4;
+    memset.width = 32;
+    memset.height = 1;
+    memset.pitch = 128;
+    CUDA(cudaGraphAddMemsetNode(&clear, graph, nullptr, 0, &memset));
+    adding.gridDim = multiplying.gridDim = dim3(1);
+    adding.blockDim = multiplying.blockDim = dim3(32);
+    adding.func = reinterpret_cast<void*>(add);
+    adding.kernelParams = add_arguments;
+    multiplying.func = reinterpret_cast<void*>(multiply);
+    multiplying.kernelParams = multiply_arguments;
+    CUDA(cudaGraphAddKernelNode(&first, graph, &clear, 1, &adding));
+    CUDA(cudaGraphAddKernelNode(&second, graph, &first, 1, &multiplying));
+    cudaMemcpy3DParms back{};
+    back.srcPtr = make_cudaPitchedPtr(device, 128, 32, 1);
+    back.dstPtr = make_cudaPitchedPtr(host, 128, 32, 1);
+    back.extent = make_cudaExtent(128, 1, 1);
+    back.kind = cudaMemcpyDeviceToHost;
+    CUDA(cudaGraphAddMemcpyNode(&copy, graph, &second, 1, &back));
+    const cudaHostNodeParams calling{count_call, &calls};
+    CUDA(cudaGraphAddHostNode(&call, graph, &copy, 1, &calling));
+  }
+  ~Chain() {
+    CUDA(cudaGraphDestroy(graph));
+    CUDA(cudaStreamDestroy(stream));
+    CUDA(cudaFree(device));
+    CUDA(cudaFreeHost(host));
+  }
+  int run(cudaGraphExec_t exec) {
+    CUDA(cudaGraphLaunch(exec, stream));
+    CUDA(cudaStreamSynchronize(stream));
+    return host[7];
+  }
+};
+
+void test_questions() {
+  Chain c;
+  size_t count = 0;
+  CUDA(cudaGraphGetNodes(c.graph, nullptr, &count));
+  EXPECT(count == 5, "%zu nodes", count);
+  cudaGraphNode_t found[2];
+  count = 2;
+  CUDA(cudaGraphGetRootNodes(c.graph, found, &count));
+  EXPECT(count == 1 && found[0] == c.clear, "%zu roots", count);
+  CUDA(cudaGraphGetEdges(c.graph, nullptr, nullptr, nullptr, &count));
+  EXPECT(count == 4, "%zu edges", count);
+  count = 2;
+  CUDA(cudaGraphNodeGetDependencies(c.second, found, nullptr, &count));
+  EXPECT(count == 1 && found[0] == c.first, "%zu before", count);
+  count = 2;
+  CUDA(cudaGraphNodeGetDependentNodes(c.second, found, nullptr, &count));
+  EXPECT(count == 1 && found[0] == c.copy, "%zu after", count);
+  cudaKernelNodeParams kernel{};
+  CUDA(cudaGraphKernelNodeGetParams(c.first, &kernel));
+  EXPECT(kernel.func == reinterpret_cast<void*>(add) && kernel.blockDim.x == 32, "kernel");
+  EXPECT(*static_cast<int*>(kernel.kernelParams[1]) == 3, "argument");
+  cudaMemsetParams clear{};
+  CUDA(cudaGraphMemsetNodeGetParams(c.clear, &clear));
+  EXPECT(clear.width == 32 && clear.dst == c.device, "memset");
+  EXPECT(cudaGraphMemsetNodeGetParams(c.first, &clear) == cudaErrorInvalidValue, "a kernel is no memset");
+  cudaGetLastError();
+  CUDA(cudaGraphDebugDotPrint(c.graph, "/dev/null", 0));
+}
+
+void test_changes() {
+  Chain c;
+  cudaGraphExec_t exec, other;
+  CUDA(cudaGraphInstantiate(&exec, c.graph, 0));
+  EXPECT(c.run(exec) == 15 && c.calls == 1, "%d %d", c.host[7], c.calls);
+  c.factor = 7;
+  CUDA(cudaGraphExecKernelNodeSetParams(exec, c.second, &c.multiplying));
+  EXPECT(c.run(exec) == 21, "%d", c.host[7]);
+  c.memset.value = 1;
+  CUDA(cudaGraphExecMemsetNodeSetParams(exec, c.clear, &c.memset));
+  EXPECT(c.run(exec) == 28, "%d", c.host[7]);
+  unsigned enabled = 1;
+  CUDA(cudaGraphNodeSetEnabled(exec, c.first, 0));
+  CUDA(cudaGraphNodeGetEnabled(exec, c.first, &enabled));
+  EXPECT(c.run(exec) == 7 && enabled == 0, "%d", c.host[7]);
+  CUDA(cudaGraphNodeSetEnabled(exec, c.first, 1));
+  c.factor = 2;
+  CUDA(cudaGraphKernelNodeSetParams(c.second, &c.multiplying));
+  CUDA(cudaGraphInstantiateWithFlags(&other, c.graph, 0));
+  EXPECT(c.run(other) == 6, "%d", c.host[7]);
   cudaGraphExecUpdateResultInfo info;
-  CUDA(cudaGraphExecUpdate(e, g, &info));
-  CUDA(cudaGraphLaunch(e, s));
-  CUDA(cudaStreamSynchronize(s));
-  EXPECT(pinned[7] == 6, "%d", pinned[7]);
-  cudaGraphNodeParams np{};
-  np.type = cudaGraphNodeTypeKernel;
-  np.kernel.func = (void*)add;
-  np.kernel.gridDim = dim3(1);
-  np.kernel.blockDim = dim3(32);
-  np.kernel.kernelParams = args;
-  cudaGraphNode_t k3;
-  CUDA(cudaGraphAddNode(&k3, g, &hn, nullptr, 1, &np));
-  CUDA(cudaGraphRemoveDependencies(g, &hn, &k3, nullptr, 1));
-  CUDA(cudaGraphAddDependencies(g, &cp, &k3, nullptr, 1));
-  CUDA(cudaGraphDestroyNode(hn));
-  CUDA(cudaGraphExecDestroy(e2));
-  CUDA(cudaGraphInstantiate(&e2, g, 0));
-  CUDA(cudaGraphLaunch(e2, s));
-  CUDA(cudaStreamSynchronize(s));
-  int got[32];
-  CUDA(cudaMemcpy(got, d, 128, cudaMemcpyDeviceToHost));
-  EXPECT(got[3] == 9, "%d", got[3]);
-  // child graph, clone, event nodes
-  cudaGraph_t p, cl;
-  CUDA(cudaGraphCreate(&p, 0));
-  cudaGraphNode_t ch, er, ew;
-  cudaEvent_t ev;
-  CUDA(cudaEventCreate(&ev));
-  CUDA(cudaGraphAddChildGraphNode(&ch, p, nullptr, 0, g));
-  CUDA(cudaGraphAddEventRecordNode(&er, p, &ch, 1, ev));
-  CUDA(cudaGraphAddEventWaitNode(&ew, p, &er, 1, ev));
-  CUDA(cudaGraphClone(&cl, p));
-  cudaGraphNode_t twin;
-  CUDA(cudaGraphNodeFindInClone(&twin, ch, cl));
-  cudaGraphExec_t e3;
-  cudaGraphInstantiateParams ip{};
-  CUDA(cudaGraphInstantiateWithParams(&e3, cl, &ip));
-  CUDA(cudaGraphUpload(e3, s));
-  CUDA(cudaGraphLaunch(e3, s));
-  CUDA(cudaStreamSynchronize(s));
-  CUDA(cudaEventQuery(ev));
-  // memory nodes by capture
-  cudaStream_t s2;
-  CUDA(cudaStreamCreate(&s2));
-  cudaGraph_t mg;
-  CUDA(cudaStreamBeginCapture(s2, cudaStreamCaptureModeThreadLocal));
-  int* tmp;
-  CUDA(cudaMallocAsync(&tmp, 128, s2));
-  CUDA(cudaMemsetAsync(tmp, 0, 128, s2));
-  add<<<1, 32, 0, s2>>>(tmp, 9);
-  CUDA(cudaMemcpyAsync(d, tmp, 128, cudaMemcpyDeviceToDevice, s2));
-  CUDA(cudaFreeAsync(tmp, s2));
-  CUDA(cudaStreamEndCapture(s2, &mg));
-  cudaGraphExec_t me;
-  CUDA(cudaGraphInstantiate(&me, mg, 0));
-  for (int i = 0; i < 3; ++i) CUDA(cudaGraphLaunch(me, s2));
-  CUDA(cudaStreamSynchronize(s2));
-  CUDA(cudaMemcpy(got, d, 128, cudaMemcpyDeviceToHost));
-  EXPECT(got[3] == 9, "%d", got[3]);
-  CUDA(cudaGraphDebugDotPrint(g, "/dev/null", 0));
-  CUDA(cudaGraphExecDestroy(me));
-  CUDA(cudaGraphDestroy(mg));
-  CUDA(cudaGraphExecDestroy(e3));
-  CUDA(cudaGraphExecDestroy(e));
-  CUDA(cudaGraphExecDestroy(e2));
-  CUDA(cudaGraphDestroy(p));
-  CUDA(cudaGraphDestroy(cl));
-  CUDA(cudaGraphDestroy(g));
-  CUDA(cudaStreamDestroy(s));
-  CUDA(cudaStreamDestroy(s2));
-  CUDA(cudaFree(d));
-  CUDA(cudaFreeHost(pinned));
-  CUDA(cudaEventDestroy(ev));
+  CUDA(cudaGraphExecUpdate(exec, c.graph, &info));
+  EXPECT(c.run(exec) == 6, "%d", c.host[7]);
+  c.factor = 11;  // still named by the nodes of the first graph
+  CUDA(cudaGraphExecKernelNodeSetParams(exec, c.second, &c.multiplying));
+  EXPECT(c.run(exec) == 33, "%d", c.host[7]);
+  CUDA(cudaGraphExecDestroy(exec));
+  CUDA(cudaGraphExecDestroy(other));
+}
+
+void test_structure() {
+  Chain c;
+  cudaGraphNodeParams params{};
+  params.type = cudaGraphNodeTypeKernel;
+  params.kernel.func = reinterpret_cast<void*>(add);
+  params.kernel.gridDim = dim3(1);
+  params.kernel.blockDim = dim3(32);
+  params.kernel.kernelParams = c.add_arguments;
+  cudaGraphNode_t third;
+  CUDA(cudaGraphAddNode(&third, c.graph, &c.call, nullptr, 1, &params));
+  CUDA(cudaGraphRemoveDependencies(c.graph, &c.call, &third, nullptr, 1));
+  CUDA(cudaGraphAddDependencies(c.graph, &c.copy, &third, nullptr, 1));
+  CUDA(cudaGraphDestroyNode(c.call));
+  cudaGraphExec_t exec;
+  CUDA(cudaGraphInstantiate(&exec, c.graph, 0));
+  EXPECT(c.run(exec) == 15 && c.calls == 0, "%d %d", c.host[7], c.calls);
+  int after[32];
+  CUDA(cudaMemcpy(after, c.device, 128, cudaMemcpyDeviceToHost));
+  EXPECT(after[3] == 18, "%d", after[3]);
+  CUDA(cudaGraphExecDestroy(exec));
+  // The chain as a child, between events; then all of it cloned.
+  cudaGraph_t parent, clone;
+  cudaGraphNode_t child, record, wait, twin;
+  cudaEvent_t event;
+  CUDA(cudaEventCreate(&event));
+  CUDA(cudaGraphCreate(&parent, 0));
+  CUDA(cudaGraphAddChildGraphNode(&child, parent, nullptr, 0, c.graph));
+  CUDA(cudaGraphAddEventRecordNode(&record, parent, &child, 1, event));
+  CUDA(cudaGraphAddEventWaitNode(&wait, parent, &record, 1, event));
+  CUDA(cudaGraphClone(&clone, parent));
+  CUDA(cudaGraphNodeFindInClone(&twin, child, clone));
+  EXPECT(twin != child, "the clone's node is the original's");
+  cudaGraphInstantiateParams how{};
+  CUDA(cudaGraphInstantiateWithParams(&exec, clone, &how));
+  CUDA(cudaGraphUpload(exec, c.stream));
+  c.host[7] = 0;
+  EXPECT(c.run(exec) == 15 && how.result_out == cudaGraphInstantiateSuccess, "%d", c.host[7]);
+  CUDA(cudaEventQuery(event));
+  CUDA(cudaGraphExecDestroy(exec));
+  CUDA(cudaGraphDestroy(parent));
+  CUDA(cudaGraphDestroy(clone));
+  CUDA(cudaEventDestroy(event));
+}
+
+// Memory that a captured stream allocates and frees lives as long as the graph.
+void test_memory() {
+  Chain c;
+  cudaGraph_t graph;
+  int* scratch = nullptr;
+  CUDA(cudaStreamBeginCapture(c.stream, cudaStreamCaptureModeThreadLocal));
+  CUDA(cudaMallocAsync(&scratch, 128, c.stream));
+  CUDA(cudaMemsetAsync(scratch, 0, 128, c.stream));
+  add<<<1, 32, 0, c.stream>>>(scratch, 9);
+  CUDA(cudaMemcpyAsync(c.host, scratch, 128, cudaMemcpyDeviceToHost, c.stream));
+  CUDA(cudaFreeAsync(scratch, c.stream));
+  CUDA(cudaStreamEndCapture(c.stream, &graph));
+  cudaGraphExec_t exec;
+  CUDA(cudaGraphInstantiate(&exec, graph, 0));
+  CUDA(cudaGraphDestroy(graph));
+  for (int i = 0; i < 3; ++i) EXPECT(c.run(exec) == 9, "%d", c.host[7]);
+  CUDA(cudaGraphExecDestroy(exec));
+}
+
+int main() {
+  test_questions();
+  test_changes();
+  test_structure();
+  test_memory();
   return finish();
 }

@@ -2,10 +2,13 @@
 // run:
 // run: --check full --schedule random:2
 // What C++ and CUDA's language extensions compile to: virtual functions, device new, function pointers,
-// lambdas, 128-bit integers, recursion, local arrays, bit and SIMD intrinsics, cache operators, printf,
+// lambdas, 128-bit integers, recursion, local arrays, bit and SIMD intrinsics, cache operators,
 // switch.
+#include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <new>
+
 #include "check.h"
 // virtual functions, device new/delete, function pointers, lambdas, dynamic local arrays, struct returns,
 // 128-bit ints, bitfields, texture-free
@@ -87,11 +90,6 @@ __global__ void lds(const float4* in, float4* out, const double2* d, double2* e)
   double2 q = __ldca(d + threadIdx.x);
   e[threadIdx.x] = make_double2(q.y, q.x);
 }
-__global__ void prt() {
-  if (threadIdx.x == 0)
-    printf("%d %u %lld %llu %f %e %g %s %c %p %x %5d|%-5d|%05d|%.2f %%\n", -1, 2u, -3ll, 4ull, 1.5, 1.5, 1.5f,
-           "str", 'c', (void*)16, 255, 1, 2, 3, 3.14159);
-}
 __global__ void doublemath(double* o) {
   double x = threadIdx.x + 0.5;
   o[threadIdx.x] = __ddiv_rz(x, 3) + __dsqrt_ru(x) + __fma_rd(x, x, x) + __drcp_rn(x);
@@ -123,72 +121,128 @@ __global__ void sw(int* o, const char* text) {
 out:
   o[threadIdx.x] = c;
 }
-int main() {
-  Device<float> f(128);
-  virt<<<1, 32>>>(f);
+void test_functions() {
+  Device<float> areas(32);
+  virt<<<1, 32>>>(areas);
   CUDA(cudaDeviceSynchronize());
-  auto hf = f.host();
-  for (int i = 0; i < 32; ++i) EXPECT(hf[i] == (i % 2 ? i * i : 3 * i * i), "virt %d %g", i, hf[i]);
-  Device<int> o(64);
-  fptr<<<1, 64>>>(o);
-  auto h = o.host();
+  const auto area = areas.host();
+  for (int i = 0; i < 32; ++i) EXPECT(area[i] == (i % 2 ? i * i : 3 * i * i), "virtual %d %g", i, area[i]);
+  Device<int> out(64);
+  fptr<<<1, 64>>>(out);
+  auto got = out.host();
   for (int i = 0; i < 64; ++i)
-    EXPECT(h[i] == (i % 3 == 0 ? i + 1 : i % 3 == 1 ? i * 2 : i > 0 ? i : 7), "fptr %d", i);
-  int cap = 42;
-  lam<<<1, 64>>>(o, [=] __device__(int i) { return i * cap; });
-  h = o.host();
-  EXPECT(h[3] == 126, "lambda");
-  std::vector<long long> a(32);
-  for (auto& x : a) x = (long long)(uint64_t(rng()()) << 32 | rng()());
-  Device<long long> da(a), dl(64);
-  i128<<<1, 32>>>(da, dl);
-  auto hl = dl.host();
-  for (int i = 0; i < 32; ++i) {
-    __int128 x = a[i];
-    unsigned __int128 y = (unsigned __int128)x * (unsigned __int128)x * 3u + 5u;
-    EXPECT(hl[2 * i] == (long long)(y >> 64) && hl[2 * i + 1] == (long long)(y % 1000000007),
-           "i128 %d %llx %llx %lld %lld", i, hl[2 * i], (long long)(y >> 64), hl[2 * i + 1],
-           (long long)(y % 1000000007));
-  }
+    EXPECT(got[i] == (i % 3 == 0 ? i + 1 : i % 3 == 1 ? i * 2 : i > 0 ? i : 7), "pointer %d", i);
+  const int captured = 42;
+  lam<<<1, 64>>>(out, [=] __device__(int i) { return i * captured; });
+  EXPECT(out.host()[3] == 126, "lambda");
   CUDA(cudaDeviceSetLimit(cudaLimitStackSize, 8192));
-  rec<<<1, 40>>>(o);
+  rec<<<1, 40>>>(out);
   CUDA(cudaDeviceSynchronize());
-  h = o.host();
-  for (int i = 0; i < 40; ++i) EXPECT(h[i] == 2 * (i % 5) + 3, "ack %d", h[i]);
-  loc<<<1, 64>>>(o, 5);
+  got = out.host();
+  for (int i = 0; i < 40; ++i) EXPECT(got[i] == 2 * (i % 5) + 3, "Ackermann %d", got[i]);
+  Device<char> text(std::vector<char>{'a', 'b', 'c', 'd', 'z', 'x', 'a', 0});
+  sw<<<1, 32>>>(out, text);
   CUDA(cudaDeviceSynchronize());
-  {
-    int n = 5, a[64];
-    for (int i = 0; i < 64; ++i) a[i] = i * n;
-    for (int i = 0; i < 63; ++i)
-      if (a[(i * 7 + n) % 64] > a[i]) std::swap(a[i], a[(i * 7 + n) % 64]);
-    int s = 0;
-    for (int i = 0; i < 64; ++i) s = int(unsigned(s) * 31 + a[i]);
-    EXPECT(o.host()[7] == s + 7, "local");
+  EXPECT(out.host()[2] == 1 + 10 + 1100 + 1000 + 2, "switch %d", out.host()[2]);
+}
+
+void test_wide_integers() {
+  std::vector<long long> a(32);
+  for (auto& x : a) x = static_cast<long long>(uint64_t{rng()()} << 32 | rng()());
+  Device<long long> in(a), out(64);
+  i128<<<1, 32>>>(in, out);
+  const auto got = out.host();
+  for (int i = 0; i < 32; ++i) {
+    const __int128 x = a[i];
+    const unsigned __int128 y = (unsigned __int128)x * (unsigned __int128)x * 3u + 5u;
+    EXPECT(got[2 * i] == (long long)(y >> 64) && got[2 * i + 1] == (long long)(y % 1000000007), "%d", i);
   }
-  Device<unsigned> u(512);
-  bits<<<1, 64>>>(u);
-  CUDA(cudaDeviceSynchronize());
-  timing<<<1, 32>>>(dl);
-  CUDA(cudaDeviceSynchronize());
-  EXPECT(dl.host()[0] > 0, "clock");
-  std::vector<float4> v4(32, make_float4(1, 2, 3, 4));
-  std::vector<double2> d2(32, make_double2(5, 6));
-  Device<float4> i4(v4), o4(32);
-  Device<double2> i2(d2), o2(32);
-  lds<<<1, 32>>>(i4, o4, i2, o2);
-  CUDA(cudaDeviceSynchronize());
-  EXPECT(o4.host()[5].x == 5 && o2.host()[5].x == 6, "vector");
-  prt<<<1, 32>>>();
-  CUDA(cudaDeviceSynchronize());
-  Device<double> dd(32);
-  doublemath<<<1, 32>>>(dd);
-  fast<<<1, 32>>>(f);
-  CUDA(cudaDeviceSynchronize());
-  EXPECT(std::isfinite(f.host()[3]), "fast");
-  Device<char> txt(std::vector<char>{'a', 'b', 'c', 'd', 'z', 'x', 'a', 0});
-  sw<<<1, 32>>>(o, txt);
-  CUDA(cudaDeviceSynchronize());
-  EXPECT(o.host()[2] == 1 + 10 + 1100 + 1000 + 2, "switch %d", o.host()[2]);
+}
+
+void test_local_array() {
+  Device<int> out(64);
+  const int n = 5;
+  loc<<<1, 64>>>(out, n);
+  int a[64], sum = 0;
+  for (int i = 0; i < 64; ++i) a[i] = i * n;
+  for (int i = 0; i < 63; ++i) {
+    if (a[(i * 7 + n) % 64] > a[i]) std::swap(a[i], a[(i * 7 + n) % 64]);
+  }
+  for (int i = 0; i < 64; ++i) sum = static_cast<int>(static_cast<unsigned>(sum) * 31 + a[i]);
+  EXPECT(out.host()[7] == sum + 7, "%d %d", out.host()[7], sum + 7);
+}
+
+void test_bits() {
+  Device<unsigned> out(512);
+  bits<<<1, 64>>>(out);
+  const auto got = out.host();
+  for (unsigned i = 0; i < 64; ++i) {
+    const unsigned x = i * 2654435761u, y = ~x, *g = &got[i * 8];
+    unsigned reversed = 0, picked = 0;
+    for (int bit = 0; bit < 32; ++bit) reversed |= (x >> bit & 1) << (31 - bit);
+    const uint64_t both = uint64_t{y} << 32 | x;
+    for (int byte = 0; byte < 4; ++byte)
+      picked |= unsigned(both >> (0x3715 >> 4 * byte & 7) * 8 & 255) << 8 * byte;
+    int dot = 5;
+    unsigned sums = 0;
+    for (int byte = 0; byte < 4; ++byte) {
+      dot += static_cast<int8_t>(x >> 8 * byte) * static_cast<int8_t>(y >> 8 * byte);
+      sums |= ((x >> 8 * byte) + (y >> 8 * byte) & 255) << 8 * byte;
+    }
+    const unsigned highest = std::max(x >> 16, 0u) << 16 | std::max(x & 0xffff, 5u);
+    const int x24 = static_cast<int>(x << 8) >> 8;
+    EXPECT(g[0] == reversed, "brev %x", g[0]);
+    EXPECT(g[1] == (x == 0 ? 32u
+                           : unsigned(__builtin_clz(x)) + 100 * unsigned(__builtin_ffs(int(x))) +
+                                 10000 * unsigned(__builtin_popcount(x))),
+           "counts %u", g[1]);
+    EXPECT(g[2] == picked, "byte_perm %x %x", g[2], picked);
+    EXPECT(g[3] == unsigned(both << (i & 31) >> 32), "funnelshift %x", g[3]);
+    EXPECT(g[4] == unsigned(uint64_t{x} * x >> 32), "umulhi %x", g[4]);
+    EXPECT(g[5] == unsigned(dot), "dp4a %d %d", int(g[5]), dot);
+    EXPECT(g[6] == (sums ^ highest), "SIMD %x %x", g[6], sums ^ highest);
+    const unsigned far = (x > 77 ? x - 77 : 77 - x) + 3, times = unsigned(x24 * 3);
+    EXPECT(
+        g[7] == far + times + unsigned((uint64_t{x} + 3) / 2) + unsigned(std::abs(int64_t{-3} - int(x))) + 1,
+        "sums %x", g[7]);
+  }
+}
+
+void test_reals() {
+  Device<double> rounded(32);
+  Device<float> quick(32);
+  doublemath<<<1, 32>>>(rounded);
+  fast<<<1, 32>>>(quick);
+  const auto r = rounded.host();
+  const auto q = quick.host();
+  for (int i = 0; i < 32; ++i) {
+    const double x = i + 0.5, e = x / 3 + std::sqrt(x) + (x * x + x) + 1 / x;
+    EXPECT(std::fabs(r[i] - e) <= 1e-15 * 8 * e, "%.17g %.17g", r[i], e);
+    const float y = i * 0.1f + 0.1f;
+    const double f = std::exp(y) + std::log(y) + std::sin(y) + std::cos(y) + y / 3 + y * y +
+                     1 / std::sqrt(y) + std::sqrt(y) + std::min(y, 1.0f) + std::tan(y);
+    EXPECT(std::fabs(q[i] - f) <=
+               1e-5 * (std::exp(y) + 20 + std::fabs(std::tan(y)) * (1 + std::fabs(std::tan(y)))),
+           "%g: %g %g", y, q[i], f);
+  }
+}
+
+void test_memory_operators() {
+  Device<long long> clocks(64);
+  timing<<<1, 32>>>(clocks);
+  EXPECT(clocks.host()[0] > 0, "the clock stands");
+  Device<float4> in(std::vector<float4>(32, make_float4(1, 2, 3, 4))), out(32);
+  Device<double2> in2(std::vector<double2>(32, make_double2(5, 6))), out2(32);
+  lds<<<1, 32>>>(in, out, in2, out2);
+  EXPECT(out.host()[5].x == 5 && out2.host()[5].x == 6, "%g %g", out.host()[5].x, out2.host()[5].x);
+}
+
+int main() {
+  test_functions();
+  test_wide_integers();
+  test_local_array();
+  test_bits();
+  test_reals();
+  test_memory_operators();
   return finish();
 }
