@@ -1,5 +1,5 @@
-// The PTX parser (tests/emulator/ptx): any text is a module or an error with a line, and a module can be asked
-// what the emulator asks of it.
+// The PTX parser (tests/emulator/ptx): any text is a module or an error with a line, and a module can be
+// asked what the emulator asks of it.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -28,7 +28,8 @@ void inspect(const emu::ptx::Module& module) {
     for (const auto& [label, index] : function->labels) require(index <= function->body.size());
   }
   for (const auto& variable : module.variables) {
-    for (const auto& relocation : variable.relocations) require(relocation.offset + 8 <= variable.init.size());
+    for (const auto& relocation : variable.relocations)
+      require(relocation.offset + 8 <= variable.init.size());
   }
 }
 

@@ -143,7 +143,8 @@ Flow::Edges Flow::main_edges() const {
   return edges;
 }
 
-// A loop that can only be left by a short way out keeps it: else no branch ahead of it would have a place to meet.
+// A loop that can only be left by a short way out keeps it: else no branch ahead of it would have a place to
+// meet.
 void Flow::keep_ways_out(Edges& edges) const {
   const auto count = static_cast<u32>(blocks_.size());
   std::vector<bool> reached(count + 1, false);

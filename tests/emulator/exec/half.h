@@ -6,8 +6,8 @@
 namespace emu {
 
 /// Rounds a double to nearest even with `kMantissa` stored bits and `kExponent` exponent bits; the bits.
-/// Exact for any double: one rounding, subnormals included. A format without infinities (e4m3) has finite values
-/// in their place; what is too large for it must have been clamped.
+/// Exact for any double: one rounding, subnormals included. A format without infinities (e4m3) has finite
+/// values in their place; what is too large for it must have been clamped.
 template <int kExponent, int kMantissa, bool kInfinite = true>
 inline u32 round_bits(double value) {
   constexpr int bias = (1 << (kExponent - 1)) - 1;

@@ -46,7 +46,7 @@ struct Image {
   u32 static_shared = 0;
   u32 reserved_shared = 0;  // the system's part, when the code names it; behind the dynamic part
   u32 shared_align = 16;
-  u64 frame_bytes = 0;  // deepest chain of calls
+  u64 frame_bytes = 0;     // deepest chain of calls
   bool allocates = false;  // device malloc or free
   bool unbounded_stack = false;
   bool track_effects = false;

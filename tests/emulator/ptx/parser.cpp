@@ -124,7 +124,8 @@ void Parser::function_directives(Function& function) {
     const bool required = word == ".reqntid";
     if (word == ".maxntid" || required) {
       uint32_t extent[3] = {static_cast<uint32_t>(lexer_.expect_integer()), 1, 1};
-      for (int i = 1; i < 3 && lexer_.accept(','); ++i) extent[i] = static_cast<uint32_t>(lexer_.expect_integer());
+      for (int i = 1; i < 3 && lexer_.accept(','); ++i)
+        extent[i] = static_cast<uint32_t>(lexer_.expect_integer());
       function.max_threads = extent[0] * extent[1] * extent[2];
       for (int i = 0; required && i < 3; ++i) function.required_threads[i] = extent[i];
     } else if (word == ".minnctapersm") {
