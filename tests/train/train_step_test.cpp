@@ -84,18 +84,45 @@ bool same(const Run& a, const Run& b) {
          a.gradient == b.gradient && a.weights == b.weights;
 }
 
+// How far features lie from their mean, as a root mean square.
+double spread(const Tensor& features) {
+  const std::vector<float> values = features.to_floats();
+  const auto rows = static_cast<size_t>(features.size(0)), width = static_cast<size_t>(features.size(1));
+  double squares = 0;
+  for (size_t c = 0; c < width; ++c) {
+    double mean = 0;
+    for (size_t r = 0; r < rows; ++r)
+      mean += static_cast<double>(values[r * width + c]) / static_cast<double>(rows);
+    for (size_t r = 0; r < rows; ++r)
+      squares += std::pow(static_cast<double>(values[r * width + c]) - mean, 2);
+  }
+  return std::sqrt(squares / static_cast<double>(rows));
+}
+
+// Of the pictures or the texts, whichever lie closer together.
+double smaller_spread(uint64_t seed) {
+  Trainer trainer(seed, 2, DType::f32, false, {});
+  Tape tape(trainer.context, Tape::Mode::inference);
+  return std::min(spread(trainer.model.encode_image(tape, trainer.batch.images)),
+                  spread(trainer.model.encode_text(tape, trainer.batch.tokens)));
+}
+
 }  // namespace
 
-// Both are the same sums in f32 in another order: a few 2^-24, times what the layers amplify, as between two
-// implementations of the model (open_clip_parity_test).
+// Both are the same sums in f32 in another order. The gradient of a feature is a difference of others'
+// features, whose rounding errors are some 2^-24 of unit length: relative to what is left when they lie close
+// together, as those of a model with random weights do, that is 2^-24 / spread. 200 models had up to 19 times
+// that.
 TEST_CASE("accumulated gradients are those of the whole batch, with all its negatives") {
   const uint64_t seed = test::rng()();
   const Run whole = run(seed, {});
+  const double tolerance = 64 * test::roundoff(DType::f32) / smaller_spread(seed);
+  REQUIRE(tolerance < 0.01);  // else the comparison says nothing
   for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{6, 6}, {5, 1, 6}, {1, 11}}) {
     const Run parts = run(seed, {.sizes = sizes});
     CHECK(parts.result.loss == Approx(whole.result.loss).epsilon(1e-6));
-    CHECK(parts.result.gradient_norm == Approx(whole.result.gradient_norm).epsilon(1e-5));
-    CHECK(relative_error(parts.gradient, whole.gradient) <= 1e-5);
+    CHECK(parts.result.gradient_norm == Approx(whole.result.gradient_norm).epsilon(tolerance));
+    CHECK(relative_error(parts.gradient, whole.gradient) <= tolerance);
   }
   // Losses of the pieces on their own would be near ln 6 instead of ln 12.
   CHECK(whole.result.loss > std::log(6.0f));
