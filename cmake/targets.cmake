@@ -1,9 +1,13 @@
-# How a library or the executable is made from its folder: every .cpp below it belongs to it.
+# How a library or the executable is made from its folder: every .cpp below it belongs to it, and with CUDA every .cu.
 
-# cuclip_add_library(kernels) makes target cuclip_kernels (and cuclip::kernels) from kernels/**.cpp.
+# cuclip_add_library(kernels) makes target cuclip_kernels (and cuclip::kernels) from kernels/**.cpp and .cu.
 function(cuclip_add_library folder)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/train/cli/")
+  if(CUCLIP_WITH_CUDA)
+    file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cu)
+    list(APPEND sources ${cuda_sources})
+  endif()
   add_library(cuclip_${folder} ${sources})
   add_library(cuclip::${folder} ALIAS cuclip_${folder})
   set_target_properties(cuclip_${folder} PROPERTIES EXPORT_NAME ${folder})

@@ -1,7 +1,5 @@
 #include "kernels/common/exec_context.h"
 
-#include "kernels/common/check.h"
-
 namespace cuclip {
 
 void* Scratch::reserve(size_t bytes) {
@@ -9,8 +7,7 @@ void* Scratch::reserve(size_t bytes) {
     const size_t rounded = static_cast<size_t>(round_up(static_cast<int64_t>(bytes), kAlignment));
     memory_.reset();
     capacity_ = 0;
-    memory_.reset(std::aligned_alloc(kAlignment, rounded));
-    if (!memory_) fail("out of memory: {} bytes of scratch were asked for", rounded);
+    memory_.reset(device_allocate(device_, rounded, stream_));
     capacity_ = rounded;
   }
   return memory_.get();

@@ -3,40 +3,49 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 
+#include "kernels/common/device.h"
 #include "kernels/common/parallel.h"
 #include "kernels/common/profiler.h"
 
 namespace cuclip {
 
-enum class Device : uint8_t { cpu, cuda };
-
-/// Temporary memory that a kernel may use during one call. It grows to the largest request and is then
-/// reused. Owned by the caller; not shared between threads that call kernels at the same time.
+/// Temporary memory of a device that a kernel may use during one call. It grows to the largest request and is
+/// then reused: a call's kernels follow the previous call's on the stream. Owned by the caller; not shared
+/// between threads or streams that call kernels at the same time.
 class Scratch {
  public:
-  static constexpr size_t kAlignment = 64;
+  static constexpr size_t kAlignment = kDeviceAlignment;
+
+  /// The stream (of Device::cuda) must outlive the scratch.
+  explicit Scratch(Device device = Device::cpu, void* stream = nullptr)
+      : device_(device), stream_(stream), memory_(nullptr, Free{device, stream}) {}
 
   /// At least `bytes` bytes, 64-byte aligned, uninitialised, valid until the next reserve().
   void* reserve(size_t bytes);
   size_t capacity() const { return capacity_; }
+  Device device() const { return device_; }
 
  private:
   struct Free {
-    void operator()(void* p) const { std::free(p); }
+    Device device;
+    void* stream;
+    void operator()(void* p) const { device_free(device, p, stream); }
   };
+  Device device_;
+  void* stream_;
   std::unique_ptr<void, Free> memory_;
   size_t capacity_ = 0;
 };
 
-/// Passed to every kernel. `stream` is a cudaStream_t on Device::cuda and unused on the CPU.
+/// Passed to every kernel. The views that go with it, and the scratch, are memory of `device`. On
+/// Device::cuda a call returns when its kernels are on `stream` (a cudaStream_t), before they have run.
 struct ExecContext {
   Device device = Device::cpu;
-  ThreadPool* pool = nullptr;
+  ThreadPool* pool = nullptr;  // unused on Device::cuda
   Scratch* scratch = nullptr;
-  void* stream = nullptr;
+  void* stream = nullptr;        // unused on the CPU
   Profiler* profiler = nullptr;  // optional: told how long each operation took
 };
 

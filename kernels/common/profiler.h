@@ -8,8 +8,9 @@
 
 namespace cuclip {
 
-/// Adds up wall-clock time and calls of each operation that runs on a context (ExecContext::profiler). Not
-/// thread-safe: one for each thread that calls operations.
+/// Adds up wall-clock time and calls of each operation that runs on a context (ExecContext::profiler). On
+/// Device::cuda the time is that of the call, which does not wait for its kernels. Not thread-safe: one for
+/// each thread that calls operations.
 class Profiler {
  public:
   struct Entry {
@@ -22,11 +23,15 @@ class Profiler {
     Entry& entry = entries_[operation];
     entry.seconds += seconds;
     entry.calls++;
+    calls_++;
   }
   const std::map<std::string_view, Entry>& entries() const { return entries_; }
+  /// Of all operations, ever.
+  int64_t calls() const { return calls_; }
   void clear() { entries_.clear(); }
 
  private:
+  int64_t calls_ = 0;
   std::map<std::string_view, Entry> entries_;
 };
 

@@ -7,6 +7,7 @@
 //   float* sum = plan[sums];
 #pragma once
 
+#include "kernels/common/check.h"
 #include "kernels/common/exec_context.h"
 
 namespace cuclip {
@@ -29,6 +30,8 @@ class ScratchPlan {
   /// Reserves everything asked for. The arrays are uninitialised and valid until the scratch is reserved
   /// again.
   void reserve(const ExecContext& ctx) {
+    CUCLIP_CHECK(ctx.scratch && ctx.scratch->device() == ctx.device,
+                 "the context runs on {} and has no scratch there", name_of(ctx.device));
     base_ = static_cast<char*>(ctx.scratch->reserve(static_cast<size_t>(bytes_)));
   }
 

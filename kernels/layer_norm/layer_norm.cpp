@@ -2,6 +2,7 @@
 
 #include "kernels/common/dispatch.h"
 #include "kernels/layer_norm/layer_norm_cpu.h"
+#include "kernels/layer_norm/layer_norm_cuda.h"
 
 namespace cuclip {
 namespace {

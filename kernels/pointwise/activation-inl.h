@@ -8,6 +8,7 @@
 #endif
 
 #include "kernels/common/simd-inl.h"
+#include "kernels/pointwise/gelu_tail.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace cuclip::HWY_NAMESPACE {
@@ -18,23 +19,20 @@ struct NormalCdf {
   VF exponential;
 };
 
-/// Phi(-|x|) = e^(-x^2/2) t P(t) with t = 1 / (1 + 0.235 |x|): the shape of Abramowitz & Stegun 7.1.26. P has
-/// degree 7 and was fitted to the least relative error, 1.2e-7 on [0, 13.3] (beyond it the exponential
-/// underflows). In f32 the absolute error of Phi is below 2e-7, and it keeps its relative precision in the
-/// lower tail, where 1 + erf would cancel.
+/// Phi(-|x|) as in gelu_tail.h.
 HWY_INLINE NormalCdf normal_cdf(VF x) {
   const F32 d;
   const VF one = hn::Set(d, 1.0f);
   const VF exponential = exp(hn::Mul(hn::Mul(x, x), hn::Set(d, -0.5f)));
-  const VF t = hn::Div(one, hn::MulAdd(hn::Abs(x), hn::Set(d, 0.235f), one));
-  VF p = hn::Set(d, -0.06409142911434174f);
-  p = hn::MulAdd(p, t, hn::Set(d, 0.20994727313518524f));
-  p = hn::MulAdd(p, t, hn::Set(d, -0.1453864574432373f));
-  p = hn::MulAdd(p, t, hn::Set(d, 0.1795070916414261f));
-  p = hn::MulAdd(p, t, hn::Set(d, 0.035671938210725784f));
-  p = hn::MulAdd(p, t, hn::Set(d, 0.097918801009655f));
-  p = hn::MulAdd(p, t, hn::Set(d, 0.09262401610612869f));
-  p = hn::MulAdd(p, t, hn::Set(d, 0.09380871802568436f));
+  const VF t = hn::Div(one, hn::MulAdd(hn::Abs(x), hn::Set(d, kGeluTailScale), one));
+  VF p = hn::Set(d, kGeluTail7);
+  p = hn::MulAdd(p, t, hn::Set(d, kGeluTail6));
+  p = hn::MulAdd(p, t, hn::Set(d, kGeluTail5));
+  p = hn::MulAdd(p, t, hn::Set(d, kGeluTail4));
+  p = hn::MulAdd(p, t, hn::Set(d, kGeluTail3));
+  p = hn::MulAdd(p, t, hn::Set(d, kGeluTail2));
+  p = hn::MulAdd(p, t, hn::Set(d, kGeluTail1));
+  p = hn::MulAdd(p, t, hn::Set(d, kGeluTail0));
   const VF lower_tail = hn::Mul(exponential, hn::Mul(p, t));
   const VF cdf = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), lower_tail, hn::Sub(one, lower_tail));
   return {cdf, exponential};

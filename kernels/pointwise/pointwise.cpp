@@ -2,6 +2,7 @@
 
 #include "kernels/common/dispatch.h"
 #include "kernels/pointwise/pointwise_cpu.h"
+#include "kernels/pointwise/pointwise_cuda.h"
 
 namespace cuclip {
 

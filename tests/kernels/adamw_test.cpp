@@ -104,7 +104,7 @@ TEST_CASE("adamw_step matches torch's formula in float64 and leaves padding alon
         AdamWStep p = before.params(step);
         p.zero_gradients = zero_gradients;
         const Expected expected = reference(before, p);
-        for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+        for_each_target([&](const ExecContext& ctx, const std::string& target) {
           INFO(target << " n " << c.n << " step " << step);
           Arena a = before;
           AdamWStep of_copy = a.params(step);
@@ -121,7 +121,7 @@ TEST_CASE("adamw_step gives what torch.optim.AdamW gave") {
   // torch 2.15, f32, two steps:
   //   p = Parameter(tensor([1., -2., .5])); o = AdamW([p], lr=.01, betas=(.9, .98), eps=1e-6,
   //   weight_decay=.2) for g in ([.1, -.2, 0.], [-.3, .05, 1e-4]): p.grad = tensor(g); o.step()
-  CpuContext ctx;
+  TestContext ctx;
   const std::vector<AdamWSegment> segments = {{0, 3, 0.2f}};
   Buffer w = Buffer::from({3}, DType::f32, {1, -2, 0.5}), m = Buffer::zeros({3}, DType::f32), v = m;
   const std::vector<double> gradients[] = {{0.1, -0.2, 0}, {-0.3, 0.05, 1e-4}};
@@ -147,7 +147,7 @@ TEST_CASE("adamw_step gives what torch.optim.AdamW gave") {
 }
 
 TEST_CASE("adamw_step with lr_scale 0 keeps the weights and moves the moments") {
-  CpuContext ctx;
+  TestContext ctx;
   const AdamWCase c{5, {{0, 5, 0.2f, 0.0f}}};
   const Arena before(c);
   Arena a = before;
@@ -157,7 +157,7 @@ TEST_CASE("adamw_step with lr_scale 0 keeps the weights and moves the moments") 
 }
 
 TEST_CASE("adamw_step without a bf16 copy gives the same weights") {
-  CpuContext ctx;
+  TestContext ctx;
   const AdamWCase c = cases::adamw_cases().back();
   const Arena before(c);
   Arena with = before, without = before;
@@ -181,7 +181,7 @@ TEST_CASE("adamw_step and gradient_norm have the same bits for any number of thr
 }
 
 TEST_CASE("adamw_step propagates NaN only to the element that has it") {
-  CpuContext ctx;
+  TestContext ctx;
   const AdamWCase c{40, {{0, 40}}};
   Arena a(c);
   a.gradients.set(19, NAN);
@@ -199,7 +199,7 @@ TEST_CASE("gradient_norm matches float64 and skips padding") {
     for (const AdamWSegment& s : c.segments) {
       for (int64_t i = s.offset; i < s.offset + s.size; ++i) sum += a.gradients.at(i) * a.gradients.at(i);
     }
-    for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+    for_each_target([&](const ExecContext& ctx, const std::string& target) {
       INFO(target << " n " << c.n);
       // Summed in f64, rounded once.
       REQUIRE(norm_of(a.gradients, c.segments, ctx) ==
@@ -209,7 +209,7 @@ TEST_CASE("gradient_norm matches float64 and skips padding") {
 }
 
 TEST_CASE("gradient_norm holds where f32 squares overflow or vanish, and propagates NaN and infinity") {
-  CpuContext ctx;
+  TestContext ctx;
   const std::vector<AdamWSegment> segments = {{0, 100}};
   for (const double size : {1e30, 1e-30}) {
     const Buffer g = Buffer::from({100}, DType::f32, std::vector<double>(100, size));
@@ -223,7 +223,7 @@ TEST_CASE("gradient_norm holds where f32 squares overflow or vanish, and propaga
 }
 
 TEST_CASE("gradient_norm of nothing is 0") {
-  CpuContext ctx;
+  TestContext ctx;
   REQUIRE(norm_of(Buffer::poisoned({7}, DType::f32), {}, ctx) == 0.0f);
   REQUIRE(norm_of(Buffer::poisoned({0}, DType::f32), {}, ctx) == 0.0f);
   const Arena empty(AdamWCase{0, {}});
@@ -231,7 +231,7 @@ TEST_CASE("gradient_norm of nothing is 0") {
 }
 
 TEST_CASE("adamw_step refuses wrong shapes, segments and steps, and says which") {
-  CpuContext ctx;
+  TestContext ctx;
   const Arena a(AdamWCase{10, {{0, 10}}});
   const Buffer short_buffer = Buffer::zeros({9}, DType::f32);
   AdamWStep p = a.params();

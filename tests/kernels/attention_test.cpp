@@ -60,7 +60,7 @@ double backward_error(const AttentionShape& s) { return 8 * forward_error(s); }
 void check_against_reference(const AttentionShape& s, DType dtype) {
   const Problem inputs(s, dtype);
   const AttentionReference expected = ref_attention(inputs.qkv.to_doubles(), s);
-  for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+  for_each_target([&](const ExecContext& ctx, const std::string& target) {
     INFO(target << " " << inputs.qkv.shape().to_string() << " heads " << s.heads << " causal " << s.causal);
     const Problem p = inputs;
     attention_forward(p.forward(), ctx);
@@ -91,7 +91,7 @@ TEST_CASE("attention forward and backward match float64 for the shapes of CLIP m
 }
 
 TEST_CASE("attention gradients match finite differences of the forward") {
-  CpuContext ctx;
+  TestContext ctx;
   for (const bool causal : {false, true}) {
     const AttentionShape s{.batch = 1, .length = 7, .heads = 2, .head_dim = 3, .causal = causal};
     const Problem p(s, DType::f32);
@@ -120,7 +120,7 @@ TEST_CASE("attention gradients match finite differences of the forward") {
 }
 
 TEST_CASE("attention stays finite where scores are far beyond the range of exp") {
-  CpuContext ctx;
+  TestContext ctx;
   const AttentionShape s{.batch = 1, .length = 21, .heads = 1, .head_dim = 16, .causal = false};
   Problem p(s, DType::f32);
   for (int64_t i = 0; i < p.qkv.elements(); ++i) p.qkv.set(i, 20 * p.qkv.at(i));
@@ -134,7 +134,7 @@ TEST_CASE("attention stays finite where scores are far beyond the range of exp")
 }
 
 TEST_CASE("causal attention ignores what comes later") {
-  CpuContext ctx;
+  TestContext ctx;
   const AttentionShape s{.batch = 2, .length = 29, .heads = 2, .head_dim = 16, .causal = true};
   const Problem p(s, DType::f32);
   attention_forward(p.forward(), ctx);
@@ -150,7 +150,7 @@ TEST_CASE("causal attention ignores what comes later") {
 }
 
 TEST_CASE("attention runs without storing the log-sum-exp") {
-  CpuContext ctx;
+  TestContext ctx;
   const Problem p(shape_of({2, 9, 2, 8}, false), DType::f32);
   attention_forward(p.forward(), ctx);
   const Problem q = p;
@@ -173,7 +173,7 @@ TEST_CASE("attention gives the same bits for any number of threads") {
 }
 
 TEST_CASE("attention passes NaN on to what depends on it and to no other head") {
-  CpuContext ctx;
+  TestContext ctx;
   const AttentionShape s{.batch = 2, .length = 13, .heads = 2, .head_dim = 8, .causal = false};
   Problem p(s, DType::f32);
   p.qkv.set(5 * 3 * 16 + 3, NAN);  // batch 0, row 5, q of head 0
@@ -192,7 +192,7 @@ TEST_CASE("attention passes NaN on to what depends on it and to no other head") 
 }
 
 TEST_CASE("attention accepts empty batches and sequences") {
-  CpuContext ctx;
+  TestContext ctx;
   for (const AttentionShape& s : {AttentionShape{0, 5, 2, 4, false}, AttentionShape{3, 0, 2, 4, true}}) {
     const Problem p(s, DType::f32);
     REQUIRE_NOTHROW(attention_forward(p.forward(), ctx));
@@ -201,7 +201,7 @@ TEST_CASE("attention accepts empty batches and sequences") {
 }
 
 TEST_CASE("attention refuses wrong shapes, dtypes, strides and heads, naming them") {
-  CpuContext ctx;
+  TestContext ctx;
   const Problem p(shape_of({2, 5, 2, 4}, false), DType::f32);
   const Buffer wrong = Buffer::zeros({2, 5, 7}, DType::f32);
   AttentionForward f = p.forward();

@@ -77,7 +77,7 @@ TEST_CASE("a tensor check names the tensor, the expected and the found shape") {
 
 TEST_CASE("the test harness sees a write outside a tensor and a poisoned element") {
   auto b = test::Buffer::zeros({3}, DType::f32);
-  b.data<float>()[3] = 1;
+  b.edit<float>()[3] = 1;
   REQUIRE_THROWS(b.check_guards());
   auto p = test::Buffer::poisoned({2}, DType::bf16);
   REQUIRE_THROWS(test::expect_close("p", p, {0, 0}, {1e30, 0}));

@@ -128,7 +128,7 @@ void check_both_directions(Problem p) {
   const auto result = ref_contrastive_loss(inputs);
   const auto gradients =
       ref_contrastive_loss_gradients(inputs, result.row_lse, result.column_lse, p.dloss.at(0));
-  for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+  for_each_target([&](const ExecContext& ctx, const std::string& target) {
     INFO(target << " " << p.c.to_string());
     p.reset_outputs();
     p.forward(ctx);
@@ -178,7 +178,7 @@ TEST_CASE("contrastive loss matches float64 beyond one block of rows") {
   Problem p = Problem::random(cases::contrastive_loss_beyond_block(), DType::f32, 10);
   const auto inputs = p.reference_inputs();
   const auto result = ref_contrastive_loss(inputs);
-  CpuContext ctx;
+  TestContext ctx;
   p.forward(ctx);
   check_forward(p, result);
   p.backward(ctx);
@@ -208,7 +208,7 @@ TEST_CASE("contrastive loss keeps its digits when every pair is told apart") {
   }
   Problem p({6, 6, 7}, Buffer::from({6, 7}, DType::f32, image), Buffer::from({6, 7}, DType::f32, text),
             std::log(10.0));
-  CpuContext ctx;
+  TestContext ctx;
   // exp(log_scale) is off by an ulp, and sums next to 1 have an ulp of 1.2e-7.
   REQUIRE(loss_of(p, ctx) == Approx(std::log1p(5 * std::exp(-10.0))).margin(2e-7).epsilon(0));
 }
@@ -216,12 +216,12 @@ TEST_CASE("contrastive loss keeps its digits when every pair is told apart") {
 TEST_CASE("contrastive loss of equal features is ln N") {
   Problem p({77, 77, 3}, Buffer::zeros({77, 3}, DType::f32), Buffer::zeros({77, 3}, DType::f32),
             std::log(1 / 0.07));
-  CpuContext ctx;
+  TestContext ctx;
   REQUIRE(loss_of(p, ctx) == Approx(std::log(77.0)).epsilon(1e-6));
 }
 
 TEST_CASE("contrastive loss gradients agree with finite differences of its forward") {
-  CpuContext ctx;
+  TestContext ctx;
   Problem p = Problem::random({37, 37, 24}, DType::f32, 5);
   p.forward(ctx);
   p.backward(ctx);
@@ -255,7 +255,7 @@ TEST_CASE("contrastive loss has the same bits for any number of threads") {
 
 TEST_CASE("contrastive loss of ranks that share the rows is that of the whole matrix") {
   const int64_t ranks = 3, share = 50, n = ranks * share, depth = 20;
-  CpuContext ctx;
+  TestContext ctx;
   Problem whole = Problem::random({n, n, depth}, DType::f32, 20);
   whole.forward(ctx);
   whole.backward(ctx);
@@ -327,10 +327,10 @@ TEST_CASE("contrastive loss at N = 16,640 is exact in bounded memory") {
 
 TEST_CASE("contrastive loss propagates NaN, whatever its payload") {
   for (const uint32_t bits : {0x7fc00000u, 0xffffffffu}) {
-    CpuContext ctx;
+    TestContext ctx;
     Problem p = Problem::random({40, 40, 8}, DType::f32, 10);
-    p.image.data<float>()[21 * 8 + 3] = std::bit_cast<float>(bits);
-    for_each_simd_target([&](const ExecContext& target_ctx, const std::string& target) {
+    p.image.edit<float>()[21 * 8 + 3] = std::bit_cast<float>(bits);
+    for_each_target([&](const ExecContext& target_ctx, const std::string& target) {
       INFO(target);
       p.reset_outputs();
       p.forward(target_ctx);
@@ -348,7 +348,7 @@ TEST_CASE("contrastive loss propagates NaN, whatever its payload") {
 }
 
 TEST_CASE("contrastive loss refuses wrong shapes and says which") {
-  CpuContext ctx;
+  TestContext ctx;
   Problem p = Problem::random({3, 5, 4, 2}, DType::f32, 10);
   auto f = p.forward_params();
   f.label_offset = 3;

@@ -9,7 +9,7 @@
 
 using namespace cuclip;
 using test::Buffer;
-using test::CpuContext;
+using test::TestContext;
 
 namespace {
 
@@ -46,7 +46,7 @@ test::Tolerance tolerance(int64_t k, DType out) {
 
 void check_forward(const test::GemmCase& c, DType in, DType out, bool transpose_b,
                    std::optional<Activation> activation, bool with_residual) {
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer a = Buffer::normal({c.m, c.k}, in);
   const Buffer b = Buffer::normal(transpose_b ? Shape{c.n, c.k} : Shape{c.k, c.n}, in, 1 / std::sqrt(c.k));
   const Buffer bias = Buffer::normal({c.n}, DType::f32), residual = Buffer::normal({c.m, c.n}, out);
@@ -87,7 +87,7 @@ TEST_CASE("gemm with bias, activation and residual matches float64") {
 }
 
 TEST_CASE("gemm multiplies by the activation's slope at the gate") {
-  CpuContext ctx;
+  TestContext ctx;
   for (const auto& c : test::kGemmCases) {
     for (DType dtype : {DType::f32, DType::bf16}) {
       for (Activation kind : {Activation::gelu, Activation::quick_gelu}) {
@@ -105,7 +105,7 @@ TEST_CASE("gemm multiplies by the activation's slope at the gate") {
 }
 
 TEST_CASE("gemm weight gradient accumulates into weights and bias") {
-  CpuContext ctx;
+  TestContext ctx;
   for (const auto& c : test::kGemmCases) {
     for (DType dtype : {DType::f32, DType::bf16}) {
       const Buffer dy = Buffer::normal({c.m, c.n}, dtype), x = Buffer::normal({c.m, c.k}, dtype);
@@ -140,7 +140,7 @@ TEST_CASE("gemm gradients match finite differences of the forward") {
                w1_step = Buffer::normal(w1.shape(), DType::f32);
   const Buffer bias_step = Buffer::normal(bias.shape(), DType::f32);
 
-  CpuContext ctx;
+  TestContext ctx;
   Buffer z = Buffer::poisoned({m, hidden}, DType::f32), h = z, dz = z;
   gemm({.a = x.view(),
         .b = w1.view(),
@@ -190,7 +190,7 @@ TEST_CASE("gemm gives the same bits with any number of threads") {
   const Buffer w = Buffer::normal({40, 24}, DType::f32);
   std::vector<Buffer> dw, dx;
   for (int threads : {1, 2, 3}) {
-    CpuContext ctx(threads);
+    TestContext ctx(threads);
     dw.push_back(Buffer::zeros({40, 24}, DType::f32));
     dx.push_back(Buffer::poisoned({5000, 24}, DType::f32));
     gemm_weight_gradient({.dy = dy.view(), .x = x.view(), .dweight = dw.back().view()}, ctx);
@@ -201,7 +201,7 @@ TEST_CASE("gemm gives the same bits with any number of threads") {
 }
 
 TEST_CASE("gemm refuses wrong shapes, dtypes and combinations") {
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer a = Buffer::zeros({4, 8}, DType::f32), b = Buffer::zeros({8, 6}, DType::f32);
   Buffer c = Buffer::zeros({4, 6}, DType::f32);
   const Buffer bias = Buffer::zeros({5}, DType::f32), half = Buffer::zeros({8, 6}, DType::bf16);

@@ -78,7 +78,7 @@ TEST_CASE("layer_norm forward matches float64, with and without a residual branc
         const LayerNormReference expected =
             ref_layer_norm(normalised.to_doubles(), in.weight.to_doubles(), in.bias.to_doubles(), kEps);
         const double error = xhat_error(expected);
-        for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+        for_each_target([&](const ExecContext& ctx, const std::string& target) {
           INFO(target << " " << in.x.shape().to_string());
           Outputs out(in.x.shape(), dtype);
           layer_norm_forward(forward_params(in, out, residual), ctx);
@@ -100,7 +100,7 @@ TEST_CASE("layer_norm forward keeps its precision under a large mean") {
   const Inputs in(c, DType::f32, 1000.0);
   const LayerNormReference expected =
       ref_layer_norm(in.x.to_doubles(), in.weight.to_doubles(), in.bias.to_doubles(), kEps);
-  for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+  for_each_target([&](const ExecContext& ctx, const std::string& target) {
     INFO(target);
     Outputs out(in.x.shape(), DType::f32);
     layer_norm_forward(forward_params(in, out, false), ctx);
@@ -113,7 +113,7 @@ TEST_CASE("layer_norm forward keeps its precision under a large mean") {
 TEST_CASE("layer_norm forward runs without statistics and may write over its inputs") {
   const LayerNormCase c{13, 41};
   const Inputs in(c, DType::f32);
-  CpuContext ctx;
+  TestContext ctx;
   Outputs out(in.x.shape(), DType::f32);
   layer_norm_forward(forward_params(in, out, true), ctx);
   Inputs over = in;
@@ -131,7 +131,7 @@ TEST_CASE("layer_norm backward matches float64 and accumulates into weight gradi
   for (const DType dtype : kDTypes) {
     for (const LayerNormCase& c : cases::layer_norm_cases()) {
       const Inputs in(c, dtype);
-      CpuContext forward_ctx;
+      TestContext forward_ctx;
       Outputs out(in.x.shape(), dtype);
       layer_norm_forward(forward_params(in, out, false), forward_ctx);
       const std::vector<double> x = in.x.to_doubles();
@@ -153,7 +153,7 @@ TEST_CASE("layer_norm backward matches float64 and accumulates into weight gradi
       }
       std::vector<double> dx_residual = expected.dx;
       for (size_t i = 0; i < dx_residual.size(); ++i) dx_residual[i] += in.dsum.at(static_cast<int64_t>(i));
-      for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+      for_each_target([&](const ExecContext& ctx, const std::string& target) {
         for (const bool residual : {false, true}) {
           INFO(target << " " << in.x.shape().to_string());
           const Buffer dx = Buffer::poisoned(in.x.shape(), dtype);
@@ -181,7 +181,7 @@ TEST_CASE("layer_norm backward matches float64 and accumulates into weight gradi
 TEST_CASE("layer_norm gradients match finite differences of the forward") {
   const LayerNormCase c{3, 11};
   const Inputs in(c, DType::f32);
-  CpuContext ctx;
+  TestContext ctx;
   Outputs out(in.x.shape(), DType::f32);
   layer_norm_forward(forward_params(in, out, false), ctx);
   Buffer dx = Buffer::poisoned(in.x.shape(), DType::f32);
@@ -224,7 +224,7 @@ TEST_CASE("layer_norm gradients match finite differences of the forward") {
 TEST_CASE("layer_norm backward may write over dy or the residual gradient") {
   const LayerNormCase c{37, 65};
   const Inputs in(c, DType::bf16);
-  CpuContext ctx;
+  TestContext ctx;
   Outputs out(in.x.shape(), DType::bf16);
   layer_norm_forward(forward_params(in, out, false), ctx);
   const auto run = [&](const Buffer& dy, const Buffer& dsum, const Buffer& dx) {
@@ -251,9 +251,50 @@ TEST_CASE("layer_norm backward may write over dy or the residual gradient") {
   REQUIRE(dsum.same_bits(dx));
 }
 
-TEST_CASE("layer_norm gives the same bits for any number of threads") {
+TEST_CASE("layer_norm takes memory of any alignment") {
   for (const DType dtype : kDTypes) {
-    const LayerNormCase c{1301, 129};
+    const LayerNormCase c{19, 64};
+    const Inputs in(c, dtype);
+    const LayerNormReference expected =
+        ref_layer_norm(in.x.to_doubles(), in.weight.to_doubles(), in.bias.to_doubles(), kEps);
+    LayerNormGradients gradients =
+        ref_layer_norm_backward(in.dy.to_doubles(), in.x.to_doubles(), in.weight.to_doubles(), kEps);
+    const double error = xhat_error(expected);
+    TestContext ctx;
+    // One tensor after the other starts an element off.
+    for (int odd = 0; odd < 3; ++odd) {
+      const auto place = [&](const Buffer& b, int which) { return b.shifted(which == odd ? 1 : 0); };
+      const Buffer x = place(in.x, 0), weight = place(in.weight, 1);
+      const Outputs out(x.shape(), dtype);
+      const Buffer y = place(out.y, 2), dx = place(out.y, 2), zeros = Buffer::zeros({c.width}, DType::f32);
+      const Buffer dweight = place(zeros, 1), dbias = zeros;
+      layer_norm_forward({.x = x.view(),
+                          .weight = weight.view(),
+                          .bias = in.bias.view(),
+                          .y = y.view(),
+                          .mean = out.mean.view(),
+                          .rstd = out.rstd.view()},
+                         ctx);
+      expect_close("y", y, expected.y, rounded(dtype, 4 * error));
+      layer_norm_backward({.dy = in.dy.view(),
+                           .x = x.view(),
+                           .weight = weight.view(),
+                           .mean = out.mean.view(),
+                           .rstd = out.rstd.view(),
+                           .dx = dx.view(),
+                           .dweight = dweight.view(),
+                           .dbias = dbias.view()},
+                          ctx);
+      expect_close("dx", dx, gradients.dx, rounded(dtype, 16 * error));
+      expect_close("dweight", dweight, gradients.dweight, {80 * error, 1e-6});
+      expect_close("dbias", dbias, gradients.dbias, {80 * error, 1e-6});
+    }
+  }
+}
+
+TEST_CASE("layer_norm gives the same bits for any number of threads") {
+  for (const LayerNormCase& c : {LayerNormCase{1301, 129}, LayerNormCase{1301, 128}}) {
+    const DType dtype = c.width == 128 ? DType::bf16 : DType::f32;
     const Inputs in(c, dtype);
     REQUIRE(same_bits_for_any_thread_count([&](const ExecContext& ctx) {
       Outputs out(in.x.shape(), dtype);
@@ -281,7 +322,7 @@ TEST_CASE("layer_norm makes the row of a NaN or an infinity NaN and no other") {
     const LayerNormCase c{3, 37};
     Inputs in(c, DType::f32);
     in.x.set(37 + 36, bad);
-    CpuContext ctx;
+    TestContext ctx;
     Outputs out(in.x.shape(), DType::f32);
     layer_norm_forward(forward_params(in, out, false), ctx);
     for (int64_t i = 0; i < out.y.elements(); ++i) REQUIRE(std::isnan(out.y.at(i)) == (i / 37 == 1));
@@ -289,17 +330,14 @@ TEST_CASE("layer_norm makes the row of a NaN or an infinity NaN and no other") {
 }
 
 TEST_CASE("layer_norm takes tensors of any rank and accepts no rows at all") {
-  CpuContext ctx;
+  TestContext ctx;
   const LayerNormCase c{6, 5};
   const Inputs in(c, DType::f32);
   Outputs out(in.x.shape(), DType::f32);
   layer_norm_forward(forward_params(in, out, false), ctx);
   const Buffer y = Buffer::poisoned({2, 3, 5}, DType::f32);
-  layer_norm_forward({.x = make_view(in.x.data<float>(), {2, 3, 5}),
-                      .weight = in.weight.view(),
-                      .bias = in.bias.view(),
-                      .y = y.view()},
-                     ctx);
+  layer_norm_forward(
+      {.x = in.x.view_as({2, 3, 5}), .weight = in.weight.view(), .bias = in.bias.view(), .y = y.view()}, ctx);
   REQUIRE(y.to_doubles() == out.y.to_doubles());
 
   const Buffer none = Buffer::zeros({0, 5}, DType::f32);
@@ -319,7 +357,7 @@ TEST_CASE("layer_norm takes tensors of any rank and accepts no rows at all") {
 }
 
 TEST_CASE("layer_norm refuses wrong shapes, dtypes and strides, naming them") {
-  CpuContext ctx;
+  TestContext ctx;
   const LayerNormCase c{4, 8};
   const Inputs in(c, DType::f32);
   const Outputs out(in.x.shape(), DType::f32);

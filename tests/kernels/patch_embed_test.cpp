@@ -85,7 +85,7 @@ TEST_CASE("patch embedding matches float64 for bytes and for normalised pictures
         const std::vector<double> expected =
             ref_patch_embed(inputs.patches(), inputs.weight.to_doubles(), inputs.class_token.to_doubles(),
                             inputs.position.to_doubles(), s);
-        for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+        for_each_target([&](const ExecContext& ctx, const std::string& target) {
           INFO(target << " " << inputs.image.shape().to_string() << " patch " << s.patch);
           const Problem p = inputs;
           patch_embed_forward(p.forward(), ctx);
@@ -115,7 +115,7 @@ TEST_CASE("patch embedding backward matches float64 and accumulates") {
         const double error = (16 + 4 * n) * roundoff(DType::f32);
         const Tolerance sums{.absolute = 4 * (1 + static_cast<double>(s.batch)) * roundoff(DType::f32),
                              .relative = 1e-6};
-        for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+        for_each_target([&](const ExecContext& ctx, const std::string& target) {
           INFO(target << " " << inputs.image.shape().to_string() << " patch " << s.patch);
           const Problem p = inputs;
           patch_embed_backward(p.backward(), ctx);
@@ -129,7 +129,7 @@ TEST_CASE("patch embedding backward matches float64 and accumulates") {
 }
 
 TEST_CASE("patch embedding gradients match finite differences of the forward") {
-  CpuContext ctx;
+  TestContext ctx;
   const PatchEmbedShape s{.batch = 2, .height = 4, .columns = 6, .patch = 2, .width = 3};
   Problem p(s, DType::u8, DType::f32);
   p.dweight = Buffer::zeros(p.dweight.shape(), DType::f32);
@@ -170,7 +170,7 @@ TEST_CASE("patch embedding gives the same bits for any number of threads") {
 }
 
 TEST_CASE("patch embedding passes NaN of a pixel on to its patch's row only") {
-  CpuContext ctx;
+  TestContext ctx;
   Problem p(shape_of({2, 4, 4, 2, 5}), DType::f32, DType::f32);
   p.image.set(0 * 16 + 2 * 4 + 1, NAN);  // picture 0, channel 0, row 2, column 1: patch 2
   patch_embed_forward(p.forward(), ctx);
@@ -178,7 +178,7 @@ TEST_CASE("patch embedding passes NaN of a pixel on to its patch's row only") {
 }
 
 TEST_CASE("patch embedding accepts an empty batch") {
-  CpuContext ctx;
+  TestContext ctx;
   const Problem p(shape_of({0, 4, 4, 2, 5}), DType::u8, DType::f32);
   const Problem before = p;
   REQUIRE_NOTHROW(patch_embed_forward(p.forward(), ctx));
@@ -187,7 +187,7 @@ TEST_CASE("patch embedding accepts an empty batch") {
 }
 
 TEST_CASE("patch embedding refuses wrong shapes, dtypes and strides, naming them") {
-  CpuContext ctx;
+  TestContext ctx;
   const Problem p(shape_of({2, 6, 9, 3, 5}), DType::u8, DType::f32);
   PatchEmbedForward f = p.forward();
   const Buffer odd = bytes({2, 7, 9, 3});

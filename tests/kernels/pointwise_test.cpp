@@ -24,7 +24,7 @@ constexpr double kActivationError = 1e-6;
 TEST_CASE("cast converts both ways between f32 and bf16 with the rounding of bfloat16") {
   for (const Shape& shape : cases::pointwise_shapes()) {
     const Buffer x = Buffer::normal(shape, DType::f32);
-    for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+    for_each_target([&](const ExecContext& ctx, const std::string& target) {
       INFO(target << " " << shape.to_string());
       Buffer narrow = Buffer::poisoned(shape, DType::bf16);
       cast({.x = x.view(), .out = narrow.view()}, ctx);
@@ -45,7 +45,7 @@ TEST_CASE("cast converts both ways between f32 and bf16 with the rounding of bfl
 TEST_CASE("cast to bf16 keeps NaN, infinities and the sign of zero, and overflows to infinity") {
   const float inf = std::numeric_limits<float>::infinity();
   const Buffer x = Buffer::from({6}, DType::f32, {NAN, inf, -inf, -0.0, 3.4e38, 1.0 + 1.0 / 256});
-  for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+  for_each_target([&](const ExecContext& ctx, const std::string& target) {
     INFO(target);
     Buffer y = Buffer::zeros({6}, DType::bf16);
     cast({.x = x.view(), .out = y.view()}, ctx);
@@ -67,7 +67,7 @@ TEST_CASE("add rounds the f32 sum once and may write over an input") {
       // The double sum of two f32 or bf16 numbers, rounded to f32, is the f32 sum.
       for (int64_t i = 0; i < a.elements(); ++i) sums.push_back(static_cast<float>(a.at(i) + b.at(i)));
       const Buffer rounded_sums = Buffer::from(shape, dtype, sums);
-      for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+      for_each_target([&](const ExecContext& ctx, const std::string& target) {
         INFO(target << " " << shape.to_string());
         Buffer out = Buffer::poisoned(shape, dtype);
         add({.a = a.view(), .b = b.view(), .out = out.view()}, ctx);
@@ -93,7 +93,7 @@ TEST_CASE("activations match float64 within their documented error") {
           y.push_back(ref_activation(kind, x.at(i)));
           dx.push_back(dy.at(i) * ref_activation_derivative(kind, x.at(i)));
         }
-        for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+        for_each_target([&](const ExecContext& ctx, const std::string& target) {
           INFO(target << " " << shape.to_string());
           Buffer out = Buffer::poisoned(shape, dtype);
           activation_forward({.x = x.view(), .y = out.view(), .kind = kind}, ctx);
@@ -111,7 +111,7 @@ TEST_CASE("activations match float64 within their documented error") {
 TEST_CASE("activation gradients match finite differences of the activation") {
   const Buffer x = Buffer::normal({1001}, DType::f32, 2.0);
   const Buffer dy = Buffer::from({1001}, DType::f32, std::vector<double>(1001, 1.0));
-  CpuContext ctx;
+  TestContext ctx;
   for (const Activation kind : kActivations) {
     Buffer dx = Buffer::poisoned({1001}, DType::f32);
     activation_backward({.x = x.view(), .dy = dy.view(), .dx = dx.view(), .kind = kind}, ctx);
@@ -132,7 +132,7 @@ TEST_CASE("gelu keeps its relative precision where it is tiny") {
   const Buffer x = Buffer::from(shape, DType::f32, values);
   std::vector<double> y;
   for (const double v : values) y.push_back(ref_activation(Activation::gelu, v));
-  for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+  for_each_target([&](const ExecContext& ctx, const std::string& target) {
     INFO(target);
     Buffer out = Buffer::poisoned(shape, DType::f32);
     activation_forward({.x = x.view(), .y = out.view(), .kind = Activation::gelu}, ctx);
@@ -144,7 +144,7 @@ TEST_CASE("activations pass NaN on, saturate at large arguments and touch no nei
   const float inf = std::numeric_limits<float>::infinity();
   const Buffer x = Buffer::from({5}, DType::f32, {NAN, inf, 1e30, -1e30, 1.0});
   const Buffer dy = Buffer::from({5}, DType::f32, {1, 1, 1, 1, 1});
-  for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+  for_each_target([&](const ExecContext& ctx, const std::string& target) {
     for (const Activation kind : kActivations) {
       INFO(target);
       Buffer y = Buffer::zeros({5}, DType::f32);
@@ -163,6 +163,25 @@ TEST_CASE("activations pass NaN on, saturate at large arguments and touch no nei
   });
 }
 
+TEST_CASE("pointwise operations take memory of any alignment") {
+  const Shape shape{300};
+  const Buffer x = Buffer::normal(shape, DType::f32);
+  TestContext ctx;
+  std::vector<double> sums, rounded_x;
+  for (int64_t i = 0; i < x.elements(); ++i) {
+    sums.push_back(static_cast<float>(x.at(i) + x.at(i)));
+    rounded_x.push_back(static_cast<float>(bfloat16(static_cast<float>(x.at(i)))));
+  }
+  for (const int64_t offset : {1, 2, 4}) {
+    const Buffer odd = x.shifted(offset), out = Buffer::poisoned(shape, DType::f32).shifted(3);
+    add({.a = x.view(), .b = odd.view(), .out = out.view()}, ctx);
+    expect_close("add", out, sums, {0, 0});
+    const Buffer narrow = Buffer::poisoned(shape, DType::bf16).shifted(offset);
+    cast({.x = x.view(), .out = narrow.view()}, ctx);
+    expect_close("cast", narrow, rounded_x, {0, 0});
+  }
+}
+
 TEST_CASE("pointwise operations give the same bits for any number of threads") {
   const Shape shape{3, 65537};
   const Buffer x = Buffer::normal(shape, DType::bf16);
@@ -177,7 +196,7 @@ TEST_CASE("pointwise operations give the same bits for any number of threads") {
 }
 
 TEST_CASE("pointwise operations accept empty tensors") {
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer e = Buffer::zeros({0, 5}, DType::f32);
   REQUIRE_NOTHROW(cast({.x = e.view(), .out = e.view()}, ctx));
   REQUIRE_NOTHROW(add({.a = e.view(), .b = e.view(), .out = e.view()}, ctx));
@@ -186,7 +205,7 @@ TEST_CASE("pointwise operations accept empty tensors") {
 }
 
 TEST_CASE("pointwise operations refuse what they cannot do, naming it") {
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer a = Buffer::zeros({2, 3}, DType::f32);
   const Buffer b = Buffer::zeros({3, 2}, DType::f32);
   const Buffer h = Buffer::zeros({2, 3}, DType::bf16);

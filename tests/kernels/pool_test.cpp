@@ -13,7 +13,7 @@ using namespace cuclip;
 using namespace cuclip::test;
 
 TEST_CASE("pool copies the indexed row of every sequence, or row 0 without an index") {
-  CpuContext ctx;
+  TestContext ctx;
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const Shape& shape : cases::pool_shapes()) {
       INFO(shape.to_string());
@@ -36,7 +36,7 @@ TEST_CASE("pool copies the indexed row of every sequence, or row 0 without an in
 }
 
 TEST_CASE("pool backward puts the gradient at the indexed row and zero everywhere else") {
-  CpuContext ctx;
+  TestContext ctx;
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const Shape& shape : cases::pool_shapes()) {
       INFO(shape.to_string());
@@ -75,7 +75,7 @@ Buffer ascending_rows(int64_t batch, int64_t count, int64_t length) {
 }  // namespace
 
 TEST_CASE("pool copies several rows of every sequence, and sends their gradients back to them") {
-  CpuContext ctx;
+  TestContext ctx;
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const Shape& shape : cases::pool_shapes()) {
       const int64_t batch = shape[0], length = shape[1], width = shape[2];
@@ -102,7 +102,7 @@ TEST_CASE("pool copies several rows of every sequence, and sends their gradients
 }
 
 TEST_CASE("pool refuses rows of a sequence that do not ascend: two gradients would meet in one row") {
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer dout = Buffer::normal({2, 2, 4}, DType::f32);
   const Buffer dx = Buffer::zeros({2, 3, 4}, DType::f32);
   const Buffer twice = Buffer::from({2, 2}, DType::i32, {2, 0, 1, 1});
@@ -113,7 +113,7 @@ TEST_CASE("pool refuses rows of a sequence that do not ascend: two gradients wou
 }
 
 TEST_CASE("pool passes NaN of the picked row on and ignores NaN elsewhere") {
-  CpuContext ctx;
+  TestContext ctx;
   Buffer x = Buffer::normal({2, 3, 4}, DType::f32);
   x.set(1 * 4 + 2, NAN);        // sequence 0, row 1: picked
   x.set((3 + 0) * 4 + 1, NAN);  // sequence 1, row 0: not picked
@@ -124,7 +124,7 @@ TEST_CASE("pool passes NaN of the picked row on and ignores NaN elsewhere") {
 }
 
 TEST_CASE("pool refuses an index outside the sequence before it writes anything") {
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer x = Buffer::normal({2, 3, 4}, DType::f32);
   const Buffer out = Buffer::zeros({2, 4}, DType::f32);
   const Buffer dx = Buffer::normal({2, 3, 4}, DType::f32);
@@ -148,7 +148,7 @@ TEST_CASE("pool gives the same bits for any number of threads and accepts an emp
     pool_forward({.x = result[0].view(), .index = index.view(), .out = result[1].view()}, ctx);
     return result;
   }));
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer none = Buffer::zeros({0, 5, 4}, DType::f32);
   const Buffer out = Buffer::zeros({0, 4}, DType::f32);
   REQUIRE_NOTHROW(pool_forward({.x = none.view(), .out = out.view()}, ctx));
@@ -156,7 +156,7 @@ TEST_CASE("pool gives the same bits for any number of threads and accepts an emp
 }
 
 TEST_CASE("pool refuses wrong shapes, dtypes and strides, naming them") {
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer x = Buffer::normal({2, 3, 4}, DType::f32);
   const Buffer out = Buffer::zeros({2, 4}, DType::f32);
   const Buffer wrong = Buffer::zeros({2, 3}, DType::f32);

@@ -20,7 +20,7 @@ constexpr uint64_t kSeed = 0x0123456789abcdef;
 
 // n standard normal values of a stream.
 std::vector<double> normal_values(int64_t n, uint64_t stream) {
-  CpuContext ctx;
+  TestContext ctx;
   Buffer out = Buffer::poisoned({n}, DType::f32);
   fill_normal({.out = out.view(), .seed = kSeed, .stream = stream}, ctx);
   out.check_guards();
@@ -117,7 +117,7 @@ TEST_CASE("fill_normal follows its documented formula") {
 }
 
 TEST_CASE("fill_normal applies mean and stddev") {
-  CpuContext ctx;
+  TestContext ctx;
   Buffer out = Buffer::poisoned({3, 5}, DType::f32);
   fill_normal({.out = out.view(), .mean = 2.0f, .stddev = 0.5f, .seed = kSeed, .stream = 9}, ctx);
   const auto standard = normal_values(15, 9);
@@ -128,7 +128,7 @@ TEST_CASE("fill_normal applies mean and stddev") {
 }
 
 TEST_CASE("fill_uniform covers [low, high) evenly and never gives high") {
-  CpuContext ctx;
+  TestContext ctx;
   const int64_t n = 200000;
   Buffer out = Buffer::poisoned({n}, DType::f32);
   fill_uniform({.out = out.view(), .low = -3, .high = 5, .seed = kSeed}, ctx);
@@ -145,7 +145,7 @@ TEST_CASE("random tensors have the same bits for any number of threads and any s
   const int64_t n = 200003;  // more than one task, not a multiple of a block
   const auto fill_both = [](const Buffer& out, int64_t begin, int64_t size, uint64_t offset,
                             const ExecContext& ctx) {
-    const TensorView piece = make_view(out.data<float>() + begin, {size});
+    const TensorView piece = out.view_as({size}, begin);
     if (out.shape().rank() == 1) {
       fill_normal({.out = piece, .seed = kSeed, .stream = 1, .offset = offset}, ctx);
     } else {
@@ -159,7 +159,7 @@ TEST_CASE("random tensors have the same bits for any number of threads and any s
       fill_both(whole, 0, n, 17, ctx);
       return std::vector<Buffer>{whole};
     }));
-    CpuContext ctx(2);
+    TestContext ctx(2);
     Buffer pieces = Buffer::poisoned(shape, DType::f32);
     for (const auto& [begin, size] :
          {std::pair<int64_t, int64_t>{0, 1}, {1, 2}, {3, 100000}, {100003, 100000}}) {
@@ -170,7 +170,7 @@ TEST_CASE("random tensors have the same bits for any number of threads and any s
 }
 
 TEST_CASE("random tensors of an offset beyond 32 bits do not repeat the first ones") {
-  CpuContext ctx;
+  TestContext ctx;
   Buffer near = Buffer::poisoned({8}, DType::f32), far = near;
   fill_uniform({.out = near.view(), .seed = kSeed}, ctx);
   fill_uniform({.out = far.view(), .seed = kSeed, .offset = uint64_t{1} << 34}, ctx);
@@ -181,7 +181,7 @@ TEST_CASE("random tensors of an offset beyond 32 bits do not repeat the first on
 }
 
 TEST_CASE("random tensors accept empty outputs and refuse wrong arguments") {
-  CpuContext ctx;
+  TestContext ctx;
   Buffer empty = Buffer::zeros({0}, DType::f32);
   fill_normal({.out = empty.view()}, ctx);
   fill_uniform({.out = empty.view()}, ctx);

@@ -76,7 +76,7 @@ TEST_CASE("l2_normalize matches float64, forward and backward") {
       const auto y = ref_normalize(x.to_doubles(), n, d);
       const auto dx = ref_normalize_gradient(x.to_doubles(), dy.to_doubles(), n, d);
       const double smallest = *std::min_element(norms.begin(), norms.end());
-      for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+      for_each_target([&](const ExecContext& ctx, const std::string& target) {
         INFO(target << " " << shape.to_string() << " " << name_of(dtype));
         const Normalized r = normalize(x, ctx);
         expect_close("rnorm", r.rnorm, reciprocals(norms), {0, sum_error(d)});
@@ -93,7 +93,7 @@ TEST_CASE("l2_normalize matches float64, forward and backward") {
 }
 
 TEST_CASE("l2_normalize gradient agrees with finite differences") {
-  CpuContext ctx;
+  TestContext ctx;
   Buffer x = Buffer::normal({4, 19}, DType::f32);
   const Buffer dy = Buffer::normal({4, 19}, DType::f32);
   const Buffer dx = normalize_gradient(normalize(x, ctx), dy, ctx);
@@ -116,7 +116,7 @@ TEST_CASE("l2_normalize gradient agrees with finite differences") {
 }
 
 TEST_CASE("l2_normalize works in place") {
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer x = Buffer::normal({5, 37}, DType::bf16), dy = Buffer::normal({5, 37}, DType::bf16);
   const Normalized expected = normalize(x, ctx);
   Buffer in_place = x;
@@ -130,7 +130,7 @@ TEST_CASE("l2_normalize works in place") {
 }
 
 TEST_CASE("l2_normalize keeps zero vectors and is right where squares overflow or vanish") {
-  for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+  for_each_target([&](const ExecContext& ctx, const std::string& target) {
     INFO(target);
     // Norms 0, 5e-13 (clamped), 5e-10, 5e25.
     const Buffer x = Buffer::from({4, 2}, DType::f32, {0, 0, 3e-13, 4e-13, 3e-10, 4e-10, 3e25, 4e25});
@@ -144,7 +144,7 @@ TEST_CASE("l2_normalize keeps zero vectors and is right where squares overflow o
 }
 
 TEST_CASE("l2_normalize propagates NaN and infinity within their row") {
-  CpuContext ctx;
+  TestContext ctx;
   Buffer x = Buffer::normal({3, 40}, DType::f32);
   x.set(40 + 39, NAN);
   x.set(80 + 5, INFINITY);
@@ -165,7 +165,7 @@ TEST_CASE("cosine_similarity matches float64") {
       const float scale = -7.5f;
       const auto expected =
           ref_cosine_similarity(a.to_doubles(), b.to_doubles(), c.rows, c.columns, c.depth, scale);
-      for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+      for_each_target([&](const ExecContext& ctx, const std::string& target) {
         INFO(target << " " << c.rows << " x " << c.columns << " x " << c.depth << " " << name_of(dtype));
         // |similarity| <= |scale|; the inputs' rounding to bf16 is in the reference too.
         expect_close("out", cosine(a, b, scale, ctx), expected, {7.5 * 2 * sum_error(c.depth), 0});
@@ -175,7 +175,7 @@ TEST_CASE("cosine_similarity matches float64") {
 }
 
 TEST_CASE("cosine_similarity with zero vectors is 0, with NaN it is NaN in that row only") {
-  CpuContext ctx;
+  TestContext ctx;
   Buffer a = Buffer::normal({3, 8}, DType::f32), b = Buffer::normal({4, 8}, DType::f32);
   for (int64_t k = 0; k < 8; ++k) a.set(k, 0);
   a.set(8, NAN);
@@ -197,7 +197,7 @@ TEST_CASE("top_k gives the best of the similarity matrix in order") {
       const auto expected =
           ref_cosine_similarity(a.to_doubles(), b.to_doubles(), c.rows, c.columns, c.depth, 10);
       const double error = 10 * 2 * sum_error(c.depth);
-      for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+      for_each_target([&](const ExecContext& ctx, const std::string& target) {
         INFO(target << " " << c.rows << " x " << c.columns << " x " << c.depth << " k " << k);
         const Top r = top(a, b, k, ctx, 10);
         for (int64_t i = 0; i < c.rows; ++i) {
@@ -233,7 +233,7 @@ TEST_CASE("top_k orders equal values by index, within and across chunks of colum
     rows.insert(rows.end(), kinds[j % 3].begin(), kinds[j % 3].end());
   }
   const Buffer a = Buffer::from({1, 2}, DType::f32, {5, 0}), b = Buffer::from({9000, 2}, DType::f32, rows);
-  for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+  for_each_target([&](const ExecContext& ctx, const std::string& target) {
     INFO(target);
     const Top r = top(a, b, 9000, ctx);
     for (int64_t j = 0; j < 9000; ++j)
@@ -244,7 +244,7 @@ TEST_CASE("top_k orders equal values by index, within and across chunks of colum
 }
 
 TEST_CASE("top_k puts NaN last, by index") {
-  for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+  for_each_target([&](const ExecContext& ctx, const std::string& target) {
     INFO(target);
     const Buffer a = Buffer::from({1, 1}, DType::f32, {1});
     const Buffer b = Buffer::from({6, 1}, DType::f32, {NAN, -1, NAN, 1, NAN, -2});
@@ -270,7 +270,7 @@ TEST_CASE("similarity operations have the same bits for any number of threads") 
 }
 
 TEST_CASE("similarity operations accept no rows and refuse wrong shapes, saying which") {
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer none = Buffer::zeros({0, 4}, DType::f32), a = Buffer::zeros({2, 4}, DType::f32);
   normalize(none, ctx);
   cosine(none, a, 1, ctx);

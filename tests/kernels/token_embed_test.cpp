@@ -43,7 +43,7 @@ TEST_CASE("token embedding adds table and position rows and rounds the sum once"
       std::vector<double> sums = reference(in, c);
       for (double& v : sums) v = static_cast<float>(v);  // the f32 sum, exactly; then one rounding to dtype
       const Buffer expected = Buffer::from({c.batch, c.length, c.width}, dtype, sums);
-      for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+      for_each_target([&](const ExecContext& ctx, const std::string& target) {
         INFO(target);
         Buffer out = Buffer::poisoned(expected.shape(), dtype);
         token_embed_forward({.tokens = in.tokens.view(),
@@ -74,7 +74,7 @@ TEST_CASE("token embedding backward accumulates the sum over every occurrence") 
       }
       // n = B S additions to sums of size sqrt(n) round by sqrt(n) 2^-24 each, in random directions: n 2^-24.
       const double error = 4.0 * static_cast<double>(c.batch * c.length) * roundoff(DType::f32);
-      for_each_simd_target([&](const ExecContext& ctx, const std::string& target) {
+      for_each_target([&](const ExecContext& ctx, const std::string& target) {
         INFO(target);
         const Buffer table = in.table;
         const Buffer position = in.position;
@@ -98,7 +98,7 @@ TEST_CASE("token embedding gradients match finite differences") {
   const Buffer position_step = Buffer::normal(in.position.shape(), DType::f32);
   Buffer dtable = Buffer::zeros(in.table.shape(), DType::f32);
   Buffer dposition = Buffer::zeros(in.position.shape(), DType::f32);
-  CpuContext ctx;
+  TestContext ctx;
   token_embed_backward({.tokens = in.tokens.view(),
                         .dout = in.dout.view(),
                         .dtable = dtable.view(),
@@ -141,7 +141,7 @@ TEST_CASE(
 }
 
 TEST_CASE("token embedding leaves unused rows of the gradients alone") {
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer tokens = Buffer::from({1, 2}, DType::i32, {2, 2});
   const Buffer dout = Buffer::normal({1, 2, 3}, DType::f32);
   Buffer dtable = Buffer::normal({4, 3}, DType::f32);
@@ -156,7 +156,7 @@ TEST_CASE("token embedding leaves unused rows of the gradients alone") {
 }
 
 TEST_CASE("token embedding refuses a token outside the vocabulary before it writes anything") {
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer table = Buffer::normal({5, 3}, DType::f32);
   const Buffer position = Buffer::normal({2, 3}, DType::f32);
   const Buffer out = Buffer::zeros({2, 2, 3}, DType::f32);
@@ -177,7 +177,7 @@ TEST_CASE("token embedding refuses a token outside the vocabulary before it writ
 }
 
 TEST_CASE("token embedding passes NaN on to its own row only and accepts an empty batch") {
-  CpuContext ctx;
+  TestContext ctx;
   Buffer table = Buffer::normal({3, 2}, DType::f32);
   table.set(2, NAN);  // token 1
   const Buffer position = Buffer::normal({2, 2}, DType::f32);
@@ -198,7 +198,7 @@ TEST_CASE("token embedding passes NaN on to its own row only and accepts an empt
 }
 
 TEST_CASE("token embedding refuses wrong shapes, dtypes and strides, naming them") {
-  CpuContext ctx;
+  TestContext ctx;
   const Buffer tokens = Buffer::zeros({2, 3}, DType::i32);
   const Buffer table = Buffer::zeros({5, 4}, DType::f32);
   const Buffer position = Buffer::zeros({3, 4}, DType::f32);

@@ -1,10 +1,12 @@
 #include "tests/support/buffer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <string_view>
 
 namespace cuclip::test {
 
@@ -18,14 +20,75 @@ std::mt19937_64& rng() {
   return generator;
 }
 
-Buffer::Buffer(const Shape& shape, DType dtype, uint8_t fill) : shape_(shape), dtype_(dtype) {
-  const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
-  memory_.resize(2 + (bytes + kGuard - 1) / kGuard);
-  std::memset(memory_.data(), 0xA5, memory_.size() * kGuard);
-  std::memset(base(), fill, bytes);
+Device test_device() {
+  static const Device device = [] {
+    const char* name = std::getenv("CUCLIP_TEST_DEVICE");
+    const std::string_view wanted = name ? name : "cpu";
+    CUCLIP_CHECK(wanted == "cpu" || wanted == "cuda", "CUCLIP_TEST_DEVICE must be cpu or cuda, got {}",
+                 wanted);
+    return wanted == "cuda" ? Device::cuda : Device::cpu;
+  }();
+  return device;
 }
 
-uint8_t* Buffer::base() const { return memory_[1].bytes; }
+void* test_stream() {
+  static const DeviceStream stream(test_device());
+  return stream.handle();
+}
+
+Profiler& operations_run() {
+  static Profiler profiler;
+  return profiler;
+}
+
+Buffer::Buffer(const Shape& shape, DType dtype, uint8_t fill, size_t offset)
+    : shape_(shape), dtype_(dtype), offset_(offset) {
+  memory_.resize(2 + (offset + bytes() + kGuard - 1) / kGuard);
+  std::memset(memory_.data(), 0xA5, memory_.size() * kGuard);
+  std::memset(base(), fill, bytes());
+}
+
+Buffer::Buffer(const Buffer& other) : Buffer(other.shape_, other.dtype_, 0, other.offset_) {
+  other.fetch();
+  memory_ = other.memory_;
+}
+
+Buffer& Buffer::operator=(const Buffer& other) { return *this = Buffer(other); }
+
+Buffer Buffer::shifted(int64_t elements) const {
+  Buffer copy(shape_, dtype_, 0, static_cast<size_t>(elements) * size_of(dtype_));
+  fetch();
+  std::memcpy(copy.base(), base(), bytes());
+  return copy;
+}
+
+TensorView Buffer::view() const {
+  if (!on_cuda()) return host_view();
+  if (!device_memory_) {
+    device_memory_.reset(static_cast<uint8_t*>(
+        device_allocate(Device::cuda, offset_ + std::max<size_t>(bytes(), 1), test_stream())));
+  }
+  uint8_t* tensor = device_memory_.get() + offset_;
+  if (newest_ == Newest::host) device_copy(Device::cuda, tensor, base(), bytes(), test_stream());
+  // Whoever has the view may write to it at any time from now on.
+  newest_ = Newest::device;
+  fetched_ = -1;
+  return TensorView(tensor, dtype_, shape_);
+}
+
+TensorView Buffer::view_as(const Shape& shape, int64_t first) const {
+  CUCLIP_CHECK(first >= 0 && first + shape.elements() <= elements(), "{} from element {} is outside {}",
+               shape.to_string(), first, shape_.to_string());
+  return TensorView(static_cast<uint8_t*>(view().data) + static_cast<size_t>(first) * size_of(dtype_), dtype_,
+                    shape);
+}
+
+void Buffer::fetch() const {
+  if (newest_ == Newest::host || fetched_ == operations_run().calls()) return;
+  device_copy(Device::cuda, base(), device_memory_.get() + offset_, bytes(), test_stream());
+  device_synchronize(Device::cuda, test_stream());
+  fetched_ = operations_run().calls();
+}
 
 Buffer Buffer::poisoned(const Shape& shape, DType dtype) {
   const bool floating = dtype == DType::f32 || dtype == DType::bf16;
@@ -54,8 +117,6 @@ Buffer Buffer::from(const Shape& shape, DType dtype, const std::vector<double>& 
   return buffer;
 }
 
-TensorView Buffer::view() const { return TensorView(base(), dtype_, shape_); }
-
 double Buffer::at(int64_t i) const {
   switch (dtype_) {
     case DType::f32:
@@ -73,16 +134,16 @@ double Buffer::at(int64_t i) const {
 void Buffer::set(int64_t i, double value) {
   switch (dtype_) {
     case DType::f32:
-      data<float>()[i] = static_cast<float>(value);
+      edit<float>()[i] = static_cast<float>(value);
       break;
     case DType::bf16:
-      data<bfloat16>()[i] = bfloat16(static_cast<float>(value));
+      edit<bfloat16>()[i] = bfloat16(static_cast<float>(value));
       break;
     case DType::i32:
-      data<int32_t>()[i] = static_cast<int32_t>(value);
+      edit<int32_t>()[i] = static_cast<int32_t>(value);
       break;
     case DType::u8:
-      data<uint8_t>()[i] = static_cast<uint8_t>(value);
+      edit<uint8_t>()[i] = static_cast<uint8_t>(value);
       break;
   }
 }
@@ -94,15 +155,16 @@ std::vector<double> Buffer::to_doubles() const {
 }
 
 bool Buffer::same_bits(const Buffer& other) const {
-  return dtype_ == other.dtype_ && shape_ == other.shape_ &&
-         std::memcmp(base(), other.base(), static_cast<size_t>(elements()) * size_of(dtype_)) == 0;
+  fetch();
+  other.fetch();
+  return dtype_ == other.dtype_ && shape_ == other.shape_ && std::memcmp(base(), other.base(), bytes()) == 0;
 }
 
 void Buffer::check_guards() const {
   const auto* begin = reinterpret_cast<const uint8_t*>(memory_.data());
   const uint8_t* end = begin + memory_.size() * kGuard;
   const uint8_t* tensor = base();
-  const uint8_t* tensor_end = tensor + static_cast<size_t>(elements()) * size_of(dtype_);
+  const uint8_t* tensor_end = tensor + bytes();
   for (const uint8_t* p = begin; p < end; ++p) {
     if ((p < tensor || p >= tensor_end) && *p != 0xA5) {
       fail("a kernel wrote {} bytes from the start of a tensor of {} {}", p - tensor, name_of(dtype_),

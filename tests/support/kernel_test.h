@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -23,30 +25,40 @@ class SimdTargetScope {
   SimdTargetScope& operator=(const SimdTargetScope&) = delete;
 };
 
-/// Calls body(ctx, context_name) with each instruction set, on two threads: for comparison with a reference.
+/// Calls body(ctx, target_name): on the CPU with each instruction set, on two threads; on CUDA once. For
+/// comparison with a reference.
 template <typename Body>
-void for_each_simd_target(Body&& body) {
-  CpuContext ctx(2);
+void for_each_target(Body&& body) {
+  TestContext ctx(2);
+  if (on_cuda()) return body(static_cast<ExecContext>(ctx), std::string("cuda"));
   for (const int64_t target : simd_targets()) {
     const SimdTargetScope scope(target);
     body(static_cast<ExecContext>(ctx), simd_target_name(target));
   }
 }
 
-/// Calls run(ctx), which returns the kernel's outputs, with 1, 2 and 3 threads; true when all have the same
-/// bits.
+/// Calls run(ctx), which returns the kernel's outputs, with 1, 2 and 3 threads (on CUDA: three times); true
+/// when all have the same bits.
 template <typename Run>
 bool same_bits_for_any_thread_count(Run&& run) {
-  CpuContext one(1);
+  TestContext one(1);
   const std::vector<Buffer> expected = run(static_cast<ExecContext>(one));
   for (const int threads : {2, 3}) {
-    CpuContext many(threads);
+    TestContext many(threads);
     const std::vector<Buffer> actual = run(static_cast<ExecContext>(many));
     for (size_t i = 0; i < expected.size(); ++i) {
       if (!actual[i].same_bits(expected[i])) return false;
     }
   }
   return true;
+}
+
+/// All cases, or on the emulator (CUCLIP_TEST_REDUCED is set; the slow campaign does not) those that `small`
+/// accepts: a case should take it no more than a few seconds.
+template <typename Case, typename Small>
+std::vector<Case> cases_here(std::vector<Case> all, Small&& small) {
+  if (std::getenv("CUCLIP_TEST_REDUCED")) std::erase_if(all, [&](const Case& c) { return !small(c); });
+  return all;
 }
 
 /// A view of the same memory whose strides are not those of a contiguous tensor: kernels must refuse it.
@@ -64,3 +76,12 @@ inline Tolerance rounded(DType dtype, double f32_error) {
 }
 
 }  // namespace cuclip::test
+
+/// Leaves a test case that is about the CPU only, and says why.
+#define CUCLIP_SKIP_ON_CUDA(reason)                          \
+  do {                                                       \
+    if (::cuclip::test::on_cuda()) {                         \
+      std::fprintf(stderr, "skipped on cuda: %s\n", reason); \
+      return;                                                \
+    }                                                        \
+  } while (false)

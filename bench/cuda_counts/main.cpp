@@ -1,0 +1,12 @@
+// Runs every CUDA kernel once at sizes of CLIP models, and prints what each should move and compute at least.
+// scripts/kernel_counts runs it on the emulator and makes the table; on its own it has no use.
+#include <cstdio>
+
+#include "bench/cuda_counts/counts.h"
+
+int main() {
+  cuclip::bench::Counts counts;
+  count_layer_norm(counts);
+  count_pointwise(counts);
+  std::puts(counts.json().c_str());
+}

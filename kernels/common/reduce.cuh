@@ -1,0 +1,80 @@
+// Sums and maxima over the lanes of a warp and the warps of a block, in an order that the code fixes: the
+// same bits on every run. Every lane of the warp, or thread of the block, must call them, and all get the
+// result.
+#pragma once
+
+#include <cstdint>
+
+namespace cuclip {
+
+inline constexpr int kWarp = 32;
+inline constexpr uint32_t kAllLanes = 0xffffffffu;
+
+/// Over groups of kLanes consecutive lanes. A butterfly: both lanes of a pair add the same two numbers, so
+/// all end with the same bits.
+template <int kLanes = kWarp>
+__device__ __forceinline__ float warp_sum(float x) {
+#pragma unroll
+  for (int distance = kLanes / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(kAllLanes, x, distance);
+  return x;
+}
+
+/// NaN wins: fmaxf alone would drop it.
+__device__ __forceinline__ float nan_max(float a, float b) { return a > b || isnan(a) ? a : b; }
+
+template <int kLanes = kWarp>
+__device__ __forceinline__ float warp_max(float x) {
+#pragma unroll
+  for (int distance = kLanes / 2; distance > 0; distance /= 2) {
+    x = nan_max(x, __shfl_xor_sync(kAllLanes, x, distance));
+  }
+  return x;
+}
+
+/// Sums each of N values over `warps` neighbouring warps, of which this is number `warp`, in their order.
+/// `shared` has N * warps floats, is the same for all of them, and may be reused after the call. The whole
+/// block must call (it has barriers, unless warps is 1), but each team of warps may have its own `shared`.
+template <int N>
+__device__ __forceinline__ void team_sum(float (&x)[N], int warp, int warps, float* shared) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) x[i] = warp_sum(x[i]);
+  if (warps == 1) return;
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    if (threadIdx.x % kWarp == 0) shared[i * warps + warp] = x[i];
+  }
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    x[i] = shared[i * warps];
+    for (int other = 1; other < warps; ++other) x[i] += shared[i * warps + other];
+  }
+  __syncthreads();
+}
+
+__device__ __forceinline__ float team_sum(float x, int warp, int warps, float* shared) {
+  float values[] = {x};
+  team_sum(values, warp, warps, shared);
+  return values[0];
+}
+
+__device__ __forceinline__ float team_max(float x, int warp, int warps, float* shared) {
+  x = warp_max(x);
+  if (warps == 1) return x;
+  if (threadIdx.x % kWarp == 0) shared[warp] = x;
+  __syncthreads();
+  x = shared[0];
+  for (int i = 1; i < warps; ++i) x = nan_max(x, shared[i]);
+  __syncthreads();
+  return x;
+}
+
+/// Over a one-dimensional block of whole warps. `shared` has 32 floats.
+__device__ __forceinline__ float block_sum(float x, float* shared) {
+  return team_sum(x, static_cast<int>(threadIdx.x) / kWarp, static_cast<int>(blockDim.x) / kWarp, shared);
+}
+__device__ __forceinline__ float block_max(float x, float* shared) {
+  return team_max(x, static_cast<int>(threadIdx.x) / kWarp, static_cast<int>(blockDim.x) / kWarp, shared);
+}
+
+}  // namespace cuclip

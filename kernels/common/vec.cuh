@@ -1,0 +1,121 @@
+// Global memory in 16-byte accesses, f32 or bf16, as f32 in registers.
+//
+// A Vec<T> is 16 bytes of T as they lie in memory: 4 floats or 8 bfloat16. Kernels keep rows as Vecs, which
+// takes half the registers of their f32 values in bf16, and convert where they compute:
+//   const Vec<T> x = load_vec(p);  float v[Vec<T>::kSize];  unpack(x, v);  ...  store_vec(q, pack<T>(v));
+// A Vec<T, N> is a smaller access: the bf16 side of a cast beside 16 bytes of f32.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/dtype.h"
+
+namespace cuclip {
+
+inline constexpr int kVecBytes = 16;
+
+/// Whether every pointer is a multiple of `bytes` (null is): the condition for vector access. Host code.
+template <typename... Pointers>
+bool aligned_to(size_t bytes, const Pointers*... pointers) {
+  return ((reinterpret_cast<uintptr_t>(pointers) % bytes == 0) && ...);
+}
+
+__device__ __forceinline__ float to_float(float x) { return x; }
+__device__ __forceinline__ float to_float(bfloat16 x) {
+  return __uint_as_float(static_cast<uint32_t>(x.bits) << 16);
+}
+
+/// Two floats as bfloat16, rounded to nearest even; `low` in the lower half, which comes first in memory.
+__device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
+  uint32_t both;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+}
+__device__ __forceinline__ float bf16_low(uint32_t both) { return __uint_as_float(both << 16); }
+__device__ __forceinline__ float bf16_high(uint32_t both) { return __uint_as_float(both & 0xffff0000u); }
+
+/// x rounded to T.
+template <typename T>
+__device__ __forceinline__ T from_float(float x) {
+  if constexpr (sizeof(T) == 4) {
+    return x;
+  } else {
+    bfloat16 narrow;
+    narrow.bits = static_cast<uint16_t>(pack_bf16(x, 0.0f));
+    return narrow;
+  }
+}
+
+/// N elements of T in one access of N * sizeof(T) bytes (4, 8 or 16), to which the address must be aligned.
+template <typename T, int N = kVecBytes / static_cast<int>(sizeof(T))>
+struct alignas(N * sizeof(T)) Vec {
+  static constexpr int kSize = N;
+  static constexpr int kWords = N * static_cast<int>(sizeof(T)) / 4;
+  uint32_t words[kWords];
+};
+
+template <typename T, int N = Vec<T>::kSize>
+__device__ __forceinline__ Vec<T, N> load_vec(const T* p) {
+  return *reinterpret_cast<const Vec<T, N>*>(p);
+}
+
+template <typename T, int N>
+__device__ __forceinline__ void store_vec(T* p, const Vec<T, N>& v) {
+  *reinterpret_cast<Vec<T, N>*>(p) = v;
+}
+
+template <typename T, int N>
+__device__ __forceinline__ void unpack(const Vec<T, N>& v, float (&out)[N]) {
+#pragma unroll
+  for (int i = 0; i < Vec<T, N>::kWords; ++i) {
+    if constexpr (sizeof(T) == 4) {
+      out[i] = __uint_as_float(v.words[i]);
+    } else {
+      out[2 * i] = bf16_low(v.words[i]);
+      out[2 * i + 1] = bf16_high(v.words[i]);
+    }
+  }
+}
+
+template <typename T, int N>
+__device__ __forceinline__ Vec<T, N> pack(const float (&v)[N]) {
+  Vec<T, N> packed;
+#pragma unroll
+  for (int i = 0; i < Vec<T, N>::kWords; ++i) {
+    if constexpr (sizeof(T) == 4) {
+      packed.words[i] = __float_as_uint(v[i]);
+    } else {
+      packed.words[i] = pack_bf16(v[2 * i], v[2 * i + 1]);
+    }
+  }
+  return packed;
+}
+
+/// The first `n` elements, one access each, and zeros after them. For tails and unaligned memory.
+template <typename T, int N>
+__device__ __forceinline__ void load_part(const T* p, int64_t n, float (&out)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) out[i] = i < n ? to_float(p[i]) : 0.0f;
+}
+
+template <typename T, int N>
+__device__ __forceinline__ void store_part(T* p, int64_t n, const float (&v)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    if (i < n) p[i] = from_float<T>(v[i]);
+  }
+}
+
+/// N floats (a multiple of 4) of aligned f32 memory: a parameter's elements beside a Vec of activations.
+template <int N>
+__device__ __forceinline__ void load_floats(const float* p, float (&out)[N]) {
+  static_assert(N % 4 == 0);
+#pragma unroll
+  for (int i = 0; i < N; i += 4) {
+    const Vec<float> v = load_vec(p + i);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) out[i + j] = __uint_as_float(v.words[j]);
+  }
+}
+
+}  // namespace cuclip

@@ -1,0 +1,312 @@
+// Layer norm backward on CUDA.
+//
+// Threads: a team of warps a row (row_team.cuh). A block walks over a run of rows that the shape fixes; each
+// lane keeps its columns' terms of dweight and dbias in registers, and at the end the block's teams add
+// theirs in shared memory, one after the other. The sums of all blocks go to scratch, and a second kernel
+// adds them in order: no atomics, the same bits on every run. Shared memory: 8 C for those sums, where a
+// block has several teams. Bytes moved by a row of C elements of b bytes: 3 C b (dy, x, dx; a residual
+// gradient 1 C b more); the weight, 4 C, comes from the cache; the partial sums take 16 C a block.
+#include <algorithm>
+
+#include "kernels/common/launch.cuh"
+#include "kernels/common/scratch_plan.h"
+#include "kernels/layer_norm/layer_norm_cuda.h"
+#include "kernels/layer_norm/row_team.cuh"
+
+namespace cuclip {
+namespace {
+
+// Two blocks of 128 registers a thread for each of an A100's 108 multiprocessors. More would be more partial
+// sums; on a larger GPU, 8 warps with 4 KB each under way still keep a multiprocessor's share of the memory
+// busy.
+constexpr int64_t kBlocks = 216;
+constexpr int64_t kTeamRows =
+    4;  // at least, where there are fewer rows: a block's sums cost as much as two rows
+constexpr int64_t kColumnRows = 64;  // rows of a block of layer_norm_columns_kernel, at least
+
+constexpr int kSumWarps = 8;  // of add_partials_kernel: each adds every eighth block's sums
+
+template <typename T>
+struct BackwardArguments {
+  const T* dy;
+  const T* x;
+  const float* weight;
+  const float* mean;
+  const float* rstd;
+  const T* dsum;  // null, or the residual gradient
+  T* dx;
+  float* partial;  // [blocks, 2, stride]: dweight and dbias of each block
+  int64_t rows;
+  int64_t width;
+  int64_t stride;
+};
+
+// Where 16-byte chunk q of a row of partial sums lies in shared memory. A bf16 lane owns two neighbouring
+// chunks, so that eight lanes' first chunks would fall into four banks' groups.
+__device__ __forceinline__ int sum_slot(int q) { return q ^ ((q >> 3) & 1); }
+
+// Adds the block's teams' sums in shared memory, in the teams' order, and stores them in the order of the
+// columns.
+template <int kVecs, int kSize>
+__device__ __forceinline__ void store_block_sums(const float (&sums)[kVecs][kSize], const TeamPlace& at,
+                                                 int width, float4* shared, float* out) {
+  for (int team = 0; team < at.teams(); ++team) {
+    if (team == at.team) {
+#pragma unroll
+      for (int i = 0; i < kVecs; ++i) {
+        const int c = at.column<kSize>(i);
+#pragma unroll
+        for (int j = 0; j < kSize; j += 4) {
+          if (c < width) {
+            float4& slot = shared[sum_slot((c + j) / 4)];
+            const float4 before = team == 0 ? make_float4(0, 0, 0, 0) : slot;
+            slot = make_float4(before.x + sums[i][j], before.y + sums[i][j + 1], before.z + sums[i][j + 2],
+                               before.w + sums[i][j + 3]);
+          }
+        }
+      }
+    }
+    __syncthreads();
+  }
+  for (int q = static_cast<int>(threadIdx.x); q < width / 4; q += kTeamBlockThreads) {
+    reinterpret_cast<float4*>(out)[q] = shared[sum_slot(q)];
+  }
+  __syncthreads();
+}
+
+template <typename T, int kVecs>
+__global__ void __launch_bounds__(kTeamBlockThreads, 2)
+    layer_norm_backward_kernel(const BackwardArguments<T> p, int team_warps, int64_t block_rows) {
+  constexpr int kSize = Vec<T>::kSize;
+  __shared__ float shared_sums[2 * kTeamBlockWarps];
+  extern __shared__ float4 shared[];
+  const TeamPlace at(team_warps);
+  const int width = static_cast<int>(p.width);
+  const float scale = 1.0f / static_cast<float>(width);
+  float dweight[kVecs][kSize] = {}, dbias[kVecs][kSize] = {};
+
+  const int64_t begin = static_cast<int64_t>(blockIdx.x) * block_rows;
+  const int64_t end = min(begin + block_rows, p.rows);
+  // All teams take as many steps, since row_sum needs the whole block: one without a row computes on zeros.
+  for (int64_t first = begin; first < end; first += at.teams()) {
+    const int64_t row = first + at.team;
+    const int row_width = row < end ? width : 0;
+    const int64_t start = row * p.width;
+    const float mean = row < end ? p.mean[row] : 0.0f, rstd = row < end ? p.rstd[row] : 0.0f;
+    Vec<T> x[kVecs], dy[kVecs];
+    float sums[2] = {};  // of g, and of g xhat
+#pragma unroll
+    for (int i = 0; i < kVecs; ++i) {
+      const int c = at.column<kSize>(i);
+      x[i] = dy[i] = Vec<T>{};
+      if (c < row_width) {
+        dy[i] = load_vec(p.dy + start + c);
+        x[i] = load_vec(p.x + start + c);
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kVecs; ++i) {
+      const int c = at.column<kSize>(i);
+      if (c < row_width) {
+        float xs[kSize], dys[kSize], weight[kSize];
+        unpack(x[i], xs);
+        unpack(dy[i], dys);
+        load_floats(p.weight + c, weight);
+#pragma unroll
+        for (int j = 0; j < kSize; ++j) {
+          const float xhat = (xs[j] - mean) * rstd, g = dys[j] * weight[j];
+          sums[0] += g;
+          sums[1] = fmaf(g, xhat, sums[1]);
+          dweight[i][j] = fmaf(dys[j], xhat, dweight[i][j]);
+          dbias[i][j] += dys[j];
+        }
+      }
+    }
+    row_sums(sums, at, shared_sums);
+    const float mean_g = sums[0] * scale, mean_g_xhat = sums[1] * scale;
+#pragma unroll
+    for (int i = 0; i < kVecs; ++i) {
+      const int c = at.column<kSize>(i);
+      if (c < row_width) {
+        float xs[kSize], dys[kSize], weight[kSize], residual[kSize] = {};
+        unpack(x[i], xs);
+        unpack(dy[i], dys);
+        load_floats(p.weight + c, weight);
+        if (p.dsum) unpack(load_vec(p.dsum + start + c), residual);
+#pragma unroll
+        for (int j = 0; j < kSize; ++j) {
+          const float xhat = (xs[j] - mean) * rstd;
+          const float centred = fmaf(-xhat, mean_g_xhat, fmaf(dys[j], weight[j], -mean_g));
+          xs[j] = fmaf(centred, rstd, residual[j]);
+        }
+        store_vec(p.dx + start + c, pack<T>(xs));
+      }
+    }
+  }
+  float* partial = p.partial + static_cast<int64_t>(blockIdx.x) * 2 * p.stride;
+  store_block_sums(dweight, at, width, shared, partial);
+  store_block_sums(dbias, at, width, shared, partial + p.stride);
+}
+
+// Any width and alignment: a warp a row, element by element, twice over the row. dx only.
+template <typename T>
+__global__ void __launch_bounds__(kTeamBlockThreads)
+    layer_norm_backward_any_kernel(const BackwardArguments<T> p) {
+  const TeamPlace at(1);
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kTeamBlockWarps + at.team;
+  if (row >= p.rows) return;
+  const int64_t start = row * p.width;
+  const float mean = p.mean[row], rstd = p.rstd[row], scale = 1.0f / static_cast<float>(p.width);
+  float sum_g = 0, sum_g_xhat = 0;
+  for (int64_t c = at.lane; c < p.width; c += kWarp) {
+    const float g = to_float(p.dy[start + c]) * p.weight[c];
+    sum_g += g;
+    sum_g_xhat = fmaf(g, (to_float(p.x[start + c]) - mean) * rstd, sum_g_xhat);
+  }
+  const float mean_g = warp_sum(sum_g) * scale, mean_g_xhat = warp_sum(sum_g_xhat) * scale;
+  for (int64_t c = at.lane; c < p.width; c += kWarp) {
+    const float xhat = (to_float(p.x[start + c]) - mean) * rstd;
+    const float centred = fmaf(-xhat, mean_g_xhat, fmaf(to_float(p.dy[start + c]), p.weight[c], -mean_g));
+    p.dx[start + c] = from_float<T>(fmaf(centred, rstd, p.dsum ? to_float(p.dsum[start + c]) : 0.0f));
+  }
+}
+
+// The partial sums that go with it: a thread a column, block_rows rows a block (grid.y).
+template <typename T>
+__global__ void __launch_bounds__(kTeamBlockThreads)
+    layer_norm_columns_kernel(const BackwardArguments<T> p, int64_t block_rows) {
+  const int64_t c = static_cast<int64_t>(blockIdx.x) * kTeamBlockThreads + threadIdx.x;
+  if (c >= p.width) return;
+  const int64_t begin = static_cast<int64_t>(blockIdx.y) * block_rows;
+  const int64_t end = min(begin + block_rows, p.rows);
+  float dweight = 0, dbias = 0;
+  for (int64_t row = begin; row < end; ++row) {
+    const float dy = to_float(p.dy[row * p.width + c]);
+    dweight = fmaf(dy, (to_float(p.x[row * p.width + c]) - p.mean[row]) * p.rstd[row], dweight);
+    dbias += dy;
+  }
+  float* partial = p.partial + static_cast<int64_t>(blockIdx.y) * 2 * p.stride;
+  partial[c] = dweight;
+  partial[p.stride + c] = dbias;
+}
+
+// dweight (grid.y 0) or dbias (grid.y 1) += the blocks' partial sums. A lane owns kSize neighbouring columns;
+// each of the block's warps adds every eighth partial sum, and the first adds the warps', in order.
+template <int kSize>
+__global__ void __launch_bounds__(kSumWarps* kWarp)
+    add_partials_kernel(const float* partial, int64_t blocks, int64_t stride, int64_t width, float* dweight,
+                        float* dbias) {
+  __shared__ Vec<float, kSize> shared[kSumWarps][kWarp];
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int64_t c = (static_cast<int64_t>(blockIdx.x) * kWarp + lane) * kSize;
+  const float* column = partial + blockIdx.y * stride + c;
+  float sum[kSize] = {}, term[kSize];
+  if (c < width) {
+#pragma unroll 4
+    for (int64_t block = warp; block < blocks; block += kSumWarps) {
+      unpack(load_vec<float, kSize>(column + block * 2 * stride), term);
+#pragma unroll
+      for (int j = 0; j < kSize; ++j) sum[j] += term[j];
+    }
+  }
+  shared[warp][lane] = pack<float>(sum);
+  __syncthreads();
+  if (warp > 0 || c >= width) return;
+  float* out = (blockIdx.y == 0 ? dweight : dbias) + c;
+  for (int other = 1; other < kSumWarps; ++other) {
+    unpack(shared[other][lane], term);
+#pragma unroll
+    for (int j = 0; j < kSize; ++j) sum[j] += term[j];
+  }
+  unpack(load_vec<float, kSize>(out), term);
+#pragma unroll
+  for (int j = 0; j < kSize; ++j) term[j] += sum[j];
+  store_vec(out, pack<float>(term));
+}
+
+template <int kSize>
+void launch_add_partials(const LayerNormBackward& p, const float* partial, int64_t blocks, int64_t stride,
+                         const ExecContext& ctx) {
+  const int64_t width = p.weight.size(0);
+  launch({.kernel = "add_partials_kernel",
+          .grid = {ceil_div(width, kWarp * kSize), 2},
+          .threads = kSumWarps * kWarp},
+         add_partials_kernel<kSize>, ctx, partial, blocks, stride, width, p.dweight.as<float>(),
+         p.dbias.as<float>());
+}
+
+// One row a team: 16-byte accesses throughout.
+template <typename T>
+void backward_teams(const RowTeams& teams, const LayerNormBackward& p, BackwardArguments<T> a,
+                    const ExecContext& ctx) {
+  const int64_t block_rows = std::max(kTeamRows * teams.teams(), ceil_div(a.rows, kBlocks));
+  const int64_t blocks = ceil_div(a.rows, block_rows);
+  ScratchPlan plan;
+  const auto partial = plan.add<float>(blocks * 2 * a.stride);
+  plan.reserve(ctx);
+  a.partial = plan[partial];
+  for_row_vecs<kBackwardRowVecs>(teams.vecs, [&](auto vecs) {
+    launch({.kernel = "layer_norm_backward_kernel",
+            .grid = {blocks},
+            .threads = kTeamBlockThreads,
+            .shared_bytes = static_cast<size_t>(a.width) * sizeof(float)},
+           layer_norm_backward_kernel<T, decltype(vecs)::value>, ctx, a, teams.warps, block_rows);
+  });
+  launch_add_partials<4>(p, a.partial, blocks, a.stride, ctx);
+}
+
+// Any rows. The columns go first: dx may be the memory of dy.
+template <typename T>
+void backward_any(const LayerNormBackward& p, BackwardArguments<T> a, const ExecContext& ctx) {
+  const int64_t block_rows = std::max(kColumnRows, ceil_div(a.rows, kBlocks));
+  const int64_t blocks = ceil_div(a.rows, block_rows);
+  ScratchPlan plan;
+  const auto partial = plan.add<float>(blocks * 2 * a.stride);
+  plan.reserve(ctx);
+  a.partial = plan[partial];
+  launch({.kernel = "layer_norm_columns_kernel",
+          .grid = {ceil_div(a.width, kTeamBlockThreads), blocks},
+          .threads = kTeamBlockThreads},
+         layer_norm_columns_kernel<T>, ctx, a, block_rows);
+  launch_add_partials<1>(p, a.partial, blocks, a.stride, ctx);
+  launch({.kernel = "layer_norm_backward_any_kernel",
+          .grid = {ceil_div(a.rows, kTeamBlockWarps)},
+          .threads = kTeamBlockThreads},
+         layer_norm_backward_any_kernel<T>, ctx, a);
+}
+
+template <typename T>
+void backward(const LayerNormBackward& p, const ExecContext& ctx) {
+  const int64_t width = p.weight.size(0);
+  const BackwardArguments<T> a{.dy = p.dy.as<T>(),
+                               .x = p.x.as<T>(),
+                               .weight = p.weight.as<float>(),
+                               .mean = p.mean.as<float>(),
+                               .rstd = p.rstd.as<float>(),
+                               .dsum = p.dsum ? p.dsum.as<T>() : nullptr,
+                               .dx = p.dx.as<T>(),
+                               .partial = nullptr,
+                               .rows = p.x.elements() / width,
+                               .width = width,
+                               .stride = round_up(width, 4)};
+  const RowTeams teams = choose_row_teams(width, Vec<T>::kSize, kBackwardRowVecs);
+  if (teams.warps > 0 &&
+      aligned_to(kVecBytes, a.dy, a.x, a.weight, a.dsum, a.dx, p.dweight.data, p.dbias.data)) {
+    backward_teams(teams, p, a, ctx);
+  } else {
+    backward_any(p, a, ctx);
+  }
+}
+
+}  // namespace
+
+void layer_norm_backward_cuda(const LayerNormBackward& p, const ExecContext& ctx) {
+  if (p.x.elements() == 0) return;
+  if (p.x.dtype == DType::f32) {
+    backward<float>(p, ctx);
+  } else {
+    backward<bfloat16>(p, ctx);
+  }
+}
+
+}  // namespace cuclip

@@ -1,0 +1,79 @@
+// How the layer norm kernels lay a row over threads. A team of 1, 2, 4 or 8 warps keeps a row in registers, a
+// few 16-byte vectors a lane: vector i of the team's lane l is vector i * lanes + l of the row, so that each
+// load of a warp is 512 consecutive bytes. A block is 8 warps, 8 to 1 teams. Wider rows than 8 warps hold, or
+// rows that are not of whole aligned vectors, go through kernels that read the row again.
+#pragma once
+
+#include <type_traits>
+
+#include "kernels/common/exec_context.h"
+#include "kernels/common/reduce.cuh"
+#include "kernels/common/vec.cuh"
+
+namespace cuclip {
+
+inline constexpr int kTeamBlockWarps = 8;
+inline constexpr int kTeamBlockThreads = kTeamBlockWarps * kWarp;
+// Vectors of a lane: rows of 512, 768 and 1024 bf16 are one warp's in the forward. The backward keeps sums
+// for each column besides; with four vectors it would not fit into the 128 registers that let two blocks
+// share a multiprocessor.
+inline constexpr int kForwardRowVecs = 4;
+inline constexpr int kBackwardRowVecs = 3;
+
+/// Chosen from the width alone; warps is 0 where no team holds the row.
+struct RowTeams {
+  int warps = 0;
+  int vecs = 0;
+  int teams() const { return kTeamBlockWarps / warps; }
+};
+
+inline RowTeams choose_row_teams(int64_t width, int vec_size, int max_vecs) {
+  if (width % vec_size != 0) return {};
+  for (const int warps : {1, 2, 4, 8}) {
+    const int64_t vecs = ceil_div(width / vec_size, warps * kWarp);
+    if (vecs <= max_vecs) return {warps, static_cast<int>(vecs)};
+  }
+  return {};
+}
+
+/// Calls body(std::integral_constant<int, vecs>): the number of vectors is a template parameter of the
+/// kernels.
+template <int kMaxVecs, typename Body>
+void for_row_vecs(int vecs, Body&& body) {
+  if constexpr (kMaxVecs > 1) {
+    if (vecs < kMaxVecs) return for_row_vecs<kMaxVecs - 1>(vecs, body);
+  }
+  body(std::integral_constant<int, kMaxVecs>{});
+}
+
+/// A thread's place: which team of the block, which warp of the team, which lane of the team.
+struct TeamPlace {
+  int warps;  // of a team
+  int team;
+  int warp;
+  int lane;
+
+  __device__ __forceinline__ explicit TeamPlace(int warps)
+      : warps(warps),
+        team(static_cast<int>(threadIdx.x) / (warps * kWarp)),
+        warp(static_cast<int>(threadIdx.x) / kWarp % warps),
+        lane(static_cast<int>(threadIdx.x) % (warps * kWarp)) {}
+  __device__ __forceinline__ int teams() const { return kTeamBlockWarps / warps; }
+  /// The first element of the lane's vector i.
+  template <int kSize>
+  __device__ __forceinline__ int column(int i) const {
+    return (i * warps * kWarp + lane) * kSize;
+  }
+};
+
+/// Sums N values over the lanes of each team of the block, which must all call. `shared` has N floats for
+/// each warp.
+template <int N>
+__device__ __forceinline__ void row_sums(float (&x)[N], const TeamPlace& at, float* shared) {
+  team_sum(x, at.warp, at.warps, shared + at.team * at.warps * N);
+}
+__device__ __forceinline__ float row_sum(float x, const TeamPlace& at, float* shared) {
+  return team_sum(x, at.warp, at.warps, shared + at.team * at.warps);
+}
+
+}  // namespace cuclip

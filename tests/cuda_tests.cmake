@@ -1,0 +1,55 @@
+# Tests on CUDA. On the emulator (preset cuda-ptx; label "emulated") a program runs with every check, in the fixed order
+# of warps and in one random order (a new seed at each configuration, in the test's command line), on the cases that
+# tests/support/kernel_test.h's cases_here leaves; the campaign labelled "slow" runs all cases in 20 random orders.
+# Other builds run it on the GPU (label "gpu") where there is one, under compute-sanitizer where that is installed.
+
+if(CMAKE_CUDA_RUNTIME_LIBRARY STREQUAL "Shared" AND CMAKE_CUDA_ARCHITECTURES MATCHES "^[0-9]+-virtual$")
+  set(cuda_tests emulated)
+elseif(EXISTS /dev/nvidiactl)
+  set(cuda_tests gpu)
+  find_program(CUCLIP_COMPUTE_SANITIZER compute-sanitizer HINTS ${CUDAToolkit_BIN_DIR})
+else()
+  set(cuda_tests none)
+endif()
+set(emulate ${CMAKE_CURRENT_SOURCE_DIR}/emulate --library ${CMAKE_CURRENT_BINARY_DIR}/emulator/lib)
+set(emulate_checked ${emulate} --check full --error-exitcode 9)
+
+# cuclip_add_cuda_test(layer_norm_test): that program again, on CUDA.
+function(cuclip_add_cuda_test program)
+  if(cuda_tests STREQUAL "emulated")
+    string(RANDOM LENGTH 6 ALPHABET 123456789 seed)
+    add_test(NAME ${program}_emulated COMMAND ${emulate_checked} $<TARGET_FILE:${program}>)
+    add_test(NAME ${program}_emulated_random
+             COMMAND ${emulate_checked} --schedule random:${seed} $<TARGET_FILE:${program}>)
+    set_tests_properties(${program}_emulated ${program}_emulated_random
+                         PROPERTIES LABELS emulated TIMEOUT 600
+                                    ENVIRONMENT "CUCLIP_TEST_DEVICE=cuda;CUCLIP_TEST_REDUCED=1")
+    foreach(schedule RANGE 1 20)
+      add_test(NAME ${program}_emulated_slow_${schedule}
+               COMMAND ${emulate_checked} --schedule random:${seed}${schedule} $<TARGET_FILE:${program}>)
+      set_tests_properties(${program}_emulated_slow_${schedule}
+                           PROPERTIES LABELS "emulated;slow" TIMEOUT 3600 ENVIRONMENT CUCLIP_TEST_DEVICE=cuda)
+    endforeach()
+  elseif(cuda_tests STREQUAL "gpu")
+    add_test(NAME ${program}_gpu COMMAND ${program})
+    set_tests_properties(${program}_gpu PROPERTIES LABELS gpu TIMEOUT 600 ENVIRONMENT CUCLIP_TEST_DEVICE=cuda)
+    foreach(tool memcheck racecheck initcheck)
+      if(CUCLIP_COMPUTE_SANITIZER)
+        add_test(NAME ${program}_gpu_${tool}
+                 COMMAND ${CUCLIP_COMPUTE_SANITIZER} --tool ${tool} --error-exitcode 9 $<TARGET_FILE:${program}>)
+        set_tests_properties(${program}_gpu_${tool} PROPERTIES LABELS gpu TIMEOUT 3600 RUN_SERIAL TRUE
+                             ENVIRONMENT "CUCLIP_TEST_DEVICE=cuda;CUCLIP_TEST_REDUCED=1")
+      endif()
+    endforeach()
+  endif()
+endfunction()
+
+# What the kernels move and compute, against their targets (docs/performance.md).
+if(cuda_tests STREQUAL "emulated")
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/cuda_counts/*.cpp)
+  add_executable(cuda_counts ${sources})
+  target_link_libraries(cuda_counts PRIVATE cuclip_kernels cuclip_options)
+  set_target_properties(cuda_counts PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bin)
+  add_test(NAME kernel_counts COMMAND ${PROJECT_SOURCE_DIR}/scripts/kernel_counts ${PROJECT_BINARY_DIR})
+  set_tests_properties(kernel_counts PROPERTIES LABELS emulated TIMEOUT 600)
+endif()
