@@ -46,31 +46,32 @@ __device__ void map_element(int64_t i, const In* a, const In* b, Out* out) {
 
 template <int kSize, typename Op, typename In, typename Out>
 __global__ void __launch_bounds__(kThreads) map_kernel(int64_t n, const In* a, const In* b, Out* out) {
+  const int64_t vecs = n / kSize;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile + threadIdx.x;
   Vec<In, kSize> x[kVecsPerThread], y[kVecsPerThread];
 #pragma unroll
   for (int v = 0; v < kVecsPerThread; ++v) {
-    const int64_t i = (first + v * kThreads) * kSize;
+    const int64_t i = first + v * kThreads;
     x[v] = y[v] = Vec<In, kSize>{};
-    if (i + kSize <= n) {
-      x[v] = load_vec<In, kSize>(a + i);
-      if constexpr (Op::kInputs == 2) y[v] = load_vec<In, kSize>(b + i);
+    if (i < vecs) {
+      x[v] = load_vec<In, kSize>(a + i * kSize);
+      if constexpr (Op::kInputs == 2) y[v] = load_vec<In, kSize>(b + i * kSize);
     }
   }
 #pragma unroll
   for (int v = 0; v < kVecsPerThread; ++v) {
-    const int64_t i = (first + v * kThreads) * kSize;
-    if (i + kSize <= n) {
+    const int64_t i = first + v * kThreads;
+    if (i < vecs) {
       float s[kSize], t[kSize];
       unpack(x[v], s);
       unpack(y[v], t);
 #pragma unroll
       for (int j = 0; j < kSize; ++j) s[j] = Op::apply(s[j], t[j]);
-      store_vec(out + i, pack<Out>(s));
-    } else {
-      for (int64_t j = i; j < n; ++j) map_element<Op>(j, a, b, out);
+      store_vec(out + i * kSize, pack<Out>(s));
     }
   }
+  const int64_t tail = vecs * kSize + threadIdx.x;
+  if (blockIdx.x == 0 && tail < n) map_element<Op>(tail, a, b, out);
 }
 
 template <typename Op, typename In, typename Out>

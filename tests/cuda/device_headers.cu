@@ -94,10 +94,11 @@ __global__ void copy_tile_kernel(const float* x, float* out, int rows, int valid
   for (int i = static_cast<int>(threadIdx.x); i < rows * kChunks; i += static_cast<int>(blockDim.x)) {
     const int row = i / kChunks, chunk = i % kChunks;
     float4* to = &tile[swizzle<kChunks>(row, chunk)];
-    if (row < valid_rows) {
+    if (rows == valid_rows) {
       async_copy_16(to, x + i * 4);
     } else {
-      async_copy_16_zero_fill(to, x, 0);
+      const bool valid = row < valid_rows;
+      async_copy_16_zero_fill(to, valid ? x + i * 4 : x, valid ? 16 : 0);
     }
   }
   async_commit();

@@ -111,12 +111,14 @@ TEST_CASE("tensor core products and ldmatrix follow the layouts of mma.cuh") {
 TEST_CASE("asynchronous copies fill a swizzled tile, with zeros beyond the tensor") {
   TestContext ctx;
   for (const int chunks : {2, 4, 8, 16}) {
-    const Buffer x = Buffer::normal({13, chunks * 4}, DType::f32);
-    const Buffer out = Buffer::poisoned({16, chunks * 4}, DType::f32);
-    RUN(copy_tile(x.view(), out.view(), chunks, ctx));
-    std::vector<double> expected = x.to_doubles();
-    expected.resize(static_cast<size_t>(out.elements()), 0.0);
-    expect_close("tile", out, expected, {0, 0});
+    for (const int64_t rows : {13, 16}) {
+      const Buffer x = Buffer::normal({rows, chunks * 4}, DType::f32);
+      const Buffer out = Buffer::poisoned({16, chunks * 4}, DType::f32);
+      RUN(copy_tile(x.view(), out.view(), chunks, ctx));
+      std::vector<double> expected = x.to_doubles();
+      expected.resize(static_cast<size_t>(out.elements()), 0.0);
+      expect_close("tile", out, expected, {0, 0});
+    }
   }
 }
 
