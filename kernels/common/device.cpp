@@ -5,7 +5,7 @@
 
 #include "kernels/common/check.h"
 #ifdef CUCLIP_WITH_CUDA
-#include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_check.cuh"
 #endif
 
 namespace cuclip {

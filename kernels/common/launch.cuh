@@ -4,7 +4,7 @@
 //          layer_norm_forward_kernel<T>, ctx, arguments...);
 #pragma once
 
-#include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_check.cuh"
 #include "kernels/common/exec_context.h"
 
 namespace cuclip {

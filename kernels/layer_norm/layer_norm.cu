@@ -11,6 +11,10 @@
 namespace cuclip {
 namespace {
 
+// Rows of a team: two share one reading of weight and bias, which would else take as many cycles of the
+// first-level cache as the memory takes for the row.
+constexpr int kTeamRows = 2;
+
 template <typename T>
 struct ForwardArguments {
   const T* x;
@@ -37,6 +41,45 @@ __device__ __forceinline__ Vec<T> add_rounded(const Vec<T>& x, const Vec<T>& del
   return pack<T>(a);
 }
 
+// What is normalised of one vector: x, or the sum, which is stored.
+template <typename T>
+__device__ __forceinline__ Vec<T> load_sum(const ForwardArguments<T>& p, int64_t element) {
+  Vec<T> s = load_vec(p.x + element);
+  if (p.delta) {
+    s = add_rounded(s, load_vec(p.delta + element));
+    store_vec(p.sum + element, s);
+  }
+  return s;
+}
+
+template <typename T>
+__device__ __forceinline__ float add_elements(const Vec<T>& s, float total) {
+  float v[Vec<T>::kSize];
+  unpack(s, v);
+#pragma unroll
+  for (int j = 0; j < Vec<T>::kSize; ++j) total += v[j];
+  return total;
+}
+
+template <typename T>
+__device__ __forceinline__ float add_squares(const Vec<T>& s, float mean, float total) {
+  float v[Vec<T>::kSize];
+  unpack(s, v);
+#pragma unroll
+  for (int j = 0; j < Vec<T>::kSize; ++j) total = fmaf(v[j] - mean, v[j] - mean, total);
+  return total;
+}
+
+template <typename T, int kSize>
+__device__ __forceinline__ Vec<T> normalise(const Vec<T>& s, float mean, float rstd,
+                                            const float (&weight)[kSize], const float (&bias)[kSize]) {
+  float v[kSize];
+  unpack(s, v);
+#pragma unroll
+  for (int j = 0; j < kSize; ++j) v[j] = fmaf((v[j] - mean) * rstd, weight[j], bias[j]);
+  return pack<T>(v);
+}
+
 template <typename T>
 __device__ __forceinline__ void store_statistics(const ForwardArguments<T>& p, int64_t row, float mean,
                                                  float rstd) {
@@ -50,59 +93,57 @@ template <typename T, int kVecs>
 __global__ void __launch_bounds__(kTeamBlockThreads)
     layer_norm_forward_kernel(const ForwardArguments<T> p, int team_warps) {
   constexpr int kSize = Vec<T>::kSize;
-  __shared__ float shared[kTeamBlockWarps];
+  __shared__ float shared[kTeamBlockWarps * kTeamRows];
   const TeamPlace at(team_warps);
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * at.teams() + at.team;
-  // Teams without a row compute on zeros: the sums need every thread of the block.
-  const int width = row < p.rows ? static_cast<int>(p.width) : 0;
-  const int64_t start = row * p.width;
+  const int64_t first = (static_cast<int64_t>(blockIdx.x) * at.teams() + at.team) * kTeamRows;
+  // Where there is no row left, its width is 0 and zeros are computed on: the sums need every thread of the
+  // block.
+  const auto width = [&](int r) { return first + r < p.rows ? static_cast<int>(p.width) : 0; };
+  const float scale = 1.0f / static_cast<float>(p.width);
 
-  Vec<T> s[kVecs];
-  float v[kSize];
-  float total = 0;
+  Vec<T> s[kTeamRows][kVecs];
+  float mean[kTeamRows] = {}, rstd[kTeamRows] = {};
+#pragma unroll
+  for (int r = 0; r < kTeamRows; ++r) {
+#pragma unroll
+    for (int i = 0; i < kVecs; ++i) {
+      const int c = at.column<kSize>(i);
+      s[r][i] = c < width(r) ? load_sum(p, (first + r) * p.width + c) : Vec<T>{};
+      mean[r] = add_elements(s[r][i], mean[r]);
+    }
+  }
+  row_sums(mean, at, shared);
+  // Two passes, not E[x^2] - E[x]^2, which cancels for large means.
+#pragma unroll
+  for (int r = 0; r < kTeamRows; ++r) {
+    mean[r] *= scale;
+#pragma unroll
+    for (int i = 0; i < kVecs; ++i) {
+      if (at.column<kSize>(i) < width(r)) rstd[r] = add_squares(s[r][i], mean[r], rstd[r]);
+    }
+  }
+  row_sums(rstd, at, shared);
+#pragma unroll
+  for (int r = 0; r < kTeamRows; ++r) rstd[r] = 1.0f / sqrtf(fmaf(rstd[r], scale, p.eps));
+
 #pragma unroll
   for (int i = 0; i < kVecs; ++i) {
     const int c = at.column<kSize>(i);
-    s[i] = Vec<T>{};
-    if (c < width) {
-      s[i] = load_vec(p.x + start + c);
-      if (p.delta) {
-        s[i] = add_rounded(s[i], load_vec(p.delta + start + c));
-        store_vec(p.sum + start + c, s[i]);
+    if (c >= width(0)) continue;
+    float weight[kSize], bias[kSize];
+    load_floats(p.weight + c, weight);
+    load_floats(p.bias + c, bias);
+#pragma unroll
+    for (int r = 0; r < kTeamRows; ++r) {
+      if (c < width(r)) {
+        store_vec(p.y + (first + r) * p.width + c, normalise(s[r][i], mean[r], rstd[r], weight, bias));
       }
     }
-    unpack(s[i], v);
-#pragma unroll
-    for (int j = 0; j < kSize; ++j) total += v[j];
   }
-  const float mean = row_sum(total, at, shared) / static_cast<float>(p.width);
-
-  // Two passes, not E[x^2] - E[x]^2, which cancels for large means.
-  float squares = 0;
 #pragma unroll
-  for (int i = 0; i < kVecs; ++i) {
-    if (at.column<kSize>(i) < width) {
-      unpack(s[i], v);
-#pragma unroll
-      for (int j = 0; j < kSize; ++j) squares = fmaf(v[j] - mean, v[j] - mean, squares);
-    }
+  for (int r = 0; r < kTeamRows; ++r) {
+    if (at.lane == r && width(r) > 0) store_statistics(p, first + r, mean[r], rstd[r]);
   }
-  const float rstd = 1.0f / sqrtf(row_sum(squares, at, shared) / static_cast<float>(p.width) + p.eps);
-
-#pragma unroll
-  for (int i = 0; i < kVecs; ++i) {
-    const int c = at.column<kSize>(i);
-    if (c < width) {
-      float weight[kSize], bias[kSize];
-      load_floats(p.weight + c, weight);
-      load_floats(p.bias + c, bias);
-      unpack(s[i], v);
-#pragma unroll
-      for (int j = 0; j < kSize; ++j) v[j] = fmaf((v[j] - mean) * rstd, weight[j], bias[j]);
-      store_vec(p.y + start + c, pack<T>(v));
-    }
-  }
-  if (at.lane == 0 && row < p.rows) store_statistics(p, row, mean, rstd);
 }
 
 // Any width and alignment: a warp a row, element by element, three times over the row.
@@ -144,7 +185,7 @@ void launch_forward(const ForwardArguments<T>& p, const ExecContext& ctx) {
   }
   for_row_vecs<kForwardRowVecs>(teams.vecs, [&](auto vecs) {
     launch({.kernel = "layer_norm_forward_kernel",
-            .grid = {ceil_div(p.rows, teams.teams())},
+            .grid = {ceil_div(p.rows, teams.teams() * kTeamRows)},
             .threads = kTeamBlockThreads},
            layer_norm_forward_kernel<T, decltype(vecs)::value>, ctx, p, teams.warps);
   });

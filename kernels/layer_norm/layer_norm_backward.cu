@@ -5,7 +5,7 @@
 // theirs in shared memory, one after the other. The sums of all blocks go to scratch, and a second kernel
 // adds them in order: no atomics, the same bits on every run. Shared memory: 8 C for those sums, where a
 // block has several teams. Bytes moved by a row of C elements of b bytes: 3 C b (dy, x, dx; a residual
-// gradient 1 C b more); the weight, 4 C, comes from the cache; the partial sums take 16 C a block.
+// gradient 1 C b more); the weight, 8 C, comes from the cache; the partial sums take 16 C a block.
 #include <algorithm>
 
 #include "kernels/common/launch.cuh"
@@ -74,6 +74,44 @@ __device__ __forceinline__ void store_block_sums(const float (&sums)[kVecs][kSiz
   __syncthreads();
 }
 
+// A row's share of everything that is summed: over its columns into sums (g, and g xhat), over rows into the
+// lane's dweight and dbias.
+template <typename T, int kSize>
+__device__ __forceinline__ void add_terms(const Vec<T>& x, const Vec<T>& dy, const float* weight, float mean,
+                                          float rstd, float (&sums)[2], float (&dweight)[kSize],
+                                          float (&dbias)[kSize]) {
+  float xs[kSize], dys[kSize], weights[kSize];
+  unpack(x, xs);
+  unpack(dy, dys);
+  load_floats(weight, weights);
+#pragma unroll
+  for (int j = 0; j < kSize; ++j) {
+    const float xhat = (xs[j] - mean) * rstd, g = dys[j] * weights[j];
+    sums[0] += g;
+    sums[1] = fmaf(g, xhat, sums[1]);
+    dweight[j] = fmaf(dys[j], xhat, dweight[j]);
+    dbias[j] += dys[j];
+  }
+}
+
+// dx without the residual gradient, which is added to it.
+template <typename T, int kSize>
+__device__ __forceinline__ Vec<T> input_gradient(const Vec<T>& x, const Vec<T>& dy, const float* weight,
+                                                 float mean, float rstd, float mean_g, float mean_g_xhat,
+                                                 const float (&residual)[kSize]) {
+  float xs[kSize], dys[kSize], weights[kSize];
+  unpack(x, xs);
+  unpack(dy, dys);
+  load_floats(weight, weights);
+#pragma unroll
+  for (int j = 0; j < kSize; ++j) {
+    const float xhat = (xs[j] - mean) * rstd;
+    const float centred = fmaf(-xhat, mean_g_xhat, fmaf(dys[j], weights[j], -mean_g));
+    xs[j] = fmaf(centred, rstd, residual[j]);
+  }
+  return pack<T>(xs);
+}
+
 template <typename T, int kVecs>
 __global__ void __launch_bounds__(kTeamBlockThreads, 2)
     layer_norm_backward_kernel(const BackwardArguments<T> p, int team_warps, int64_t block_rows) {
@@ -87,59 +125,34 @@ __global__ void __launch_bounds__(kTeamBlockThreads, 2)
 
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * block_rows;
   const int64_t end = min(begin + block_rows, p.rows);
-  // All teams take as many steps, since row_sum needs the whole block: one without a row computes on zeros.
+  // All teams take as many steps, since row_sums needs the whole block: one without a row computes on zeros.
   for (int64_t first = begin; first < end; first += at.teams()) {
     const int64_t row = first + at.team;
     const int row_width = row < end ? width : 0;
     const int64_t start = row * p.width;
     const float mean = row < end ? p.mean[row] : 0.0f, rstd = row < end ? p.rstd[row] : 0.0f;
     Vec<T> x[kVecs], dy[kVecs];
-    float sums[2] = {};  // of g, and of g xhat
 #pragma unroll
     for (int i = 0; i < kVecs; ++i) {
       const int c = at.column<kSize>(i);
-      x[i] = dy[i] = Vec<T>{};
-      if (c < row_width) {
-        dy[i] = load_vec(p.dy + start + c);
-        x[i] = load_vec(p.x + start + c);
-      }
+      dy[i] = c < row_width ? load_vec(p.dy + start + c) : Vec<T>{};
+      x[i] = c < row_width ? load_vec(p.x + start + c) : Vec<T>{};
     }
+    float sums[2] = {};
 #pragma unroll
     for (int i = 0; i < kVecs; ++i) {
       const int c = at.column<kSize>(i);
-      if (c < row_width) {
-        float xs[kSize], dys[kSize], weight[kSize];
-        unpack(x[i], xs);
-        unpack(dy[i], dys);
-        load_floats(p.weight + c, weight);
-#pragma unroll
-        for (int j = 0; j < kSize; ++j) {
-          const float xhat = (xs[j] - mean) * rstd, g = dys[j] * weight[j];
-          sums[0] += g;
-          sums[1] = fmaf(g, xhat, sums[1]);
-          dweight[i][j] = fmaf(dys[j], xhat, dweight[i][j]);
-          dbias[i][j] += dys[j];
-        }
-      }
+      if (c < row_width) add_terms(x[i], dy[i], p.weight + c, mean, rstd, sums, dweight[i], dbias[i]);
     }
     row_sums(sums, at, shared_sums);
-    const float mean_g = sums[0] * scale, mean_g_xhat = sums[1] * scale;
 #pragma unroll
     for (int i = 0; i < kVecs; ++i) {
       const int c = at.column<kSize>(i);
       if (c < row_width) {
-        float xs[kSize], dys[kSize], weight[kSize], residual[kSize] = {};
-        unpack(x[i], xs);
-        unpack(dy[i], dys);
-        load_floats(p.weight + c, weight);
+        float residual[kSize] = {};
         if (p.dsum) unpack(load_vec(p.dsum + start + c), residual);
-#pragma unroll
-        for (int j = 0; j < kSize; ++j) {
-          const float xhat = (xs[j] - mean) * rstd;
-          const float centred = fmaf(-xhat, mean_g_xhat, fmaf(dys[j], weight[j], -mean_g));
-          xs[j] = fmaf(centred, rstd, residual[j]);
-        }
-        store_vec(p.dx + start + c, pack<T>(xs));
+        store_vec(p.dx + start + c, input_gradient(x[i], dy[i], p.weight + c, mean, rstd, sums[0] * scale,
+                                                   sums[1] * scale, residual));
       }
     }
   }
