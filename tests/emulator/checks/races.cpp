@@ -91,6 +91,18 @@ void store_early(Warp& warp, const Access& access, u64 begin, u64 end) {
 
 void raise(Stamp& highest, Stamp stamp) { highest = std::max(highest, stamp); }
 
+// The stamp of a word that has been read since its last synchronisation, and now again. One warp's bytes add
+// up. Of several readers, what is kept are the bytes that all of them read: nobody is then accused of a
+// byte that no other warp has read; who reads other bytes than those before takes their place.
+Stamp joined_readers(const Moment& moment, Stamp before, Stamp now) {
+  const bool same_warp = moment.same_warp(before), one_warp = same_warp && (before & (kMany | kWide)) == 0;
+  const Stamp bytes = one_warp ? (before | now) & kBytes : before & now & kBytes;
+  if (bytes == 0) return now;
+  Stamp joined = (now & ~(kBytes | kStrong)) | bytes | (before & (kMany | kWide)) | (before & now & kStrong);
+  if (!same_warp) joined |= moment.same_block(before) ? kMany : kWide;
+  return joined;
+}
+
 bool is_plain_store(const Access& access) {
   return access.kind == Access::Kind::store && access.places != nullptr && !access.strong;
 }
@@ -175,11 +187,8 @@ void Checker::touch_read(const Touch& touch, Stamp write, Stamp& read) {
     report_race(touch, write, "wrote", (write & kAtomic) != 0);
   Stamp mine = (moment.now & ~kBytes) | touch.bytes | strong;
   const bool past = reads_are_past(touch.warp, moment, read);
-  if (!past || (moment.same_warp(read) && segment_of(read) == segment_of(moment.now))) {
-    mine |= read & (kBytes | kMany | kWide);
-    mine &= ~kStrong | (read & kStrong);
-    if (!moment.same_warp(read)) mine |= moment.same_block(read) ? kMany : kWide;
-  }
+  if (!past || (moment.same_warp(read) && segment_of(read) == segment_of(moment.now)))
+    mine = joined_readers(moment, read, mine);
   read = mine;
 }
 

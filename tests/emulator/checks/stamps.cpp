@@ -79,7 +79,7 @@ bool join_readers(Stamp* reads, size_t count, const Moment& m) {
   if (odd != 0) return false;
   for (size_t i = 0; i < count; ++i) {
     const Stamp r = reads[i];
-    const Stamp kept = m.same_block(r) & ((r & kWide) == 0) ? m.now | kMany : r;
+    const Stamp kept = m.same_block(r) & ((r & kWide) == 0) ? (m.now & (r | ~kBytes)) | kMany : r;
     reads[i] = read_is_past(r, m) ? m.now : kept;
   }
   return true;

@@ -13,6 +13,7 @@
 // sin: race_write_read: shared-memory race: (reads bytes which another warp wrote|writes bytes which another warp read)
 // sin: race_read_write: shared-memory race: (writes bytes which another warp read|reads bytes which another warp wrote)
 // sin: race_bytes: shared-memory race: writes bytes which another warp wrote
+// sin: race_rows: global-memory race: writes bytes which another warp read
 // sin: blocks_write: global-memory race: writes bytes which another block wrote.*byte [0-9]+ of allocation 1, block
 // sin: blocks_read: global-memory race: (reads bytes which another block wrote|writes bytes which another block read)
 // sin: blocks_total: global-memory race: (reads bytes which another block wrote|writes bytes which another block read)
@@ -161,6 +162,17 @@ __global__ void bytes(int* out, bool wrong) {
   out[threadIdx.x] = cells[threadIdx.x % 48];
 }
 
+// A warp replaces its row of an odd number of halves: rows that are neighbours share a word.
+__global__ void replace_rows(unsigned short* cells, bool wrong) {
+  constexpr unsigned width = 33;
+  unsigned short* row = cells + threadIdx.x / 32 * width;
+  unsigned sum = threadIdx.x;
+  for (unsigned c = threadIdx.x % 32; c < width + (wrong ? 1 : 0); c += 32) sum += row[c];
+  __nanosleep(100);  // the other warps read too
+  for (unsigned c = threadIdx.x % 32; c < width; c += 32)
+    row[c] = static_cast<unsigned short>(sum + 1);  // at: race_rows
+}
+
 __global__ void write_blocks(int* out, bool wrong) {
   out[threadIdx.x + (wrong ? 0 : blockIdx.x * blockDim.x)] = static_cast<int>(blockIdx.x + 1);  // at: blocks_write
 }
@@ -243,6 +255,7 @@ int main(int argc, char** argv) {
       {"race_write_read", [&] { exchange<<<1, 64>>>(out, !wrong); }},
       {"race_read_write", [&] { recycle<<<1, 64>>>(out, !wrong); }},
       {"race_bytes", [&] { bytes<<<1, 64>>>(out, wrong); }},
+      {"race_rows", [&] { replace_rows<<<1, 96>>>(reinterpret_cast<unsigned short*>(out), wrong); }},
       {"blocks_write", [&] { write_blocks<<<4, 32>>>(out, wrong); }},
       {"blocks_read", [&] { read_blocks<<<4, 1>>>(out, wrong); }},
       {"blocks_total", [&] { total<<<8, 1>>>(out, out + 1, wrong); }},
