@@ -8,6 +8,7 @@
 // gradient 1 C b more); the weight, 8 C, comes from the cache; the partial sums take 16 C a block.
 #include <algorithm>
 
+#include "kernels/common/column_sums.cuh"
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
 #include "kernels/layer_norm/layer_norm_cuda.h"
@@ -23,8 +24,6 @@ constexpr int64_t kBlocks = 216;
 constexpr int64_t kTeamRows =
     4;  // at least, where there are fewer rows: a block's sums cost as much as two rows
 constexpr int64_t kColumnRows = 64;  // rows of a block of layer_norm_columns_kernel, at least
-
-constexpr int kSumWarps = 8;  // of add_partials_kernel: each adds every eighth block's sums
 
 template <typename T>
 struct BackwardArguments {
@@ -203,38 +202,13 @@ __global__ void __launch_bounds__(kTeamBlockThreads)
   partial[p.stride + c] = dbias;
 }
 
-// dweight (grid.y 0) or dbias (grid.y 1) += the blocks' partial sums. A lane owns kSize neighbouring columns;
-// each of the block's warps adds every eighth partial sum, and the first adds the warps', in order.
+// dweight (grid.y 0) or dbias (grid.y 1) += the blocks' partial sums.
 template <int kSize>
-__global__ void __launch_bounds__(kSumWarps* kWarp)
+__global__ void __launch_bounds__(kColumnSumThreads)
     add_partials_kernel(const float* partial, int64_t blocks, int64_t stride, int64_t width, float* dweight,
                         float* dbias) {
-  __shared__ Vec<float, kSize> shared[kSumWarps][kWarp];
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t c = (static_cast<int64_t>(blockIdx.x) * kWarp + lane) * kSize;
-  const float* column = partial + blockIdx.y * stride + c;
-  float sum[kSize] = {}, term[kSize];
-  if (c < width) {
-#pragma unroll 4
-    for (int64_t block = warp; block < blocks; block += kSumWarps) {
-      unpack(load_vec<float, kSize>(column + block * 2 * stride), term);
-#pragma unroll
-      for (int j = 0; j < kSize; ++j) sum[j] += term[j];
-    }
-  }
-  shared[warp][lane] = pack<float>(sum);
-  __syncthreads();
-  if (warp > 0 || c >= width) return;
-  float* out = (blockIdx.y == 0 ? dweight : dbias) + c;
-  for (int other = 1; other < kSumWarps; ++other) {
-    unpack(shared[other][lane], term);
-#pragma unroll
-    for (int j = 0; j < kSize; ++j) sum[j] += term[j];
-  }
-  unpack(load_vec<float, kSize>(out), term);
-#pragma unroll
-  for (int j = 0; j < kSize; ++j) term[j] += sum[j];
-  store_vec(out, pack<float>(term));
+  add_column_sums<kSize, true>(partial + blockIdx.y * stride, blocks, 2 * stride, width,
+                               blockIdx.y == 0 ? dweight : dbias);
 }
 
 template <int kSize>
@@ -243,7 +217,7 @@ void launch_add_partials(const LayerNormBackward& p, const float* partial, int64
   const int64_t width = p.weight.size(0);
   launch({.kernel = "add_partials_kernel",
           .grid = {ceil_div(width, kWarp * kSize), 2},
-          .threads = kSumWarps * kWarp},
+          .threads = kColumnSumThreads},
          add_partials_kernel<kSize>, ctx, partial, blocks, stride, width, p.dweight.as<float>(),
          p.dbias.as<float>());
 }

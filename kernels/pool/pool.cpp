@@ -2,6 +2,7 @@
 
 #include "kernels/common/dispatch.h"
 #include "kernels/pool/pool_cpu.h"
+#include "kernels/pool/pool_cuda.h"
 
 namespace cuclip {
 namespace {
@@ -30,12 +31,12 @@ void check_pool(std::string_view operation, std::string_view pooled_name, const 
 
 void pool_forward(const PoolForward& p, const ExecContext& ctx) {
   check_pool("pool_forward", "out", p.x, p.out, p.index);
-  CUCLIP_DISPATCH_CPU_ONLY("pool_forward", ctx, pool_forward_cpu(p, ctx));
+  CUCLIP_DISPATCH("pool_forward", ctx, pool_forward_cpu(p, ctx), pool_forward_cuda(p, ctx));
 }
 
 void pool_backward(const PoolBackward& p, const ExecContext& ctx) {
   check_pool("pool_backward", "dout", p.dx, p.dout, p.index);
-  CUCLIP_DISPATCH_CPU_ONLY("pool_backward", ctx, pool_backward_cpu(p, ctx));
+  CUCLIP_DISPATCH("pool_backward", ctx, pool_backward_cpu(p, ctx), pool_backward_cuda(p, ctx));
 }
 
 }  // namespace cuclip

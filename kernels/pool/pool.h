@@ -5,7 +5,8 @@
 // x [B, S, C] with S >= 1; index i32 [B] and out [B, C], or index i32 [B, K] and out [B, K, C]; f32 or bf16,
 // copied exactly. Every tensor is contiguous and none overlaps another. An index outside [0, S), or one of
 // [B, K] that is not above the one before it in its sequence, is an InputError that names it; nothing is
-// written then.
+// written then. On CUDA the host does not see the indices and waits for nothing: there one outside [0, S)
+// gives a row of NaN, and its gradient goes nowhere.
 #pragma once
 
 #include "kernels/common/exec_context.h"

@@ -2,6 +2,7 @@
 
 #include "kernels/common/dispatch.h"
 #include "kernels/token_embed/token_embed_cpu.h"
+#include "kernels/token_embed/token_embed_cuda.h"
 
 namespace cuclip {
 namespace {
@@ -36,13 +37,15 @@ void check_embedding(std::string_view operation, const TensorView& tokens, Named
 void token_embed_forward(const TokenEmbedForward& p, const ExecContext& ctx) {
   check_embedding("token_embed_forward", p.tokens, {"table", p.table}, {"position", p.position},
                   {"out", p.out});
-  CUCLIP_DISPATCH_CPU_ONLY("token_embed_forward", ctx, token_embed_forward_cpu(p, ctx));
+  CUCLIP_DISPATCH("token_embed_forward", ctx, token_embed_forward_cpu(p, ctx),
+                  token_embed_forward_cuda(p, ctx));
 }
 
 void token_embed_backward(const TokenEmbedBackward& p, const ExecContext& ctx) {
   check_embedding("token_embed_backward", p.tokens, {"dtable", p.dtable}, {"dposition", p.dposition},
                   {"dout", p.dout});
-  CUCLIP_DISPATCH_CPU_ONLY("token_embed_backward", ctx, token_embed_backward_cpu(p, ctx));
+  CUCLIP_DISPATCH("token_embed_backward", ctx, token_embed_backward_cpu(p, ctx),
+                  token_embed_backward_cuda(p, ctx));
 }
 
 }  // namespace cuclip

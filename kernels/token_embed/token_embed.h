@@ -3,8 +3,9 @@
 // tokens i32 [B, S]; table f32 [V, C]; position f32 [P, C] with P >= S (rows beyond S are left alone);
 // out and dout [B, S, C] f32 or bf16 (the sum is f32, rounded once). Every tensor is contiguous and none
 // overlaps another. A token outside [0, V) is an InputError that names it, its place and V; nothing is
-// written then. Same bits for any number of threads: every element of a gradient is summed by one task, in
-// the order of (b, s).
+// written then. On CUDA the host does not see the tokens and waits for nothing: there such a token gives a
+// row of NaN, and its gradient reaches dposition only. Same bits on every run and for any number of threads:
+// every element of a gradient is summed by one task in an order that the tokens alone decide.
 #pragma once
 
 #include "kernels/common/exec_context.h"

@@ -102,6 +102,7 @@ TEST_CASE("pool copies several rows of every sequence, and sends their gradients
 }
 
 TEST_CASE("pool refuses rows of a sequence that do not ascend: two gradients would meet in one row") {
+  CUCLIP_SKIP_ON_CUDA("the host does not see the indices");
   TestContext ctx;
   const Buffer dout = Buffer::normal({2, 2, 4}, DType::f32);
   const Buffer dx = Buffer::zeros({2, 3, 4}, DType::f32);
@@ -124,6 +125,7 @@ TEST_CASE("pool passes NaN of the picked row on and ignores NaN elsewhere") {
 }
 
 TEST_CASE("pool refuses an index outside the sequence before it writes anything") {
+  CUCLIP_SKIP_ON_CUDA("the host does not see the indices");
   TestContext ctx;
   const Buffer x = Buffer::normal({2, 3, 4}, DType::f32);
   const Buffer out = Buffer::zeros({2, 4}, DType::f32);
@@ -136,6 +138,24 @@ TEST_CASE("pool refuses an index outside the sequence before it writes anything"
   REQUIRE_THROWS_WITH(pool_backward({.dout = out.view(), .index = high.view(), .dx = dx.view()}, ctx),
                       "pool_backward: index[1] is 3, outside a sequence of length 3");
   REQUIRE(dx.same_bits(before));
+}
+
+TEST_CASE("pool on CUDA gives NaN for an index outside the sequence, and adds its gradient nowhere") {
+  if (!on_cuda()) return;
+  TestContext ctx;
+  for (const int64_t width : {4, 5}) {
+    const Buffer x = Buffer::normal({3, 3, width}, DType::bf16),
+                 dout = Buffer::normal({3, width}, DType::bf16);
+    Buffer out = Buffer::poisoned({3, width}, DType::bf16), dx = Buffer::poisoned({3, 3, width}, DType::bf16);
+    const Buffer index = Buffer::from({3}, DType::i32, {-1, 3, 1});
+    pool_forward({.x = x.view(), .index = index.view(), .out = out.view()}, ctx);
+    pool_backward({.dout = dout.view(), .index = index.view(), .dx = dx.view()}, ctx);
+    for (int64_t i = 0; i < 3 * width; ++i) REQUIRE(std::isnan(out.at(i)) == (i < 2 * width));
+    for (int64_t row = 0; row < 9; ++row) {
+      for (int64_t c = 0; c < width; ++c)
+        REQUIRE(dx.at(row * width + c) == (row == 7 ? dout.at(2 * width + c) : 0.0));
+    }
+  }
 }
 
 TEST_CASE("pool gives the same bits for any number of threads and accepts an empty batch") {

@@ -155,7 +155,26 @@ TEST_CASE("token embedding leaves unused rows of the gradients alone") {
   for (int64_t i = 0; i < 15; ++i) REQUIRE((dposition.at(i) == position_before.at(i)) == (i / 3 >= 2));
 }
 
+TEST_CASE(
+    "token embedding on CUDA gives NaN for a token outside the vocabulary, and adds its gradient to no "
+    "token") {
+  if (!on_cuda()) return;
+  TestContext ctx;
+  const Buffer table = Buffer::normal({5, 4}, DType::f32), position = Buffer::zeros({3, 4}, DType::f32);
+  const Buffer out = Buffer::poisoned({1, 3, 4}, DType::f32), dout = Buffer::normal({1, 3, 4}, DType::f32);
+  const Buffer tokens = Buffer::from({1, 3}, DType::i32, {5, 2, -1});
+  token_embed_forward(
+      {.tokens = tokens.view(), .table = table.view(), .position = position.view(), .out = out.view()}, ctx);
+  for (int64_t i = 0; i < 12; ++i) REQUIRE(std::isnan(out.at(i)) == (i / 4 != 1));
+  const Buffer before = table;
+  token_embed_backward(
+      {.tokens = tokens.view(), .dout = dout.view(), .dtable = table.view(), .dposition = position.view()},
+      ctx);
+  for (int64_t i = 0; i < 20; ++i) REQUIRE((table.at(i) == before.at(i)) == (i / 4 != 2));
+}
+
 TEST_CASE("token embedding refuses a token outside the vocabulary before it writes anything") {
+  CUCLIP_SKIP_ON_CUDA("the host does not see the tokens");
   TestContext ctx;
   const Buffer table = Buffer::normal({5, 3}, DType::f32);
   const Buffer position = Buffer::normal({2, 3}, DType::f32);
