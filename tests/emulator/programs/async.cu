@@ -11,6 +11,8 @@
 #include <cuda/pipeline>
 #include <cuda/semaphore>
 #include "check.h"
+// cuda::barrier is meant to be declared in shared memory like this; init() constructs it.
+#pragma nv_diag_suppress static_var_with_dynamic_init
 namespace cg = cooperative_groups;
 __global__ void bar(const int* in, int* out, int n) {
   __shared__ cuda::barrier<cuda::thread_scope_block> b;
