@@ -6,6 +6,8 @@
 
 int main() {
   cuclip::bench::Counts counts;
+  count_adamw(counts);
+  count_embed(counts);
   count_layer_norm(counts);
   count_pointwise(counts);
   std::puts(counts.json().c_str());

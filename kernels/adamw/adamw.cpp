@@ -1,6 +1,7 @@
 #include "kernels/adamw/adamw.h"
 
 #include "kernels/adamw/adamw_cpu.h"
+#include "kernels/adamw/adamw_cuda.h"
 #include "kernels/common/dispatch.h"
 
 namespace cuclip {
@@ -35,7 +36,7 @@ void adamw_step(const AdamWStep& p, const ExecContext& ctx) {
   CUCLIP_CHECK(p.step >= 1, "adamw_step: steps count from 1, got {}", p.step);
   CUCLIP_CHECK(p.beta1 >= 0 && p.beta1 < 1 && p.beta2 >= 0 && p.beta2 < 1,
                "adamw_step: betas must be in [0, 1), got {} and {}", p.beta1, p.beta2);
-  CUCLIP_DISPATCH_CPU_ONLY("adamw_step", ctx, adamw_step_cpu(p, ctx));
+  CUCLIP_DISPATCH("adamw_step", ctx, adamw_step_cpu(p, ctx), adamw_step_cuda(p, ctx));
 }
 
 void gradient_norm(const GradientNorm& p, const ExecContext& ctx) {
@@ -43,7 +44,7 @@ void gradient_norm(const GradientNorm& p, const ExecContext& ctx) {
   check_tensor("gradient_norm: gradients", p.gradients, DType::f32, {n});
   check_tensor("gradient_norm: norm", p.norm, DType::f32, {1});
   check_segments("gradient_norm", p.segments, n);
-  CUCLIP_DISPATCH_CPU_ONLY("gradient_norm", ctx, gradient_norm_cpu(p, ctx));
+  CUCLIP_DISPATCH("gradient_norm", ctx, gradient_norm_cpu(p, ctx), gradient_norm_cuda(p, ctx));
 }
 
 }  // namespace cuclip

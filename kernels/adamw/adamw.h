@@ -1,7 +1,8 @@
 // AdamW over all parameters at once, and the global gradient norm.
 //
 // Parameters live in one flat buffer of n elements (an arena); segments say where the tensors are. What lies
-// between segments (padding) is neither read nor written.
+// between segments (padding) is neither read nor written. On CUDA the segments are copied to the device: they
+// must stay as they are until the stream has come past the call.
 #pragma once
 
 #include <span>

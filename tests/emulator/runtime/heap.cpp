@@ -30,7 +30,7 @@ uint64_t Heap::allocate(uint64_t size, Allocation::Kind kind, int device, std::s
   allocation.size = size;
   allocation.kind = kind;
   allocation.device = device;
-  allocation.id = next_id_++;
+  if (name.empty()) allocation.id = next_id_++;
   allocation.name = std::move(name);
   if (track_) {
     allocation.defined = std::make_shared<Bits>(size);

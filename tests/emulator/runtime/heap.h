@@ -18,7 +18,7 @@ struct Allocation {
   uint64_t begin = 0, size = 0;
   Kind kind = Kind::device;
   int device = 0;
-  uint64_t id = 0;  // in order of allocation
+  uint64_t id = 0;  // in order of allocation; of what has no name
   std::string name;
   unsigned flags = 0;  // cudaHostAlloc's
   bool freed = false;

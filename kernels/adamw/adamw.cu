@@ -1,0 +1,196 @@
+// AdamW and the gradient norm on CUDA: one launch over the arena, whatever tensors are in it.
+//
+// Threads: a block takes kTile consecutive elements of the arena, looks up which segments lie there, and
+// walks over them in order; of a segment that begins at a multiple of four elements, each thread has four at
+// a time, in accesses of 16 bytes. The segments are copied to scratch first. Bytes moved by a parameter: 28,
+// +2 for the bf16 copy, +4 for zeroed gradients; the norm 4.
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/adamw/adamw_cuda.h"
+#include "kernels/common/launch.cuh"
+#include "kernels/common/reduce.cuh"
+#include "kernels/common/scratch_plan.h"
+#include "kernels/common/vec.cuh"
+
+namespace cuclip {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kSize = Vec<float>::kSize;
+// Four vectors of each of four arrays a thread; and few enough blocks that their partial norms are soon
+// added.
+constexpr int64_t kTile = int64_t{kThreads} * kSize * 4;
+
+struct Segments {
+  const AdamWSegment* first;
+  int64_t count;
+};
+
+// Calls body(segment, begin, end) for the part of each segment that lies in this block's tile, in order.
+template <typename Body>
+__device__ __forceinline__ void for_segments_of_block(const Segments& segments, Body&& body) {
+  const int64_t block_begin = blockIdx.x * kTile, block_end = block_begin + kTile;
+  int64_t s = 0;  // the first that ends behind block_begin
+  for (int64_t end = segments.count; s < end;) {
+    const int64_t middle = (s + end) / 2;
+    const AdamWSegment& segment = segments.first[middle];
+    if (segment.offset + segment.size <= block_begin) {
+      s = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  for (; s < segments.count && segments.first[s].offset < block_end; ++s) {
+    const AdamWSegment& segment = segments.first[s];
+    body(segment, max(block_begin, segment.offset), min(block_end, segment.offset + segment.size));
+  }
+}
+
+struct StepArguments {
+  float *weights, *gradients, *exp_avg, *exp_avg_sq;
+  bfloat16* narrow;  // null: no bf16 copy
+  Segments segments;
+  double lr, bias1;  // bias1: 1 - beta1^step
+  float one_minus_beta1, beta2, one_minus_beta2, sqrt_bias2, eps, gradient_scale;
+  bool zero_gradients, aligned;
+};
+
+// What is a segment's own: computed in f64, rounded to f32 once.
+struct SegmentScalars {
+  __device__ SegmentScalars(const StepArguments& p, const AdamWSegment& s) {
+    const double lr = p.lr * static_cast<double>(s.lr_scale);
+    decay = static_cast<float>(1.0 - lr * static_cast<double>(s.weight_decay));
+    step_size = static_cast<float>(lr / p.bias1);
+  }
+  float decay, step_size;
+};
+
+__device__ __forceinline__ void update(float& w, float& m, float& v, float gradient, const StepArguments& p,
+                                       const SegmentScalars& s) {
+  const float g = gradient * p.gradient_scale;
+  m = fmaf(p.one_minus_beta1, g - m, m);
+  v = fmaf(g * g, p.one_minus_beta2, v * p.beta2);
+  const float denominator = sqrtf(v) / p.sqrt_bias2 + p.eps;
+  w = fmaf(-s.step_size, m / denominator, w * s.decay);
+}
+
+__device__ void step_element(const StepArguments& p, const SegmentScalars& s, int64_t i) {
+  update(p.weights[i], p.exp_avg[i], p.exp_avg_sq[i], p.gradients[i], p, s);
+  if (p.narrow) p.narrow[i] = from_float<bfloat16>(p.weights[i]);
+  if (p.zero_gradients) p.gradients[i] = 0.0f;
+}
+
+__device__ void step_vec(const StepArguments& p, const SegmentScalars& s, int64_t i) {
+  float w[kSize], g[kSize], m[kSize], v[kSize];
+  load_floats(p.weights + i, w);
+  load_floats(p.gradients + i, g);
+  load_floats(p.exp_avg + i, m);
+  load_floats(p.exp_avg_sq + i, v);
+#pragma unroll
+  for (int j = 0; j < kSize; ++j) update(w[j], m[j], v[j], g[j], p, s);
+  store_vec(p.weights + i, pack<float>(w));
+  store_vec(p.exp_avg + i, pack<float>(m));
+  store_vec(p.exp_avg_sq + i, pack<float>(v));
+  if (p.narrow) store_vec(p.narrow + i, pack<bfloat16>(w));
+  if (p.zero_gradients) store_vec(p.gradients + i, Vec<float>{});
+}
+
+__global__ void __launch_bounds__(kThreads) adamw_kernel(const StepArguments p) {
+  for_segments_of_block(p.segments, [&](const AdamWSegment& segment, int64_t begin, int64_t end) {
+    const SegmentScalars s(p, segment);
+    const int64_t vecs_end = p.aligned && begin % kSize == 0 ? begin + (end - begin) / kSize * kSize : begin;
+    for (int64_t i = begin + threadIdx.x * kSize; i < vecs_end; i += kThreads * kSize) step_vec(p, s, i);
+    for (int64_t i = vecs_end + threadIdx.x; i < end; i += kThreads) step_element(p, s, i);
+  });
+}
+
+__device__ double block_sum_f64(double x) {
+  __shared__ double shared[kThreads / kWarp];
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+#pragma unroll
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(kAllLanes, x, distance);
+  if (threadIdx.x % kWarp == 0) shared[warp] = x;
+  __syncthreads();
+  x = shared[0];
+  for (int other = 1; other < kThreads / kWarp; ++other) x += shared[other];
+  return x;
+}
+
+// A block's Σ g² in f64.
+__global__ void __launch_bounds__(kThreads)
+    squares_kernel(const float* gradients, Segments segments, bool aligned, double* sums) {
+  double sum = 0;
+  for_segments_of_block(segments, [&](const AdamWSegment&, int64_t begin, int64_t end) {
+    const int64_t vecs_end = aligned && begin % kSize == 0 ? begin + (end - begin) / kSize * kSize : begin;
+    for (int64_t i = begin + threadIdx.x * kSize; i < vecs_end; i += kThreads * kSize) {
+      float g[kSize];
+      load_floats(gradients + i, g);
+#pragma unroll
+      for (int j = 0; j < kSize; ++j) sum = fma(static_cast<double>(g[j]), static_cast<double>(g[j]), sum);
+    }
+    for (int64_t i = vecs_end + threadIdx.x; i < end; i += kThreads) {
+      sum = fma(static_cast<double>(gradients[i]), static_cast<double>(gradients[i]), sum);
+    }
+  });
+  sum = block_sum_f64(sum);
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
+
+// One block: the root of the blocks' sums, each thread's share in order.
+__global__ void __launch_bounds__(kThreads) norm_kernel(const double* sums, int64_t count, float* norm) {
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < count; i += kThreads) sum += sums[i];
+  sum = block_sum_f64(sum);
+  if (threadIdx.x == 0) *norm = static_cast<float>(sqrt(sum));
+}
+
+// The segments on the device. `plan` is reserved here.
+Segments to_device(std::span<const AdamWSegment> segments, ScratchPlan& plan, const ExecContext& ctx) {
+  const auto count = static_cast<int64_t>(segments.size());
+  const auto slot = plan.add<AdamWSegment>(count);
+  plan.reserve(ctx);
+  if (count > 0) device_copy(Device::cuda, plan[slot], segments.data(), segments.size_bytes(), ctx.stream);
+  return {plan[slot], count};
+}
+
+}  // namespace
+
+void adamw_step_cuda(const AdamWStep& p, const ExecContext& ctx) {
+  ScratchPlan plan;
+  const auto step = static_cast<double>(p.step);
+  bfloat16* const narrow = p.weights_bf16 ? p.weights_bf16.as<bfloat16>() : nullptr;
+  const StepArguments arguments{
+      .weights = p.weights.as<float>(),
+      .gradients = p.gradients.as<float>(),
+      .exp_avg = p.exp_avg.as<float>(),
+      .exp_avg_sq = p.exp_avg_sq.as<float>(),
+      .narrow = narrow,
+      .segments = to_device(p.segments, plan, ctx),
+      .lr = p.lr,
+      .bias1 = 1.0 - std::pow(p.beta1, step),
+      .one_minus_beta1 = static_cast<float>(1.0 - p.beta1),
+      .beta2 = static_cast<float>(p.beta2),
+      .one_minus_beta2 = static_cast<float>(1.0 - p.beta2),
+      .sqrt_bias2 = static_cast<float>(std::sqrt(1.0 - std::pow(p.beta2, step))),
+      .eps = static_cast<float>(p.eps),
+      .gradient_scale = p.gradient_scale,
+      .zero_gradients = p.zero_gradients,
+      .aligned = aligned_to(kVecBytes, p.weights.data, p.gradients.data, p.exp_avg.data, p.exp_avg_sq.data) &&
+                 aligned_to(kSize * sizeof(bfloat16), narrow)};
+  launch({.kernel = "adamw_kernel", .grid = {ceil_div(p.weights.size(0), kTile)}, .threads = kThreads},
+         adamw_kernel, ctx, arguments);
+}
+
+void gradient_norm_cuda(const GradientNorm& p, const ExecContext& ctx) {
+  const int64_t blocks = ceil_div(p.gradients.size(0), kTile);
+  ScratchPlan plan;
+  const auto slot = plan.add<double>(blocks);
+  const Segments segments = to_device(p.segments, plan, ctx);
+  launch({.kernel = "squares_kernel", .grid = {blocks}, .threads = kThreads}, squares_kernel, ctx,
+         p.gradients.as<float>(), segments, aligned_to(kVecBytes, p.gradients.data), plan[slot]);
+  launch({.kernel = "norm_kernel", .grid = {1}, .threads = kThreads}, norm_kernel, ctx, plan[slot], blocks,
+         p.norm.as<float>());
+}
+
+}  // namespace cuclip
