@@ -30,6 +30,13 @@ __device__ __forceinline__ void async_copy_16_zero_fill(void* shared, const void
                : "memory");
 }
 
+/// Copies 4 bytes, or with `bytes` 0 writes zeros: for elements of f32 at any stride. `global` as above.
+__device__ __forceinline__ void async_copy_4_zero_fill(void* shared, const void* global, int bytes) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global),
+               "r"(bytes)
+               : "memory");
+}
+
 __device__ __forceinline__ void async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 /// Waits until at most kPending of this thread's groups are under way.

@@ -106,6 +106,31 @@ __device__ __forceinline__ void store_part(T* p, int64_t n, const float (&v)[N])
   }
 }
 
+/// A whole vector where kWhole (the address aligned, n then unused), else its first n elements one by one and
+/// zeros after them.
+template <bool kWhole, typename T>
+__device__ __forceinline__ Vec<T> load_first(const T* p, int64_t n) {
+  if constexpr (kWhole) {
+    return load_vec(p);
+  } else {
+    float v[Vec<T>::kSize];
+    load_part(p, n, v);
+    return pack<T>(v);
+  }
+}
+
+/// The same to memory: the whole vector, or its first n elements.
+template <bool kWhole, typename T>
+__device__ __forceinline__ void store_first(T* p, int64_t n, const Vec<T>& v) {
+  if constexpr (kWhole) {
+    store_vec(p, v);
+  } else {
+    float elements[Vec<T>::kSize];
+    unpack(v, elements);
+    store_part(p, n, elements);
+  }
+}
+
 /// N floats (a multiple of 4) of aligned f32 memory: a parameter's elements beside a Vec of activations.
 template <int N>
 __device__ __forceinline__ void load_floats(const float* p, float (&out)[N]) {

@@ -2,6 +2,7 @@
 
 #include "kernels/common/dispatch.h"
 #include "kernels/gemm/gemm_cpu.h"
+#include "kernels/gemm/gemm_cuda.h"
 
 namespace cuclip {
 
@@ -25,7 +26,7 @@ void gemm(const Gemm& p, const ExecContext& ctx) {
   CUCLIP_CHECK(!p.gate || (!p.bias && !p.pre_activation && !p.residual),
                "gemm: gate excludes bias, pre_activation and residual");
   if (m == 0 || n == 0) return;
-  CUCLIP_DISPATCH_CPU_ONLY("gemm", ctx, gemm_cpu(p, ctx));
+  CUCLIP_DISPATCH("gemm", ctx, gemm_cpu(p, ctx), gemm_cuda(p, ctx));
 }
 
 void gemm_weight_gradient(const GemmWeightGradient& p, const ExecContext& ctx) {
@@ -39,7 +40,8 @@ void gemm_weight_gradient(const GemmWeightGradient& p, const ExecContext& ctx) {
   check_tensor("gemm_weight_gradient: dweight", p.dweight, DType::f32, {n, k});
   if (p.dbias) check_tensor("gemm_weight_gradient: dbias", p.dbias, DType::f32, {n});
   if (m == 0 || n == 0) return;
-  CUCLIP_DISPATCH_CPU_ONLY("gemm_weight_gradient", ctx, gemm_weight_gradient_cpu(p, ctx));
+  CUCLIP_DISPATCH("gemm_weight_gradient", ctx, gemm_weight_gradient_cpu(p, ctx),
+                  gemm_weight_gradient_cuda(p, ctx));
 }
 
 }  // namespace cuclip

@@ -1,0 +1,98 @@
+// Products of linear layers on CUDA, with their epilogues.
+//
+// A block computes 128 x 128 elements of c (gemm_tile.cuh): bf16 on tensor cores (mma_product.cuh), f32 with
+// fused multiply-adds (ffma_product.cuh), the same pipeline and epilogue for both. Bytes moved by a tile of b
+// bytes an element: 256 K b of operands, and once each of c, pre-activation, residual or gate. Where K, N or
+// an address does not allow 16-byte accesses, a variant of the same kernel goes element by element.
+#include "kernels/common/launch.cuh"
+#include "kernels/gemm/ffma_product.cuh"
+#include "kernels/gemm/gemm_cuda.h"
+#include "kernels/gemm/gemm_epilogue.cuh"
+#include "kernels/gemm/mma_product.cuh"
+
+namespace cuclip {
+namespace {
+
+template <typename T, typename Out>
+struct GemmArguments {
+  Operand<T> a;
+  Operand<T> b;
+  int64_t reduction;
+  int row_tiles;
+  int column_tiles;
+  Epilogue<Out> epilogue;
+};
+
+template <typename Product, typename Out>
+__global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
+    gemm_kernel(const GemmArguments<typename Product::Input, Out> p) {
+  extern __shared__ uint4 shared[];
+  const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
+  Product product(p.a, p.b, at, p.reduction, false, shared);
+  run_pipeline(product, steps_of<typename Product::Input>(p.reduction));
+  with_tail(p.epilogue.tail, [&](auto tail) { store_tile<decltype(tail)::value>(product, p.epilogue, at); });
+}
+
+Tail tail_of(const Gemm& p) {
+  if (!p.activation) return Tail::none;
+  if (p.activation == Activation::gelu) return p.gate ? Tail::gelu_gate : Tail::gelu;
+  return p.gate ? Tail::quick_gelu_gate : Tail::quick_gelu;
+}
+
+template <typename T, typename Out>
+GemmArguments<T, Out> arguments_of(const Gemm& p) {
+  const int64_t m = p.a.size(0), k = p.a.size(1), n = p.c.size(1);
+  const TensorView& extra = p.gate ? p.gate : p.residual;
+  return {.a = {p.a.as<T>(), k, m},
+          .b = {p.b.as<T>(), p.transpose_b ? k : n, n},
+          .reduction = k,
+          .row_tiles = static_cast<int>(tiles_of(m)),
+          .column_tiles = static_cast<int>(tiles_of(n)),
+          .epilogue = {.c = p.c.as<Out>(),
+                       .rows = m,
+                       .columns = n,
+                       .tail = tail_of(p),
+                       .bias = p.bias ? p.bias.as<float>() : nullptr,
+                       .pre_activation = p.pre_activation ? p.pre_activation.as<Out>() : nullptr,
+                       .extra = extra ? extra.as<Out>() : nullptr}};
+}
+
+template <typename Product, typename Out>
+void launch_gemm(const GemmArguments<typename Product::Input, Out>& p, const ExecContext& ctx) {
+  launch({.kernel = "gemm_kernel",
+          .grid = {int64_t{p.row_tiles} * p.column_tiles},
+          .threads = Product::kThreads,
+          .shared_bytes = kPipelineBytes},
+         gemm_kernel<Product, Out>, ctx, p);
+}
+
+// With Product<A, B, vectors, row sums> for this layout and alignment.
+template <template <Along, Along, bool, bool> typename Product, typename T, typename Out>
+void run(const Gemm& p, const ExecContext& ctx) {
+  const GemmArguments<T, Out> a = arguments_of<T, Out>(p);
+  const Epilogue<Out>& e = a.epilogue;
+  const bool vectors = vector_lines(a.a) && vector_lines(a.b) && e.columns % Vec<Out>::kSize == 0 &&
+                       aligned_to(kVecBytes, e.c, e.bias, e.pre_activation, e.extra);
+  constexpr Along kReduction = Along::reduction, kOuter = Along::outer;
+  if (p.transpose_b) {
+    vectors ? launch_gemm<Product<kReduction, kReduction, true, false>>(a, ctx)
+            : launch_gemm<Product<kReduction, kReduction, false, false>>(a, ctx);
+  } else {
+    vectors ? launch_gemm<Product<kReduction, kOuter, true, false>>(a, ctx)
+            : launch_gemm<Product<kReduction, kOuter, false, false>>(a, ctx);
+  }
+}
+
+}  // namespace
+
+void gemm_cuda(const Gemm& p, const ExecContext& ctx) {
+  if (p.a.dtype == DType::f32) {
+    run<FfmaProduct, float, float>(p, ctx);
+  } else if (p.c.dtype == DType::f32) {
+    run<MmaProduct, bfloat16, float>(p, ctx);
+  } else {
+    run<MmaProduct, bfloat16, bfloat16>(p, ctx);
+  }
+}
+
+}  // namespace cuclip

@@ -1,0 +1,151 @@
+// Gradients of a linear layer's parameters on CUDA: dweight += dyT x, with dbias from the same reading of dy.
+//
+// The same tile products as in gemm.cu, both operands with the reduction (the rows of dy and x) across their
+// lines. Few tiles with a long reduction would leave most of a GPU idle, so the rows are cut into slices that
+// the shape fixes: the first slice's blocks add onto the gradients, the others' store their sums to scratch,
+// and a second kernel adds those in order. No atomics: the same bits on every run and every GPU. Bytes moved
+// by a block: 256 rows b of operands and 128 KB of sums.
+#include <algorithm>
+
+#include "kernels/common/launch.cuh"
+#include "kernels/common/scratch_plan.h"
+#include "kernels/gemm/ffma_product.cuh"
+#include "kernels/gemm/gemm_cuda.h"
+#include "kernels/gemm/gemm_epilogue.cuh"
+#include "kernels/gemm/mma_product.cuh"
+
+namespace cuclip {
+namespace {
+
+// Two blocks for each of an A100's 108 multiprocessors, but no slice so short that its sums would cost more
+// than its rows: writing and reading them takes as much as 256 rows of bf16.
+constexpr int64_t kWantedBlocks = 216;
+constexpr int64_t kSliceRows = 512;
+constexpr int kSumThreads = 256;
+
+template <typename T>
+struct WeightGradientArguments {
+  const T* dy;
+  const T* x;
+  float* dweight;
+  float* dbias;    // null, or [n]
+  float* partial;  // [slices - 1, stride]: dweight, then dbias
+  int64_t stride;
+  int64_t m, n, k;
+  int64_t slice_rows;
+  int row_tiles;
+  int column_tiles;
+};
+
+// grid.y: the slices.
+template <typename Product, typename T = typename Product::Input>
+__global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
+    gemm_weight_gradient_kernel(const WeightGradientArguments<T> p) {
+  extern __shared__ uint4 shared[];
+  const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
+  const int64_t slice = blockIdx.y, begin = slice * p.slice_rows;
+  const int64_t rows = min(p.slice_rows, p.m - begin);
+  Product product({p.dy + begin * p.n, p.n, p.n}, {p.x + begin * p.k, p.k, p.k}, at, rows,
+                  p.dbias && at.column == 0, shared);
+  run_pipeline(product, steps_of<T>(rows));
+
+  float* sums = p.partial + (slice - 1) * p.stride;
+  float* dweight = slice == 0 ? p.dweight : sums;
+  float* dbias = slice == 0 ? p.dbias : sums + p.n * p.k;
+  store_tile<Tail::none>(
+      product,
+      Epilogue<float>{.c = dweight, .rows = p.n, .columns = p.k, .extra = slice == 0 ? dweight : nullptr},
+      at);
+  product.for_row_sums([&](int row, float sum) {
+    const int64_t j = at.row + row;
+    if (j < p.n) dbias[j] = slice == 0 ? dbias[j] + sum : sum;
+  });
+}
+
+// out[i] += each of the slices' sums, in order; kSize neighbours a thread.
+template <int kSize>
+__global__ void __launch_bounds__(kSumThreads)
+    add_slices_kernel(const float* partial, int64_t slices, int64_t stride, int64_t count, float* out) {
+  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kSumThreads + threadIdx.x) * kSize;
+  if (i >= count) return;
+  float sum[kSize], term[kSize];
+  unpack(load_vec<float, kSize>(out + i), sum);
+#pragma unroll 4
+  for (int64_t slice = 0; slice < slices; ++slice) {
+    unpack(load_vec<float, kSize>(partial + slice * stride + i), term);
+#pragma unroll
+    for (int j = 0; j < kSize; ++j) sum[j] += term[j];
+  }
+  store_vec(out + i, pack<float>(sum));
+}
+
+void add_slices(const float* partial, int64_t slices, int64_t stride, int64_t count, float* out,
+                const ExecContext& ctx) {
+  const auto add = [&](auto kernel, int64_t size) {
+    launch({.kernel = "add_slices_kernel",
+            .grid = {ceil_div(count, kSumThreads * size)},
+            .threads = kSumThreads},
+           kernel, ctx, partial, slices, stride, count, out);
+  };
+  if (count % 4 == 0 && aligned_to(kVecBytes, partial, out)) {
+    add(add_slices_kernel<4>, 4);
+  } else {
+    add(add_slices_kernel<1>, 1);
+  }
+}
+
+template <template <Along, Along, bool, bool> typename Product, typename T>
+void run(const GemmWeightGradient& p, const ExecContext& ctx) {
+  const int64_t m = p.dy.size(0), n = p.dy.size(1), k = p.x.size(1);
+  // A weight without columns has no tile, but its bias has a gradient.
+  const int64_t row_tiles = tiles_of(n), column_tiles = std::max<int64_t>(1, tiles_of(k));
+  const int64_t wanted =
+      std::clamp<int64_t>(ceil_div(kWantedBlocks, row_tiles * column_tiles), 1, ceil_div(m, kSliceRows));
+  const int64_t slice_rows = round_up(ceil_div(m, wanted), kStep<T>), slices = ceil_div(m, slice_rows);
+  WeightGradientArguments<T> a{.dy = p.dy.as<T>(),
+                               .x = p.x.as<T>(),
+                               .dweight = p.dweight.as<float>(),
+                               .dbias = p.dbias ? p.dbias.as<float>() : nullptr,
+                               .partial = nullptr,
+                               .stride = round_up(n * k + n, 4),
+                               .m = m,
+                               .n = n,
+                               .k = k,
+                               .slice_rows = slice_rows,
+                               .row_tiles = static_cast<int>(row_tiles),
+                               .column_tiles = static_cast<int>(column_tiles)};
+  if (slices > 1) {
+    ScratchPlan plan;
+    const auto partial = plan.add<float>((slices - 1) * a.stride);
+    plan.reserve(ctx);
+    a.partial = plan[partial];
+  }
+  const bool vectors = vector_lines(Operand<T>{a.dy, n, n}) && vector_lines(Operand<T>{a.x, k, k}) &&
+                       k % Vec<float>::kSize == 0 && aligned_to(kVecBytes, a.dweight);
+  const auto gradient = [&](auto kernel, int threads) {
+    launch({.kernel = "gemm_weight_gradient_kernel",
+            .grid = {row_tiles * column_tiles, slices},
+            .threads = threads,
+            .shared_bytes = kPipelineBytes},
+           kernel, ctx, a);
+  };
+  using Vectors = Product<Along::outer, Along::outer, true, true>;
+  using Elements = Product<Along::outer, Along::outer, false, true>;
+  vectors ? gradient(gemm_weight_gradient_kernel<Vectors>, Vectors::kThreads)
+          : gradient(gemm_weight_gradient_kernel<Elements>, Elements::kThreads);
+  if (slices == 1) return;
+  add_slices(a.partial, slices - 1, a.stride, n * k, a.dweight, ctx);
+  if (a.dbias) add_slices(a.partial + n * k, slices - 1, a.stride, n, a.dbias, ctx);
+}
+
+}  // namespace
+
+void gemm_weight_gradient_cuda(const GemmWeightGradient& p, const ExecContext& ctx) {
+  if (p.dy.dtype == DType::f32) {
+    run<FfmaProduct, float>(p, ctx);
+  } else {
+    run<MmaProduct, bfloat16>(p, ctx);
+  }
+}
+
+}  // namespace cuclip
