@@ -8,6 +8,7 @@ int main() {
   cuclip::bench::Counts counts;
   count_adamw(counts);
   count_embed(counts);
+  count_gemm(counts);
   count_layer_norm(counts);
   count_pointwise(counts);
   std::puts(counts.json().c_str());

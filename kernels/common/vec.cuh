@@ -59,9 +59,29 @@ __device__ __forceinline__ Vec<T, N> load_vec(const T* p) {
   return *reinterpret_cast<const Vec<T, N>*>(p);
 }
 
+/// To global memory.
 template <typename T, int N>
 __device__ __forceinline__ void store_vec(T* p, const Vec<T, N>& v) {
-  *reinterpret_cast<Vec<T, N>*>(p) = v;
+  // In PTX, since nvcc takes assignments of structs apart and does not always join them again.
+  if constexpr (Vec<T, N>::kWords == 4) {
+    asm volatile("st.global.v4.b32 [%0], {%1,%2,%3,%4};" ::"l"(__cvta_generic_to_global(p)), "r"(v.words[0]),
+                 "r"(v.words[1]), "r"(v.words[2]), "r"(v.words[3])
+                 : "memory");
+  } else if constexpr (Vec<T, N>::kWords == 2) {
+    asm volatile("st.global.v2.b32 [%0], {%1,%2};" ::"l"(__cvta_generic_to_global(p)), "r"(v.words[0]),
+                 "r"(v.words[1])
+                 : "memory");
+  } else {
+    *reinterpret_cast<Vec<T, N>*>(p) = v;
+  }
+}
+
+/// Two floats to shared memory in one access, 8-byte aligned.
+__device__ __forceinline__ void store_shared_pair(float* shared, float first, float second) {
+  asm volatile(
+      "st.shared.v2.f32 [%0], {%1,%2};" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+      "f"(first), "f"(second)
+      : "memory");
 }
 
 template <typename T, int N>

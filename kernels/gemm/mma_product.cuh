@@ -135,7 +135,7 @@ class MmaProduct {
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
           float* to = staged(lane_ / 4 + 8 * h, j * 2 + lane_ % 4 / 2) + lane_ % 2 * 2;
-          store_vec(to, pack<float>({sums_[i][j][2 * h], sums_[i][j][2 * h + 1]}));
+          store_shared_pair(to, sums_[i][j][2 * h], sums_[i][j][2 * h + 1]);
         }
       }
     }
