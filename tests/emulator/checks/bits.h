@@ -20,6 +20,13 @@ class Bits {
     return on;
   }
 
+  /// Is one of the bits [first, first + count) on?
+  bool any(uint64_t first, uint64_t count) const {
+    bool on = false;
+    each_word(first, count, [&](uint64_t word, uint64_t mask) { on |= (words_[word] & mask) != 0; });
+    return on;
+  }
+
   /// Turns bits on. Other threads may do so with their neighbours.
   void set(uint64_t first, uint64_t count) {
     each_word(first, count, [&](uint64_t word, uint64_t mask) {

@@ -1,11 +1,12 @@
-// Reads of uninitialised memory. Memory has a bit per byte, registers one per lane. A value read from
-// undefined bytes is undefined, and so is what is computed from it; it is reported where it becomes an
-// address, decides a branch, or is stored to global memory. Undefined registers alone are not reported:
-// compilers make them.
+// Reads of uninitialised memory. Memory has a bit per byte, registers one per lane. A value none of whose
+// bytes is defined (words of structures have padding) is undefined, and so is what is computed from it; it is
+// reported where it becomes an address, decides a branch, or is stored to global memory. Undefined registers
+// alone are not reported: compilers make them.
 #include <algorithm>
 #include <bit>
 
 #include "checks/checker.h"
+#include "exec/shuffle.h"
 
 namespace emu {
 namespace {
@@ -21,8 +22,10 @@ std::vector<u32>& undefined_of(Frame& frame) {
 u32 register_of(u32 place) { return (place & 0x0fffffff) / 4; }
 bool is_register(u32 place) { return place != kNone && place >> 28 == kRegisters; }
 
-bool is_exchange(const Warp& warp, const Inst& inst) {
-  return warp.frame->code->source->body[inst.body].has("exch");
+// Exchanges need no earlier value; and clears bits, as cooperative groups do with a barrier's to begin with.
+bool initialises(const Warp& warp, const Inst& inst) {
+  const ptx::Instruction& source = warp.frame->code->source->body[inst.body];
+  return source.has("exch") || source.has("and");
 }
 
 // Lanes whose result of a selp is undefined: the predicate is, or the operand that it chooses.
@@ -32,6 +35,24 @@ u32 undefined_choice(const Warp& warp, const Code::Effects& effects, const std::
   };
   const u32 predicate = *reinterpret_cast<const u32*>(warp.frame->registers + effects.uses[2]);
   return (predicate & of(0)) | (~predicate & of(1)) | of(2);
+}
+
+// Lanes that a defined operand of a conjunction or disjunction decides, whatever the others are.
+u32 decided(const Warp& warp, const Code::Effects& effects, const std::vector<u32>& undefined) {
+  u32 lanes = 0;
+  for (const auto& decider : effects.deciders) {
+    const u32 value = *reinterpret_cast<const u32*>(warp.frame->registers + decider.place);
+    lanes |= (value ^ decider.flip) & ~undefined[decider.place / 4];
+  }
+  return lanes;
+}
+
+// Lanes that get an undefined value in a shuffle.
+u32 undefined_shuffle(Warp& warp, const Inst& inst, u32 undefined) {
+  const ShuffleSources sources = shuffle_sources(warp, inst);
+  u32 bits = 0;
+  for (int lane = 0; lane < kLanes; ++lane) bits |= (undefined >> sources.lane[lane] & 1) << lane;
+  return bits;
 }
 
 }  // namespace
@@ -52,11 +73,19 @@ void Checker::undefined_step(Warp& warp, const Inst& inst, u32 mask) {
   if (effects.chooses) {
     bits = undefined_choice(warp, effects, undefined);
   } else {
-    for (u32 use : effects.uses) bits |= undefined[use / 4];
+    for (size_t i = effects.shuffles ? 1 : 0; i < effects.uses.size(); ++i)
+      bits |= undefined[effects.uses[i] / 4];
+    bits &= ~decided(warp, effects, undefined);
   }
+  u32 moved = 0;  // the shuffle's predicate does not depend on it
+  // Lanes that come one after the other may find what the first ones' are to become.
+  const bool in_place = effects.shuffles && effects.uses[0] == effects.defines[0] && mask != warp.live;
+  if (effects.shuffles && effects.uses[0] != kNone && !in_place)
+    moved = undefined_shuffle(warp, inst, undefined[effects.uses[0] / 4]);
   for (u32 define : effects.defines) {
     u32& word = undefined[define / 4];
-    word = (word & ~mask) | (bits & mask);
+    word = (word & ~mask) | ((bits | moved) & mask);
+    moved = 0;
   }
   if (++frame.undefined_steps % kSweep != 0) return;
   u32 any = 0;
@@ -105,7 +134,7 @@ void Checker::check_load(Warp& warp, const Access& access, ptx::Space space, u32
       for_lanes(lanes, [&](int lane) {
         const u64 at = access.address[lane] + k * element;
         const Bits* bits = bits_of(warp, space, at, at + element, first);
-        if (bits != nullptr && !bits->all(first, element)) missing |= 1u << lane;
+        if (bits != nullptr && !bits->any(first, element)) missing |= 1u << lane;
       });
     }
     u32& word = undefined[register_of(access.places[k])];
@@ -119,25 +148,28 @@ void Checker::check_store(Warp& warp, const Inst& inst, const Access& access, pt
   u64 first = 0;
   for (u32 r = 0; r < runs.count; ++r) {
     Bits* bits = bits_of(warp, space, runs.run[r].begin, runs.run[r].end, first);
-    if (bits != nullptr && access.kind == Access::Kind::atomic && !is_exchange(warp, inst) &&
+    if (bits != nullptr && access.kind == Access::Kind::atomic && !initialises(warp, inst) &&
         !bits->all(first, runs.run[r].end - runs.run[r].begin))
       found(warp, inst, access, std::countr_zero(lanes), "atomic update of uninitialised memory");
     if (bits != nullptr) bits->set(first, runs.run[r].end - runs.run[r].begin);
   }
   if (!warp.frame->any_undefined || access.places == nullptr) return;
   const std::vector<u32>& undefined = undefined_of(*warp.frame);
+  const auto undefined_lanes = [&](u32 k) {
+    return is_register(access.places[k]) ? undefined[register_of(access.places[k])] & lanes : 0;
+  };
   const u32 element = access.bytes / access.count;
+  u32 reported = 0;  // once: who reads it shall not be
+  if (space == ptx::Space::global) {
+    // A vector some of which is defined may be a structure with padding.
+    reported = lanes;
+    for (u32 k = 0; k < access.count; ++k) reported &= undefined_lanes(k);
+    if (reported != 0 && access.kind == Access::Kind::store)
+      found(warp, inst, access, std::countr_zero(reported),
+            "store to global memory of a value read from uninitialised memory");
+  }
   for (u32 k = 0; k < access.count; ++k) {
-    if (!is_register(access.places[k])) continue;
-    const u32 doubtful = undefined[register_of(access.places[k])] & lanes;
-    if (doubtful == 0) continue;
-    if (space == ptx::Space::global) {
-      if (access.kind == Access::Kind::store)
-        found(warp, inst, access, std::countr_zero(doubtful),
-              "store to global memory of a value read from uninitialised memory");
-      continue;  // reported once: who reads it shall not be
-    }
-    for_lanes(doubtful, [&](int lane) {
+    for_lanes(undefined_lanes(k) & ~reported, [&](int lane) {
       const u64 at = access.address[lane] + k * element;
       Bits* bits = bits_of(warp, space, at, at + element, first);
       if (bits != nullptr) bits->reset(first, element);

@@ -27,6 +27,11 @@ void Order::release(u32 instance, u32 bound, u64 time) {
   released_.store(true, std::memory_order_release);
 }
 
+void Order::release_reads(u32 instance, u32 bound, u64 time) {
+  const std::lock_guard lock(mutex_);
+  read_releases_[instance].add(bound, time);
+}
+
 void Order::store(u64 place, const Times& times) {
   const std::lock_guard lock(mutex_);
   places_[place].raise(times);
@@ -43,6 +48,12 @@ bool Order::released_before(u32 instance, u32 segment, u64 time) {
   const std::lock_guard lock(mutex_);
   const auto found = releases_.find(instance);
   return found != releases_.end() && found->second.before(segment, time);
+}
+
+bool Order::reads_released_before(u32 instance, u32 segment, u64 time) {
+  const std::lock_guard lock(mutex_);
+  const auto found = read_releases_.find(instance);
+  return found != read_releases_.end() && found->second.before(segment, time);
 }
 
 void Order::suspect(u32 reader, u64 place, const std::string& key, const std::string& text) {

@@ -1,9 +1,10 @@
 // What orders the accesses of different blocks inside one launch.
 //
-// A block releases what it did before a fence with its next atomic or strong store; the place where that is
-// stored keeps the time. Who then reads the place with an atomic or a strong load has acquired all that was
-// released up to that time. Times are a launch's count of releases, so a block that acquires one release is
-// taken to have acquired every earlier one too: some races are missed, but order is never denied.
+// A block releases what it did before a fence with its next atomic or strong store, and what it read (which
+// has arrived) with any strong store; the place where that is stored keeps the time. Who then reads the place
+// with an atomic or a strong load has acquired all that was released up to that time. Times are a launch's
+// count of releases, so a block that acquires one release is taken to have acquired every earlier one too:
+// some races are missed, but order is never denied.
 #pragma once
 
 #include <atomic>
@@ -20,10 +21,12 @@ namespace emu {
 /// Up to when something has been released or acquired: between the warps of a block, and between blocks.
 struct Times {
   u64 block = 0, device = 0;
+  u64 reads = 0;  // of global memory
   bool raise(const Times& other) {
-    const bool raised = other.block > block || other.device > device;
+    const bool raised = other.block > block || other.device > device || other.reads > reads;
     block = std::max(block, other.block);
     device = std::max(device, other.device);
+    reads = std::max(reads, other.reads);
     return raised;
   }
 };
@@ -52,9 +55,11 @@ class Order {
   u64 next_time() { return time_.fetch_add(1) + 1; }
   bool anything_released() const { return released_.load(std::memory_order_acquire); }
   void release(u32 instance, u32 bound, u64 time);
+  void release_reads(u32 instance, u32 bound, u64 time);
   void store(u64 place, const Times& times);
   Times load(u64 place);
   bool released_before(u32 instance, u32 segment, u64 time);
+  bool reads_released_before(u32 instance, u32 segment, u64 time);
 
   /// A plain read that races with an atomic is forgiven if the reader goes on to change the place with an
   /// atomic itself, as compare-and-swap loops do. Otherwise it is reported when the reader's block ends.
@@ -72,7 +77,7 @@ class Order {
   std::atomic<bool> released_{false};
   std::atomic<u32> suspected_{0};
   std::mutex mutex_;
-  std::unordered_map<u32, Releases> releases_;
+  std::unordered_map<u32, Releases> releases_, read_releases_;
   std::unordered_map<u64, Times> places_;
   std::map<std::pair<u32, u64>, Suspicion> suspicions_;
   std::vector<bool> ended_;

@@ -131,7 +131,7 @@ Moment Checker::moment_of(const Warp& warp, bool shared) const {
   moment.past = shared ? moment.barrier : moment.launch;
   moment.now = moment.block | static_cast<Stamp>(shadow.segment) << kSegmentShift |
                static_cast<Stamp>(warp.index) << kWarpShift | kBytes;
-  moment.acquired = acquired.block != 0 || (acquired.device != 0 && !shared);
+  moment.acquired = acquired.block != 0 || ((acquired.device | acquired.reads) != 0 && !shared);
   return moment;
 }
 
@@ -151,7 +151,9 @@ bool Checker::reads_are_past(const Warp& warp, const Moment& moment, Stamp stamp
   if ((stamp & kWide) != 0 && !moment.acquired) return false;
   if ((stamp & (kMany | kWide)) != 0 && moment.same_warp(stamp))
     return segment_of(stamp) != segment_of(moment.now);
-  return is_past(warp, moment, stamp);
+  if (is_past(warp, moment, stamp)) return true;
+  const u64 reads = shadow_of(*warp.block).warps[warp.index].acquired.reads;
+  return reads != 0 && order_.reads_released_before(instance_of(stamp), segment_of(stamp), reads);
 }
 
 void Checker::report_race(const Touch& touch, Stamp other, const char* verb, bool later) {
@@ -297,14 +299,23 @@ void Checker::fence(Warp& warp, bool device) {
 
 void Checker::release(Warp& warp, const Access& access, bool shared, u32 lanes) {
   BlockShadow& shadow = shadow_of(*warp.block);
-  if (shadow.fenced == 0) return;
-  Times times{order_.next_time(), 0};
+  const bool reads = !shared && access.kind == Access::Kind::store;
+  if (shadow.fenced == 0 && !reads) return;
+  Times times;
+  const u64 now = order_.next_time();
+  if (reads) {
+    if (shadow.touched) shadow.next_segment();
+    if (shadow.segment > shadow.released_reads) order_.release_reads(shadow.instance, shadow.segment, now);
+    shadow.released_reads = shadow.segment;
+    times.reads = now;
+  }
+  if (shadow.fenced != 0) times.block = now;
   if (shadow.fenced > shadow.released) {
     shadow.releases.add(shadow.fenced, times.block);
     shadow.released = shadow.fenced;
   }
   if (!shared && shadow.fenced_device != 0) {
-    times.device = times.block;
+    times.device = now;
     if (shadow.fenced_device > shadow.released_device)
       order_.release(shadow.instance, shadow.fenced_device, times.device);
     shadow.released_device = shadow.fenced_device;
@@ -334,7 +345,7 @@ void Checker::synchronised(Block& block) {
   Times all;
   for (const BlockShadow::OfWarp& warp : shadow.warps) all.raise(warp.acquired);
   // Releases inside the block so far are behind the barrier anyway.
-  for (BlockShadow::OfWarp& warp : shadow.warps) warp.acquired = {0, all.device};
+  for (BlockShadow::OfWarp& warp : shadow.warps) warp.acquired = {0, all.device, all.reads};
   shadow.next_segment();
   shadow.barrier_segment = shadow.segment;
 }

@@ -46,6 +46,7 @@ struct BlockShadow {
   bool touched = false;                   // something was stamped in this segment
   u32 fenced = 0, fenced_device = 0;      // segments below are behind a fence of the block, of the device
   u32 released = 0, released_device = 0;  // and these have been released
+  u32 released_reads = 0;                 // and these as to what they read
   Releases releases;
   std::unordered_map<u64, Times> places;  // in shared memory
   struct OfWarp {

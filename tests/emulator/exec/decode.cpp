@@ -132,9 +132,27 @@ void Decoder::note_effects() {
     }
     return;
   }
+  note_deciders(effects);
   const bool defines = has_destination(*inst_);
+  effects.shuffles = inst_->words[0] == "shfl";
+  if (effects.shuffles && inst_->operands[1].reg < 0) effects.uses.push_back(kNone);
   for (size_t i = 0; i < inst_->operands.size(); ++i) {
     add(add, inst_->operands[i], i == 0 && defines ? effects.defines : effects.uses);
+  }
+}
+
+// Compilers evaluate both sides of && and || where that does no harm.
+void Decoder::note_deciders(Code::Effects& effects) const {
+  const std::string_view name = inst_->words[0];
+  const bool combines = name == "setp" && inst_->operands.size() == 4;
+  if (!combines && ((name != "and" && name != "or") || !inst_->has("pred"))) return;
+  if (combines && inst_->has("xor")) return;
+  const bool conjunction = combines ? inst_->has("and") : name == "and";
+  for (size_t i = combines ? 3 : 1; i < inst_->operands.size(); ++i) {
+    const Operand& operand = inst_->operands[i];
+    if (operand.reg < 0) continue;
+    const u32 flip = conjunction != operand.negated ? kFullMask : 0;
+    effects.deciders.push_back({registers_.offset[static_cast<size_t>(operand.reg)], flip});
   }
 }
 

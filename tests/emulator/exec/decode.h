@@ -68,6 +68,7 @@ class Decoder {
   };
   void layout_frame();
   void note_effects();
+  void note_deciders(Code::Effects& effects) const;
   void patch();
   u32 special(std::string_view name);
 

@@ -71,6 +71,12 @@ struct Code {
   struct Effects {
     std::vector<u32> defines, uses;  // offsets in the register file
     bool chooses = false;            // selp: the uses are two values (kNone: constant) and a predicate
+    bool shuffles = false;           // shfl: the first use (kNone: constant) comes from another lane
+    struct Decider {
+      u32 place, flip;
+    };
+    // Of a conjunction or disjunction: where such a predicate ^ flip is on, it alone decides.
+    std::vector<Decider> deciders;
   };
   std::vector<Effects> effects;  // per PTX instruction; only under full checks
 };

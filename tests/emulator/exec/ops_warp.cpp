@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "exec/lanes.h"
+#include "exec/shuffle.h"
 #include "exec/types.h"
 
 namespace emu {
@@ -40,44 +41,24 @@ void by_member(Warp& w, const Inst& in, u32 place, u32 mask, const Body& body) {
   }
 }
 
-enum Shuffle : u32 { kUp, kDown, kBfly, kIdx };
-
 // x: the mode; list: {membermask, predicate or none}. A lane outside the mask gives its own stale register,
 // as on a GPU; the checks report it.
 void shuffle(Warp& w, const Inst& in, u32 mask) {
   alignas(64) u32 from[kLanes], value[kLanes];
   std::memcpy(from, w.at<u32>(in.a), sizeof from);
-  const u32 *b = w.at<u32>(in.b), *c = w.at<u32>(in.c);
-  u32 inside = 0, stale = 0;
+  const ShuffleSources sources = shuffle_sources(w, in);
+  u32 stale = 0;
   for (u32 lane = 0; lane < kLanes; ++lane) {
-    const u32 bound = c[lane] & 31, segment = c[lane] >> 8 & 31, distance = b[lane] & 31;
-    const u32 top = (lane & segment) | (bound & ~segment), bottom = lane & segment;
-    u32 source = 0;
-    bool valid = true;
-    switch (in.x) {
-      case kUp:
-        source = lane - distance, valid = static_cast<i32>(source) >= static_cast<i32>(top);
-        break;
-      case kDown:
-        source = lane + distance, valid = source <= top;
-        break;
-      case kBfly:
-        source = lane ^ distance, valid = source <= top;
-        break;
-      default:
-        source = bottom | (distance & ~segment), valid = source <= top;
-        break;
-    }
-    if (valid && (mask >> lane & 1) && !(mask >> (source & 31) & 1)) stale |= 1u << lane;
-    value[lane] = from[valid ? source & 31 : lane];
-    inside |= static_cast<u32>(valid) << lane;
+    value[lane] = from[sources.lane[lane]];
+    stale |= (~mask >> sources.lane[lane] & 1) << lane;
   }
+  stale &= mask & sources.inside;
   if (stale != 0 && w.launch->watcher != nullptr) {
     w.launch->watcher->violation(w, in, std::countr_zero(stale),
                                  "shuffle from a lane that does not take part");
   }
   keep(w.at<u32>(in.d), value, mask);
-  if (in.list[1] != kNone) write_predicate(*w.at<u32>(in.list[1]), inside, mask);
+  if (in.list[1] != kNone) write_predicate(*w.at<u32>(in.list[1]), sources.inside, mask);
 }
 
 void shfl(Warp& w, const Inst& in, u32 mask) {

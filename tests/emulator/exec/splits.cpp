@@ -14,7 +14,9 @@
 namespace emu {
 namespace {
 
-constexpr u32 kPatience = 4;  // slices without a meeting after which waiting lanes are released
+// Slices without a meeting after which waiting lanes are released. Those of a random schedule are a hundred
+// times shorter, and the toolkit's own code counts on lanes that meet again soon after a branch.
+constexpr u32 kPatience = 4, kRandomPatience = 400;
 
 Join* new_join(Warp& warp) {
   if (warp.free_joins.empty()) return &warp.joins.emplace_back();
@@ -169,7 +171,8 @@ bool run_warp(Warp& warp, i64 slice) {
     run_split(warp);
     if (warp.splits[warp.current].state != Split::State::done) save(warp);
     if (warp.fuel <= 0) {
-      if (++warp.stalled_slices >= kPatience) release_joins(warp);
+      const u32 patience = warp.launch->options->random_schedule ? kRandomPatience : kPatience;
+      if (++warp.stalled_slices >= patience) release_joins(warp);
       const size_t next = next_ready(warp);
       if (next < warp.splits.size()) warp.current = next;
       return true;

@@ -1,5 +1,5 @@
 // run:
-// run: --check full --schedule random:5
+// run: --check full --schedule random:5 --error-exitcode 9
 // Cooperative groups: tiles, partitions, reductions, scans, groups of several warps, the grid.
 #include <cooperative_groups.h>
 #include <cooperative_groups/reduce.h>
@@ -50,6 +50,11 @@ __global__ void multi(int* out, int n) {
   auto block = cg::this_thread_block(mem);
   auto t = cg::tiled_partition<64>(block);
   int s = cg::reduce(t, int(threadIdx.x), cg::plus<int>());
+  for (int i = 0; i < 4; ++i) {
+    s += cg::exclusive_scan(t, 1, cg::plus<int>());
+    s += t.shfl(int(threadIdx.x), i * 37 % 64);
+    s += t.any(int(threadIdx.x) % 64 == i);
+  }
   out[grid.thread_rank()] = s;
   grid.sync();
   int x = out[(grid.thread_rank() + 64) % n];
@@ -102,7 +107,8 @@ int main() {
   auto m = o2.host();
   for (int i = 0; i < n; ++i) {
     int g = (i + 64) % n % 256 / 64;
-    int s = 0;
+    int s = 4 * (i % 64);
+    for (int k = 0; k < 4; ++k) s += g * 64 + k * 37 % 64 + 1;
     for (int k = g * 64; k < g * 64 + 64; ++k) s += k;
     EXPECT(m[i] == s, "multi %d %d %d", i, m[i], s);
   }
