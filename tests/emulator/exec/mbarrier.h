@@ -17,11 +17,11 @@ struct Mbarrier {
   u64 pack() const;
 };
 
-/// What an arrival or a copy's end does to the barrier at an address; the word before it. A completed phase
-/// counts as a barrier of the block for the checks: it orders at least those who wait for it.
+/// What an arrival or a copy's end does to the barrier at an address; the word before it.
 u64 update_mbarrier(Warp& w, const Inst& in, int lane, u64 address, u32 arrivals, i32 bytes, u32 dropped);
 
-/// Tells the watcher, when there is one, of accesses to the mbarriers of `mask`'s lanes.
+/// Tells the watcher, when there is one, of accesses to the mbarriers of `mask`'s lanes. Atomic ones release
+/// what the block did before; a wait that succeeds acquires it.
 void observe_mbarrier(Warp& w, const Inst& in, u32 mask, const u64* address, u32 form, Access::Kind kind);
 
 /// cp.async.mbarrier.arrive and cp.async.bulk (ops_bulk.cpp).

@@ -54,10 +54,7 @@ void copy(Warp& w, const Inst& in, u32 mask) {
   addresses(w, in, 0, to);
   addresses(w, in, 1, from);
   const bool counted = in.list[8] != kNone;
-  if (counted) {
-    addresses(w, in, 2, barrier);
-    observe_mbarrier(w, in, mask, barrier, kShared, Access::Kind::atomic);
-  }
+  if (counted) addresses(w, in, 2, barrier);
   for_lanes(mask, [&](int lane) {
     const u32 bytes = w.at<u32>(in.b)[lane];
     if ((to[lane] | from[lane] | bytes) % 16 != 0)
@@ -65,7 +62,9 @@ void copy(Warp& w, const Inst& in, u32 mask) {
     observe_range(w, in, from[lane], bytes, Access::Kind::load);
     observe_range(w, in, to[lane], bytes, Access::Kind::store);
     std::memmove(reinterpret_cast<void*>(to[lane]), reinterpret_cast<const void*>(from[lane]), bytes);
-    if (counted) update_mbarrier(w, in, lane, barrier[lane], 0, -static_cast<i32>(bytes), 0);
+    if (!counted) return;
+    observe_mbarrier(w, in, 1u << lane, barrier, kShared, Access::Kind::atomic);  // releases the copy
+    update_mbarrier(w, in, lane, barrier[lane], 0, -static_cast<i32>(bytes), 0);
   });
 }
 

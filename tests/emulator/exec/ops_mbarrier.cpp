@@ -44,23 +44,30 @@ u64 update_mbarrier(Warp& w, const Inst& in, int lane, u64 address, u32 arrivals
   if (b.pending == 0 && b.bytes == 0) {
     b.phase = !b.phase;
     b.pending = b.expected;
-    ++w.block->epoch;
-    if (w.launch->watcher != nullptr) w.launch->watcher->synchronised(*w.block);
+    ++w.block->epoch;  // for copies that were waited for: it orders them for those who wait here
   }
   write_at<u64>(address, b.pack());
   return before;
 }
 
-void observe_mbarrier(Warp& w, const Inst& in, u32 mask, const u64* address, u32 form, Access::Kind kind) {
-  if (w.launch->watcher == nullptr) return;
+namespace {
+
+Access access_of(u32 mask, const u64* address, u32 form, Access::Kind kind) {
   Access access;
   access.kind = kind;
   access.space = space_of(form);
   access.mask = mask;
   access.address = address;
   access.bytes = 8;
-  access.strong = true;
-  w.launch->watcher->access(w, in, access);
+  access.strong = access.block_scope = true;
+  access.release = kind == Access::Kind::atomic;
+  return access;
+}
+
+}  // namespace
+
+void observe_mbarrier(Warp& w, const Inst& in, u32 mask, const u64* address, u32 form, Access::Kind kind) {
+  if (w.launch->watcher != nullptr) w.launch->watcher->access(w, in, access_of(mask, address, form, kind));
 }
 
 namespace {
@@ -126,6 +133,8 @@ void wait(Warp& w, const Inst& in, u32 mask) {
     complete |= static_cast<u32>(b.phase != waited) << lane;
   });
   write_predicate(*w.at<u32>(in.d), complete, mask);
+  if (w.launch->watcher != nullptr && complete != 0)
+    w.launch->watcher->acquire(w, access_of(complete, address, in.x, Access::Kind::load));
   if (complete == mask) return;
   w.fuel -= 512;
   w.polls += 4;

@@ -20,6 +20,8 @@
 // sin: warps_global: global-memory race: (reads bytes which another warp wrote|writes bytes which another warp read)
 // sin: no_fence: global-memory race: reads bytes which another block wrote
 // sin: no_lock: global-memory race: (reads|writes) bytes which another block (wrote|read)
+// sin: no_wait: shared-memory race: (reads bytes which another warp wrote|writes bytes which another warp read)
+// sin: no_free_stage: shared-memory race: (reads bytes which another warp wrote|writes bytes which another warp read)
 // sin: divergent_barrier: barrier reached by some of the warp's lanes only
 // sin: endless_barrier: deadlock: a barrier that not all threads reach
 // sin: stale_shuffle: shuffle from a lane that does not take part
@@ -217,6 +219,45 @@ __global__ void locked(int* mutex, int* data, bool wrong) {
   }
 }
 
+__device__ unsigned shared_address(const void* at) { return static_cast<unsigned>(__cvta_generic_to_shared(at)); }
+__device__ void arrive(unsigned long long* barrier) {
+  asm volatile("{ .reg .b64 state; mbarrier.arrive.shared.b64 state, [%0]; }" ::"r"(shared_address(barrier)) : "memory");
+}
+__device__ void wait(unsigned long long* barrier) {  // for its first phase
+  for (int done = 0; done == 0;) {
+    asm volatile("{ .reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], 0; selp.s32 %0, 1, 0, p; }"
+                 : "=r"(done) : "r"(shared_address(barrier)) : "memory");
+  }
+}
+
+// The first warp fills two stages in turn, the second sums them: no barrier of the block between them. A barrier
+// for each fill, so that who does not wait hangs nobody.
+__global__ void stages(const int* in, int* out, bool wait_full, bool wait_free) {
+  constexpr int fills = 4;
+  __shared__ int cells[2][32];
+  __shared__ unsigned long long full[fills], free[fills];
+  if (threadIdx.x < fills) {
+    asm volatile("mbarrier.init.shared.b64 [%0], 32;" ::"r"(shared_address(&full[threadIdx.x])) : "memory");
+    asm volatile("mbarrier.init.shared.b64 [%0], 32;" ::"r"(shared_address(&free[threadIdx.x])) : "memory");
+  }
+  __syncthreads();
+  const unsigned lane = threadIdx.x % 32;
+  int sum = 0;
+  for (int i = 0; i < fills; ++i) {
+    int* cell = cells[i % 2];
+    if (threadIdx.x < 32) {
+      if (wait_free && i >= 2) wait(&free[i - 2]);
+      cell[lane] = in[lane] + i;  // at: no_wait no_free_stage
+      arrive(&full[i]);
+    } else {
+      if (wait_full) wait(&full[i]);
+      sum += cell[lane ^ 1];  // at: no_wait no_free_stage
+      arrive(&free[i]);
+    }
+  }
+  if (threadIdx.x >= 32) out[lane] = sum;
+}
+
 int main(int argc, char** argv) {
   if (argc < 3) return 2;
   const std::string name = argv[1];
@@ -262,6 +303,8 @@ int main(int argc, char** argv) {
       {"warps_global", [&] { warps_global<<<1, 64>>>(out, wrong); }},
       {"no_fence", [&] { last_block<<<4, 1>>>(out, reinterpret_cast<unsigned*>(out) + 64, wrong); }},
       {"no_lock", [&] { locked<<<4, 1>>>(out, out + 1, wrong); }},
+      {"no_wait", [&] { stages<<<1, 64>>>(in, out, !wrong, true); }},
+      {"no_free_stage", [&] { stages<<<1, 64>>>(in, out, true, !wrong); }},
       {"divergent_barrier", [&] { barriers<<<1, 64>>>(out, wrong); }},
       {"stale_shuffle", [&] { shuffle<<<1, 32>>>(out, wrong); }},
       {"outside_mask", [&] { outsider<<<1, 32>>>(out, wrong); }},
