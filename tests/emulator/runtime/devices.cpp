@@ -1,5 +1,6 @@
 // The virtual devices: what an A100 and an H100 say of themselves.
 #include <cstring>
+#include <unordered_map>
 
 #include "runtime/runtime.h"
 
@@ -56,6 +57,57 @@ cudaDeviceProp make(bool hopper) {
   return p;
 }
 
+// Those of them that an attribute names, and what they do not hold.
+std::unordered_map<int, int> make_attributes(const cudaDeviceProp& p, bool hopper) {
+  std::unordered_map<int, int> table = {
+      {cudaDevAttrMaxThreadsPerBlock, p.maxThreadsPerBlock},
+      {cudaDevAttrMaxBlockDimX, p.maxThreadsDim[0]},
+      {cudaDevAttrMaxBlockDimY, p.maxThreadsDim[1]},
+      {cudaDevAttrMaxBlockDimZ, p.maxThreadsDim[2]},
+      {cudaDevAttrMaxGridDimX, p.maxGridSize[0]},
+      {cudaDevAttrMaxGridDimY, p.maxGridSize[1]},
+      {cudaDevAttrMaxGridDimZ, p.maxGridSize[2]},
+      {cudaDevAttrMaxSharedMemoryPerBlock, static_cast<int>(p.sharedMemPerBlock)},
+      {cudaDevAttrTotalConstantMemory, static_cast<int>(p.totalConstMem)},
+      {cudaDevAttrWarpSize, p.warpSize},
+      {cudaDevAttrMaxPitch, static_cast<int>(p.memPitch)},
+      {cudaDevAttrMaxRegistersPerBlock, p.regsPerBlock},
+      {cudaDevAttrClockRate, hopper ? 1980000 : 1410000},
+      {cudaDevAttrTextureAlignment, static_cast<int>(p.textureAlignment)},
+      {cudaDevAttrMultiProcessorCount, p.multiProcessorCount},
+      {cudaDevAttrMemoryClockRate, hopper ? 2619000 : 1593000},
+      {cudaDevAttrGlobalMemoryBusWidth, p.memoryBusWidth},
+      {cudaDevAttrL2CacheSize, p.l2CacheSize},
+      {cudaDevAttrMaxThreadsPerMultiProcessor, p.maxThreadsPerMultiProcessor},
+      {cudaDevAttrAsyncEngineCount, p.asyncEngineCount},
+      {cudaDevAttrComputeCapabilityMajor, p.major},
+      {cudaDevAttrComputeCapabilityMinor, p.minor},
+      {cudaDevAttrMaxSharedMemoryPerMultiprocessor, static_cast<int>(p.sharedMemPerMultiprocessor)},
+      {cudaDevAttrMaxRegistersPerMultiprocessor, p.regsPerMultiprocessor},
+      {cudaDevAttrSingleToDoublePrecisionPerfRatio, 2},
+      {cudaDevAttrMaxSharedMemoryPerBlockOptin, static_cast<int>(p.sharedMemPerBlockOptin)},
+      {cudaDevAttrMaxBlocksPerMultiprocessor, p.maxBlocksPerMultiProcessor},
+      {cudaDevAttrReservedSharedMemoryPerBlock, static_cast<int>(p.reservedSharedMemPerBlock)},
+      {cudaDevAttrMaxPersistingL2CacheSize, p.persistingL2CacheMaxSize},
+  };
+  for (cudaDeviceAttr has_not :
+       {cudaDevAttrKernelExecTimeout, cudaDevAttrIntegrated, cudaDevAttrTccDriver, cudaDevAttrIsMultiGpuBoard,
+        cudaDevAttrMultiGpuBoardGroupID, cudaDevAttrPageableMemoryAccessUsesHostPageTables,
+        cudaDevAttrDirectManagedMemAccessFromHost, cudaDevAttrComputeMode, cudaDevAttrPageableMemoryAccess,
+        cudaDevAttrHostNativeAtomicSupported, cudaDevAttrClusterLaunch, cudaDevAttrPciBusId,
+        cudaDevAttrPciDeviceId, cudaDevAttrPciDomainId})
+    table[has_not] = 0;
+  for (cudaDeviceAttr has :
+       {cudaDevAttrCanMapHostMemory, cudaDevAttrGpuOverlap, cudaDevAttrCanUseHostPointerForRegisteredMem,
+        cudaDevAttrConcurrentKernels, cudaDevAttrEccEnabled, cudaDevAttrUnifiedAddressing,
+        cudaDevAttrStreamPrioritiesSupported, cudaDevAttrGlobalL1CacheSupported,
+        cudaDevAttrLocalL1CacheSupported, cudaDevAttrManagedMemory, cudaDevAttrComputePreemptionSupported,
+        cudaDevAttrCooperativeLaunch, cudaDevAttrMemoryPoolsSupported, cudaDevAttrHostRegisterSupported,
+        cudaDevAttrConcurrentManagedAccess})
+    table[has] = 1;
+  return table;
+}
+
 }  // namespace
 
 const cudaDeviceProp& device_properties() {
@@ -64,140 +116,10 @@ const cudaDeviceProp& device_properties() {
 }
 
 cudaError_t device_attribute(cudaDeviceAttr attribute, int& value) {
-  const cudaDeviceProp& p = device_properties();
-  const bool hopper = Runtime::get().hopper;
-  switch (attribute) {
-    case cudaDevAttrMaxThreadsPerBlock:
-      value = p.maxThreadsPerBlock;
-      break;
-    case cudaDevAttrMaxBlockDimX:
-      value = p.maxThreadsDim[0];
-      break;
-    case cudaDevAttrMaxBlockDimY:
-      value = p.maxThreadsDim[1];
-      break;
-    case cudaDevAttrMaxBlockDimZ:
-      value = p.maxThreadsDim[2];
-      break;
-    case cudaDevAttrMaxGridDimX:
-      value = p.maxGridSize[0];
-      break;
-    case cudaDevAttrMaxGridDimY:
-      value = p.maxGridSize[1];
-      break;
-    case cudaDevAttrMaxGridDimZ:
-      value = p.maxGridSize[2];
-      break;
-    case cudaDevAttrMaxSharedMemoryPerBlock:
-      value = static_cast<int>(p.sharedMemPerBlock);
-      break;
-    case cudaDevAttrTotalConstantMemory:
-      value = static_cast<int>(p.totalConstMem);
-      break;
-    case cudaDevAttrWarpSize:
-      value = p.warpSize;
-      break;
-    case cudaDevAttrMaxPitch:
-      value = static_cast<int>(p.memPitch);
-      break;
-    case cudaDevAttrMaxRegistersPerBlock:
-      value = p.regsPerBlock;
-      break;
-    case cudaDevAttrClockRate:
-      value = hopper ? 1980000 : 1410000;
-      break;
-    case cudaDevAttrTextureAlignment:
-      value = static_cast<int>(p.textureAlignment);
-      break;
-    case cudaDevAttrMultiProcessorCount:
-      value = p.multiProcessorCount;
-      break;
-    case cudaDevAttrKernelExecTimeout:
-    case cudaDevAttrIntegrated:
-    case cudaDevAttrTccDriver:
-    case cudaDevAttrIsMultiGpuBoard:
-    case cudaDevAttrMultiGpuBoardGroupID:
-    case cudaDevAttrPageableMemoryAccessUsesHostPageTables:
-    case cudaDevAttrDirectManagedMemAccessFromHost:
-      value = 0;
-      break;
-    case cudaDevAttrCanMapHostMemory:
-    case cudaDevAttrGpuOverlap:
-    case cudaDevAttrCanUseHostPointerForRegisteredMem:
-    case cudaDevAttrConcurrentKernels:
-    case cudaDevAttrEccEnabled:
-    case cudaDevAttrUnifiedAddressing:
-    case cudaDevAttrStreamPrioritiesSupported:
-    case cudaDevAttrGlobalL1CacheSupported:
-    case cudaDevAttrLocalL1CacheSupported:
-    case cudaDevAttrManagedMemory:
-    case cudaDevAttrComputePreemptionSupported:
-    case cudaDevAttrCooperativeLaunch:
-    case cudaDevAttrMemoryPoolsSupported:
-    case cudaDevAttrHostRegisterSupported:
-    case cudaDevAttrConcurrentManagedAccess:
-      value = 1;
-      break;
-    case cudaDevAttrComputeMode:
-      value = 0;
-      break;
-    case cudaDevAttrMemoryClockRate:
-      value = hopper ? 2619000 : 1593000;
-      break;
-    case cudaDevAttrGlobalMemoryBusWidth:
-      value = p.memoryBusWidth;
-      break;
-    case cudaDevAttrL2CacheSize:
-      value = p.l2CacheSize;
-      break;
-    case cudaDevAttrMaxThreadsPerMultiProcessor:
-      value = p.maxThreadsPerMultiProcessor;
-      break;
-    case cudaDevAttrAsyncEngineCount:
-      value = p.asyncEngineCount;
-      break;
-    case cudaDevAttrComputeCapabilityMajor:
-      value = p.major;
-      break;
-    case cudaDevAttrComputeCapabilityMinor:
-      value = p.minor;
-      break;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-      value = static_cast<int>(p.sharedMemPerMultiprocessor);
-      break;
-    case cudaDevAttrMaxRegistersPerMultiprocessor:
-      value = p.regsPerMultiprocessor;
-      break;
-    case cudaDevAttrSingleToDoublePrecisionPerfRatio:
-      value = 2;
-      break;
-    case cudaDevAttrPageableMemoryAccess:
-    case cudaDevAttrHostNativeAtomicSupported:
-      value = 0;
-      break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      value = static_cast<int>(p.sharedMemPerBlockOptin);
-      break;
-    case cudaDevAttrMaxBlocksPerMultiprocessor:
-      value = p.maxBlocksPerMultiProcessor;
-      break;
-    case cudaDevAttrReservedSharedMemoryPerBlock:
-      value = static_cast<int>(p.reservedSharedMemPerBlock);
-      break;
-    case cudaDevAttrClusterLaunch:
-      value = 0;
-      break;
-    case cudaDevAttrMaxPersistingL2CacheSize:
-      value = p.persistingL2CacheMaxSize;
-      break;
-    case cudaDevAttrPciBusId:
-    case cudaDevAttrPciDeviceId:
-    case cudaDevAttrPciDomainId:
-      value = 0;
-      break;
-    default:
-      return cudaErrorInvalidValue;
-  }
+  static const auto attributes = make_attributes(device_properties(), Runtime::get().hopper);
+  const auto found = attributes.find(attribute);
+  if (found == attributes.end()) return cudaErrorInvalidValue;
+  value = found->second;
   return cudaSuccess;
 }
 
