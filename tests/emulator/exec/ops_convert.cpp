@@ -153,9 +153,10 @@ u64 integer_to_real(const Conversion& c, i128 value) {
     return std::bit_cast<u64>(is_unsigned ? to_double(static_cast<u64>(value))
                                           : to_double(static_cast<i64>(value)));
   }
-  // To 16 bits: what f64 cannot hold is far beyond the kept bits, a sticky bit keeps its weight.
+  // To 16 bits: what f64 may not hold is far beyond the kept bits, a sticky bit keeps its weight.
   i128 magnitude = value < 0 ? -value : value;
-  if (magnitude >> 40 != 0) magnitude = (magnitude >> 8 << 8) | ((magnitude & 0xff) != 0 ? 0x80 : 0);
+  constexpr i128 below = (1 << 24) - 1;
+  if (magnitude >> 40 != 0) magnitude = (magnitude & ~below) | ((magnitude & below) != 0 ? 1 << 23 : 0);
   return write_real(c, static_cast<double>(value < 0 ? -magnitude : magnitude));
 }
 
@@ -228,18 +229,24 @@ struct PackBf16 {
 struct FromBf16 {
   u32 operator()(u16 x) const { return static_cast<u32>(x) << 16; }
 };
-struct ToTf32 {  // to nearest, ties away from zero
+template <Round kRound, bool kRelu>
+struct ToTf32 {
   u32 operator()(u32 x) const {
-    return (x & 0x7f800000) == 0x7f800000 ? ((x & 0x7fffff) != 0 ? 0x7fffffff : x)
-                                          : (x + 0x1000) & 0xffffe000;
+    if ((x & 0x7fffffff) > 0x7f800000) return 0x7fffffff;
+    if (kRelu && x >> 31 != 0) return 0;
+    if ((x & 0x7f800000) == 0x7f800000) return x;
+    const u32 step = kRound == Round::nearest_away ? 0x1000u
+                     : kRound == Round::zero       ? 0u
+                                                   : 0xfffu + (x >> 13 & 1);
+    return (x + step) & 0xffffe000;
   }
 };
-struct ToTf32Even {
-  u32 operator()(u32 x) const {
-    return (x & 0x7f800000) == 0x7f800000 ? ((x & 0x7fffff) != 0 ? 0x7fffffff : x)
-                                          : (x + 0xfff + (x >> 13 & 1)) & 0xffffe000;
-  }
-};
+template <bool kRelu>
+Handler tf32_handler(Round round) {
+  return round == Round::nearest_away ? unary<ToTf32<Round::nearest_away, kRelu>, u32, u32>
+         : round == Round::zero       ? unary<ToTf32<Round::zero, kRelu>, u32, u32>
+                                      : unary<ToTf32<Round::nearest, kRelu>, u32, u32>;
+}
 // Out of range clamps, NaN gives 0.
 struct ToS32Zero {
   i32 operator()(float x) const {
@@ -330,11 +337,8 @@ void decode_cvt(Decoder& d, const Instruction& inst) {
   c.ftz = inst.has("ftz");
   c.relu = inst.has("relu");
   if (c.to == Type::tf32) {
-    if (c.relu || c.sat || c.round == Round::zero) d.refuse("this form is not supported");
-    return emit_same(d, inst,
-                     c.round == Round::nearest_away ? Handler{unary<ToTf32, u32, u32>}
-                                                    : Handler{unary<ToTf32Even, u32, u32>},
-                     1, 4);
+    if (c.sat) d.refuse("this form is not supported");
+    return emit_same(d, inst, c.relu ? tf32_handler<true>(c.round) : tf32_handler<false>(c.round), 1, 4);
   }
   if (c.to == Type::bf16x2 || c.to == Type::f16x2) {
     if (c.from != Type::f32 || operands.size() != 3 || c.sat) d.refuse("this form is not supported");

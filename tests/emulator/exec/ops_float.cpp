@@ -88,12 +88,12 @@ struct Copysign {
                                                    (std::bit_cast<BitsOf<T>>(a) & kSign<T>)));
   }
 };
+inline float flushed(float a) {
+  return std::fabs(a) < std::numeric_limits<float>::min() ? std::copysign(0.0f, a) : a;
+}
 template <class Plain>
 struct Flushed {
-  float operator()(float a) const {
-    const float flushed = std::fabs(a) < std::numeric_limits<float>::min() ? std::copysign(0.0f, a) : a;
-    return Plain{}(flushed);
-  }
+  float operator()(float a) const { return Plain{}(flushed(a)); }
 };
 // -0 is less than +0; a NaN gives the other operand, or NaN with kNan.
 template <bool kMax, bool kNan, bool kXorSign>
@@ -233,6 +233,17 @@ void decode_sign(Decoder& d, const Instruction& inst) {
   emit_same(d, inst, wide ? Handler{unary<Op, double, double>} : narrow, 1, wide ? 8 : 4);
 }
 
+// The vector unit's minimum does not flush.
+template <bool kMax, bool kNan, bool kXorSign>
+struct FlushedExtreme {
+  float operator()(float a, float b) const { return Extreme<kMax, kNan, kXorSign>{}(flushed(a), flushed(b)); }
+};
+template <bool kMax, bool kNan, bool kXorSign>
+Handler extreme(u32 mode) {
+  return mode & kFlush ? with_mode<FlushedExtreme<kMax, kNan, kXorSign>, float, 2>(mode)
+                       : with_mode<Extreme<kMax, kNan, kXorSign>, float, 2>(mode);
+}
+
 template <bool kMax>
 void decode_extreme(Decoder& d, const Instruction& inst) {
   const bool nan = inst.has("NaN"), sign = inst.has("xorsign");
@@ -240,18 +251,8 @@ void decode_extreme(Decoder& d, const Instruction& inst) {
   if (last_type(inst) == Type::f64)
     return emit_same(d, inst, binary<Extreme<kMax, false, false>, double, double, double>, 2, 8);
   const u32 mode = mode_of(inst);
-  Handler handler = nan ? (sign ? with_mode<Extreme<kMax, true, true>, float, 2>(mode)
-                                : with_mode<Extreme<kMax, true, false>, float, 2>(mode))
-                        : (sign ? with_mode<Extreme<kMax, false, true>, float, 2>(mode)
-                                : with_mode<Extreme<kMax, false, false>, float, 2>(mode));
-  if (mode & kFlush) {
-    // The vector unit's minimum does not flush; a product with one does.
-    struct FlushedExtreme {
-      float operator()(float a, float b) const { return Extreme<kMax, false, false>{}(a * 1.0f, b * 1.0f); }
-    };
-    if (nan || sign) d.refuse("flushing with .NaN or .xorsign is not supported");
-    handler = with_mode<FlushedExtreme, float, 2>(mode);
-  }
+  const Handler handler = nan ? (sign ? extreme<kMax, true, true>(mode) : extreme<kMax, true, false>(mode))
+                              : (sign ? extreme<kMax, false, true>(mode) : extreme<kMax, false, false>(mode));
   emit_same(d, inst, handler, 2, 4);
 }
 

@@ -28,7 +28,10 @@ template <class T>
 std::vector<T> integers(size_t n) {
   using L = std::numeric_limits<T>;
   return values<T>(n, {0, 1, 2, static_cast<T>(-1), L::max(), L::min(), 31, 32, 33,
-                       static_cast<T>(L::max() - 1), 63, 64, 255});
+                       static_cast<T>(L::max() - 1), 63, 64, 255,
+                       // just beside a tie of bf16
+                       static_cast<T>((uint64_t{1} << 62 | uint64_t{1} << 54) + 1),
+                       static_cast<T>((uint64_t{1} << 62 | uint64_t{3} << 54) - 1)});
 }
 template <class T>
 std::vector<T> reals(size_t n) {

@@ -1,23 +1,6 @@
 // run:
 // Floating-point instructions and conversions against the host, in every rounding mode.
-#include <cfenv>
-
-#include "instructions.h"
-
-float flushed(float x) { return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x; }
-template <class F>
-auto rounded(int mode, F f) {
-  std::fesetround(mode);
-  volatile auto result = f();
-  std::fesetround(FE_TONEAREST);
-  return result;
-}
-// The host compiler must not compute before the mode is set.
-template <class T>
-T v(T x) {
-  volatile T y = x;
-  return y;
-}
+#include "reals.h"
 
 #define ROUNDED(t, T, k, r, mode)                                                                                  \
   OP2(add_##r##_##t, "add." #r "." #t, T, k, T, k, T, k, (rounded(mode, [&] { return T(v(a) + v(b)); })))          \
@@ -37,21 +20,8 @@ ALL_ROUNDED(f64, double, "d")
 
 OP2(add_ftz, "add.ftz.f32", float, "f", float, "f", float, "f", flushed(flushed(a) + flushed(b)))
 OP2(mul_ftz, "mul.ftz.f32", float, "f", float, "f", float, "f", flushed(flushed(a) * flushed(b)))
-float saturated(float x) { return x > 0 ? (x < 1 ? x : 1.0f) : 0.0f; }
 OP2(add_sat, "add.sat.f32", float, "f", float, "f", float, "f", saturated(a + b))
 OP3(fma_sat, "fma.rn.sat.f32", float, "f", float, "f", float, "f", float, "f", saturated(std::fma(a, b, c)))
-template <class T>
-T least(T a, T b) {
-  if (a != a) return b;
-  if (b != b) return a;
-  return a < b || (a == b && std::signbit(a)) ? a : b;
-}
-template <class T>
-T most(T a, T b) {
-  if (a != a) return b;
-  if (b != b) return a;
-  return a > b || (a == b && !std::signbit(a)) ? a : b;
-}
 OP2(min_f32, "min.f32", float, "f", float, "f", float, "f", least(a, b))
 OP2(max_f32, "max.f32", float, "f", float, "f", float, "f", most(a, b))
 OP2(min_f64, "min.f64", double, "d", double, "d", double, "d", least(a, b))
@@ -80,13 +50,6 @@ struct nan_bits {
 };
 
 // Conversions.
-template <class T, class F>
-T clamped(F x) {  // after rounding to an integral value
-  if (x != x) return 0;
-  if (x <= F(std::numeric_limits<T>::min())) return std::numeric_limits<T>::min();
-  if (x >= F(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
-  return T(x);
-}
 #define TO_INTEGER(T, t, k, F, f, cf)                                                                     \
   OP1(rni_##t##_##f, "cvt.rni." #t "." #f, T, k, F, cf, (clamped<T>(std::nearbyint(a))))                  \
   OP1(rzi_##t##_##f, "cvt.rzi." #t "." #f, T, k, F, cf, (clamped<T>(std::trunc(a))))                      \
@@ -119,41 +82,6 @@ OP1(s8_s32, "cvt.s8.s32", i32, "r", i32, "r", i32(int8_t(a)))
 OP1(u64_s16, "cvt.u64.s16", u64, "l", i16, "h", u64(i64(a)))
 OP1(s32_u64, "cvt.s32.u64", i32, "r", u64, "l", i32(a))
 
-// 16-bit formats: the nearest value by search over all of them is too slow; the rule is written out instead.
-template <int kExponent, int kMantissa>
-u16 to_half(double x) {
-  const int bias = (1 << (kExponent - 1)) - 1;
-  const u16 sign = std::signbit(x) ? 0x8000 : 0, infinity = u16(((1 << kExponent) - 1) << kMantissa);
-  if (x != x) return 0x7fff;
-  x = std::fabs(x);
-  int exponent;
-  std::frexp(x, &exponent);
-  if (x == 0) return sign;
-  exponent = std::max(exponent - 1, 1 - bias);
-  if (std::isinf(x)) return sign | infinity;
-  const double unit = std::ldexp(1.0, exponent - kMantissa);
-  const double scaled = std::nearbyint(x / unit) * unit;  // exact scaling by a power of two
-  if (scaled == 0) return sign;
-  if (std::isinf(scaled)) return sign | infinity;
-  std::frexp(scaled, &exponent);
-  exponent -= 1;
-  if (exponent > bias) return sign | infinity;
-  if (exponent < 1 - bias) return sign | u16(std::ldexp(scaled, bias - 1 + kMantissa));
-  return sign | u16(((exponent + bias) << kMantissa) + u16(std::ldexp(scaled, kMantissa - exponent)) - (1 << kMantissa));
-}
-u16 to_f16(double x) { return to_half<5, 10>(x); }
-u16 to_bf16(double x) { return to_half<8, 7>(x); }
-float from_bf16(u16 x) {
-  const u32 bits = u32(x) << 16;
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
-float from_f16(u16 x) {
-  const int exponent = x >> 10 & 31, mantissa = x & 1023;
-  float value = exponent == 31 ? (mantissa ? NAN : INFINITY) : exponent == 0 ? std::ldexp(float(mantissa), -24) : std::ldexp(float(mantissa + 1024), exponent - 25);
-  return x & 0x8000 ? -value : value;
-}
 OP1(f16_f32, "cvt.rn.f16.f32", u16, "h", float, "f", to_f16(a))
 OP1(bf16_f32, "cvt.rn.bf16.f32", u16, "h", float, "f", to_bf16(a))
 OP1(f16_f64, "cvt.rn.f16.f64", u16, "h", double, "d", to_f16(a))
@@ -173,15 +101,6 @@ OP3(fma_f16, "fma.rn.f16", u16, "h", u16, "h", u16, "h", u16, "h", [&] {
       const double product = double(from_f16(a)) * from_f16(b);
       return to_f16(product + from_f16(c));
     }())
-u16 fused_bf16(u16 a, u16 b, u16 c) {
-  const double product = double(from_bf16(a)) * from_bf16(b), addend = from_bf16(c);
-  double value = product + addend;  // nudged so that the second rounding sees on which side the rest lies
-  const double back = value - product, rest = (product - (value - back)) + (addend - back);
-  u64 bits;
-  std::memcpy(&bits, &value, 8);
-  if (std::isfinite(value) && rest != 0 && (bits & 0x1fffffffffull) == 0) value = std::nextafter(value, rest > 0 ? INFINITY : -INFINITY);
-  return to_bf16(value);
-}
 OP3(fma_bf16, "fma.rn.bf16", u16, "h", u16, "h", u16, "h", u16, "h", fused_bf16(a, b, c))
 template <u16 (*kTo)(double), float (*kFrom)(u16)>
 u32 both(u32 a, u32 b, double (*f)(double, double)) {
