@@ -17,10 +17,11 @@ __device__ __forceinline__ void load_columns(const T* p, int64_t n, float (&out)
   }
 }
 
+/// The same to global memory.
 template <bool kWhole, typename T, int N>
 __device__ __forceinline__ void store_columns(T* p, int64_t n, const float (&v)[N]) {
   if constexpr (kWhole) {
-    store_vec(p, pack<T>(v));
+    store_vec_global(p, pack<T>(v));
   } else {
     store_part(p, n, v);
   }

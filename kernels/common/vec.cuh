@@ -59,10 +59,15 @@ __device__ __forceinline__ Vec<T, N> load_vec(const T* p) {
   return *reinterpret_cast<const Vec<T, N>*>(p);
 }
 
-/// To global memory.
 template <typename T, int N>
 __device__ __forceinline__ void store_vec(T* p, const Vec<T, N>& v) {
-  // In PTX, since nvcc takes assignments of structs apart and does not always join them again.
+  *reinterpret_cast<Vec<T, N>*>(p) = v;
+}
+
+/// To global memory, in one access for certain: in PTX, since nvcc takes assignments of structs apart and
+/// does not always join them again.
+template <typename T, int N>
+__device__ __forceinline__ void store_vec_global(T* p, const Vec<T, N>& v) {
   if constexpr (Vec<T, N>::kWords == 4) {
     asm volatile("st.global.v4.b32 [%0], {%1,%2,%3,%4};" ::"l"(__cvta_generic_to_global(p)), "r"(v.words[0]),
                  "r"(v.words[1]), "r"(v.words[2]), "r"(v.words[3])
@@ -72,7 +77,7 @@ __device__ __forceinline__ void store_vec(T* p, const Vec<T, N>& v) {
                  "r"(v.words[1])
                  : "memory");
   } else {
-    *reinterpret_cast<Vec<T, N>*>(p) = v;
+    store_vec(p, v);
   }
 }
 
@@ -136,18 +141,6 @@ __device__ __forceinline__ Vec<T> load_first(const T* p, int64_t n) {
     float v[Vec<T>::kSize];
     load_part(p, n, v);
     return pack<T>(v);
-  }
-}
-
-/// The same to memory: the whole vector, or its first n elements.
-template <bool kWhole, typename T>
-__device__ __forceinline__ void store_first(T* p, int64_t n, const Vec<T>& v) {
-  if constexpr (kWhole) {
-    store_vec(p, v);
-  } else {
-    float elements[Vec<T>::kSize];
-    unpack(v, elements);
-    store_part(p, n, elements);
   }
 }
 

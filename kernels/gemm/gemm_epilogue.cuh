@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include "kernels/common/vec.cuh"
+#include "kernels/common/column_sums.cuh"
 #include "kernels/gemm/gemm_tile.cuh"
 #include "kernels/pointwise/activation.cuh"
 
@@ -36,9 +36,8 @@ __device__ __forceinline__ void finish(const Epilogue<Out>& p, int64_t at, int n
   } else {
 #pragma unroll
     for (int i = 0; i < kSize; ++i) v[i] += bias[i];
-    const Vec<Out> z = pack<Out>(v);
-    if (kTail != Tail::none && p.pre_activation) store_first<kVectors>(p.pre_activation + at, n, z);
-    unpack(z, v);  // what follows sees z as it is stored
+    if (kTail != Tail::none && p.pre_activation) store_columns<kVectors>(p.pre_activation + at, n, v);
+    unpack(pack<Out>(v), v);  // what follows sees z as it is stored
 #pragma unroll
     for (int i = 0; i < kSize; ++i) {
       if constexpr (kTail == Tail::gelu) v[i] = gelu(v[i]);
@@ -46,7 +45,7 @@ __device__ __forceinline__ void finish(const Epilogue<Out>& p, int64_t at, int n
       v[i] += extra[i];
     }
   }
-  store_first<kVectors>(p.c + at, n, pack<Out>(v));
+  store_columns<kVectors>(p.c + at, n, v);
 }
 
 /// Stores the product's tile that begins at `at`. A product hands its sums over in kParts parts (stage), each

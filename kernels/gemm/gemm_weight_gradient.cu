@@ -62,21 +62,21 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   });
 }
 
-// out[i] += each of the slices' sums, in order; kSize neighbours a thread.
+// out[i] += the slices' sums, added in order; kSize neighbours a thread. There are too few slices for the
+// warps of add_column_sums.
 template <int kSize>
 __global__ void __launch_bounds__(kSumThreads)
     add_slices_kernel(const float* partial, int64_t slices, int64_t stride, int64_t count, float* out) {
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kSumThreads + threadIdx.x) * kSize;
   if (i >= count) return;
-  float sum[kSize], term[kSize];
-  unpack(load_vec<float, kSize>(out + i), sum);
+  float sum[kSize] = {}, term[kSize];
 #pragma unroll 4
   for (int64_t slice = 0; slice < slices; ++slice) {
-    unpack(load_vec<float, kSize>(partial + slice * stride + i), term);
+    load_columns<true>(partial + slice * stride + i, kSize, term);
 #pragma unroll
     for (int j = 0; j < kSize; ++j) sum[j] += term[j];
   }
-  store_vec(out + i, pack<float>(sum));
+  add_to_columns<true>(out + i, kSize, sum);
 }
 
 void add_slices(const float* partial, int64_t slices, int64_t stride, int64_t count, float* out,
