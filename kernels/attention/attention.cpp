@@ -1,6 +1,7 @@
 #include "kernels/attention/attention.h"
 
 #include "kernels/attention/attention_cpu.h"
+#include "kernels/attention/attention_cuda.h"
 #include "kernels/common/dispatch.h"
 
 namespace cuclip {
@@ -28,7 +29,7 @@ void attention_forward(const AttentionForward& p, const ExecContext& ctx) {
   const int64_t length = p.qkv.size(1);
   check_tensor("attention: out", p.out, p.qkv.dtype, {batch, length, p.qkv.size(2) / 3});
   if (p.lse) check_tensor("attention: lse", p.lse, DType::f32, {batch, p.heads, length});
-  CUCLIP_DISPATCH_CPU_ONLY("attention_forward", ctx, attention_forward_cpu(p, ctx));
+  CUCLIP_DISPATCH("attention_forward", ctx, attention_forward_cpu(p, ctx), attention_forward_cuda(p, ctx));
 }
 
 void attention_backward(const AttentionBackward& p, const ExecContext& ctx) {
@@ -40,7 +41,7 @@ void attention_backward(const AttentionBackward& p, const ExecContext& ctx) {
   check_tensor("attention_backward: lse", p.lse, DType::f32, {batch, p.heads, length});
   check_tensor("attention_backward: dout", p.dout, p.qkv.dtype, activations);
   check_tensor("attention_backward: dqkv", p.dqkv, p.qkv.dtype, p.qkv.shape);
-  CUCLIP_DISPATCH_CPU_ONLY("attention_backward", ctx, attention_backward_cpu(p, ctx));
+  CUCLIP_DISPATCH("attention_backward", ctx, attention_backward_cpu(p, ctx), attention_backward_cuda(p, ctx));
 }
 
 }  // namespace cuclip

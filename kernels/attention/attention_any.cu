@@ -1,0 +1,208 @@
+// Attention on CUDA in f32, and in bf16 where the tensor-core kernels do not fit: any head dimension, any
+// alignment. Sums are f32 on the ordinary cores.
+//
+// Threads: a warp owns 4 rows (attention_any.cuh), a block 8 warps in the forward and 4 in the backward, of
+// one (batch, head): blockIdx.x, and the block's rows: blockIdx.y. Shared memory: the block's own rows and a
+// tile of 32 of the other side's, two matrices each in the backward: (D|1) * 96 floats. Bytes moved: the own
+// rows once, the other side's once for every 32 (backward: 16) rows.
+//
+// The backward runs twice. First rows are queries: dq, and delta for the second run. Then they are keys: dk
+// and dv. Each element is summed by one lane in a fixed order.
+#include "kernels/attention/attention_any.h"
+
+#include "kernels/attention/attention_any.cuh"
+#include "kernels/attention/attention_arguments.cuh"
+#include "kernels/common/launch.cuh"
+#include "kernels/common/scratch_plan.h"
+
+namespace cuclip {
+namespace {
+
+constexpr int kForwardWarps = 8;
+constexpr int kBackwardWarps = 4;
+constexpr int kSharedRows = 96;  // of both directions
+static_assert(kSharedRows == kForwardWarps * kRows + 2 * kTileRows);
+static_assert(kSharedRows == 2 * (kBackwardWarps * kRows + kTileRows));
+
+// The online softmax of one row: what the scores seen so far add up to, relative to their maximum.
+struct RunningRow {
+  float max = -INFINITY;
+  float sum = 0.0f;  // this lane's share
+};
+
+// The next scores, one a lane, of which some may be hidden, -> probabilities relative to the new maximum.
+// What was summed before shrinks by the factor returned.
+__device__ __forceinline__ float soften(RunningRow& row, float& score, bool visible) {
+  const float max = nan_max(row.max, warp_max(visible ? score : -INFINITY));
+  const float factor = expf(row.max - max);
+  score = visible ? expf(score - max) : 0.0f;
+  row.sum = fmaf(row.sum, factor, score);
+  row.max = max;
+  return factor;
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kForwardWarps* kWarp)
+    attention_forward_any_kernel(const AttentionForwardArguments<T> p) {
+  extern __shared__ float shared[];
+  const HeadLayout& at = p.at;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int64_t head = blockIdx.x, block_row = static_cast<int64_t>(blockIdx.y) * kForwardWarps * kRows;
+  const int64_t row = block_row + warp * kRows;
+  const T* q = p.qkv + at.projections(head);
+  float* k_tile = shared + kForwardWarps * kRows * tile_stride(at.head_dim);
+  float* v_tile = k_tile + kTileRows * tile_stride(at.head_dim);
+  const float* own = shared + warp * kRows * tile_stride(at.head_dim);
+  load_tile(q, at.projection_stride(), block_row, at.length, at.head_dim, kForwardWarps * kRows, shared);
+
+  RunningRow state[kRows];
+  float sums[kRows][kLaneDims] = {};
+  const int64_t end = at.visible_keys(block_row + kForwardWarps * kRows - 1);
+  for (int64_t first = 0; first < end; first += kTileRows) {
+    load_tile(q + at.width, at.projection_stride(), first, at.length, at.head_dim, kTileRows, k_tile);
+    load_tile(q + 2 * at.width, at.projection_stride(), first, at.length, at.head_dim, kTileRows, v_tile);
+    __syncthreads();
+    float scores[kRows];
+    dot_rows(scores, own, k_tile, at.head_dim);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      scores[r] *= at.scale;
+      const float factor = soften(state[r], scores[r], first + lane < at.visible_keys(row + r));
+#pragma unroll
+      for (int i = 0; i < kLaneDims; ++i) sums[r][i] *= factor;
+    }
+    add_rows(sums, scores, v_tile, at.head_dim);
+    __syncthreads();
+  }
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const float sum = warp_sum(state[r].sum);
+    if (row + r >= at.length) continue;
+    store_row(p.out + at.activations(head) + (row + r) * at.width, sums[r], 1.0f / sum, at.head_dim);
+    if (p.lse && lane == 0) p.lse[at.statistics(head) + row + r] = state[r].max + logf(sum);
+  }
+}
+
+// dout . out of the warp's rows, for this kernel and the next.
+template <typename T>
+__device__ __forceinline__ void find_delta(const AttentionBackwardArguments<T>& p, int64_t head, int64_t row,
+                                           const float* dout, float (&delta)[kRows]) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const T* out = p.out + p.at.activations(head) + (row + r) * p.at.width;
+    float sum = 0.0f;
+    if (row + r < p.at.length) {
+      for (int d = lane; d < p.at.head_dim; d += kWarp) {
+        sum = fmaf(dout[r * tile_stride(p.at.head_dim) + d], to_float(out[d]), sum);
+      }
+    }
+    delta[r] = warp_sum(sum);
+    if (lane == 0 && row + r < p.at.length) p.delta[p.at.statistics(head) + row + r] = delta[r];
+  }
+}
+
+// kKeys: the warp's rows are keys and the tiles' queries, otherwise the other way round. A side's first
+// matrix is q or k, its second dout or v.
+template <typename T, bool kKeys>
+__global__ void __launch_bounds__(kBackwardWarps* kWarp)
+    attention_backward_any_kernel(const AttentionBackwardArguments<T> p) {
+  constexpr int kBlockRows = kBackwardWarps * kRows;
+  extern __shared__ float shared[];
+  const HeadLayout& at = p.at;
+  const int stride = tile_stride(at.head_dim);
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int64_t head = blockIdx.x, block_row = static_cast<int64_t>(blockIdx.y) * kBlockRows;
+  const int64_t row = block_row + warp * kRows;
+  const T* q = p.qkv + at.projections(head);
+  const T* dout = p.dout + at.activations(head);
+  const auto load_side = [&](bool keys, int64_t first, int rows, float* tile) {
+    load_tile(keys ? q + at.width : q, at.projection_stride(), first, at.length, at.head_dim, rows, tile);
+    load_tile(keys ? q + 2 * at.width : dout, keys ? at.projection_stride() : at.width, first, at.length,
+              at.head_dim, rows, tile + rows * stride);
+  };
+  float* tile = shared + 2 * kBlockRows * stride;
+  load_side(kKeys, block_row, kBlockRows, shared);
+  __syncthreads();
+  const float* own = shared + warp * kRows * stride;
+  const float* own_second = own + kBlockRows * stride;
+
+  const float* lse = p.lse + at.statistics(head);
+  float own_lse[kRows], own_delta[kRows];
+  if constexpr (!kKeys) {
+    find_delta(p, head, row, own_second, own_delta);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) own_lse[r] = row + r < at.length ? lse[row + r] : 0.0f;
+  }
+  float first_sums[kRows][kLaneDims] = {}, second_sums[kRows][kLaneDims] = {};
+  const int64_t begin = kKeys && at.causal ? block_row / kTileRows * kTileRows : 0;
+  const int64_t end = kKeys ? at.length : at.visible_keys(block_row + kBlockRows - 1);
+  for (int64_t first = begin; first < end; first += kTileRows) {
+    load_side(!kKeys, first, kTileRows, tile);
+    __syncthreads();
+    float probabilities[kRows], gradients[kRows];
+    dot_rows(probabilities, own, tile, at.head_dim);
+    dot_rows(gradients, own_second, tile + kTileRows * stride, at.head_dim);
+    const int64_t other = first + lane;
+    const float tile_lse = kKeys && other < at.length ? lse[other] : 0.0f;
+    const float tile_delta = kKeys && other < at.length ? p.delta[at.statistics(head) + other] : 0.0f;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t query = kKeys ? other : row + r, key = kKeys ? row + r : other;
+      const bool visible = query < at.length && key < at.visible_keys(query);
+      const float score = fmaf(probabilities[r], at.scale, -(kKeys ? tile_lse : own_lse[r]));
+      probabilities[r] = visible ? expf(score) : 0.0f;
+      const float centred = gradients[r] - (kKeys ? tile_delta : own_delta[r]);
+      gradients[r] = visible ? probabilities[r] * centred : 0.0f;
+    }
+    add_rows(first_sums, gradients, tile, at.head_dim);
+    if constexpr (kKeys) add_rows(second_sums, probabilities, tile + kTileRows * stride, at.head_dim);
+    __syncthreads();
+  }
+  T* gradient = p.dqkv + at.projections(head) + (kKeys ? at.width : 0);
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    if (row + r >= at.length) continue;
+    T* to = gradient + (row + r) * at.projection_stride();
+    store_row(to, first_sums[r], at.scale, at.head_dim);
+    if constexpr (kKeys) store_row(to + at.width, second_sums[r], 1.0f, at.head_dim);
+  }
+}
+
+LaunchConfig configure(const char* kernel, const HeadLayout& at, int warps) {
+  return {.kernel = kernel,
+          .grid = {at.count, ceil_div(at.length, warps * kRows)},
+          .threads = warps * kWarp,
+          .shared_bytes = static_cast<size_t>(kSharedRows * tile_stride(at.head_dim)) * sizeof(float)};
+}
+
+template <typename T>
+void forward(const AttentionForward& p, const ExecContext& ctx) {
+  const AttentionForwardArguments<T> a(p);
+  launch(configure("attention_forward_any_kernel", a.at, kForwardWarps), attention_forward_any_kernel<T>, ctx,
+         a);
+}
+
+template <typename T>
+void backward(const AttentionBackward& p, const ExecContext& ctx) {
+  AttentionBackwardArguments<T> a(p);
+  ScratchPlan plan;
+  const auto delta = plan.add<float>(p.lse.elements());
+  plan.reserve(ctx);
+  a.delta = plan[delta];
+  const LaunchConfig config = configure("attention_backward_any_kernel", a.at, kBackwardWarps);
+  launch(config, attention_backward_any_kernel<T, false>, ctx, a);
+  launch(config, attention_backward_any_kernel<T, true>, ctx, a);
+}
+
+}  // namespace
+
+void attention_forward_any(const AttentionForward& p, const ExecContext& ctx) {
+  p.qkv.dtype == DType::f32 ? forward<float>(p, ctx) : forward<bfloat16>(p, ctx);
+}
+
+void attention_backward_any(const AttentionBackward& p, const ExecContext& ctx) {
+  p.qkv.dtype == DType::f32 ? backward<float>(p, ctx) : backward<bfloat16>(p, ctx);
+}
+
+}  // namespace cuclip

@@ -1,0 +1,82 @@
+// What every attention kernel is given: the tensors, and where a head's rows lie in them.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/attention/attention.h"
+
+namespace cuclip {
+
+/// Heads are numbered b * heads + h, as the blocks of a grid are. Matrices of a head are [length, head_dim]
+/// with rows of the packed tensors' strides.
+struct HeadLayout {
+  int64_t length;
+  int64_t width;
+  int64_t count;  // batch * heads
+  int heads;
+  int head_dim;
+  bool causal;
+  float scale;  // of the scores: 1 / sqrt(head_dim)
+
+  HeadLayout(const TensorView& qkv, int64_t heads, bool causal)
+      : length(qkv.size(1)),
+        width(qkv.size(2) / 3),
+        count(length > 0 ? qkv.size(0) * heads : 0),
+        heads(static_cast<int>(heads)),
+        head_dim(static_cast<int>(width / heads)),
+        causal(causal),
+        scale(1.0f / std::sqrt(static_cast<float>(head_dim))) {}
+
+  __device__ __forceinline__ int64_t projection_stride() const { return 3 * width; }
+  /// Where the head's q begins in a tensor [B, S, 3C]; its k is `width` elements further, its v twice that.
+  __device__ __forceinline__ int64_t projections(int64_t head) const {
+    return head / heads * length * projection_stride() + head % heads * head_dim;
+  }
+  /// Where the head begins in a tensor [B, S, C], whose rows are `width` apart.
+  __device__ __forceinline__ int64_t activations(int64_t head) const {
+    return head / heads * length * width + head % heads * head_dim;
+  }
+  /// Where the head begins in a tensor [B, H, S].
+  __device__ __forceinline__ int64_t statistics(int64_t head) const { return head * length; }
+  /// How many keys, from the first, a query sees. A query beyond the last sees all.
+  template <typename Index>
+  __device__ __forceinline__ Index visible_keys(Index query) const {
+    const Index all = static_cast<Index>(length);
+    return causal ? min(query + 1, all) : all;
+  }
+};
+
+template <typename T>
+struct AttentionForwardArguments {
+  HeadLayout at;
+  const T* qkv;
+  T* out;
+  float* lse;  // or null
+
+  explicit AttentionForwardArguments(const AttentionForward& p)
+      : at(p.qkv, p.heads, p.causal),
+        qkv(p.qkv.as<T>()),
+        out(p.out.as<T>()),
+        lse(p.lse ? p.lse.as<float>() : nullptr) {}
+};
+
+template <typename T>
+struct AttentionBackwardArguments {
+  HeadLayout at;
+  const T* qkv;
+  const T* out;
+  const float* lse;
+  const T* dout;
+  T* dqkv;
+  float* delta = nullptr;  // scratch [B, H, S], where a kernel leaves it to the next
+
+  explicit AttentionBackwardArguments(const AttentionBackward& p)
+      : at(p.qkv, p.heads, p.causal),
+        qkv(p.qkv.as<T>()),
+        out(p.out.as<T>()),
+        lse(p.lse.as<float>()),
+        dout(p.dout.as<T>()),
+        dqkv(p.dqkv.as<T>()) {}
+};
+
+}  // namespace cuclip
