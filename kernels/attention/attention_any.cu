@@ -47,7 +47,8 @@ __global__ void __launch_bounds__(kForwardWarps* kWarp)
   extern __shared__ float shared[];
   const HeadLayout& at = p.at;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int64_t head = blockIdx.x, block_row = static_cast<int64_t>(blockIdx.y) * kForwardWarps * kRows;
+  const unsigned head = blockIdx.x;
+  const int64_t block_row = static_cast<int64_t>(blockIdx.y) * kForwardWarps * kRows;
   const int64_t row = block_row + warp * kRows;
   const T* q = p.qkv + at.projections(head);
   float* k_tile = shared + kForwardWarps * kRows * tile_stride(at.head_dim);
@@ -85,7 +86,7 @@ __global__ void __launch_bounds__(kForwardWarps* kWarp)
 
 // dout . out of the warp's rows, for this kernel and the next.
 template <typename T>
-__device__ __forceinline__ void find_delta(const AttentionBackwardArguments<T>& p, int64_t head, int64_t row,
+__device__ __forceinline__ void find_delta(const AttentionBackwardArguments<T>& p, unsigned head, int64_t row,
                                            const float* dout, float (&delta)[kRows]) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
@@ -112,7 +113,8 @@ __global__ void __launch_bounds__(kBackwardWarps* kWarp)
   const HeadLayout& at = p.at;
   const int stride = tile_stride(at.head_dim);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int64_t head = blockIdx.x, block_row = static_cast<int64_t>(blockIdx.y) * kBlockRows;
+  const unsigned head = blockIdx.x;
+  const int64_t block_row = static_cast<int64_t>(blockIdx.y) * kBlockRows;
   const int64_t row = block_row + warp * kRows;
   const T* q = p.qkv + at.projections(head);
   const T* dout = p.dout + at.activations(head);

@@ -7,37 +7,41 @@
 
 namespace cuclip {
 
+inline constexpr float kLog2E = 1.4426950408889634f;
+
 /// Heads are numbered b * heads + h, as the blocks of a grid are. Matrices of a head are [length, head_dim]
 /// with rows of the packed tensors' strides.
 struct HeadLayout {
   int64_t length;
   int64_t width;
   int64_t count;  // batch * heads
-  int heads;
+  unsigned heads;
   int head_dim;
   bool causal;
-  float scale;  // of the scores: 1 / sqrt(head_dim)
+  float scale;           // of the scores: 1 / sqrt(head_dim)
+  float exponent_scale;  // of the scores as exponents of 2
 
   HeadLayout(const TensorView& qkv, int64_t heads, bool causal)
       : length(qkv.size(1)),
         width(qkv.size(2) / 3),
         count(length > 0 ? qkv.size(0) * heads : 0),
-        heads(static_cast<int>(heads)),
+        heads(static_cast<unsigned>(heads)),
         head_dim(static_cast<int>(width / heads)),
         causal(causal),
-        scale(1.0f / std::sqrt(static_cast<float>(head_dim))) {}
+        scale(1.0f / std::sqrt(static_cast<float>(head_dim))),
+        exponent_scale(scale * kLog2E) {}
 
   __device__ __forceinline__ int64_t projection_stride() const { return 3 * width; }
   /// Where the head's q begins in a tensor [B, S, 3C]; its k is `width` elements further, its v twice that.
-  __device__ __forceinline__ int64_t projections(int64_t head) const {
+  __device__ __forceinline__ int64_t projections(unsigned head) const {
     return head / heads * length * projection_stride() + head % heads * head_dim;
   }
   /// Where the head begins in a tensor [B, S, C], whose rows are `width` apart.
-  __device__ __forceinline__ int64_t activations(int64_t head) const {
+  __device__ __forceinline__ int64_t activations(unsigned head) const {
     return head / heads * length * width + head % heads * head_dim;
   }
   /// Where the head begins in a tensor [B, H, S].
-  __device__ __forceinline__ int64_t statistics(int64_t head) const { return head * length; }
+  __device__ __forceinline__ int64_t statistics(unsigned head) const { return head * length; }
   /// How many keys, from the first, a query sees. A query beyond the last sees all.
   template <typename Index>
   __device__ __forceinline__ Index visible_keys(Index query) const {

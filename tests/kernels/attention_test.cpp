@@ -16,6 +16,13 @@ namespace {
 
 constexpr DType kDTypes[] = {DType::f32, DType::bf16};
 
+// A head dimension for each family of CUDA kernels.
+struct Kind {
+  DType dtype;
+  int64_t head_dim;
+};
+constexpr Kind kKinds[] = {{DType::f32, 16}, {DType::bf16, 32}};
+
 AttentionShape shape_of(const AttentionCase& c, bool causal) {
   return {.batch = c.batch, .length = c.length, .heads = c.heads, .head_dim = c.head_dim, .causal = causal};
 }
@@ -57,6 +64,13 @@ double forward_error(const AttentionShape& s) {
 // keys weighted by P or dS grow no more than logarithmically.
 double backward_error(const AttentionShape& s) { return 8 * forward_error(s); }
 
+// What rounding P and dS to the activations' dtype may change, where tensor cores multiply them: each of an
+// element's terms by that rounding. The CPU and the kernels for f32 keep them in f32.
+std::vector<double> operand_rounding(DType dtype, std::vector<double> terms) {
+  for (double& t : terms) t *= on_cuda() && dtype == DType::bf16 ? roundoff(dtype) : 0.0;
+  return terms;
+}
+
 void check_against_reference(const AttentionShape& s, DType dtype) {
   const Problem inputs(s, dtype);
   const AttentionReference expected = ref_attention(inputs.qkv.to_doubles(), s);
@@ -64,12 +78,14 @@ void check_against_reference(const AttentionShape& s, DType dtype) {
     INFO(target << " " << inputs.qkv.shape().to_string() << " heads " << s.heads << " causal " << s.causal);
     const Problem p = inputs;
     attention_forward(p.forward(), ctx);
-    expect_close("out", p.out, expected.out, rounded(dtype, forward_error(s)));
+    expect_close("out", p.out, expected.out, rounded(dtype, forward_error(s)),
+                 operand_rounding(dtype, expected.out_terms));
     expect_close("lse", p.lse, expected.lse, {forward_error(s), roundoff(DType::f32) * 4});
     attention_backward(p.backward(), ctx);
-    const std::vector<double> gradient =
+    const AttentionGradient gradient =
         ref_attention_backward(p.qkv.to_doubles(), p.out.to_doubles(), p.dout.to_doubles(), s);
-    expect_close("dqkv", p.dqkv, gradient, rounded(dtype, backward_error(s)));
+    expect_close("dqkv", p.dqkv, gradient.dqkv, rounded(dtype, backward_error(s)),
+                 operand_rounding(dtype, gradient.terms));
   });
 }
 
@@ -87,6 +103,38 @@ TEST_CASE("attention forward and backward match float64 for the shapes of CLIP m
   for (const AttentionCase& c : cases::attention_clip_cases()) {
     check_against_reference(shape_of(c, c.length == 77), DType::f32);
     check_against_reference(shape_of(c, c.length == 77), DType::bf16);
+  }
+}
+
+TEST_CASE("attention forward and backward match float64 for long sequences") {
+  for (const AttentionCase& c :
+       cases_here(cases::attention_long_cases(), [](const AttentionCase& c) { return c.length <= 300; })) {
+    for (const bool causal : {false, true}) check_against_reference(shape_of(c, causal), DType::bf16);
+  }
+}
+
+TEST_CASE("attention takes memory of any alignment") {
+  const AttentionShape s = shape_of({1, 21, 2, 32}, true);
+  for (const DType dtype : kDTypes) {
+    TestContext ctx;
+    const Problem p(s, dtype);
+    attention_forward(p.forward(), ctx);
+    attention_backward(p.backward(), ctx);
+    // One tensor after the other starts an element off.
+    for (int odd = 0; odd < 4; ++odd) {
+      Problem shifted = p;
+      Buffer* tensors[] = {&shifted.qkv, &shifted.out, &shifted.dout, &shifted.dqkv};
+      *tensors[odd] = tensors[odd]->shifted(1);
+      const AttentionReference expected = ref_attention(p.qkv.to_doubles(), s);
+      attention_forward(shifted.forward(), ctx);
+      expect_close("out", shifted.out, expected.out, rounded(dtype, forward_error(s)),
+                   operand_rounding(dtype, expected.out_terms));
+      attention_backward(shifted.backward(), ctx);
+      const AttentionGradient gradient =
+          ref_attention_backward(p.qkv.to_doubles(), shifted.out.to_doubles(), p.dout.to_doubles(), s);
+      expect_close("dqkv", shifted.dqkv, gradient.dqkv, rounded(dtype, backward_error(s)),
+                   operand_rounding(dtype, gradient.terms));
+    }
   }
 }
 
@@ -121,31 +169,37 @@ TEST_CASE("attention gradients match finite differences of the forward") {
 
 TEST_CASE("attention stays finite where scores are far beyond the range of exp") {
   TestContext ctx;
-  const AttentionShape s{.batch = 1, .length = 21, .heads = 1, .head_dim = 16, .causal = false};
-  Problem p(s, DType::f32);
-  for (int64_t i = 0; i < p.qkv.elements(); ++i) p.qkv.set(i, 20 * p.qkv.at(i));
-  attention_forward(p.forward(), ctx);
-  const AttentionReference expected = ref_attention(p.qkv.to_doubles(), s);
-  // Scores reach 400 * 16 / 4 = 1600 and are off by 1600 * 2^-22; so are the probabilities. Values reach 100.
-  expect_close("out", p.out, expected.out, {0.1, 0});
-  expect_close("lse", p.lse, expected.lse, {0, 1e-5});
-  attention_backward(p.backward(), ctx);
-  for (int64_t i = 0; i < p.dqkv.elements(); ++i) REQUIRE(std::isfinite(p.dqkv.at(i)));
+  for (const Kind& kind : kKinds) {
+    const AttentionShape s = shape_of({1, 21, 1, kind.head_dim}, false);
+    Problem p(s, kind.dtype);
+    for (int64_t i = 0; i < p.qkv.elements(); ++i) p.qkv.set(i, 20 * p.qkv.at(i));
+    attention_forward(p.forward(), ctx);
+    const AttentionReference expected = ref_attention(p.qkv.to_doubles(), s);
+    // Scores reach 400 * 16 / 4 = 1600 and are off by 1600 * 2^-22; so are the probabilities. Values reach
+    // 100.
+    expect_close("out", p.out, expected.out, {0.1, kind.dtype == DType::bf16 ? roundoff(kind.dtype) : 0},
+                 operand_rounding(kind.dtype, expected.out_terms));
+    expect_close("lse", p.lse, expected.lse, {0, 1e-5});
+    attention_backward(p.backward(), ctx);
+    for (int64_t i = 0; i < p.dqkv.elements(); ++i) REQUIRE(std::isfinite(p.dqkv.at(i)));
+  }
 }
 
 TEST_CASE("causal attention ignores what comes later") {
   TestContext ctx;
-  const AttentionShape s{.batch = 2, .length = 29, .heads = 2, .head_dim = 16, .causal = true};
-  const Problem p(s, DType::f32);
-  attention_forward(p.forward(), ctx);
-  Problem changed = p;
-  const int64_t row = 3 * s.width();
-  for (int64_t b = 0; b < s.batch; ++b) {
-    for (int64_t i = 17 * row; i < s.length * row; ++i) changed.qkv.set(b * s.length * row + i, 3.0);
-  }
-  attention_forward(changed.forward(), ctx);
-  for (int64_t i = 0; i < p.out.elements(); ++i) {
-    if (i / s.width() % s.length < 17) REQUIRE(changed.out.at(i) == p.out.at(i));
+  for (const Kind& kind : kKinds) {
+    const AttentionShape s = shape_of({2, 29, 2, kind.head_dim}, true);
+    const Problem p(s, kind.dtype);
+    attention_forward(p.forward(), ctx);
+    Problem changed = p;
+    const int64_t row = 3 * s.width();
+    for (int64_t b = 0; b < s.batch; ++b) {
+      for (int64_t i = 17 * row; i < s.length * row; ++i) changed.qkv.set(b * s.length * row + i, 3.0);
+    }
+    attention_forward(changed.forward(), ctx);
+    for (int64_t i = 0; i < p.out.elements(); ++i) {
+      if (i / s.width() % s.length < 17) REQUIRE(changed.out.at(i) == p.out.at(i));
+    }
   }
 }
 
@@ -161,8 +215,8 @@ TEST_CASE("attention runs without storing the log-sum-exp") {
 }
 
 TEST_CASE("attention gives the same bits for any number of threads") {
-  for (const DType dtype : kDTypes) {
-    const Problem inputs(shape_of({3, 70, 3, 24}, true), dtype);
+  for (const Kind& kind : {Kind{DType::f32, 24}, Kind{DType::bf16, 24}, Kind{DType::bf16, 64}}) {
+    const Problem inputs(shape_of({3, 70, 3, kind.head_dim}, true), kind.dtype);
     REQUIRE(same_bits_for_any_thread_count([&](const ExecContext& ctx) {
       const Problem p = inputs;
       attention_forward(p.forward(), ctx);
@@ -174,21 +228,24 @@ TEST_CASE("attention gives the same bits for any number of threads") {
 
 TEST_CASE("attention passes NaN on to what depends on it and to no other head") {
   TestContext ctx;
-  const AttentionShape s{.batch = 2, .length = 13, .heads = 2, .head_dim = 8, .causal = false};
-  Problem p(s, DType::f32);
-  p.qkv.set(5 * 3 * 16 + 3, NAN);  // batch 0, row 5, q of head 0
-  attention_forward(p.forward(), ctx);
-  for (int64_t i = 0; i < p.out.elements(); ++i) {
-    REQUIRE(std::isnan(p.out.at(i)) == (i / 16 == 5 && i % 16 < 8));
+  for (const Kind& kind : kKinds) {
+    const AttentionShape s = shape_of({2, 13, 2, kind.head_dim}, false);
+    const int64_t width = s.width();
+    Problem p(s, kind.dtype);
+    p.qkv.set(5 * 3 * width + 3, NAN);  // batch 0, row 5, q of head 0
+    attention_forward(p.forward(), ctx);
+    for (int64_t i = 0; i < p.out.elements(); ++i) {
+      REQUIRE(std::isnan(p.out.at(i)) == (i / width == 5 && i % width < s.head_dim));
+    }
+    attention_backward(p.backward(), ctx);
+    for (int64_t i = 0; i < p.dqkv.elements(); ++i) {
+      const bool head_0 = i % width < s.head_dim;
+      const bool batch_0 = i < 13 * 3 * width;
+      if (!head_0 || !batch_0) REQUIRE(std::isfinite(p.dqkv.at(i)));
+    }
+    REQUIRE(std::isnan(p.dqkv.at(5 * 3 * width + 3)));
+    REQUIRE(std::isnan(p.dqkv.at(0 * 3 * width + width)));  // dk of every key saw row 5
   }
-  attention_backward(p.backward(), ctx);
-  for (int64_t i = 0; i < p.dqkv.elements(); ++i) {
-    const bool head_0 = i % 16 < 8;
-    const bool batch_0 = i < 13 * 48;
-    if (!head_0 || !batch_0) REQUIRE(std::isfinite(p.dqkv.at(i)));
-  }
-  REQUIRE(std::isnan(p.dqkv.at(5 * 48 + 3)));
-  REQUIRE(std::isnan(p.dqkv.at(0 * 48 + 16)));  // dk of every key saw row 5
 }
 
 TEST_CASE("attention accepts empty batches and sequences") {

@@ -174,7 +174,7 @@ void Buffer::check_guards() const {
 }
 
 void expect_close(const char* what, const Buffer& actual, const std::vector<double>& expected,
-                  Tolerance tolerance) {
+                  Tolerance tolerance, const std::vector<double>& further) {
   actual.check_guards();
   if (static_cast<int64_t>(expected.size()) != actual.elements()) {
     fail("{}: {} expected values for {} elements", what, expected.size(), actual.elements());
@@ -186,7 +186,8 @@ void expect_close(const char* what, const Buffer& actual, const std::vector<doub
     const double e = expected[static_cast<size_t>(i)];
     if (std::isnan(a) && std::isnan(e)) continue;
     if (a == e) continue;  // infinities too
-    const double excess = std::abs(a - e) / (tolerance.absolute + tolerance.relative * std::abs(e));
+    const double absolute = tolerance.absolute + (further.empty() ? 0.0 : further[static_cast<size_t>(i)]);
+    const double excess = std::abs(a - e) / (absolute + tolerance.relative * std::abs(e));
     if (!(excess <= 1.0) && !(excess <= worst)) {
       worst = std::isnan(excess) ? std::numeric_limits<double>::infinity() : excess;
       worst_at = i;

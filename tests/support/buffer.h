@@ -122,9 +122,10 @@ struct Tolerance {
 };
 
 /// Throws std::runtime_error naming the worst element when a value is out of tolerance, or when one of the
-/// two is NaN and the other is not. Checks guards too.
+/// two is NaN and the other is not. Checks guards too. `further`, if not empty, is added to the absolute
+/// tolerance element by element.
 void expect_close(const char* what, const Buffer& actual, const std::vector<double>& expected,
-                  Tolerance tolerance);
+                  Tolerance tolerance, const std::vector<double>& further = {});
 
 /// Unit roundoff of a dtype: half of the spacing above 1, 2^-24 (f32) and 2^-8 (bf16).
 double roundoff(DType dtype);

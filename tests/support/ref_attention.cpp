@@ -51,6 +51,7 @@ void for_each_head(const AttentionShape& s, Body&& body) {
 AttentionReference ref_attention(const std::vector<double>& qkv, const AttentionShape& s) {
   AttentionReference r;
   r.out.assign(static_cast<size_t>(s.batch * s.length * s.width()), 0.0);
+  r.out_terms = r.out;
   r.lse.assign(static_cast<size_t>(s.batch * s.heads * s.length), 0.0);
   std::vector<double> p;
   for_each_head(s, [&](const Head& head) {
@@ -58,7 +59,9 @@ AttentionReference ref_attention(const std::vector<double>& qkv, const Attention
       r.lse[head.lse(row)] = probabilities(qkv, head, row, p);
       for (int64_t t = 0; t < head.visible(row); ++t) {
         for (int64_t d = 0; d < s.head_dim; ++d) {
-          r.out[head.out(row, d)] += p[static_cast<size_t>(t)] * qkv[head.qkv(2, t, d)];
+          const double term = p[static_cast<size_t>(t)] * qkv[head.qkv(2, t, d)];
+          r.out[head.out(row, d)] += term;
+          r.out_terms[head.out(row, d)] += std::abs(term);
         }
       }
     }
@@ -66,9 +69,13 @@ AttentionReference ref_attention(const std::vector<double>& qkv, const Attention
   return r;
 }
 
-std::vector<double> ref_attention_backward(const std::vector<double>& qkv, const std::vector<double>& out,
-                                           const std::vector<double>& dout, const AttentionShape& s) {
-  std::vector<double> dqkv(qkv.size(), 0.0);
+AttentionGradient ref_attention_backward(const std::vector<double>& qkv, const std::vector<double>& out,
+                                         const std::vector<double>& dout, const AttentionShape& s) {
+  AttentionGradient g{std::vector<double>(qkv.size()), std::vector<double>(qkv.size())};
+  const auto add = [&](size_t i, double term) {
+    g.dqkv[i] += term;
+    g.terms[i] += std::abs(term);
+  };
   std::vector<double> p;
   std::vector<double> dp;
   for_each_head(s, [&](const Head& head) {
@@ -81,20 +88,20 @@ std::vector<double> ref_attention_backward(const std::vector<double>& qkv, const
         const auto key = static_cast<int64_t>(t);
         for (int64_t d = 0; d < s.head_dim; ++d) {
           dp[t] += dout[head.out(row, d)] * qkv[head.qkv(2, key, d)];
-          dqkv[head.qkv(2, key, d)] += p[t] * dout[head.out(row, d)];
+          add(head.qkv(2, key, d), p[t] * dout[head.out(row, d)]);
         }
       }
       for (size_t t = 0; t < p.size(); ++t) {
         const auto key = static_cast<int64_t>(t);
         const double ds = p[t] * (dp[t] - delta) * scale_of(s);
         for (int64_t d = 0; d < s.head_dim; ++d) {
-          dqkv[head.qkv(0, row, d)] += ds * qkv[head.qkv(1, key, d)];
-          dqkv[head.qkv(1, key, d)] += ds * qkv[head.qkv(0, row, d)];
+          add(head.qkv(0, row, d), ds * qkv[head.qkv(1, key, d)]);
+          add(head.qkv(1, key, d), ds * qkv[head.qkv(0, row, d)]);
         }
       }
     }
   });
-  return dqkv;
+  return g;
 }
 
 }  // namespace cuclip::test
