@@ -21,6 +21,8 @@ namespace {
 constexpr int kForwardWarps = 8;
 constexpr int kBackwardWarps = 4;
 constexpr int kSharedRows = 96;  // of both directions
+// Blocks of the backward at once: up to 168 registers. Left to itself, ptxas stops at 96 and spills.
+constexpr int kBackwardBlocks = 3;
 static_assert(kSharedRows == kForwardWarps * kRows + 2 * kTileRows);
 static_assert(kSharedRows == 2 * (kBackwardWarps * kRows + kTileRows));
 
@@ -106,7 +108,7 @@ __device__ __forceinline__ void find_delta(const AttentionBackwardArguments<T>& 
 // kKeys: the warp's rows are keys and the tiles' queries, otherwise the other way round. A side's first
 // matrix is q or k, its second dout or v.
 template <typename T, bool kKeys>
-__global__ void __launch_bounds__(kBackwardWarps* kWarp)
+__global__ void __launch_bounds__(kBackwardWarps* kWarp, kBackwardBlocks)
     attention_backward_any_kernel(const AttentionBackwardArguments<T> p) {
   constexpr int kBlockRows = kBackwardWarps * kRows;
   extern __shared__ float shared[];
