@@ -4,7 +4,6 @@
 // walks over them in order; of a segment that begins at a multiple of four elements, each thread has four at
 // a time, in accesses of 16 bytes. The segments are copied to scratch first. Bytes moved by a parameter: 28,
 // +2 for the bf16 copy, +4 for zeroed gradients; the norm 4.
-#include <algorithm>
 #include <cmath>
 
 #include "kernels/adamw/adamw_cuda.h"
@@ -45,6 +44,16 @@ __device__ __forceinline__ void for_segments_of_block(const Segments& segments, 
     const AdamWSegment& segment = segments.first[s];
     body(segment, max(block_begin, segment.offset), min(block_end, segment.offset + segment.size));
   }
+}
+
+// Shares [begin, end) out over the block: of_vec(i) for kSize elements at a time where they are aligned,
+// of_element(i) for the others.
+template <typename OfVec, typename OfElement>
+__device__ __forceinline__ void for_elements(int64_t begin, int64_t end, bool aligned, OfVec&& of_vec,
+                                             OfElement&& of_element) {
+  const int64_t vecs_end = aligned && begin % kSize == 0 ? begin + (end - begin) / kSize * kSize : begin;
+  for (int64_t i = begin + threadIdx.x * kSize; i < vecs_end; i += kThreads * kSize) of_vec(i);
+  for (int64_t i = vecs_end + threadIdx.x; i < end; i += kThreads) of_element(i);
 }
 
 struct StepArguments {
@@ -99,49 +108,37 @@ __device__ void step_vec(const StepArguments& p, const SegmentScalars& s, int64_
 __global__ void __launch_bounds__(kThreads) adamw_kernel(const StepArguments p) {
   for_segments_of_block(p.segments, [&](const AdamWSegment& segment, int64_t begin, int64_t end) {
     const SegmentScalars s(p, segment);
-    const int64_t vecs_end = p.aligned && begin % kSize == 0 ? begin + (end - begin) / kSize * kSize : begin;
-    for (int64_t i = begin + threadIdx.x * kSize; i < vecs_end; i += kThreads * kSize) step_vec(p, s, i);
-    for (int64_t i = vecs_end + threadIdx.x; i < end; i += kThreads) step_element(p, s, i);
+    for_elements(
+        begin, end, p.aligned, [&](int64_t i) { step_vec(p, s, i); },
+        [&](int64_t i) { step_element(p, s, i); });
   });
-}
-
-__device__ double block_sum_f64(double x) {
-  __shared__ double shared[kThreads / kWarp];
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-#pragma unroll
-  for (int distance = kWarp / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(kAllLanes, x, distance);
-  if (threadIdx.x % kWarp == 0) shared[warp] = x;
-  __syncthreads();
-  x = shared[0];
-  for (int other = 1; other < kThreads / kWarp; ++other) x += shared[other];
-  return x;
 }
 
 // A block's Σ g² in f64.
 __global__ void __launch_bounds__(kThreads)
     squares_kernel(const float* gradients, Segments segments, bool aligned, double* sums) {
+  __shared__ double shared[kWarp];
   double sum = 0;
+  const auto add = [&](float g) { sum = fma(static_cast<double>(g), static_cast<double>(g), sum); };
   for_segments_of_block(segments, [&](const AdamWSegment&, int64_t begin, int64_t end) {
-    const int64_t vecs_end = aligned && begin % kSize == 0 ? begin + (end - begin) / kSize * kSize : begin;
-    for (int64_t i = begin + threadIdx.x * kSize; i < vecs_end; i += kThreads * kSize) {
+    const auto add_vec = [&](int64_t i) {
       float g[kSize];
       load_floats(gradients + i, g);
 #pragma unroll
-      for (int j = 0; j < kSize; ++j) sum = fma(static_cast<double>(g[j]), static_cast<double>(g[j]), sum);
-    }
-    for (int64_t i = vecs_end + threadIdx.x; i < end; i += kThreads) {
-      sum = fma(static_cast<double>(gradients[i]), static_cast<double>(gradients[i]), sum);
-    }
+      for (int j = 0; j < kSize; ++j) add(g[j]);
+    };
+    for_elements(begin, end, aligned, add_vec, [&](int64_t i) { add(gradients[i]); });
   });
-  sum = block_sum_f64(sum);
+  sum = block_sum(sum, shared);
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
 // One block: the root of the blocks' sums, each thread's share in order.
 __global__ void __launch_bounds__(kThreads) norm_kernel(const double* sums, int64_t count, float* norm) {
+  __shared__ double shared[kWarp];
   double sum = 0;
   for (int64_t i = threadIdx.x; i < count; i += kThreads) sum += sums[i];
-  sum = block_sum_f64(sum);
+  sum = block_sum(sum, shared);
   if (threadIdx.x == 0) *norm = static_cast<float>(sqrt(sum));
 }
 

@@ -1,6 +1,6 @@
 // Sums and maxima over the lanes of a warp and the warps of a block, in an order that the code fixes: the
-// same bits on every run. Every lane of the warp, or thread of the block, must call them, and all get the
-// result.
+// same bits on every run; sums in f32 or f64. Every lane of the warp, or thread of the block, must call them,
+// and all get the result.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@ inline constexpr uint32_t kAllLanes = 0xffffffffu;
 
 /// Over groups of kLanes consecutive lanes. A butterfly: both lanes of a pair add the same two numbers, so
 /// all end with the same bits.
-template <int kLanes = kWarp>
-__device__ __forceinline__ float warp_sum(float x) {
+template <int kLanes = kWarp, typename T>
+__device__ __forceinline__ T warp_sum(T x) {
 #pragma unroll
   for (int distance = kLanes / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(kAllLanes, x, distance);
   return x;
@@ -32,10 +32,10 @@ __device__ __forceinline__ float warp_max(float x) {
 }
 
 /// Sums each of N values over `warps` neighbouring warps, of which this is number `warp`, in their order.
-/// `shared` has N * warps floats, is the same for all of them, and may be reused after the call. The whole
+/// `shared` has N * warps elements, is the same for all of them, and may be reused after the call. The whole
 /// block must call (it has barriers, unless warps is 1), but each team of warps may have its own `shared`.
-template <int N>
-__device__ __forceinline__ void team_sum(float (&x)[N], int warp, int warps, float* shared) {
+template <int N, typename T>
+__device__ __forceinline__ void team_sum(T (&x)[N], int warp, int warps, T* shared) {
 #pragma unroll
   for (int i = 0; i < N; ++i) x[i] = warp_sum(x[i]);
   if (warps == 1) return;
@@ -52,8 +52,9 @@ __device__ __forceinline__ void team_sum(float (&x)[N], int warp, int warps, flo
   __syncthreads();
 }
 
-__device__ __forceinline__ float team_sum(float x, int warp, int warps, float* shared) {
-  float values[] = {x};
+template <typename T>
+__device__ __forceinline__ T team_sum(T x, int warp, int warps, T* shared) {
+  T values[] = {x};
   team_sum(values, warp, warps, shared);
   return values[0];
 }
@@ -69,8 +70,9 @@ __device__ __forceinline__ float team_max(float x, int warp, int warps, float* s
   return x;
 }
 
-/// Over a one-dimensional block of whole warps. `shared` has 32 floats.
-__device__ __forceinline__ float block_sum(float x, float* shared) {
+/// Over a one-dimensional block of whole warps. `shared` has 32 elements.
+template <typename T>
+__device__ __forceinline__ T block_sum(T x, T* shared) {
   return team_sum(x, static_cast<int>(threadIdx.x) / kWarp, static_cast<int>(blockDim.x) / kWarp, shared);
 }
 __device__ __forceinline__ float block_max(float x, float* shared) {

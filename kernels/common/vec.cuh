@@ -144,6 +144,37 @@ __device__ __forceinline__ Vec<T> load_first(const T* p, int64_t n) {
   }
 }
 
+/// N neighbouring columns of a row as f32: one access where kWhole says that they lie in the row and are
+/// aligned, else the first `n` of them, one by one.
+template <bool kWhole, typename T, int N>
+__device__ __forceinline__ void load_columns(const T* p, int64_t n, float (&out)[N]) {
+  if constexpr (kWhole) {
+    unpack(load_vec<T, N>(p), out);
+  } else {
+    load_part(p, n, out);
+  }
+}
+
+/// The same to global memory.
+template <bool kWhole, typename T, int N>
+__device__ __forceinline__ void store_columns(T* p, int64_t n, const float (&v)[N]) {
+  if constexpr (kWhole) {
+    store_vec_global(p, pack<T>(v));
+  } else {
+    store_part(p, n, v);
+  }
+}
+
+/// p[j] += v[j] for N neighbouring columns, as load_columns.
+template <bool kWhole, int N>
+__device__ __forceinline__ void add_to_columns(float* p, int64_t n, const float (&v)[N]) {
+  float sum[N];
+  load_columns<kWhole>(p, n, sum);
+#pragma unroll
+  for (int j = 0; j < N; ++j) sum[j] += v[j];
+  store_columns<kWhole>(p, n, sum);
+}
+
 /// N floats (a multiple of 4) of aligned f32 memory: a parameter's elements beside a Vec of activations.
 template <int N>
 __device__ __forceinline__ void load_floats(const float* p, float (&out)[N]) {

@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include "kernels/common/column_sums.cuh"
+#include "kernels/common/vec.cuh"
 #include "kernels/gemm/gemm_tile.cuh"
 #include "kernels/pointwise/activation.cuh"
 

@@ -25,11 +25,6 @@ constexpr int kThreads = 128;
 constexpr int kColumns = 4;  // of a thread: 16 bytes of f32
 constexpr int kChunk = 64;   // sorted places of a block
 
-bool whole_columns(int64_t width, const void* a, const void* b, const void* activations, DType dtype) {
-  return width % kColumns == 0 && aligned_to(kColumns * sizeof(float), a, b) &&
-         aligned_to(kColumns * size_of(dtype), activations);
-}
-
 template <bool kWhole, typename T>
 __global__ void __launch_bounds__(kThreads)
     forward_kernel(const int32_t* tokens, int64_t rows, int64_t length, int64_t vocabulary, int64_t width,
@@ -192,7 +187,8 @@ void launch_backward(const TokenEmbedBackward& p, const ExecContext& ctx) {
 template <typename Body>
 void with_columns(int64_t width, const TensorView& a, const TensorView& b, const TensorView& activations,
                   Body&& body) {
-  const bool whole = whole_columns(width, a.data, b.data, activations.data, activations.dtype);
+  const bool whole = width % kColumns == 0 && aligned_to(kColumns * sizeof(float), a.data, b.data) &&
+                     aligned_to(kColumns * size_of(activations.dtype), activations.data);
   const auto of_type = [&](auto element) {
     whole ? body(std::true_type(), element) : body(std::false_type(), element);
   };
