@@ -58,11 +58,14 @@ fi
 say "Tests"
 labels=(-LE slow)
 if $slow; then labels=(); fi
-failed=0
+failed=()
 if ! $quick; then
-  ASAN_OPTIONS=detect_leaks=1 ctest --test-dir build/asan -j "$jobs" --output-on-failure --quiet || failed=1
-  ctest --test-dir build/tsan -j "$jobs" --output-on-failure --quiet || failed=1
-  tests/fuzz/run.sh build/asan 10 || failed=1
+  ASAN_OPTIONS=detect_leaks=1 ctest --test-dir build/asan -j "$jobs" --output-on-failure || failed+=(asan)
+  ctest --test-dir build/tsan -j "$jobs" --output-on-failure || failed+=(tsan)
+  tests/fuzz/run.sh build/asan 10 || failed+=(fuzzing)
 fi
-ctest --test-dir build/$release -j "$jobs" "${labels[@]}" --output-on-failure || failed=1
-exit "$failed"
+ctest --test-dir build/$release -j "$jobs" "${labels[@]}" --output-on-failure || failed+=("$release")
+if ((${#failed[@]} > 0)); then
+  echo "tests/run.sh: failures in ${failed[*]}: see above" >&2
+  exit 1
+fi
