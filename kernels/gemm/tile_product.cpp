@@ -1,5 +1,6 @@
 #include "kernels/gemm/tile_product.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstring>
@@ -66,8 +67,7 @@ dnnl::memory::data_type to_dnnl(DType dtype) {
 }
 
 struct Product {
-  dnnl::memory::desc a, b, c;
-  dnnl::matmul::primitive_desc description;
+  dnnl::memory::desc a, b, c, scratchpad;
   dnnl::matmul primitive;
 };
 
@@ -100,23 +100,23 @@ struct ThreadState {
       sum.append_sum(1.0f);
       attributes.set_post_ops(sum);
     }
-    product.description =
-        dnnl::matmul::primitive_desc(dnnl::matmul::desc(product.a, product.b, product.c), attributes, engine);
-    product.primitive = dnnl::matmul(product.description);
+    const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(product.a, product.b, product.c),
+                                                   attributes, engine);
+    product.scratchpad = description.scratchpad_desc();
+    product.primitive = dnnl::matmul(description);
     return product;
   }
 
   void execute(const TileProduct& p) {
     const Product& product = find(p);
-    const dnnl::memory::desc scratch_desc = product.description.scratchpad_desc();
-    if (scratch_desc.get_size() > scratchpad.size()) scratchpad.resize(scratch_desc.get_size());
+    scratchpad.resize(std::max(scratchpad.size(), product.scratchpad.get_size()));
     const auto wrap = [&](const dnnl::memory::desc& desc, const void* data) {
       return dnnl::memory(desc, engine, const_cast<void*>(data));
     };
     product.primitive.execute(stream, {{DNNL_ARG_SRC, wrap(product.a, p.a)},
                                        {DNNL_ARG_WEIGHTS, wrap(product.b, p.b)},
                                        {DNNL_ARG_DST, wrap(product.c, p.c)},
-                                       {DNNL_ARG_SCRATCHPAD, wrap(scratch_desc, scratchpad.data())}});
+                                       {DNNL_ARG_SCRATCHPAD, wrap(product.scratchpad, scratchpad.data())}});
   }
 };
 
