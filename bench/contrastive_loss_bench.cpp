@@ -1,14 +1,18 @@
-// The fused contrastive loss against one that materialises S, forward and backward together.
+// The fused contrastive loss against two that materialise S, forward and backward together.
 //
 //   build/cpu/bench/contrastive_loss_bench
 //
-// The opponent is as good as it can be with S in memory: the same tiles of oneDNN products and the same
-// vector code over them, one f32 matrix N x N for S and its gradient in place (a framework that keeps softmax
-// outputs has three). Having S, it needs 6 N^2 D FLOP where the fused loss needs 8; FLOP/s counts 8 for both.
+// - naive: what a framework does with the loss as it is written: S, S transposed, a softmax over the rows of
+//   each, their gradients added, two products. Its softmax is oneDNN's.
+// - materialised: as good as it can be with S in memory: the fused loss's tiles of oneDNN products and its
+//   vector code over them, one f32 matrix N x N for S and its gradient in place.
+//
+// Having S, both need 6 N^2 D FLOP where the fused loss needs 8; FLOP/s counts 8 for all.
 // On a busy machine compare the CPU column, the CPU time of all threads. extra_MiB is what the process grew
 // by during one call, beyond inputs, gradients and statistics.
 #include <algorithm>
 #include <cmath>
+#include <oneapi/dnnl/dnnl.hpp>
 
 #include "bench/bench_support.h"
 #include "kernels/contrastive_loss/contrastive_loss.h"
@@ -42,7 +46,8 @@ struct Problem {
   Tensor image, text, dimage, dtext, row_lse, column_lse, log_scale, loss, dloss, dlog_scale;
 };
 
-void fused(const Problem& p, const ExecContext& ctx) {
+void fused(Context& context, const Problem& p) {
+  const ExecContext ctx = context.exec();
   contrastive_loss_forward({.image = p.image,
                             .text = p.text,
                             .log_scale = p.log_scale,
@@ -64,28 +69,116 @@ void fused(const Problem& p, const ExecContext& ctx) {
 
 const void* at(const Tensor& x, int64_t row) { return x.rows(row, 1).view().data; }
 
-// S in memory; then its rows' and columns' statistics; then the gradient over S in place; then two products.
-void materialised(Context& context, const Problem& p) {
-  const ExecContext ctx = context.exec();
-  const int64_t n = p.n, d = p.d, tiles = ceil_div(n, kTile);
-  const Tensor s = Tensor::empty(context, {n, n}, DType::f32);
-  const auto row_tile = [&](int64_t i) {
-    return ProductTile{s.data<float>() + i * n, n, std::min(kTile, n - i), n, kScale};
-  };
-  parallel_for(ctx, tiles, [&](int64_t tile, int) {
+// S without its scale, over tiles of rows.
+void logits(const ExecContext& ctx, const Problem& p, const Tensor& s) {
+  parallel_for(ctx, ceil_div(p.n, kTile), [&](int64_t tile, int) {
     const int64_t i = tile * kTile;
     tile_product({.a = at(p.image, i),
                   .b = p.text.view().data,
-                  .c = s.data<float>() + i * n,
-                  .m = std::min(kTile, n - i),
-                  .n = n,
-                  .k = d,
-                  .lda = d,
-                  .ldb = d,
-                  .ldc = n,
+                  .c = s.data<float>() + i * p.n,
+                  .m = std::min(kTile, p.n - i),
+                  .n = p.n,
+                  .k = p.d,
+                  .lda = p.d,
+                  .ldb = p.d,
+                  .ldc = p.n,
                   .transpose_b = true,
                   .input = p.image.dtype()});
   });
+}
+
+// dimage = gradient text, dtext = gradient^T image.
+void products(const ExecContext& ctx, const Problem& p, const Tensor& gradient) {
+  const DType dtype = p.image.dtype();
+  for (const bool text : {false, true}) {
+    parallel_for(ctx, ceil_div(p.n, kTile), [&](int64_t tile, int) {
+      const int64_t i = tile * kTile;
+      const void* columns =
+          static_cast<const char*>(gradient.view().data) + static_cast<size_t>(i) * size_of(dtype);
+      tile_product({.a = text ? columns : at(gradient, i),
+                    .b = (text ? p.image : p.text).view().data,
+                    .c = const_cast<void*>(at(text ? p.dtext : p.dimage, i)),
+                    .m = std::min(kTile, p.n - i),
+                    .n = p.d,
+                    .k = p.n,
+                    .lda = p.n,
+                    .ldb = p.d,
+                    .ldc = p.d,
+                    .transpose_a = text,
+                    .input = dtype,
+                    .output = dtype});
+    });
+  }
+}
+
+// body(i, j) for every element, in blocks that keep a matrix and its transpose in the cache.
+template <typename Body>
+void for_each_element(const ExecContext& ctx, int64_t n, const Body& body) {
+  constexpr int64_t kBlock = 32;
+  parallel_for(ctx, ceil_div(n, kBlock), [&](int64_t tile, int) {
+    const int64_t first = tile * kBlock, last = std::min(first + kBlock, n);
+    for (int64_t block = 0; block < n; block += kBlock) {
+      for (int64_t i = first; i < last; ++i) {
+        for (int64_t j = block; j < std::min(block + kBlock, n); ++j) body(i, j);
+      }
+    }
+  });
+}
+
+// The loss as it is written: cross entropies of scale S and of its transpose, one after the other.
+void naive(Context& context, const Problem& p) {
+  const ExecContext ctx = context.exec();
+  const int64_t n = p.n;
+  const Tensor s = Tensor::empty(context, {n, n}, DType::f32),
+               st = Tensor::empty(context, {n, n}, DType::f32);
+  const Tensor rows = Tensor::empty(context, {n, n}, DType::f32),
+               columns = Tensor::empty(context, {n, n}, DType::f32);
+  logits(ctx, p, s);
+  float *const sp = s.data<float>(), *const stp = st.data<float>();
+  for_each_element(ctx, n, [&](int64_t i, int64_t j) { sp[i * n + j] *= kScale; });
+  for_each_element(ctx, n, [&](int64_t i, int64_t j) { stp[i * n + j] = sp[j * n + i]; });
+  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  dnnl::stream stream(engine);
+  const dnnl::memory::desc matrix({n, n}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ab);
+  const dnnl::softmax_forward softmax(
+      dnnl::softmax_forward::primitive_desc({dnnl::prop_kind::forward_training, matrix, 1}, engine));
+  for (const auto& [from, to] : {std::pair(&s, &rows), std::pair(&st, &columns)}) {
+    softmax.execute(stream, {{DNNL_ARG_SRC, dnnl::memory(matrix, engine, from->data<float>())},
+                             {DNNL_ARG_DST, dnnl::memory(matrix, engine, to->data<float>())}});
+  }
+  stream.wait();
+  const float *const r = rows.data<float>(), *const c = columns.data<float>();
+  double loss = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    loss -= (std::log(double{r[i * n + i]}) + std::log(double{c[i * n + i]})) / 2;
+  }
+  *p.loss.data<float>() = static_cast<float>(loss / static_cast<double>(n));
+
+  const Tensor gradient = Tensor::empty(context, {n, n}, p.image.dtype());
+  const float factor = kScale / (2.0f * static_cast<float>(n));
+  const auto fill = [&](auto* g) {
+    for_each_element(ctx, n, [&](int64_t i, int64_t j) {
+      const float value = r[i * n + j] + c[j * n + i] - (i == j ? 2.0f : 0.0f);
+      g[i * n + j] = std::remove_pointer_t<decltype(g)>(factor * value);
+    });
+  };
+  if (p.image.dtype() == DType::f32) {
+    fill(gradient.data<float>());
+  } else {
+    fill(gradient.data<bfloat16>());
+  }
+  products(ctx, p, gradient);
+}
+
+// S in memory; then its rows' and columns' statistics; then the gradient over S in place; then two products.
+void materialised(Context& context, const Problem& p) {
+  const ExecContext ctx = context.exec();
+  const int64_t n = p.n, tiles = ceil_div(n, kTile);
+  const Tensor s = Tensor::empty(context, {n, n}, DType::f32);
+  logits(ctx, p, s);
+  const auto row_tile = [&](int64_t i) {
+    return ProductTile{s.data<float>() + i * n, n, std::min(kTile, n - i), n, kScale};
+  };
   const Tensor row_sum = Tensor::zeros(context, {n}, DType::f32);
   const Tensor column_max = Tensor::empty(context, {tiles, n}, DType::f32);
   const Tensor column_sum = Tensor::zeros(context, {tiles, n}, DType::f32);
@@ -123,50 +216,24 @@ void materialised(Context& context, const Problem& p) {
                    .dtype = dtype,
                    .gradient = const_cast<void*>(at(gradient, i)),
                    .gradient_stride = n});
-    tile_product({.a = at(gradient, i),
-                  .b = p.text.view().data,
-                  .c = const_cast<void*>(at(p.dimage, i)),
-                  .m = std::min(kTile, n - i),
-                  .n = d,
-                  .k = n,
-                  .lda = n,
-                  .ldb = d,
-                  .ldc = d,
-                  .input = dtype,
-                  .output = dtype});
   });
-  parallel_for(ctx, tiles, [&](int64_t tile, int) {
-    const int64_t j = tile * kTile;
-    const char* columns =
-        static_cast<const char*>(gradient.view().data) + static_cast<size_t>(j) * size_of(dtype);
-    tile_product({.a = columns,
-                  .b = p.image.view().data,
-                  .c = const_cast<void*>(at(p.dtext, j)),
-                  .m = std::min(kTile, n - j),
-                  .n = d,
-                  .k = n,
-                  .lda = n,
-                  .ldb = d,
-                  .ldc = d,
-                  .transpose_a = true,
-                  .input = dtype,
-                  .output = dtype});
-  });
+  products(ctx, p, gradient);
 }
 
-void run(benchmark::State& state, DType dtype, bool materialise) {
+using Loss = void (*)(Context&, const Problem&);
+
+void run(benchmark::State& state, DType dtype, Loss step) {
   auto context = std::make_unique<Context>();
   const Problem p(*context, state.range(0), state.range(1), dtype);
   Context working(context->pool());  // fresh scratch and allocator: what they take is seen
-  const auto step = [&](Context& c) { materialise ? materialised(c, p) : fused(p, c.exec()); };
   {
     Context measured(context->pool());
     const MemoryGrowth growth;
-    step(measured);
+    step(measured, p);
     state.counters["extra_MiB"] = growth.mib();
   }
   state.counters["loss"] = static_cast<double>(*p.loss.data<float>());
-  for (auto _ : state) step(working);
+  for (auto _ : state) step(working, p);
   const cases::ContrastiveLossCase c{p.n, p.n, p.d};
   set_rates(state, c.forward_flop() + c.backward_flop(), 0);
 }
@@ -175,10 +242,12 @@ void sizes(benchmark::internal::Benchmark* b) {
   b->ArgNames({"N", "D"})->Args({1024, 256})->Args({4096, 256})->Args({16384, 256});
   b->Unit(benchmark::kMillisecond)->UseRealTime()->MeasureProcessCPUTime();
 }
-BENCHMARK_CAPTURE(run, fused_f32, DType::f32, false)->Apply(sizes);
-BENCHMARK_CAPTURE(run, materialised_f32, DType::f32, true)->Apply(sizes);
-BENCHMARK_CAPTURE(run, fused_bf16, DType::bf16, false)->Apply(sizes);
-BENCHMARK_CAPTURE(run, materialised_bf16, DType::bf16, true)->Apply(sizes);
+BENCHMARK_CAPTURE(run, fused_f32, DType::f32, fused)->Apply(sizes);
+BENCHMARK_CAPTURE(run, materialised_f32, DType::f32, materialised)->Apply(sizes);
+BENCHMARK_CAPTURE(run, naive_f32, DType::f32, naive)->Apply(sizes);
+BENCHMARK_CAPTURE(run, fused_bf16, DType::bf16, fused)->Apply(sizes);
+BENCHMARK_CAPTURE(run, materialised_bf16, DType::bf16, materialised)->Apply(sizes);
+BENCHMARK_CAPTURE(run, naive_bf16, DType::bf16, naive)->Apply(sizes);
 
 }  // namespace
 }  // namespace cuclip::bench
