@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <vector>
 
 #include "kernels/common/check.h"
 
@@ -15,16 +17,18 @@ size_t round_to_size_class(size_t bytes) {
 }
 
 struct CachingAllocator::State {
+  explicit State(std::shared_ptr<const DeviceQueue> queue) : queue(std::move(queue)) {}
+  ~State() { release(); }
+
+  const std::shared_ptr<const DeviceQueue> queue;
   std::mutex mutex;
   std::map<size_t, std::vector<std::byte*>> free_blocks;  // by size class
   Statistics statistics;
 
-  ~State() { release(); }
-
   void release() {
     for (auto& [size, blocks] : free_blocks) {
       for (std::byte* block : blocks) {
-        std::free(block);
+        device_free(queue->device, block, queue->stream.handle());
         statistics.bytes_reserved -= size;
       }
     }
@@ -47,20 +51,20 @@ struct CachingAllocator::State {
   }
 
   std::byte* allocate_from_system(size_t size) {
-    auto* block = static_cast<std::byte*>(std::aligned_alloc(kAlignment, size));
+    void* block = device_try_allocate(queue->device, size, queue->stream.handle());
     if (!block) {  // cached blocks of other sizes may make room
       release();
-      block = static_cast<std::byte*>(std::aligned_alloc(kAlignment, size));
+      block = device_try_allocate(queue->device, size, queue->stream.handle());
     }
     if (!block) {
       fail(
-          "out of memory: {} bytes were asked for with {} in use; use a smaller batch, --accum-freq or "
-          "--grad-checkpointing",
-          size, statistics.bytes_in_use);
+          "out of memory on device {}: {} bytes were asked for with {} in use; use a smaller batch, "
+          "--accum-freq or --grad-checkpointing",
+          name_of(queue->device), size, statistics.bytes_in_use);
     }
     statistics.bytes_reserved += size;
     statistics.system_allocations++;
-    return block;
+    return static_cast<std::byte*>(block);
   }
 
   void give_back(std::byte* block, size_t size) {
@@ -70,12 +74,19 @@ struct CachingAllocator::State {
   }
 };
 
-CachingAllocator::CachingAllocator() : state_(std::make_shared<State>()) {}
+CachingAllocator::Block::Block(std::shared_ptr<State> owner, size_t bytes)
+    : owner_(std::move(owner)),
+      queue_(*owner_->queue),
+      size_(round_to_size_class(bytes)),
+      data_(owner_->take(size_)) {}
 
-Block CachingAllocator::allocate(size_t bytes) {
-  const size_t size = round_to_size_class(bytes);
-  std::byte* block = state_->take(size);
-  return Block(block, [state = state_, size](std::byte* p) { state->give_back(p, size); });
+CachingAllocator::Block::~Block() { owner_->give_back(data_, size_); }
+
+CachingAllocator::CachingAllocator(std::shared_ptr<const DeviceQueue> queue)
+    : state_(std::make_shared<State>(std::move(queue))) {}
+
+std::shared_ptr<const CachingAllocator::Block> CachingAllocator::allocate(size_t bytes) {
+  return std::make_shared<const Block>(state_, bytes);
 }
 
 CachingAllocator::Statistics CachingAllocator::statistics() const {

@@ -9,17 +9,32 @@
 namespace cuclip {
 
 /// One per thread that runs models; contexts of several threads may share one pool. Not thread-safe itself.
+/// On Device::cuda everything that is computed with it is ordered on its own stream of the current GPU.
 class Context {
  public:
   /// threads = 0: what the process may use.
-  explicit Context(int threads = 0) : Context(std::make_shared<ThreadPool>(threads)) {}
-  explicit Context(std::shared_ptr<ThreadPool> pool) : pool_(std::move(pool)) {}
+  explicit Context(int threads = 0, Device device = Device::cpu)
+      : Context(std::make_shared<ThreadPool>(threads), device) {}
+  explicit Context(std::shared_ptr<ThreadPool> pool, Device device = Device::cpu)
+      : pool_(std::move(pool)),
+        queue_(std::make_shared<const DeviceQueue>(device)),
+        scratch_(device, queue_->stream.handle()),
+        allocator_(queue_) {
+    if (device != Device::cpu) host_ = std::make_unique<Context>(pool_);
+  }
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
   ExecContext exec() {
-    return {.device = Device::cpu, .pool = pool_.get(), .scratch = &scratch_, .profiler = profiler_};
+    return {.device = device(),
+            .pool = pool_.get(),
+            .scratch = &scratch_,
+            .stream = queue_->stream.handle(),
+            .profiler = profiler_};
   }
+  Device device() const { return queue_->device; }
+  /// For tensors that the host reads and writes: this context on the CPU, else one of the CPU with its pool.
+  Context& host() { return host_ ? *host_ : *this; }
   /// Times every operation from now on; null: none. The profiler must outlive its use.
   void set_profiler(Profiler* profiler) { profiler_ = profiler; }
   CachingAllocator& allocator() { return allocator_; }
@@ -27,8 +42,10 @@ class Context {
 
  private:
   std::shared_ptr<ThreadPool> pool_;
+  std::shared_ptr<const DeviceQueue> queue_;
   Scratch scratch_;
   CachingAllocator allocator_;
+  std::unique_ptr<Context> host_;
   Profiler* profiler_ = nullptr;
 };
 

@@ -1,7 +1,5 @@
 #include "core/parameter.h"
 
-#include <cstring>
-
 #include "kernels/pointwise/pointwise.h"
 
 namespace cuclip {
@@ -42,7 +40,7 @@ void ParameterStore::refresh_low(Context& context) {
 }
 
 void ParameterStore::zero_gradients() {
-  if (gradients_) std::memset(gradients_.view().data, 0, gradients_.bytes());
+  if (gradients_) gradients_.set_zero();
 }
 
 const Parameter* ParameterStore::find(std::string_view name) const {

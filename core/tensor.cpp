@@ -1,6 +1,6 @@
 #include "core/tensor.h"
 
-#include <cstring>
+#include <algorithm>
 
 namespace cuclip {
 
@@ -14,7 +14,7 @@ Tensor Tensor::empty(Context& context, const Shape& shape, DType dtype) {
 
 Tensor Tensor::zeros(Context& context, const Shape& shape, DType dtype) {
   Tensor tensor = empty(context, shape, dtype);
-  std::memset(tensor.view().data, 0, tensor.bytes());
+  tensor.set_zero();
   return tensor;
 }
 
@@ -23,7 +23,7 @@ Tensor Tensor::from(Context& context, const Shape& shape, std::span<const T> val
   CUCLIP_CHECK(static_cast<int64_t>(values.size()) == shape.elements(), "tensor {} needs {} values, got {}",
                shape.to_string(), shape.elements(), values.size());
   Tensor tensor = empty(context, shape, DTypeOf<T>::value);
-  if (!values.empty()) std::memcpy(tensor.view().data, values.data(), values.size_bytes());
+  tensor.copy_from_host(values.data());
   return tensor;
 }
 template Tensor Tensor::from(Context&, const Shape&, std::span<const float>);
@@ -33,7 +33,7 @@ template Tensor Tensor::from(Context&, const Shape&, std::span<const uint8_t>);
 
 TensorView Tensor::view() const {
   if (!block_) return TensorView();
-  return TensorView(block_.get() + offset_, dtype_, shape_);
+  return TensorView(block_->data() + offset_, dtype_, shape_);
 }
 
 Tensor Tensor::reshaped(const Shape& shape) const {
@@ -61,15 +61,54 @@ Tensor Tensor::place() const {
   return result;
 }
 
+Tensor Tensor::to(Context& context) const {
+  if (!block_ || device() == context.device()) return *this;
+  Tensor copy = empty(context, shape_, dtype_);
+  const CachingAllocator::Block& cuda = device() == Device::cuda ? *block_ : *copy.block_;
+  device_copy(Device::cuda, copy.view().data, view().data, bytes(), cuda.stream());
+  device_synchronize(Device::cuda, cuda.stream());
+  return copy;
+}
+
+void Tensor::assign(std::span<const float> values) const {
+  CUCLIP_CHECK(dtype_ == DType::f32 && static_cast<int64_t>(values.size()) == elements(),
+               "assign: {} f32 values for a tensor {} of {}", values.size(), shape_.to_string(),
+               name_of(dtype_));
+  copy_from_host(values.data());
+}
+
+void Tensor::set_zero() const { device_zero(device(), view().data, bytes(), block_->stream()); }
+
 std::vector<float> Tensor::to_floats() const {
   std::vector<float> values(static_cast<size_t>(elements()));
   if (dtype_ == DType::bf16) {
-    const bfloat16* p = data<bfloat16>();
-    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(p[i]);
-  } else if (!values.empty()) {
-    std::memcpy(values.data(), data<float>(), values.size() * sizeof(float));
+    std::vector<bfloat16> stored(values.size());
+    copy_to_host(stored.data());
+    std::transform(stored.begin(), stored.end(), values.begin(),
+                   [](bfloat16 x) { return static_cast<float>(x); });
+  } else {
+    CUCLIP_CHECK(dtype_ == DType::f32, "to_floats: a tensor of {}", name_of(dtype_));
+    copy_to_host(values.data());
   }
   return values;
+}
+
+float Tensor::item() const {
+  CUCLIP_CHECK(elements() == 1 && dtype_ == DType::f32, "item: a tensor {} of {} is no single f32",
+               shape_.to_string(), name_of(dtype_));
+  float value = 0;
+  copy_to_host(&value);
+  return value;
+}
+
+void Tensor::copy_from_host(const void* values) const {
+  device_copy(device(), view().data, values, bytes(), block_->stream());
+  device_synchronize(device(), block_->stream());
+}
+
+void Tensor::copy_to_host(void* values) const {
+  device_copy(device(), values, view().data, bytes(), block_->stream());
+  device_synchronize(device(), block_->stream());
 }
 
 }  // namespace cuclip

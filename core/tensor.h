@@ -10,7 +10,9 @@
 
 namespace cuclip {
 
-/// Contiguous, row-major. Copies share the memory. A default-constructed tensor means "none".
+/// Contiguous, row-major, in the memory of the context that it was made with. Copies share the memory. A
+/// default-constructed tensor means "none". What reads a tensor of Device::cuda on the host (to, to_floats,
+/// item) or writes it from there (from, assign) waits for its stream.
 class Tensor {
  public:
   Tensor() = default;
@@ -30,10 +32,20 @@ class Tensor {
 
   TensorView view() const;
   operator TensorView() const { return view(); }
+  Device device() const { return block_ ? block_->device() : Device::cpu; }
+  /// The values, for the host: throws for a tensor of another device.
   template <typename T>
   T* data() const {
+    CUCLIP_CHECK(device() == Device::cpu, "a tensor {} of device {} is read by the host; copy it with to()",
+                 shape_.to_string(), name_of(device()));
     return view().template as<T>();
   }
+
+  /// This tensor on the context's device: itself where it is there already, otherwise a copy.
+  Tensor to(Context& context) const;
+  /// Copies `values` into it; their number must be the shape's.
+  void assign(std::span<const float> values) const;
+  void set_zero() const;
 
   /// The same memory under another shape with as many elements; keeps the place on the tape.
   Tensor reshaped(const Shape& shape) const;
@@ -46,6 +58,8 @@ class Tensor {
 
   /// The values as f32 (from f32 or bf16).
   std::vector<float> to_floats() const;
+  /// The value of a tensor of one f32.
+  float item() const;
 
   /// Place on a tape (tape.h): -1 for constants.
   int tape_index() const { return tape_index_; }
@@ -53,7 +67,9 @@ class Tensor {
  private:
   friend class Tape;
   friend class ParameterStore;
-  Block block_;
+  void copy_from_host(const void* values) const;
+  void copy_to_host(void* values) const;
+  std::shared_ptr<const CachingAllocator::Block> block_;
   size_t offset_ = 0;  // bytes
   Shape shape_;
   DType dtype_ = DType::f32;

@@ -24,7 +24,9 @@ void Clip::initialise(uint64_t seed) {
 }
 
 Tensor Clip::encode_image(Tape& tape, const Tensor& images, const Tensor& kept) const {
-  return ops::l2_normalize(tape, vision_.forward(tape, images, options_.dtype, options_.checkpointing, kept));
+  const Tensor here = images.to(context_), kept_here = kept.to(context_);
+  return ops::l2_normalize(tape,
+                           vision_.forward(tape, here, options_.dtype, options_.checkpointing, kept_here));
 }
 
 Tensor Clip::encode_text(Tape& tape, const Tensor& tokens) const {
@@ -39,11 +41,11 @@ Tensor Clip::text_hidden_states(Tape& tape, const Tensor& tokens) const {
   return text_.hidden_states(tape, tokens, options_.dtype);
 }
 
-float Clip::logit_scale() const { return std::exp(*log_scale_.value.data<float>()); }
+float Clip::logit_scale() const { return std::exp(log_scale_.value.item()); }
 
 void Clip::clamp_logit_scale() {
-  float& t = *log_scale_.value.data<float>();
-  t = std::clamp(t, 0.0f, std::log(100.0f));
+  const float t = log_scale_.value.item(), clamped = std::clamp(t, 0.0f, std::log(100.0f));
+  if (clamped != t) log_scale_.value.assign(std::span(&clamped, 1));
 }
 
 }  // namespace cuclip

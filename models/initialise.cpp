@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <string_view>
+#include <vector>
 
 #include "kernels/random/random.h"
 
@@ -77,8 +78,7 @@ void initialise_parameters(Context& context, const ClipConfig& config, Parameter
       fill_uniform({.out = flat, .low = -rule.value, .high = rule.value, .seed = seed, .stream = stream},
                    context.exec());
     } else {
-      float* p = flat.data<float>();
-      std::fill(p, p + flat.elements(), rule.value);
+      flat.assign(std::vector<float>(static_cast<size_t>(flat.elements()), rule.value));
     }
     stream++;
   }

@@ -11,7 +11,7 @@ int64_t end_of_text(const int32_t* row, int64_t columns) {
   return std::max_element(row, row + columns) - row;
 }
 
-// Tokens cut to the longest caption, and each row's end-of-text position.
+// Tokens cut to the longest caption, and each row's end-of-text position, on the context's device.
 struct Trimmed {
   Tensor tokens;
   Tensor end;
@@ -20,17 +20,17 @@ struct Trimmed {
 Trimmed trim(Context& context, const Tensor& tokens) {
   const int64_t rows = tokens.size(0), columns = tokens.size(1);
   const int32_t* in = tokens.data<int32_t>();
-  Tensor end = Tensor::empty(context, {rows}, DType::i32);
+  Tensor end = Tensor::empty(context.host(), {rows}, DType::i32);
   for (int64_t r = 0; r < rows; ++r) {
     end.data<int32_t>()[r] = static_cast<int32_t>(end_of_text(in + r * columns, columns));
   }
   const int64_t longest = used_length(tokens);
-  Tensor out = Tensor::empty(context, {rows, longest}, DType::i32);
+  Tensor out = Tensor::empty(context.host(), {rows, longest}, DType::i32);
   for (int64_t r = 0; r < rows; ++r) {
     std::memcpy(out.data<int32_t>() + r * longest, in + r * columns,
                 static_cast<size_t>(longest) * sizeof(int32_t));
   }
-  return {out, end};
+  return {out.to(context), end.to(context)};
 }
 
 }  // namespace
@@ -66,7 +66,7 @@ Tensor TextTransformer::forward(Tape& tape, const Tensor& tokens, DType dtype, b
 
 Tensor TextTransformer::hidden_states(Tape& tape, const Tensor& tokens, DType dtype) const {
   check_tensor("text: tokens", tokens, DType::i32, {tokens.size(0), position_.shape[0]});
-  const Tensor x = ops::token_embed(tape, tokens, token_embedding_, position_, dtype);
+  const Tensor x = ops::token_embed(tape, tokens.to(tape.context()), token_embedding_, position_, dtype);
   const Stream out = transformer_.forward(tape, x, false);
   return ops::residual_layer_norm(tape, out.x, out.delta, ln_final_weight_, ln_final_bias_).normalised;
 }

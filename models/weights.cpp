@@ -130,7 +130,8 @@ void transpose(const float* in, int64_t rows, int64_t columns, float* out) {
 
 void fill(const Parameter& parameter, const StoredWeight& stored, const Entries& entries,
           const std::string& file) {
-  float* out = parameter.value.data<float>();
+  std::vector<float> whole(static_cast<size_t>(parameter.shape.elements()));
+  float* out = whole.data();
   for (const std::string& name : stored.names) {
     const SafetensorsEntry& entry = *entries.at(name);
     const std::vector<float> values = read_values(entry, name, file);
@@ -144,6 +145,7 @@ void fill(const Parameter& parameter, const StoredWeight& stored, const Entries&
     }
     out += values.size();  // the next part's place
   }
+  parameter.value.assign(whole);
 }
 
 }  // namespace
@@ -162,16 +164,18 @@ void load_weights(Clip& model, const std::filesystem::path& path) {
 void save_weights(const Clip& model, const std::filesystem::path& path,
                   const std::map<std::string, std::string>& metadata, WeightNames names) {
   std::vector<std::pair<std::string, TensorView>> tensors;
-  std::vector<Tensor> transposed;  // keeps their memory until the file is written
+  Context& host = model.context().host();
+  std::vector<Tensor> written;  // keeps their memory until the file is
   for (const Parameter& parameter : model.parameters().parameters()) {
     const StoredWeight stored = stored_weight(parameter.name, names);
-    Tensor value = parameter.value;
+    Tensor value = parameter.value.to(host);
     if (stored.transposed) {
       const int64_t rows = value.size(0), columns = value.size(1);
-      transposed.push_back(Tensor::empty(model.context(), {columns, rows}, DType::f32));
-      transpose(value.data<float>(), rows, columns, transposed.back().data<float>());
-      value = transposed.back();
+      const Tensor transposed = Tensor::empty(host, {columns, rows}, DType::f32);
+      transpose(value.data<float>(), rows, columns, transposed.data<float>());
+      value = transposed;
     }
+    written.push_back(value);
     const auto parts = static_cast<int64_t>(stored.names.size());
     for (int64_t i = 0; i < parts; ++i) {
       const Tensor part = parts == 1 ? value : value.rows(i * value.size(0) / parts, value.size(0) / parts);

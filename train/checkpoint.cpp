@@ -20,10 +20,12 @@ Tensor part_of(const Tensor& arena, const Parameter& parameter) {
 }
 
 void save_optimizer(const fs::path& file, const Clip& model, const Optimizer& optimizer) {
+  const Tensor exp_avg = optimizer.exp_avg().to(model.context().host());
+  const Tensor exp_avg_sq = optimizer.exp_avg_sq().to(model.context().host());
   std::vector<std::pair<std::string, TensorView>> tensors;
   for (const Parameter& parameter : model.parameters().parameters()) {
-    tensors.emplace_back("exp_avg." + parameter.name, part_of(optimizer.exp_avg(), parameter));
-    tensors.emplace_back("exp_avg_sq." + parameter.name, part_of(optimizer.exp_avg_sq(), parameter));
+    tensors.emplace_back("exp_avg." + parameter.name, part_of(exp_avg, parameter));
+    tensors.emplace_back("exp_avg_sq." + parameter.name, part_of(exp_avg_sq, parameter));
   }
   write_safetensors(file, tensors);
 }
@@ -36,7 +38,9 @@ void load_optimizer(const fs::path& path, Clip& model, Optimizer& optimizer) {
       const SafetensorsEntry* entry = file.find(name);
       CUCLIP_CHECK(entry, "{}: {} is missing", path.string(), name);
       const Tensor to = part_of(moment[7] == '\0' ? optimizer.exp_avg() : optimizer.exp_avg_sq(), parameter);
-      copy_to_f32(*entry, name, {to.data<float>(), static_cast<size_t>(to.elements())});
+      std::vector<float> values(static_cast<size_t>(to.elements()));
+      copy_to_f32(*entry, name, values);
+      to.assign(values);
     }
   }
 }

@@ -16,8 +16,7 @@ constexpr int64_t kTextBatch = 256;
 
 // Writes the rows of `part` into `all` from `row` on, in f32.
 void put_rows(const Tensor& part, const Tensor& all, int64_t row) {
-  const std::vector<float> values = part.to_floats();
-  std::copy(values.begin(), values.end(), all.rows(row, part.size(0)).data<float>());
+  all.rows(row, part.size(0)).assign(part.to_floats());
 }
 
 // Encodes texts in batches: encode(tape, tokens) → [rows, ...]; the results one after the other, in f32.
@@ -32,7 +31,7 @@ Tensor encode_tokens(const Clip& model, const Tokenizer& tokenizer, std::span<co
     const std::vector<int32_t> ids =
         tokenizer.encode_padded(texts.subspan(static_cast<size_t>(first), static_cast<size_t>(rows)), length);
     const Tensor tokens =
-        Tensor::from<int32_t>(model.context(), {rows, length}, std::span<const int32_t>(ids));
+        Tensor::from<int32_t>(model.context().host(), {rows, length}, std::span<const int32_t>(ids));
     Tape tape(model.context(), Tape::Mode::inference);
     const Tensor part = encode(tape, tokens);
     if (!all) {

@@ -73,7 +73,8 @@ std::vector<int64_t> ranks(Context& context, const Tensor& queries, const Tensor
     const int64_t rows = std::min(block, n - first);
     cosine_similarity({.a = queries.rows(first, rows), .b = candidates, .out = scores.rows(0, rows)},
                       context.exec());
-    const float* s = scores.data<float>();
+    const Tensor on_host = scores.to(context.host());
+    const float* s = on_host.data<float>();
     const int64_t task_rows = std::max<int64_t>(1, kTaskScores / m);
     parallel_for(context.exec(), ceil_div(rows, task_rows), [&](int64_t task, int) {
       for (int64_t row = task * task_rows; row < std::min(rows, (task + 1) * task_rows); ++row) {

@@ -53,7 +53,7 @@ std::filesystem::path FeatureIndex::path(int64_t row) const {
 }
 
 std::string model_fingerprint(const Clip& model) {
-  const Tensor& values = model.parameters().values();
+  const Tensor values = model.parameters().values().to(model.context().host());
   const std::string config = clip_config_json(model.config());
   const XXH64_hash_t seed = XXH3_64bits(config.data(), config.size());
   return fmt::format("{:016x}", XXH3_64bits_withSeed(values.view().data, values.bytes(), seed));
@@ -64,11 +64,11 @@ void save_index(const FeatureIndex& index, const std::filesystem::path& path, DT
   for (const std::string& name : index.names) names.append(name.c_str(), name.size() + 1);
   std::vector<int32_t> rows;
   for (const int64_t row : index.rows) rows.push_back(static_cast<int32_t>(row));
-  TensorView features = index.features.view();
+  std::vector<float> values = index.features.to_floats();
+  TensorView features = make_view(values.data(), index.features.shape());
   std::vector<bfloat16> low;
   if (dtype == DType::bf16) {
-    const float* p = index.features.data<float>();
-    for (int64_t i = 0; i < index.features.elements(); ++i) low.push_back(bfloat16(p[i]));
+    for (const float value : values) low.push_back(bfloat16(value));
     features = make_view(low.data(), index.features.shape());
   }
   const std::vector<std::pair<std::string, TensorView>> tensors = {
@@ -104,11 +104,11 @@ FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
   std::vector<int32_t> places(static_cast<size_t>(count));
   std::memcpy(places.data(), rows.data.data(), rows.data.size());
   index.rows.assign(places.begin(), places.end());
-  index.features = Tensor::empty(context, {count, features.shape[1]}, DType::f32);
-  const std::span<float> values(index.features.data<float>(), static_cast<size_t>(index.features.elements()));
+  std::vector<float> values(static_cast<size_t>(count * features.shape[1]));
   copy_to_f32(features, "features", values);
   CUCLIP_CHECK(std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }),
                "{}: the features hold values that are not finite; make the index again", path.string());
+  index.features = Tensor::from<float>(context, {count, features.shape[1]}, values);
   return index;
 }
 
@@ -119,8 +119,12 @@ std::vector<Hit> search_index(Context& context, const FeatureIndex& index, const
   const Tensor values = Tensor::empty(context, {1, k}, DType::f32);
   const Tensor rows = Tensor::empty(context, {1, k}, DType::i32);
   top_k({.a = query, .b = index.features, .k = k, .values = values, .indices = rows}, context.exec());
+  const Tensor rows_on_host = rows.to(context.host());
+  const std::vector<float> similarities = values.to_floats();
   std::vector<Hit> hits;
-  for (int64_t i = 0; i < k; ++i) hits.push_back({rows.data<int32_t>()[i], values.data<float>()[i]});
+  for (int64_t i = 0; i < k; ++i) {
+    hits.push_back({rows_on_host.data<int32_t>()[i], similarities[static_cast<size_t>(i)]});
+  }
   return hits;
 }
 

@@ -31,7 +31,7 @@ Optimizer::Optimizer(Context& context, ParameterStore& store, const OptimizerOpt
 float Optimizer::gradient_norm() {
   cuclip::gradient_norm({.gradients = store_.gradients(), .segments = segments_, .norm = norm_},
                         context_.exec());
-  return *norm_.data<float>();
+  return norm_.item();
 }
 
 void Optimizer::step(float lr, float gradient_norm) {

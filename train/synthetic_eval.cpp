@@ -11,9 +11,10 @@ namespace {
 SyntheticScore score(const Clip& model, const Tokenizer& tokenizer, SyntheticQuestion question, int64_t count,
                      uint64_t seed) {
   const SyntheticEvalSet set = synthetic_eval_set(question, count, model.config().vision.image_size, seed);
-  const Tensor images =
-      encode_pictures(model, count, [&](int64_t i) { return set.images[static_cast<size_t>(i)]; }).features;
-  const Tensor prompts = encode_texts(model, tokenizer, set.prompts);
+  const Tensor images = encode_pictures(model, count, [&](int64_t i) {
+                          return set.images[static_cast<size_t>(i)];
+                        }).features.to(model.context().host());
+  const Tensor prompts = encode_texts(model, tokenizer, set.prompts).to(model.context().host());
   const int64_t width = images.size(1);
   // Choices differ from picture to picture, so these are dot products and not one matrix.
   const auto similarity = [&](int64_t image, int32_t prompt) {

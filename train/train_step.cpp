@@ -1,7 +1,6 @@
 #include "train/train_step.h"
 
 #include <cmath>
-#include <cstring>
 
 namespace cuclip {
 namespace {
@@ -11,10 +10,11 @@ Tensor concatenate(Context& context, const std::vector<Tensor>& parts) {
   int64_t rows = 0;
   for (const Tensor& part : parts) rows += part.size(0);
   Tensor all = Tensor::empty(context, {rows, parts.front().size(1)}, parts.front().dtype());
-  auto* to = static_cast<std::byte*>(all.view().data);
+  int64_t row = 0;
   for (const Tensor& part : parts) {
-    std::memcpy(to, part.view().data, part.bytes());
-    to += part.bytes();
+    const Tensor to = all.rows(row, part.size(0));
+    device_copy(context.device(), to.view().data, part.view().data, part.bytes(), context.exec().stream);
+    row += part.size(0);
   }
   return all;
 }
@@ -31,7 +31,7 @@ float TrainStep::whole_batch(const MicroBatch& batch) {
   Tape tape(model_.context());
   const Features features = encode(tape, batch);
   const Tensor loss = model_.loss(tape, features.image, features.text);
-  const float value = *loss.data<float>();
+  const float value = loss.item();
   tape.backward(loss);
   return value;
 }
@@ -49,7 +49,7 @@ float TrainStep::accumulated(std::span<const MicroBatch> batches) {
   const std::array<Tensor, 2> leaves{loss_tape.leaf(concatenate(context, images)),
                                      loss_tape.leaf(concatenate(context, texts))};
   const Tensor loss = model_.loss(loss_tape, leaves[0], leaves[1]);
-  const float value = *loss.data<float>(), one = 1.0f;
+  const float value = loss.item(), one = 1.0f;
   const Tape::Seed seed{loss, Tensor::from<float>(context, {1}, std::span(&one, 1))};
   const std::vector<Tensor> gradients = loss_tape.backward(std::span(&seed, 1), leaves);
   int64_t row = 0;

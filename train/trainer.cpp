@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "core/device_choice.h"
 #include "core/file_io.h"
 #include "models/bpe_trainer.h"
 #include "models/clip_size.h"
@@ -24,7 +25,9 @@ double now() {
 }  // namespace
 
 Trainer::Trainer(const TrainConfig& config, const std::string& resolved_config)
-    : config_((validate(config), config)), folder_(config.out), context_(static_cast<int>(config.threads)) {
+    : config_((validate(config), config)),
+      folder_(config.out),
+      context_(static_cast<int>(config.threads), choose_device(config.device)) {
   CUCLIP_CHECK(!config_.resume.empty() || !folder_.has_checkpoints(),
                "{} already has checkpoints: continue with --resume latest, or choose another --out",
                config_.out);
@@ -142,7 +145,7 @@ MicroBatch Trainer::to_tensors(const Batch& batch) {
   const int64_t length = clip_config_.text.context_length;
   const std::vector<int32_t> tokens = tokenizer_->encode_padded(batch.captions, length);
   MicroBatch micro{Tensor::from<uint8_t>(context_, {n, size, size, 3}, batch.images),
-                   Tensor::from<int32_t>(context_, {n, length}, tokens)};
+                   Tensor::from<int32_t>(context_.host(), {n, length}, tokens)};
   if (config_.force_patch_dropout > 0) {
     const int64_t patches = clip_config_.vision.patches();
     const int64_t first = (batch.epoch * steps_per_epoch_ * config_.accum_freq + batch.index) * n;

@@ -46,12 +46,14 @@ Tensor mean_of_groups(Context& context, const Tensor& features, int64_t count) {
   CUCLIP_CHECK(count >= 1 && features.size(0) % count == 0, "mean_of_groups: {} rows are not groups of {}",
                features.size(0), count);
   const int64_t groups = features.size(0) / count, width = features.size(1);
-  const Tensor mean = Tensor::zeros(context, {groups, width}, DType::f32);
-  const float* in = features.data<float>();
-  float* out = mean.data<float>();
+  const Tensor on_host = features.to(context.host());
+  const Tensor sum = Tensor::zeros(context.host(), {groups, width}, DType::f32);
+  const float* in = on_host.data<float>();
+  float* out = sum.data<float>();
   for (int64_t row = 0; row < features.size(0); ++row) {
     for (int64_t c = 0; c < width; ++c) out[row / count * width + c] += in[row * width + c];
   }
+  const Tensor mean = sum.to(context);
   // The sum's direction is the mean's.
   const Tensor rnorm = Tensor::empty(context, {groups}, DType::f32);
   l2_normalize_forward({.x = mean, .y = mean, .rnorm = rnorm}, context.exec());
@@ -77,6 +79,7 @@ ZeroShotMetrics zero_shot_metrics(Context& context, const Tensor& image, const T
   const Tensor values = Tensor::empty(context, {n, k}, DType::f32);
   const Tensor best = Tensor::empty(context, {n, k}, DType::i32);
   top_k({.a = image, .b = classifier, .k = k, .values = values, .indices = best}, context.exec());
+  const Tensor on_host = best.to(context.host());
   ZeroShotMetrics metrics;
   metrics.pictures = n;
   metrics.class_accuracy.assign(static_cast<size_t>(classes), 0.0);
@@ -85,7 +88,7 @@ ZeroShotMetrics zero_shot_metrics(Context& context, const Tensor& image, const T
     const int32_t label = labels[static_cast<size_t>(i)];
     CUCLIP_CHECK(label >= 0 && label < classes, "zero-shot: label {} of picture {}, there are {} classes",
                  label, i, classes);
-    const int32_t* row = best.data<int32_t>() + i * k;
+    const int32_t* row = on_host.data<int32_t>() + i * k;
     const bool first = row[0] == label;
     metrics.top1 += first;
     metrics.top5 += std::find(row, row + k, label) != row + k;

@@ -13,22 +13,72 @@ namespace {
 
 void* allocate_on_host(size_t bytes) {
   const size_t rounded = (bytes + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
-  void* memory = std::aligned_alloc(kDeviceAlignment, rounded);
-  if (!memory) fail("out of memory: {} bytes were asked for", rounded);
-  return memory;
+  return std::aligned_alloc(kDeviceAlignment, rounded);
 }
 
+#ifdef CUCLIP_WITH_CUDA
+
+constexpr int kOldestMajor = 8;  // of the compute capability: cp.async and bf16 products came with it
+
+cudaDeviceProp current_device_properties() {
+  int device = 0;
+  CUCLIP_CUDA_CHECK(cudaGetDevice(&device));
+  cudaDeviceProp properties{};
+  CUCLIP_CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  return properties;
+}
+
+#endif
+
 }  // namespace
+
+void* device_allocate(Device device, size_t bytes, void* stream) {
+  void* memory = device_try_allocate(device, bytes, stream);
+  if (!memory && bytes > 0)
+    fail("out of memory on device {}: {} bytes were asked for", name_of(device), bytes);
+  return memory;
+}
 
 #ifdef CUCLIP_WITH_CUDA
 
 bool built_with_cuda() { return true; }
 
-void* device_allocate(Device device, size_t bytes, void* stream) {
+std::string cuda_problem() {
+  int count = 0, runtime = 0, driver = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  (void)cudaGetLastError();  // what failed is said here
+  CUCLIP_CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "this machine has no CUDA driver";
+  if (status == cudaErrorInsufficientDriver) {
+    return fmt::format("the driver supports CUDA {}.{}, CUDA {}.{} or newer is needed", driver / 1000,
+                       driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+  }
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0)) return "this machine has no GPU";
+  if (status != cudaSuccess) return fmt::format("no GPU can be used: {}", cudaGetErrorString(status));
+  const cudaDeviceProp properties = current_device_properties();
+  if (properties.major < kOldestMajor) {
+    return fmt::format("{} is sm_{}{}, sm_{}0 or newer is needed", properties.name, properties.major,
+                       properties.minor, kOldestMajor);
+  }
+  return "";
+}
+
+std::string cuda_description() {
+  const cudaDeviceProp properties = current_device_properties();
+  return fmt::format("{} (sm_{}{}, {} GiB)", properties.name, properties.major, properties.minor,
+                     (properties.totalGlobalMem + (size_t{1} << 29)) >> 30);
+}
+
+void* device_try_allocate(Device device, size_t bytes, void* stream) {
   if (bytes == 0) return nullptr;
   if (device == Device::cpu) return allocate_on_host(bytes);
   void* memory = nullptr;
-  CUCLIP_CUDA_CHECK(cudaMallocAsync(&memory, bytes, static_cast<cudaStream_t>(stream)));
+  const cudaError_t status = cudaMallocAsync(&memory, bytes, static_cast<cudaStream_t>(stream));
+  if (status == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    return nullptr;
+  }
+  CUCLIP_CUDA_CHECK(status);
   return memory;
 }
 
@@ -47,6 +97,15 @@ void device_copy(Device device, void* to, const void* from, size_t bytes, void* 
     std::memcpy(to, from, bytes);
   } else {
     CUCLIP_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, static_cast<cudaStream_t>(stream)));
+  }
+}
+
+void device_zero(Device device, void* memory, size_t bytes, void* stream) {
+  if (bytes == 0) return;
+  if (device == Device::cpu) {
+    std::memset(memory, 0, bytes);
+  } else {
+    CUCLIP_CUDA_CHECK(cudaMemsetAsync(memory, 0, bytes, static_cast<cudaStream_t>(stream)));
   }
 }
 
@@ -84,7 +143,11 @@ void refuse_cuda(Device device) {
 
 bool built_with_cuda() { return false; }
 
-void* device_allocate(Device device, size_t bytes, void*) {
+std::string cuda_problem() { return "this cuclip was built without CUDA"; }
+
+std::string cuda_description() { fail("{}", cuda_problem()); }
+
+void* device_try_allocate(Device device, size_t bytes, void*) {
   refuse_cuda(device);
   return bytes == 0 ? nullptr : allocate_on_host(bytes);
 }
@@ -94,6 +157,11 @@ void device_free(Device, void* memory, void*) noexcept { std::free(memory); }
 void device_copy(Device device, void* to, const void* from, size_t bytes, void*) {
   refuse_cuda(device);
   if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
+void device_zero(Device device, void* memory, size_t bytes, void*) {
+  refuse_cuda(device);
+  if (bytes > 0) std::memset(memory, 0, bytes);
 }
 
 void device_synchronize(Device device, void*) { refuse_cuda(device); }

@@ -121,7 +121,7 @@ TEST_CASE_METHOD(ModelOnDisk, "arguments that contradict or lack something are r
       {{"classify", picture(0), "--labels", ""}, "empty"},
       {{"classify", picture(0), "--labels", "a,b", "--templates", "no-such-file"}, "no-such-file"},
       {{"classify", picture(0), "--labels", "a,b", "--device", "tpu"}, "--device"},
-      {{"classify", picture(0), "--labels", "a,b", "--device", "cuda"}, "without CUDA"},
+      {{"classify", picture(0), "--labels", "a,b", "--device", "cuda"}, "device cuda: "},
       {{"classify", picture(0), "--labels", "a,b", "--precision", "fp8"}, "--precision"},
       {{"classify", picture(0), "--labels", "a,b", "--threads", "-1"}, "--threads"},
       {{"classify", picture(0), "--labels", "a,b", "--tokenizer", picture(0)}, "0.png"},

@@ -117,7 +117,7 @@ TEST_CASE("wrong settings exit with 2 and name the flag") {
   fails({"--batch-size", "1"}, "--batch-size must be at least 2");
   fails({"--precision", "fp8"}, "--precision");
   fails({"--batch-size", "32", "--model", "ViT-Z"}, "there is no model 'ViT-Z'");
-  fails({"--device", "cuda"}, "without CUDA");
+  fails({"--device", "cuda"}, "device cuda: ");
   fails({"--model", "cuclip-tiny", "--batch-size", "32", "--pretrained", "/nonexistent.safetensors"},
         "/nonexistent.safetensors");
   fails({"--batch-size", "32", "--tokenizer", "/nonexistent.txt"}, "/nonexistent.txt");

@@ -28,8 +28,9 @@ void randomise(Clip& model) {
     const int rank = parameter.shape.rank();
     const double fan_in = rank < 2 ? 4 : static_cast<double>(parameter.shape[rank - 1]);
     std::normal_distribution<double> normal(0.0, 1.0 / std::sqrt(fan_in));
-    float* p = parameter.value.data<float>();
-    for (int64_t i = 0; i < parameter.shape.elements(); ++i) p[i] = static_cast<float>(normal(rng()));
+    std::vector<float> values(static_cast<size_t>(parameter.shape.elements()));
+    for (float& value : values) value = static_cast<float>(normal(rng()));
+    parameter.value.assign(values);
   }
   model.parameters().refresh_low(model.context());
 }

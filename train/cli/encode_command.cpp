@@ -58,7 +58,7 @@ void encode_images(const Options& options) {
   const EncodedPictures encoded =
       encode_picture_files(session.model(), files, progress_to_terminal("encoded", std::ssize(files)));
   report_unreadable(encoded.unreadable);
-  write_features(options.out, encoded.features);
+  write_features(options.out, encoded.features.to(session.context.host()));
   auto names = nlohmann::ordered_json::array();
   for (const int64_t i : encoded.kept) names.push_back(files[static_cast<size_t>(i)].string());
   if (options.json) {
@@ -83,7 +83,7 @@ void encode_text(const Options& options) {
   const Tokenizer& tokenizer = session.loaded.tokenizer();
   const Tensor features = options.hidden_states ? encode_hidden_states(session.model(), tokenizer, texts)
                                                 : encode_texts(session.model(), tokenizer, texts);
-  write_features(options.out, features);
+  write_features(options.out, features.to(session.context.host()));
   if (options.json) return print_json({{"out", options.out}, {"shape", extents(features)}, {"rows", texts}});
   for (const std::string& text : texts) fmt::print("{}\n", text);
 }

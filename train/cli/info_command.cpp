@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "kernels/common/device.h"
 #include "kernels/common/parallel.h"
 #include "kernels/gemm/tile_product.h"
 #include "models/clip_config.h"
@@ -37,20 +38,28 @@ Json describe() {
   Json devices = Json::array();
   devices.push_back(
       {{"name", "cpu"}, {"threads", available_cpus()}, {"bf16_products", has_native_bf16_product()}});
-  return {{"version", CUCLIP_VERSION},
-          {"build", {{"type", CUCLIP_BUILD_TYPE}, {"compiler", CUCLIP_COMPILER}, {"cuda", false}}},
-          {"devices", devices},
-          {"models", models_json()}};
+  const std::string problem = cuda_problem();
+  devices.push_back({{"name", "cuda"}, {"usable", problem.empty()}});
+  if (problem.empty()) {
+    devices.back()["gpu"] = cuda_description();
+  } else {
+    devices.back()["problem"] = problem;
+  }
+  return {
+      {"version", CUCLIP_VERSION},
+      {"build", {{"type", CUCLIP_BUILD_TYPE}, {"compiler", CUCLIP_COMPILER}, {"cuda", built_with_cuda()}}},
+      {"devices", devices},
+      {"models", models_json()}};
 }
 
 void print_table(const Json& info) {
   fmt::print("cuclip {} ({}, {})\n", info["version"].get<std::string>(),
              info["build"]["type"].get<std::string>(), info["build"]["compiler"].get<std::string>());
-  for (const Json& device : info["devices"]) {
-    fmt::print("device {}: {} threads, bf16 products {}\n", device["name"].get<std::string>(),
-               device["threads"].get<int>(),
-               device["bf16_products"].get<bool>() ? "in hardware" : "widened to f32");
-  }
+  const Json &cpu = info["devices"][0], &cuda = info["devices"][1];
+  fmt::print("device cpu: {} threads, bf16 products {}\n", cpu["threads"].get<int>(),
+             cpu["bf16_products"].get<bool>() ? "in hardware" : "widened to f32");
+  fmt::print("device cuda: {}\n",
+             (cuda["usable"].get<bool>() ? cuda["gpu"] : cuda["problem"]).get<std::string>());
   fmt::print("\n{:<24}{:>14}{:>14}{:>8}{:>8}{:>8}{:>9}{:>9}\n", "model", "parameters", "GFLOP/pair", "pixels",
              "patch", "embed", "context", "vocab");
   for (const Json& m : info["models"]) {

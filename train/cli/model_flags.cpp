@@ -7,20 +7,26 @@
 #include <cstdio>
 #include <cstring>
 
+#include "core/device_choice.h"
+
 namespace cuclip {
 namespace {
 
 constexpr size_t kListed = 5;
 
 ModelOptions options_of(const ModelFlags& flags) {
-  CUCLIP_CHECK(flags.device != "cuda",
-               "--device cuda: this cuclip was built without CUDA; use --device cpu, or auto");
   return {.dtype = flags.precision == "bf16" ? DType::bf16 : DType::f32,
           .tokenizer = flags.tokenizer,
           .config_name = flags.config_name};
 }
 
 }  // namespace
+
+Device announced_device(const std::string& name) {
+  const Device device = choose_device(name);
+  if (device == Device::cuda) fmt::print(stderr, "cuclip: running on {}\n", cuda_description());
+  return device;
+}
 
 void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) {
   const std::string group = "Model";
@@ -49,7 +55,8 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) 
 }
 
 Session::Session(const ModelFlags& flags)
-    : context(flags.threads), loaded(load_model(context, flags.model, options_of(flags))) {
+    : context(flags.threads, announced_device(flags.device)),
+      loaded(load_model(context, flags.model, options_of(flags))) {
   if (!loaded.trained) {
     fmt::print(stderr, "cuclip: {} is untrained: its answers mean nothing\n", flags.model);
   }

@@ -26,6 +26,9 @@ struct ModelFlags {
 /// --model, --tokenizer, --config-name, --device, --precision, --threads.
 void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required = true);
 
+/// The device that --device names; says on standard error which GPU it is. Throws InputError.
+Device announced_device(const std::string& name);
+
 /// A model and what it runs with; neither copied nor moved, since the model refers to the context.
 struct Session {
   explicit Session(const ModelFlags& flags);

@@ -5,6 +5,7 @@
 
 #include "train/cli/commands.h"
 #include "train/cli/config_file.h"
+#include "train/cli/model_flags.h"
 #include "train/trainer.h"
 
 namespace cuclip {
@@ -95,7 +96,7 @@ void add_run_options(CLI::App* app, TrainConfig& c) {
 }
 
 void run_training(const TrainConfig& config, const std::string& resolved) {
-  CUCLIP_CHECK(config.device != "cuda", "train: this cuclip was built without CUDA; use --device cpu");
+  announced_device(config.device);
   struct sigaction action {};
   action.sa_handler = remember_signal;
   action.sa_flags = SA_RESETHAND;  // a second signal ends the process at once
