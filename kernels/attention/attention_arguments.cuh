@@ -4,10 +4,9 @@
 #include <cmath>
 
 #include "kernels/attention/attention.h"
+#include "kernels/common/exponential.cuh"
 
 namespace cuclip {
-
-inline constexpr float kLog2E = 1.4426950408889634f;
 
 /// Heads are numbered b * heads + h, as the blocks of a grid are. Matrices of a head are [length, head_dim]
 /// with rows of the packed tensors' strides.

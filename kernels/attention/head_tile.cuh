@@ -11,6 +11,7 @@
 #pragma once
 
 #include "kernels/common/async_copy.cuh"
+#include "kernels/common/exponential.cuh"
 #include "kernels/common/mma.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/vec.cuh"
@@ -18,13 +19,6 @@
 namespace cuclip {
 
 inline constexpr int kStripRows = 16;  // of an mma
-
-/// 2^x within 2 ulp; 0 below 2^-126.
-__device__ __forceinline__ float exp2_fast(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
 
 template <int kHeadDim>
 struct HeadTile {

@@ -10,22 +10,24 @@ namespace cuclip {
 inline constexpr int kWarp = 32;
 inline constexpr uint32_t kAllLanes = 0xffffffffu;
 
-/// Over groups of kLanes consecutive lanes. A butterfly: both lanes of a pair add the same two numbers, so
-/// all end with the same bits.
-template <int kLanes = kWarp, typename T>
+/// Over groups of kLanes lanes that are kApart apart (both powers of two): consecutive ones, or a column of
+/// lanes. A butterfly: both lanes of a pair add the same two numbers, so all end with the same bits.
+template <int kLanes = kWarp, int kApart = 1, typename T>
 __device__ __forceinline__ T warp_sum(T x) {
 #pragma unroll
-  for (int distance = kLanes / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(kAllLanes, x, distance);
+  for (int distance = kLanes / 2 * kApart; distance >= kApart; distance /= 2) {
+    x += __shfl_xor_sync(kAllLanes, x, distance);
+  }
   return x;
 }
 
 /// NaN wins: fmaxf alone would drop it.
 __device__ __forceinline__ float nan_max(float a, float b) { return a > b || isnan(a) ? a : b; }
 
-template <int kLanes = kWarp>
+template <int kLanes = kWarp, int kApart = 1>
 __device__ __forceinline__ float warp_max(float x) {
 #pragma unroll
-  for (int distance = kLanes / 2; distance > 0; distance /= 2) {
+  for (int distance = kLanes / 2 * kApart; distance >= kApart; distance /= 2) {
     x = nan_max(x, __shfl_xor_sync(kAllLanes, x, distance));
   }
   return x;

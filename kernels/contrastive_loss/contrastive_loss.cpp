@@ -2,6 +2,7 @@
 
 #include "kernels/common/dispatch.h"
 #include "kernels/contrastive_loss/contrastive_loss_cpu.h"
+#include "kernels/contrastive_loss/contrastive_loss_cuda.h"
 
 namespace cuclip {
 namespace {
@@ -33,7 +34,8 @@ void contrastive_loss_forward(const ContrastiveLossForward& p, const ExecContext
   if (p.positive) {
     check_tensor("contrastive_loss_forward: positive", p.positive, DType::f32, {p.image.size(0)});
   }
-  CUCLIP_DISPATCH_CPU_ONLY("contrastive_loss_forward", ctx, contrastive_loss_forward_cpu(p, ctx));
+  CUCLIP_DISPATCH("contrastive_loss_forward", ctx, contrastive_loss_forward_cpu(p, ctx),
+                  contrastive_loss_forward_cuda(p, ctx));
 }
 
 void contrastive_loss_backward(const ContrastiveLossBackward& p, const ExecContext& ctx) {
@@ -42,7 +44,8 @@ void contrastive_loss_backward(const ContrastiveLossBackward& p, const ExecConte
   check_tensor("contrastive_loss_backward: dimage", p.dimage, p.image.dtype, p.image.shape);
   check_tensor("contrastive_loss_backward: dtext", p.dtext, p.image.dtype, p.text.shape);
   check_tensor("contrastive_loss_backward: dlog_scale", p.dlog_scale, DType::f32, {1});
-  CUCLIP_DISPATCH_CPU_ONLY("contrastive_loss_backward", ctx, contrastive_loss_backward_cpu(p, ctx));
+  CUCLIP_DISPATCH("contrastive_loss_backward", ctx, contrastive_loss_backward_cpu(p, ctx),
+                  contrastive_loss_backward_cuda(p, ctx));
 }
 
 }  // namespace cuclip

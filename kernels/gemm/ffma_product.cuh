@@ -80,6 +80,14 @@ class FfmaProduct {
     return part * 64 + x_ * 4;
   }
 
+  /// The sums in registers: see gemm_tile.cuh.
+  static constexpr int kThreadRows = 4, kThreadColumns = 8, kRowLanes = 16, kRowWarps = 1, kColumnWarps = 16;
+  __device__ __forceinline__ float& sum(int i, int j) { return sums_[j / 4][i][j % 4]; }
+  __device__ __forceinline__ int thread_row(int i) const { return y_ * 4 + i; }
+  __device__ __forceinline__ int thread_column(int j) const { return j / 4 * 64 + x_ * 4 + j % 4; }
+  __device__ __forceinline__ int row_warp() const { return 0; }
+  __device__ __forceinline__ int column_warp() const { return y_ / 2; }
+
   /// Calls body(row of the tile, sum of A's row) where this thread has one.
   template <typename Body>
   __device__ __forceinline__ void for_row_sums(Body&& body) const {

@@ -13,16 +13,6 @@
 namespace cuclip {
 namespace {
 
-template <typename T, typename Out>
-struct GemmArguments {
-  Operand<T> a;
-  Operand<T> b;
-  int64_t reduction;
-  int row_tiles;
-  int column_tiles;
-  Epilogue<Out> epilogue;
-};
-
 template <typename Product, typename Out>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     gemm_kernel(const GemmArguments<typename Product::Input, Out> p) {

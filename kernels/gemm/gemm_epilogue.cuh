@@ -23,6 +23,17 @@ struct Epilogue {
   const Out* extra = nullptr;     // optional residual, which may be c, or the gate: [rows, columns]
 };
 
+/// c = A B in tiles, with what follows it.
+template <typename T, typename Out>
+struct GemmArguments {
+  Operand<T> a;
+  Operand<T> b;
+  int64_t reduction;
+  int row_tiles;
+  int column_tiles;
+  Epilogue<Out> epilogue;
+};
+
 /// c of one vector of sums (overwritten), n of its elements inside the matrix.
 template <Tail kTail, bool kVectors, typename Out, int kSize>
 __device__ __forceinline__ void finish(const Epilogue<Out>& p, int64_t at, int n, float (&v)[kSize],

@@ -4,6 +4,11 @@
 // A block computes kTile x kTile elements of c = A B with a loop over the reduction in steps of kStep
 // elements. Each step's tiles of A and B are a stage in shared memory; kStages - 1 of them are under way
 // while one is multiplied.
+//
+// A product keeps the tile's sums in registers, kThreadRows x kThreadColumns a thread: sum(i, j) is that of
+// row thread_row(i) and column thread_column(j) of the tile. A row is shared by kRowLanes lanes that follow
+// one another and by the same lanes of kRowWarps warps, of which the thread's is number row_warp(); a column
+// by the lanes of a warp that are kRowLanes apart and by kColumnWarps warps.
 #pragma once
 
 #include <cstdint>

@@ -160,6 +160,16 @@ class MmaProduct {
     return warp_column_ + lane_column<kSize>();
   }
 
+  /// The sums in registers: see gemm_tile.cuh.
+  static constexpr int kThreadRows = 8, kThreadColumns = 16, kRowLanes = 4, kRowWarps = 2, kColumnWarps = 2;
+  __device__ __forceinline__ float& sum(int i, int j) { return sums_[i / 2][j / 2][i % 2 * 2 + j % 2]; }
+  __device__ __forceinline__ int thread_row(int i) const { return warp_row_ + i * 8 + lane_ / 4; }
+  __device__ __forceinline__ int thread_column(int j) const {
+    return warp_column_ + j / 2 * 8 + lane_ % 4 * 2 + j % 2;
+  }
+  __device__ __forceinline__ int row_warp() const { return warp_column_ / 64; }
+  __device__ __forceinline__ int column_warp() const { return warp_row_ / 64; }
+
   /// Calls body(row of the tile, sum of A's row) where this thread has one. They are products with ones:
   /// every column is the same.
   template <typename Body>
