@@ -1,12 +1,14 @@
 // The contrastive loss on CUDA, forward: every logit is computed once, and none is stored.
 //
-// A block computes tiles of 128 x 128 logits (gemm_tile.cuh: bf16 on tensor cores, f32 with fused
-// multiply-adds) and reduces each in registers to a maximum and a sum of exponentials for each row and column
-// (tile_statistics.cuh), 8 bytes each, in scratch. Its positive logits are read off. A second kernel merges
-// what the blocks left, in their order, into the log-sum-exps and sums of cross-entropies, which a third adds
-// up. The tiles of more than 16,384 rows or columns are taken by 128 groups of blocks, whose blocks merge
-// into what they have written: scratch is at most 8 * 128 bytes a row and a column. No atomics; the cut
-// follows from the shape.
+// A block of threads computes a tile of 128 x 128 logits (gemm_tile.cuh: bf16 on tensor cores, f32 with fused
+// multiply-adds) and reduces it in registers to a maximum and a sum of exponentials for each row and column
+// (tile_statistics.cuh), 8 bytes each, in scratch; positive logits are read off. A second kernel merges the
+// tiles' in their order into the log-sum-exps and sums of cross-entropies, which a third adds up. S of more
+// than 16,384 rows or columns is computed in blocks of that size, one launch each, whose tiles merge into
+// what those of the blocks before have written: scratch is at most 8 * 128 bytes a row and a column. No
+// atomics; the cut follows from the shape.
+#include <algorithm>
+
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
 #include "kernels/contrastive_loss/contrastive_loss_cuda.h"
@@ -17,108 +19,91 @@
 namespace cuclip {
 namespace {
 
-constexpr int64_t kMaxGroups = 128;
+constexpr int64_t kBlockTiles = 128;  // of a block of S, on either side
 constexpr int kMergeWarps = 8;
 constexpr int kMergeThreads = kMergeWarps * kWarp;
 constexpr int kSumThreads = 256;
 
-// How the tiles of one side are cut into groups, and the group's statistics of the other side's elements.
-struct Side {
-  int64_t count;  // rows or columns
-  int tiles;      // of a group
-  int groups;
-  LogSum* sums = nullptr;  // [groups of the other side, count]
-
-  explicit Side(int64_t count)
-      : count(count),
-        tiles(static_cast<int>(ceil_div(tiles_of(count), kMaxGroups))),
-        groups(static_cast<int>(ceil_div(tiles_of(count), tiles))) {}
+// Statistics of one side's elements, those of a block of S first: one for each tile of the other side.
+struct SideSums {
+  LogSum* data;  // [tiles, stride]
+  int64_t stride;
+  bool first;  // of the blocks along the other side: its statistics are written, others' are merged into them
 };
 
+// A block of S: image and the rows' tensors begin at its first row, text and the columns' at its first
+// column.
 template <typename T>
 struct ForwardArguments {
   Operand<T> image;
   Operand<T> text;
   int64_t depth;
   const float* log_scale;
-  int64_t label_offset;
-  Side rows;
-  Side columns;
+  int64_t first_positive;  // the column of row 0's positive, in the block or not
+  int row_tiles;
+  int column_tiles;
+  SideSums rows;
+  SideSums columns;
   float* positive;
 };
 
-// Stores the positive logits among the tile's, where it has any.
+// Stores the positive logits among the tile's, where it has any; `first` is the column of row 0's, in the
+// tile or not.
 template <typename Product>
-__device__ __forceinline__ void store_positive(Product& product, const TilePlace& at, int64_t rows,
-                                               int64_t label_offset, float* positive) {
-  const int64_t first = label_offset + at.row - at.column;  // the column of row 0's, in the tile
+__device__ __forceinline__ void store_positive(Product& product, int64_t first, int rows, float* positive) {
   if (first <= -kTile || first >= kTile) return;
 #pragma unroll
   for (int i = 0; i < Product::kThreadRows; ++i) {
-    const int row = product.thread_row(i);
+    const int row = product.thread_row(i), column = row + static_cast<int>(first);
 #pragma unroll
     for (int j = 0; j < Product::kThreadColumns; ++j) {
-      if (product.thread_column(j) - row == static_cast<int>(first) && at.row + row < rows) {
-        positive[at.row + row] = product.sum(i, j);
-      }
+      if (product.thread_column(j) == column && row < rows) positive[row] = product.sum(i, j);
     }
   }
 }
 
-// Element `index` of a side: its group's first tile writes, the others merge.
-__device__ __forceinline__ void add_to(const Side& side, int other_group, int64_t index, bool first,
+__device__ __forceinline__ void add_to(const SideSums& side, int64_t tile, int64_t element,
                                        const LogSum& sum) {
-  if (index >= side.count) return;
-  LogSum* slot = side.sums + other_group * side.count + index;
-  *slot = first ? sum : merge(*slot, sum);
+  LogSum* slot = side.data + tile * side.stride + element;
+  *slot = side.first ? sum : merge(*slot, sum);
 }
 
 template <typename Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     contrastive_loss_forward_kernel(const ForwardArguments<T> p) {
   extern __shared__ uint4 shared[];
-  const TilePlace group(static_cast<int>(blockIdx.x), p.rows.groups, p.columns.groups);
-  const int row_group = static_cast<int>(group.row / kTile);
-  const int column_group = static_cast<int>(group.column / kTile);
-  const int tiles = p.rows.tiles * p.columns.tiles;
-  const float scale = expf(*p.log_scale);
+  const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
+  Product product(p.image, p.text, at, p.depth, false, shared);
+  run_pipeline(product, steps_of<T>(p.depth));
+
+  const int rows = static_cast<int>(min(p.image.outer - at.row, int64_t{kTile}));
+  const int columns = static_cast<int>(min(p.text.outer - at.column, int64_t{kTile}));
   const TileStatistics<Product> statistics(shared);
-  for (int tile = 0; tile < tiles; ++tile) {
-    const int i = tile / p.columns.tiles, j = tile % p.columns.tiles;
-    TilePlace at = group;
-    at.row = group.row * p.rows.tiles + i * kTile;
-    at.column = group.column * p.columns.tiles + j * kTile;
-    if (at.row >= p.rows.count || at.column >= p.columns.count) continue;
-    Product product(p.image, p.text, at, p.depth, false, shared);
-    run_pipeline(product, steps_of<T>(p.depth));
-    statistics.make_logits(product, scale, p.rows.count - at.row, p.columns.count - at.column);
-    store_positive(product, at, p.rows.count, p.label_offset, p.positive);
-    statistics.reduce(product);
-    __syncthreads();
-    // The same thread has a row or column in every tile: it finds its own statistics.
-    for (int e = static_cast<int>(threadIdx.x); e < 2 * kTile; e += Product::kThreads) {
-      if (e < kTile) {
-        add_to(p.rows, column_group, at.row + e, j == 0, statistics.row(e));
-      } else {
-        const int column = e - kTile;
-        add_to(p.columns, row_group, at.column + column, i == 0, statistics.column(column));
-      }
+  statistics.make_logits(product, expf(*p.log_scale), rows, columns);
+  store_positive(product, p.first_positive + at.row - at.column, rows, p.positive + at.row);
+  statistics.reduce(product);
+  __syncthreads();
+  for (int e = static_cast<int>(threadIdx.x); e < 2 * kTile; e += Product::kThreads) {
+    const int i = e % kTile;
+    if (e < kTile) {
+      if (i < rows) add_to(p.rows, at.column / kTile, at.row + i, statistics.row(i));
+    } else {
+      if (i < columns) add_to(p.columns, at.row / kTile, at.column + i, statistics.column(i));
     }
-    __syncthreads();
   }
 }
 
 // What the merging kernel needs of a side.
 struct MergedSide {
-  const LogSum* sums;  // [groups, count]
-  int64_t groups;
+  const LogSum* sums;  // [tiles, count]
+  int64_t tiles;
   int64_t count;
   float* lse;
   int64_t first_positive;  // the element that has the first positive logit
 };
 
 // log-sum-exps of 32 rows or columns a block, rows first, and the sum of their cross-entropies. Each warp
-// merges every eighth group, and the first merges the warps'.
+// merges every eighth tile's, and the first merges the warps'.
 __global__ void __launch_bounds__(kMergeThreads)
     merge_statistics_kernel(const MergedSide rows, const MergedSide columns, const float* positive,
                             double* losses) {
@@ -126,13 +111,13 @@ __global__ void __launch_bounds__(kMergeThreads)
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t row_blocks = (rows.count + kWarp - 1) / kWarp;
   const bool is_row = blockIdx.x < row_blocks;
-  const MergedSide& side = is_row ? rows : columns;
+  const MergedSide side = is_row ? rows : columns;
   const int64_t element = (blockIdx.x - (is_row ? 0 : row_blocks)) * kWarp + lane;
   LogSum total = empty_log_sum();
   if (element < side.count) {
 #pragma unroll 4
-    for (int64_t group = warp; group < side.groups; group += kMergeWarps) {
-      total = merge(total, side.sums[group * side.count + element]);
+    for (int64_t tile = warp; tile < side.tiles; tile += kMergeWarps) {
+      total = merge(total, side.sums[tile * side.count + element]);
     }
   }
   shared[warp][lane] = total;
@@ -162,10 +147,10 @@ __global__ void __launch_bounds__(kSumThreads)
 }
 
 template <template <Along, Along, bool, bool> typename Product, typename T>
-void run_statistics(const ForwardArguments<T>& a, const ExecContext& ctx) {
+void run_block(const ForwardArguments<T>& a, const ExecContext& ctx) {
   const auto run = [&](auto kernel, int threads) {
     launch({.kernel = "contrastive_loss_forward_kernel",
-            .grid = {int64_t{a.rows.groups} * a.columns.groups},
+            .grid = {int64_t{a.row_tiles} * a.column_tiles},
             .threads = threads,
             .shared_bytes = kPipelineBytes},
            kernel, ctx, a);
@@ -181,33 +166,41 @@ void run_statistics(const ForwardArguments<T>& a, const ExecContext& ctx) {
 template <template <Along, Along, bool, bool> typename Product, typename T>
 void run(const ContrastiveLossForward& p, const ExecContext& ctx) {
   const int64_t rows = p.image.size(0), columns = p.text.size(0), depth = p.image.size(1);
-  ForwardArguments<T> a{.image = {p.image.as<T>(), depth, rows},
-                        .text = {p.text.as<T>(), depth, columns},
-                        .depth = depth,
-                        .log_scale = p.log_scale.as<float>(),
-                        .label_offset = p.label_offset,
-                        .rows = Side(rows),
-                        .columns = Side(columns),
-                        .positive = nullptr};
-  const int64_t blocks = ceil_div(rows, kWarp) + ceil_div(columns, kWarp);
+  const int64_t row_tiles = std::min(tiles_of(rows), kBlockTiles);
+  const int64_t column_tiles = std::min(tiles_of(columns), kBlockTiles);
+  const int64_t merge_blocks = ceil_div(rows, kWarp) + ceil_div(columns, kWarp);
   ScratchPlan plan;
-  const auto row_sums = plan.add<LogSum>(a.columns.groups * rows);
-  const auto column_sums = plan.add<LogSum>(a.rows.groups * columns);
-  const auto positive = plan.add<float>(p.positive ? 0 : rows);
-  const auto losses = plan.add<double>(blocks);
+  const auto row_sums = plan.add<LogSum>(column_tiles * rows);
+  const auto column_sums = plan.add<LogSum>(row_tiles * columns);
+  const auto own_positive = plan.add<float>(p.positive ? 0 : rows);
+  const auto losses = plan.add<double>(merge_blocks);
   plan.reserve(ctx);
-  a.rows.sums = plan[row_sums];
-  a.columns.sums = plan[column_sums];
-  a.positive = p.positive ? p.positive.as<float>() : plan[positive];
-  run_statistics<Product>(a, ctx);
+  float* positive = p.positive ? p.positive.as<float>() : plan[own_positive];
 
-  const MergedSide merged_rows{a.rows.sums, a.columns.groups, rows, p.row_lse.as<float>(), 0};
-  const MergedSide merged_columns{a.columns.sums, a.rows.groups, columns, p.column_lse.as<float>(),
+  for (int64_t row = 0; row < rows; row += kBlockTiles * kTile) {
+    for (int64_t column = 0; column < columns; column += kBlockTiles * kTile) {
+      const int64_t block_rows = std::min(rows - row, kBlockTiles * kTile);
+      const int64_t block_columns = std::min(columns - column, kBlockTiles * kTile);
+      run_block<Product>(ForwardArguments<T>{.image = {p.image.as<T>() + row * depth, depth, block_rows},
+                                             .text = {p.text.as<T>() + column * depth, depth, block_columns},
+                                             .depth = depth,
+                                             .log_scale = p.log_scale.as<float>(),
+                                             .first_positive = p.label_offset + row - column,
+                                             .row_tiles = static_cast<int>(tiles_of(block_rows)),
+                                             .column_tiles = static_cast<int>(tiles_of(block_columns)),
+                                             .rows = {plan[row_sums] + row, rows, column == 0},
+                                             .columns = {plan[column_sums] + column, columns, row == 0},
+                                             .positive = positive + row},
+                         ctx);
+    }
+  }
+  const MergedSide merged_rows{plan[row_sums], column_tiles, rows, p.row_lse.as<float>(), 0};
+  const MergedSide merged_columns{plan[column_sums], row_tiles, columns, p.column_lse.as<float>(),
                                   p.label_offset};
-  launch({.kernel = "merge_statistics_kernel", .grid = {blocks}, .threads = kMergeThreads},
-         merge_statistics_kernel, ctx, merged_rows, merged_columns, a.positive, plan[losses]);
+  launch({.kernel = "merge_statistics_kernel", .grid = {merge_blocks}, .threads = kMergeThreads},
+         merge_statistics_kernel, ctx, merged_rows, merged_columns, positive, plan[losses]);
   launch({.kernel = "mean_loss_kernel", .grid = {1}, .threads = kSumThreads}, mean_loss_kernel, ctx,
-         plan[losses], blocks, rows, p.loss.as<float>());
+         plan[losses], merge_blocks, rows, p.loss.as<float>());
 }
 
 }  // namespace

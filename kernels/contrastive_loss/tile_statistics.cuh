@@ -34,8 +34,7 @@ class TileStatistics {
       : rows_(static_cast<LogSum*>(shared)), columns_(rows_ + Product::kRowWarps * kTile) {}
 
   /// Turns the product's sums into logits. Those outside of the matrix will not count.
-  static __device__ __forceinline__ void make_logits(Product& product, float scale, int64_t rows,
-                                                     int64_t columns) {
+  static __device__ __forceinline__ void make_logits(Product& product, float scale, int rows, int columns) {
 #pragma unroll
     for (int i = 0; i < Product::kThreadRows; ++i) {
 #pragma unroll
