@@ -60,6 +60,7 @@ class Counts {
 /// One function for each operation, in a file of its name.
 void count_adamw(Counts& counts);
 void count_attention(Counts& counts);
+void count_contrastive_loss(Counts& counts);
 void count_embed(Counts& counts);
 void count_gemm(Counts& counts);
 void count_layer_norm(Counts& counts);

@@ -26,7 +26,7 @@ constexpr int kSumThreads = 256;
 
 // Statistics of one side's elements, those of a block of S first: one for each tile of the other side.
 struct SideSums {
-  LogSum* data;  // [tiles, stride]
+  PackedLogSum* data;  // [tiles, stride]
   int64_t stride;
   bool first;  // of the blocks along the other side: its statistics are written, others' are merged into them
 };
@@ -64,8 +64,8 @@ __device__ __forceinline__ void store_positive(Product& product, int64_t first, 
 
 __device__ __forceinline__ void add_to(const SideSums& side, int64_t tile, int64_t element,
                                        const LogSum& sum) {
-  LogSum* slot = side.data + tile * side.stride + element;
-  *slot = side.first ? sum : merge(*slot, sum);
+  PackedLogSum* slot = side.data + tile * side.stride + element;
+  *slot = pack(side.first ? sum : merge(unpack(*slot), sum));
 }
 
 template <typename Product, typename T = typename Product::Input>
@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
 
 // What the merging kernel needs of a side.
 struct MergedSide {
-  const LogSum* sums;  // [tiles, count]
+  const PackedLogSum* sums;  // [tiles, count]
   int64_t tiles;
   int64_t count;
   float* lse;
@@ -107,7 +107,7 @@ struct MergedSide {
 __global__ void __launch_bounds__(kMergeThreads)
     merge_statistics_kernel(const MergedSide rows, const MergedSide columns, const float* positive,
                             double* losses) {
-  __shared__ LogSum shared[kMergeWarps][kWarp];
+  __shared__ PackedLogSum shared[kMergeWarps][kWarp];
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t row_blocks = (rows.count + kWarp - 1) / kWarp;
   const bool is_row = blockIdx.x < row_blocks;
@@ -117,15 +117,15 @@ __global__ void __launch_bounds__(kMergeThreads)
   if (element < side.count) {
 #pragma unroll 4
     for (int64_t tile = warp; tile < side.tiles; tile += kMergeWarps) {
-      total = merge(total, side.sums[tile * side.count + element]);
+      total = merge(total, unpack(side.sums[tile * side.count + element]));
     }
   }
-  shared[warp][lane] = total;
+  shared[warp][lane] = pack(total);
   __syncthreads();
   if (warp > 0) return;
   double loss = 0;
   if (element < side.count) {
-    for (int other = 1; other < kMergeWarps; ++other) total = merge(total, shared[other][lane]);
+    for (int other = 1; other < kMergeWarps; ++other) total = merge(total, unpack(shared[other][lane]));
     // The maximum and the positive logit cancel before the logarithm is added: a small loss keeps its digits
     // at large scales.
     const double max = total.max, log_sum = log(static_cast<double>(total.sum));
@@ -170,8 +170,8 @@ void run(const ContrastiveLossForward& p, const ExecContext& ctx) {
   const int64_t column_tiles = std::min(tiles_of(columns), kBlockTiles);
   const int64_t merge_blocks = ceil_div(rows, kWarp) + ceil_div(columns, kWarp);
   ScratchPlan plan;
-  const auto row_sums = plan.add<LogSum>(column_tiles * rows);
-  const auto column_sums = plan.add<LogSum>(row_tiles * columns);
+  const auto row_sums = plan.add<PackedLogSum>(column_tiles * rows);
+  const auto column_sums = plan.add<PackedLogSum>(row_tiles * columns);
   const auto own_positive = plan.add<float>(p.positive ? 0 : rows);
   const auto losses = plan.add<double>(merge_blocks);
   plan.reserve(ctx);

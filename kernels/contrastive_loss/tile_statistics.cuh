@@ -9,11 +9,20 @@
 
 namespace cuclip {
 
-/// log of the sum of some exponentials, as max + log(sum).
-struct alignas(8) LogSum {
+/// log of the sum of some exponentials, as max + log(sum). In memory it is PackedLogSum.
+struct LogSum {
   float max;
   float sum;
 };
+
+/// One access of 8 bytes: nvcc takes accesses to structs of floats apart.
+using PackedLogSum = uint64_t;
+__device__ __forceinline__ PackedLogSum pack(const LogSum& s) {
+  return static_cast<uint64_t>(__float_as_uint(s.sum)) << 32 | __float_as_uint(s.max);
+}
+__device__ __forceinline__ LogSum unpack(PackedLogSum s) {
+  return {__uint_as_float(static_cast<uint32_t>(s)), __uint_as_float(static_cast<uint32_t>(s >> 32))};
+}
 
 /// That of none. The maximum is finite, so that the difference of two is never ∞ − ∞.
 __device__ __forceinline__ LogSum empty_log_sum() { return {kLowestLogit, 0.0f}; }
@@ -28,10 +37,10 @@ __device__ __forceinline__ LogSum merge(const LogSum& a, const LogSum& b) {
 template <typename Product>
 class TileStatistics {
  public:
-  static constexpr int kBytes = (Product::kRowWarps + Product::kColumnWarps) * kTile * sizeof(LogSum);
+  static constexpr int kBytes = (Product::kRowWarps + Product::kColumnWarps) * kTile * sizeof(PackedLogSum);
 
   __device__ __forceinline__ explicit TileStatistics(void* shared)
-      : rows_(static_cast<LogSum*>(shared)), columns_(rows_ + Product::kRowWarps * kTile) {}
+      : rows_(static_cast<PackedLogSum*>(shared)), columns_(rows_ + Product::kRowWarps * kTile) {}
 
   /// Turns the product's sums into logits. Those outside of the matrix will not count.
   static __device__ __forceinline__ void make_logits(Product& product, float scale, int rows, int columns) {
@@ -58,7 +67,7 @@ class TileStatistics {
 #pragma unroll
       for (int j = 0; j < Product::kThreadColumns; ++j) s.sum += exp_fast(product.sum(i, j) - s.max);
       s.sum = warp_sum<kRowLanes>(s.sum);
-      if (lane % kRowLanes == 0) rows_[place(product.row_warp(), product.thread_row(i))] = s;
+      if (lane % kRowLanes == 0) rows_[place(product.row_warp(), product.thread_row(i))] = pack(s);
     }
 #pragma unroll
     for (int j = 0; j < Product::kThreadColumns; ++j) {
@@ -69,7 +78,7 @@ class TileStatistics {
 #pragma unroll
       for (int i = 0; i < Product::kThreadRows; ++i) s.sum += exp_fast(product.sum(i, j) - s.max);
       s.sum = warp_sum<kColumnLanes, kRowLanes>(s.sum);
-      if (lane < kRowLanes) columns_[place(product.column_warp(), product.thread_column(j))] = s;
+      if (lane < kRowLanes) columns_[place(product.column_warp(), product.thread_column(j))] = pack(s);
     }
   }
 
@@ -83,14 +92,14 @@ class TileStatistics {
     return warp * kTile + (at ^ (at / 16 % 4));
   }
   template <int kWarps>
-  static __device__ __forceinline__ LogSum merged(const LogSum* parts, int at) {
-    LogSum s = parts[place(0, at)];
-    for (int warp = 1; warp < kWarps; ++warp) s = merge(s, parts[place(warp, at)]);
+  static __device__ __forceinline__ LogSum merged(const PackedLogSum* parts, int at) {
+    LogSum s = unpack(parts[place(0, at)]);
+    for (int warp = 1; warp < kWarps; ++warp) s = merge(s, unpack(parts[place(warp, at)]));
     return s;
   }
 
-  LogSum* rows_;
-  LogSum* columns_;
+  PackedLogSum* rows_;
+  PackedLogSum* columns_;
 };
 
 }  // namespace cuclip
