@@ -67,8 +67,8 @@ void backward(Counts& counts, const Case& c) {
                                   .dimage = features(c.rows),
                                   .dtext = features(c.columns),
                                   .dlog_scale = counts.tensor(Role::statistic, {1}, DType::f32)};
-  // The gradients' products read texts for each 128 rows of dimage, images for each 128 of dtext, and G,
-  // which is written once, for each 128 features.
+  // The gradients' products read as much again, and G, which is written once, for each 128 features; 1 % for
+  // dlog_scale.
   const auto elements = static_cast<double>(2 * operands(c) + (c.rows + c.columns) * kDepth);
   const double gradient = static_cast<double>(c.rows * c.columns) * static_cast<double>(size_of(c.dtype));
   counts.run(name_of("backward", c), bounds(c, elements, gradient * (1 + 2 * kDepth / 128) * 1.01, 3),

@@ -138,6 +138,11 @@ void check_both_directions(Problem p) {
   });
 }
 
+// The case, but on the emulator in its slow campaign only.
+std::vector<ContrastiveLossCase> slow_case(const ContrastiveLossCase& c) {
+  return cases_here(std::vector{c}, [](const ContrastiveLossCase&) { return false; });
+}
+
 double loss_of(Problem& p, const ExecContext& ctx) {
   p.forward(ctx);
   return p.loss.at(0);
@@ -177,8 +182,7 @@ TEST_CASE("contrastive loss and its gradients match float64, bf16") {
 TEST_CASE("contrastive loss matches float64 beyond one block of rows") {
   // In bf16 CUDA adds the blocks' gradients up in f32 and rounds them at the end.
   const DType dtype = on_cuda() ? DType::bf16 : DType::f32;
-  const auto never = [](const ContrastiveLossCase&) { return false; };
-  for (const auto& c : cases_here(std::vector{cases::contrastive_loss_beyond_block()}, never)) {
+  for (const auto& c : slow_case(cases::contrastive_loss_beyond_block())) {
     Problem p = Problem::random(c, dtype, 10);
     const auto inputs = p.reference_inputs();
     const auto result = ref_contrastive_loss(inputs);
@@ -300,34 +304,37 @@ TEST_CASE("contrastive loss of ranks that share the rows is that of the whole ma
 
 #ifndef __SANITIZE_THREAD__
 TEST_CASE("contrastive loss at N = 16,640 is exact in bounded memory") {
-  // Features of four classes: every row and column has N/4 logits s and 3N/4 logits 0. So many rows that a
-  // strip has several tiles.
-  const int64_t n = 16640;
-  const double s = 3.0, quarter = n / 4;
-  std::vector<double> one_hot(static_cast<size_t>(n * 4), 0.0);
-  for (int64_t i = 0; i < n; ++i) one_hot[static_cast<size_t>(i * 4 + i % 4)] = 1.0;
-  const Buffer features = Buffer::from({n, 4}, DType::bf16, one_hot);
-  Problem p({n, n, 4}, features, features, std::log(s));
-  ThreadPool pool(2);
-  Scratch scratch(test_device(), test_stream());
-  const ExecContext ctx{.device = test_device(), .pool = &pool, .scratch = &scratch, .stream = test_stream()};
-  p.forward(ctx);
-  p.backward(ctx);
-  const double lse = std::log(quarter * std::exp(s) + 3 * quarter);
-  REQUIRE(p.loss.at(0) == Approx(lse - s).epsilon(1e-6));
-  // p_same and p_other are a row's probabilities; dlog_scale = s (Σ p_same - 1), dimage of a row of class 0
-  // sums over its own texts, minus its positive.
-  const double same = quarter * std::exp(s - lse), other = quarter * std::exp(-lse);
-  REQUIRE(p.dlog_scale.at(0) - Problem::kLogScaleGradientBefore == Approx(s * (same - 1)).epsilon(1e-4));
-  // All probabilities of a kind are equal, and so are their errors when rounded to bf16.
-  const double error = s / n * same * 2 * roundoff(DType::bf16);
-  for (const Buffer* gradient : {&p.dimage, &p.dtext}) {
-    REQUIRE(gradient->at(0) == Approx(s / n * (same - 1)).margin(error).epsilon(0));
-    REQUIRE(gradient->at((n - 4) * 4 + 1) == Approx(s / n * other).margin(error).epsilon(0));
+  for (const auto& c : slow_case({16640, 16640, 4})) {
+    // Features of four classes: every row and column has N/4 logits s and 3N/4 logits 0. So many rows that a
+    // strip has several tiles.
+    const int64_t n = c.rows;
+    const double s = 3.0, quarter = n / 4;
+    std::vector<double> one_hot(static_cast<size_t>(n * 4), 0.0);
+    for (int64_t i = 0; i < n; ++i) one_hot[static_cast<size_t>(i * 4 + i % 4)] = 1.0;
+    const Buffer features = Buffer::from({n, 4}, DType::bf16, one_hot);
+    Problem p(c, features, features, std::log(s));
+    ThreadPool pool(2);
+    Scratch scratch(test_device(), test_stream());
+    const ExecContext ctx{
+        .device = test_device(), .pool = &pool, .scratch = &scratch, .stream = test_stream()};
+    p.forward(ctx);
+    p.backward(ctx);
+    const double lse = std::log(quarter * std::exp(s) + 3 * quarter);
+    REQUIRE(p.loss.at(0) == Approx(lse - s).epsilon(1e-6));
+    // p_same and p_other are a row's probabilities; dlog_scale = s (Σ p_same - 1), dimage of a row of class 0
+    // sums over its own texts, minus its positive.
+    const double same = quarter * std::exp(s - lse), other = quarter * std::exp(-lse);
+    REQUIRE(p.dlog_scale.at(0) - Problem::kLogScaleGradientBefore == Approx(s * (same - 1)).epsilon(1e-4));
+    // All probabilities of a kind are equal, and so are their errors when rounded to bf16.
+    const double error = s / n * same * 2 * roundoff(DType::bf16);
+    for (const Buffer* gradient : {&p.dimage, &p.dtext}) {
+      REQUIRE(gradient->at(0) == Approx(s / n * (same - 1)).margin(error).epsilon(0));
+      REQUIRE(gradient->at((n - 4) * 4 + 1) == Approx(s / n * other).margin(error).epsilon(0));
+    }
+    // On the CPU 130 strips would hold 17 MiB of column statistics: they are merged into 64 or fewer. On CUDA
+    // 130 groups of either side would hold 33 MiB, and a block of gradients has 64.
+    REQUIRE(scratch.capacity() < (on_cuda() ? size_t{66} : size_t{20}) << 20);
   }
-  // On the CPU 130 strips would hold 17 MiB of column statistics: they are merged into 64 or fewer. On CUDA
-  // 130 groups of either side would hold 33 MiB, and a block of gradients has 64.
-  REQUIRE(scratch.capacity() < (on_cuda() ? size_t{66} : size_t{20}) << 20);
 }
 #endif
 
