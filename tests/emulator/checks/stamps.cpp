@@ -13,11 +13,13 @@ constexpr size_t kLarge = 8 << 20;  // from here on huge pages, which are fewer 
 
 // Ordered before the warp's access by what the stamp alone says.
 inline bool write_is_past(Stamp stamp, const Moment& m) {
-  return (stamp < m.launch) | m.same_warp(stamp) | m.before_barrier(stamp);
+  const bool earlier = stamp < m.launch, own = m.same_warp(stamp), barred = m.before_barrier(stamp);
+  return earlier | own | barred;
 }
 inline bool read_is_past(Stamp stamp, const Moment& m) {
   const bool one_warp = (stamp & (kMany | kWide)) == 0, one_block = (stamp & kWide) == 0;
-  return (stamp < m.launch) | (m.same_warp(stamp) & one_warp) | (m.before_barrier(stamp) & one_block);
+  const bool earlier = stamp < m.launch, own = m.same_warp(stamp), barred = m.before_barrier(stamp);
+  return earlier | (own & one_warp) | (barred & one_block);
 }
 
 // What is known of some stamps together.
@@ -74,12 +76,12 @@ bool join_readers(Stamp* reads, size_t count, const Moment& m) {
     const Stamp r = reads[i];
     const bool wide = ((r & (kWide | kStrong)) == kWide) & (r >= m.launch);
     const bool shared = m.same_block(r) & ((r & (kWide | kStrong)) == 0);
-    odd |= read_is_past(r, m) ? 0 : (wide | shared ? acquired : -1);
+    odd |= read_is_past(r, m) ? 0 : ((wide | shared) ? acquired : -1);
   }
   if (odd != 0) return false;
   for (size_t i = 0; i < count; ++i) {
     const Stamp r = reads[i];
-    const Stamp kept = m.same_block(r) & ((r & kWide) == 0) ? (m.now & (r | ~kBytes)) | kMany : r;
+    const Stamp kept = (m.same_block(r) & ((r & kWide) == 0)) ? (m.now & (r | ~kBytes)) | kMany : r;
     reads[i] = read_is_past(r, m) ? m.now : kept;
   }
   return true;
@@ -99,6 +101,12 @@ Stamps::Stamps(u64 begin, u64 end)
 Stamps::~Stamps() { munmap(base_, bytes()); }
 
 void Stamps::clear() { madvise(base_, bytes(), MADV_DONTNEED); }
+
+void Stamps::forget(u64 address, u64 bytes) {
+  const size_t count = (bytes + 3) / 4;
+  std::fill_n(write(address), count, 0);
+  std::fill_n(read(address), count, 0);
+}
 
 bool stamp_reads(Stamps& stamps, u64 address, u64 bytes, const Moment& moment) {
   const Moment m = moment;

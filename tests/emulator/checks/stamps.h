@@ -36,6 +36,7 @@ class Stamps {
   Stamps(const Stamps&) = delete;
   Stamps& operator=(const Stamps&) = delete;
   void clear();
+  void forget(u64 address, u64 bytes);
   u64 begin() const { return begin_; }
   u64 end() const { return begin_ + words_ * 4; }
   Stamp* write(u64 address) { return base_ + (address - begin_) / 4; }

@@ -268,6 +268,17 @@ void test_devices() {
   Device<int> here(2);
   CUDA(cudaMemcpyPeer(here, 0, there, 1, 8));
   EXPECT(here.host()[1] == 5, "%d", here.host()[1]);
+  CUDA(cudaDeviceEnablePeerAccess(1, 0));
+  FAILS(cudaDeviceEnablePeerAccess(1, 0), cudaErrorPeerAccessAlreadyEnabled);
+  CUDA(cudaDeviceDisablePeerAccess(1));
+  FAILS(cudaDeviceDisablePeerAccess(1), cudaErrorPeerAccessNotEnabled);
+  cudaStream_t stream;
+  CUDA(cudaStreamCreate(&stream));
+  CUDA(cudaSetDevice(1));
+  increment<<<1, 2, 0, stream>>>(there);
+  FAILS(cudaGetLastError(), cudaErrorInvalidResourceHandle);
+  CUDA(cudaSetDevice(0));
+  CUDA(cudaStreamDestroy(stream));
 }
 
 void test_sticky() {

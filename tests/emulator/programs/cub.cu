@@ -1,3 +1,4 @@
+// arch: 80 90
 // run: --check full --error-exitcode 9 --threads 2
 // cub's device-wide primitives, against the host: what they are made of is nearly the whole of the ISA.
 #include <algorithm>

@@ -182,10 +182,84 @@ void test_memory() {
   CUDA(cudaGraphExecDestroy(exec));
 }
 
+// Memory of a graph's own nodes: freed by a node, or by the program between launches.
+void test_memory_nodes() {
+  Chain c;
+  cudaGraph_t graph;
+  cudaGraphNode_t take, set, back, drop;
+  CUDA(cudaGraphCreate(&graph, 0));
+  cudaMemAllocNodeParams memory{};
+  memory.poolProps.allocType = cudaMemAllocationTypePinned;
+  memory.poolProps.location = {cudaMemLocationTypeDevice, 0};
+  memory.bytesize = 128;
+  CUDA(cudaGraphAddMemAllocNode(&take, graph, nullptr, 0, &memory));
+  cudaMemsetParams params = c.memset;
+  params.dst = memory.dptr;
+  params.value = 6;
+  CUDA(cudaGraphAddMemsetNode(&set, graph, &take, 1, &params));
+  CUDA(cudaGraphAddMemcpyNode1D(&back, graph, &set, 1, c.host, memory.dptr, 128, cudaMemcpyDeviceToHost));
+  cudaGraphExec_t keeps, frees;
+  CUDA(cudaGraphInstantiate(&keeps, graph, 0));
+  CUDA(cudaGraphAddMemFreeNode(&drop, graph, &back, 1, memory.dptr));
+  CUDA(cudaGraphInstantiate(&frees, graph, 0));
+  void* freed = nullptr;
+  CUDA(cudaGraphMemFreeNodeGetParams(drop, &freed));
+  EXPECT(freed == memory.dptr, "%p", freed);
+  CUDA(cudaGraphDestroy(graph));
+  for (int i = 0; i < 2; ++i) {
+    c.host[7] = 0;
+    EXPECT(c.run(keeps) == 6, "%d", c.host[7]);
+    CUDA(cudaFreeAsync(memory.dptr, c.stream));
+    EXPECT(c.run(frees) == 6, "%d", c.host[7]);
+  }
+  unsigned long long used = 1;
+  CUDA(cudaDeviceGetGraphMemAttribute(0, cudaGraphMemAttrUsedMemCurrent, &used));
+  EXPECT(used == 0, "%llu", used);
+  CUDA(cudaGraphExecDestroy(frees));
+  c.run(keeps);
+  CUDA(cudaGraphExecDestroy(keeps));
+  CUDA(cudaMemset(memory.dptr, 0, 128));  // it outlives the graph
+  CUDA(cudaFree(memory.dptr));
+}
+
+__device__ int variable[4];
+void CUDART_CB count_end(void* p) { ++*static_cast<int*>(p); }
+
+void test_capture_into() {
+  Chain c;
+  cudaGraph_t graph, same;
+  cudaGraphNode_t to, from;
+  int values[4] = {1, 2, 3, 4}, ends = 0;
+  CUDA(cudaGraphCreate(&graph, 0));
+  CUDA(cudaGraphAddMemcpyNodeToSymbol(&to, graph, nullptr, 0, variable, values, 12, 4, cudaMemcpyHostToDevice));
+  void* address = nullptr;
+  CUDA(cudaGetSymbolAddress(&address, variable));
+  CUDA(cudaStreamBeginCaptureToGraph(c.stream, graph, &to, nullptr, 1, cudaStreamCaptureModeGlobal));
+  add<<<1, 4, 0, c.stream>>>(static_cast<int*>(address), 10);
+  CUDA(cudaStreamEndCapture(c.stream, &same));
+  EXPECT(same == graph, "another graph");
+  cudaGraphNode_t nodes[2];
+  size_t count = 2;
+  CUDA(cudaGraphGetNodes(graph, nodes, &count));
+  CUDA(cudaGraphAddMemcpyNodeFromSymbol(&from, graph, &nodes[1], 1, c.host + 7, variable, 4, 8,
+                                        cudaMemcpyDeviceToHost));
+  cudaUserObject_t object;
+  CUDA(cudaUserObjectCreate(&object, &ends, count_end, 1, cudaUserObjectNoDestructorSync));
+  CUDA(cudaGraphRetainUserObject(graph, object, 1, cudaGraphUserObjectMove));
+  cudaGraphExec_t exec;
+  CUDA(cudaGraphInstantiate(&exec, graph, 0));
+  CUDA(cudaGraphDestroy(graph));
+  EXPECT(c.run(exec) == 12 && ends == 0, "%d %d", c.host[7], ends);
+  CUDA(cudaGraphExecDestroy(exec));
+  EXPECT(ends == 1, "%d", ends);
+}
+
 int main() {
   test_questions();
   test_changes();
   test_structure();
   test_memory();
+  test_memory_nodes();
+  test_capture_into();
   return finish();
 }

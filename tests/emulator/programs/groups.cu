@@ -1,3 +1,4 @@
+// arch: 80 90
 // run:
 // run: --check full --schedule random:5 --error-exitcode 9
 // Cooperative groups: tiles, partitions, reductions, scans, groups of several warps, the grid.

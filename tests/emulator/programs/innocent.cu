@@ -71,6 +71,15 @@ __global__ void move_down(int* cells, int* said) {
   if (block > 0) cells[block * width - width / 2 + threadIdx.x] = value + 1;
 }
 
+// Device memory that one warp frees and the next one gets.
+__global__ void hand_down(int* out) {
+  for (int i = 0; i < 4; ++i) {
+    int* cell = new int(threadIdx.x);
+    out[threadIdx.x] = *cell;
+    delete cell;
+  }
+}
+
 int main() {
   Device<Padded> padded(64);
   padding<<<1, 64>>>(padded);
@@ -91,6 +100,9 @@ int main() {
   clear_bits<<<1, 64>>>(reinterpret_cast<unsigned*>(out.data));
   o = out.host();
   for (int i = 0; i < 64; ++i) EXPECT(o[i] == 0, "clear_bits %d: %d", i, o[i]);
+  hand_down<<<1, 64>>>(out);
+  o = out.host();
+  for (int i = 0; i < 64; ++i) EXPECT(o[i] == i, "hand_down %d: %d", i, o[i]);
   constexpr int kBlocks = 6, kWidth = 64;
   std::vector<int> numbers(kBlocks * kWidth);
   for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<int>(i);

@@ -163,6 +163,15 @@ OP3(dp4a_ss, "dp4a.s32.s32", u32, "r", u32, "r", u32, "r", u32, "r", (dot4<int8_
 OP3(dp4a_us, "dp4a.u32.s32", u32, "r", u32, "r", u32, "r", u32, "r", (dot4<uint8_t, int8_t>(a, b, c)))
 OP3(dp2a_lo, "dp2a.lo.s32.u32", u32, "r", u32, "r", u32, "r", u32, "r",
     u32(c + u32(i32(i16(a)) * i32(b & 0xff)) + u32(i32(i16(a >> 16)) * i32(b >> 8 & 0xff))))
+template <class Combine>
+u32 differences(u32 a, u32 b, u32 start, Combine combine) {
+  for (int i = 0; i < 32; i += 8) start = combine(start, u32(std::abs(i32(a >> i & 255) - i32(b >> i & 255))), i);
+  return start;
+}
+OP3(vabsdiff4, "vabsdiff4.u32.u32.u32", u32, "r", u32, "r", u32, "r", u32, "r",
+    (differences(a, b, 0, [](u32 packed, u32 d, int i) { return packed | d << i; })))
+OP3(vabsdiff4_add, "vabsdiff4.u32.u32.u32.add", u32, "r", u32, "r", u32, "r", u32, "r",
+    (differences(a, b, c, [](u32 sum, u32 d, int) { return sum + d; })))
 OP2(bmsk, "bmsk.clamp.b32", u32, "r", u32, "r", u32, "r", u32(((u64(1) << std::min(b, 32u)) - 1) << std::min(a, 32u)))
 OP3(fns, "fns.b32", u32, "r", u32, "r", u32, "r", i32, "r", [&] {
       if (c == 0) return b < 32 && (a >> b & 1) ? b : ~0u;
@@ -221,7 +230,7 @@ int main() {
   RUN(bfe_u32); RUN(bfe_s32); RUN(bfe_u64); RUN(bfe_s64); RUN(bfi32); RUN(bfi64);
   RUN(shf_l_wrap); RUN(shf_r_wrap); RUN(shf_l_clamp); RUN(shf_r_clamp); RUN(prmt); RUN(prmt_f4e); RUN(prmt_rc8);
   RUN(lop3_0x96); RUN(lop3_0xe8); RUN(lop3_0x1b); RUN(lop3_0xff);
-  RUN(dp4a_ss); RUN(dp4a_us); RUN(dp2a_lo); RUN(bmsk); RUN(fns);
+  RUN(dp4a_ss); RUN(dp4a_us); RUN(dp2a_lo); RUN(vabsdiff4); RUN(vabsdiff4_add); RUN(bmsk); RUN(fns);
   test_carries();
   return finish();
 }

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 #include <thread>
 
 #include "runtime/runtime.h"
@@ -11,6 +12,7 @@ namespace {
 
 thread_local int device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
+std::set<std::pair<int, int>> peers;  // a device, and one whose memory it was given access to
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
@@ -189,8 +191,18 @@ cudaError_t cudaDeviceCanAccessPeer(int* can, int a, int b) {
   *can = a != b;
   return cudaSuccess;
 }
-cudaError_t cudaDeviceEnablePeerAccess(int, unsigned) { return cudaSuccess; }
-cudaError_t cudaDeviceDisablePeerAccess(int) { return cudaSuccess; }
+// Kept for the errors only: every device reaches all memory.
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned flags) {
+  if (peer < 0 || peer >= Runtime::get().device_count || peer == current_device()) return note(cudaErrorInvalidDevice);
+  if (flags != 0) return note(cudaErrorInvalidValue);
+  const std::lock_guard lock(Runtime::get().mutex);
+  const bool added = peers.emplace(current_device(), peer).second;
+  return note(added ? cudaSuccess : cudaErrorPeerAccessAlreadyEnabled);
+}
+cudaError_t cudaDeviceDisablePeerAccess(int peer) {
+  const std::lock_guard lock(Runtime::get().mutex);
+  return note(peers.erase({current_device(), peer}) != 0 ? cudaSuccess : cudaErrorPeerAccessNotEnabled);
+}
 cudaError_t cudaDeviceGetP2PAttribute(int* value, cudaDeviceP2PAttr, int, int) {
   *value = 1;
   return cudaSuccess;

@@ -9,8 +9,9 @@ namespace {
 
 Runtime& rt() { return Runtime::get(); }
 
-cudaError_t instantiate(cudaGraphExec_t* exec, cudaGraph_t graph) {
+cudaError_t instantiate(cudaGraphExec_t* exec, cudaGraph_t graph, u64 flags) {
   auto made = std::make_unique<GraphExec>();
+  made->flags = flags;
   made->graph = graph_of(graph)->clone();
   made->order = made->graph->order();
   if (made->order.size() != made->graph->nodes.size()) return note(cudaErrorInvalidValue);
@@ -47,18 +48,23 @@ cudaError_t cudaGraphClone(cudaGraph_t* clone, cudaGraph_t graph) {
   *clone = reinterpret_cast<cudaGraph_t>(graph_of(graph)->clone().release());
   return cudaSuccess;
 }
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  return instantiate(exec, graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long flags) {
+  return instantiate(exec, graph, flags);
 }
-cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  return instantiate(exec, graph);
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* exec, cudaGraph_t graph,
+                                          unsigned long long flags) {
+  return instantiate(exec, graph, flags);
 }
 cudaError_t cudaGraphInstantiateWithParams(cudaGraphExec_t* exec, cudaGraph_t graph,
                                            cudaGraphInstantiateParams* params) {
-  const cudaError_t error = instantiate(exec, graph);
+  const cudaError_t error = instantiate(exec, graph, params->flags);
   params->errNode_out = nullptr;
   params->result_out = error == cudaSuccess ? cudaGraphInstantiateSuccess : cudaGraphInstantiateError;
   return error;
+}
+cudaError_t cudaGraphExecGetFlags(cudaGraphExec_t exec, unsigned long long* flags) {
+  *flags = reinterpret_cast<GraphExec*>(exec)->flags;
+  return cudaSuccess;
 }
 cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {

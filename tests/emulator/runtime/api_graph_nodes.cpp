@@ -7,39 +7,11 @@ using namespace emu;
 
 namespace {
 
-cudaError_t no_work() { return cudaSuccess; }
-
-/// Adds a node; `set` gives it its work, and when that fails there is no node.
-template <class Set>
-cudaError_t add(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after, size_t count,
-                cudaGraphNodeType type, const Set& set) {
-  if (node == nullptr || graph == nullptr || (count != 0 && after == nullptr))
-    return note(cudaErrorInvalidValue);
-  std::vector<GraphNode*> before;
-  for (size_t i = 0; i < count; ++i) before.push_back(node_of(after[i]));
-  GraphNode* made = graph_of(graph)->add(type, no_work, std::move(before));
-  const cudaError_t error = set(*made);
-  if (error != cudaSuccess) {
-    graph_of(graph)->nodes.pop_back();
-    return note(error);
-  }
-  *node = reinterpret_cast<cudaGraphNode_t>(made);
-  return cudaSuccess;
-}
-
 /// A list the way that these functions give it: its length, and as much of it as the caller has room for.
 cudaError_t give(const std::vector<GraphNode*>& list, cudaGraphNode_t* nodes, size_t* count) {
   for (size_t i = 0; nodes != nullptr && i < std::min(*count, list.size()); ++i)
     nodes[i] = reinterpret_cast<cudaGraphNode_t>(list[i]);
   *count = nodes != nullptr ? std::min(*count, list.size()) : list.size();
-  return cudaSuccess;
-}
-
-template <class Given>
-cudaError_t given(cudaGraphNode_t node, Given* params) {
-  const Given* kept = std::get_if<Given>(&node_of(node)->given);
-  if (kept == nullptr) return note(cudaErrorInvalidValue);
-  *params = *kept;
   return cudaSuccess;
 }
 
@@ -97,19 +69,19 @@ extern "C" {
 
 cudaError_t cudaGraphAddEmptyNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
                                   size_t count) {
-  return add(node, graph, after, count, cudaGraphNodeTypeEmpty, [](GraphNode&) { return cudaSuccess; });
+  return add_node(node, graph, after, count, cudaGraphNodeTypeEmpty, [](GraphNode&) { return cudaSuccess; });
 }
 cudaError_t cudaGraphAddHostNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
                                  size_t count, const cudaHostNodeParams* params) {
-  return add(node, graph, after, count, cudaGraphNodeTypeHost, [&](GraphNode& n) {
+  return add_node(node, graph, after, count, cudaGraphNodeTypeHost, [&](GraphNode& n) {
     set_host(n, *params);
     return cudaSuccess;
   });
 }
 cudaError_t cudaGraphAddMemcpyNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
                                    size_t count, const cudaMemcpy3DParms* params) {
-  return add(node, graph, after, count, cudaGraphNodeTypeMemcpy,
-             [&](GraphNode& n) { return set_copy(n, *params); });
+  return add_node(node, graph, after, count, cudaGraphNodeTypeMemcpy,
+                  [&](GraphNode& n) { return set_copy(n, *params); });
 }
 cudaError_t cudaGraphAddMemcpyNode1D(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
                                      size_t count, void* to, const void* from, size_t size,
@@ -119,38 +91,38 @@ cudaError_t cudaGraphAddMemcpyNode1D(cudaGraphNode_t* node, cudaGraph_t graph, c
 }
 cudaError_t cudaGraphAddMemsetNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
                                    size_t count, const cudaMemsetParams* params) {
-  return add(node, graph, after, count, cudaGraphNodeTypeMemset,
-             [&](GraphNode& n) { return set_memset(n, *params); });
+  return add_node(node, graph, after, count, cudaGraphNodeTypeMemset,
+                  [&](GraphNode& n) { return set_memset(n, *params); });
 }
 cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
                                    size_t count, const cudaKernelNodeParams* params) {
-  return add(node, graph, after, count, cudaGraphNodeTypeKernel,
-             [&](GraphNode& n) { return set_kernel(n, *params); });
+  return add_node(node, graph, after, count, cudaGraphNodeTypeKernel,
+                  [&](GraphNode& n) { return set_kernel(n, *params); });
 }
 cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
                                        size_t count, cudaGraph_t child) {
-  return add(node, graph, after, count, cudaGraphNodeTypeGraph, [&](GraphNode& n) {
+  return add_node(node, graph, after, count, cudaGraphNodeTypeGraph, [&](GraphNode& n) {
     set_child(n, *graph_of(child));
     return cudaSuccess;
   });
 }
 cudaError_t cudaGraphAddEventRecordNode(cudaGraphNode_t* node, cudaGraph_t graph,
                                         const cudaGraphNode_t* after, size_t count, cudaEvent_t event) {
-  return add(node, graph, after, count, cudaGraphNodeTypeEventRecord, [&](GraphNode& n) {
+  return add_node(node, graph, after, count, cudaGraphNodeTypeEventRecord, [&](GraphNode& n) {
     set_event(n, event);
     return cudaSuccess;
   });
 }
 cudaError_t cudaGraphAddEventWaitNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
                                       size_t count, cudaEvent_t event) {
-  return add(node, graph, after, count, cudaGraphNodeTypeWaitEvent, [&](GraphNode& n) {
+  return add_node(node, graph, after, count, cudaGraphNodeTypeWaitEvent, [&](GraphNode& n) {
     set_event(n, event);
     return cudaSuccess;
   });
 }
 cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
                              const cudaGraphEdgeData*, size_t count, cudaGraphNodeParams* params) {
-  return add(node, graph, after, count, params->type, [&](GraphNode& n) { return set_any(n, *params); });
+  return add_node(node, graph, after, count, params->type, [&](GraphNode& n) { return set_any(n, *params); });
 }
 cudaError_t cudaGraphNodeSetParams(cudaGraphNode_t node, cudaGraphNodeParams* params) {
   return replace(node, *params);

@@ -1,7 +1,7 @@
 // Allocation, copies, memsets, symbols.
 #include <cstring>
 
-#include "runtime/runtime.h"
+#include "runtime/graph.h"
 
 namespace emu {
 namespace {
@@ -44,6 +44,7 @@ cudaError_t allocate(void** pointer, size_t size, Allocation::Kind kind) {
 cudaError_t release(void* pointer) {
   if (rt().sticky != cudaSuccess) return note(rt().sticky);
   if (pointer == nullptr) return cudaSuccess;
+  if (GraphMemory* memory = GraphMemory::at(pointer)) return note(memory->release());
   if (rt().heap.release(reinterpret_cast<u64>(pointer))) return cudaSuccess;
   report_mistake(rt().heap.describe_free(reinterpret_cast<u64>(pointer)));
   return note(cudaErrorInvalidValue);
@@ -189,6 +190,15 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyK
                             cudaStream_t stream) {
   return copy(to, from, size, kind, stream, false);
 }
+cudaError_t cudaMemcpyBatchAsync(void* const* to, const void* const* from, const size_t* sizes, size_t count,
+                                 cudaMemcpyAttributes*, size_t*, size_t, cudaStream_t stream) {
+  if (count == 0 || capturing(stream) != nullptr) return note(cudaErrorInvalidValue);
+  for (size_t i = 0; i < count; ++i) {
+    const cudaError_t error = cudaMemcpyAsync(to[i], from[i], sizes[i], cudaMemcpyDefault, stream);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
 cudaError_t cudaMemcpyPeer(void* to, int, const void* from, int, size_t size) {
   return copy(to, from, size, cudaMemcpyDefault, nullptr, true);
 }
@@ -276,17 +286,17 @@ cudaError_t cudaMemPrefetchAsync(const void*, size_t, cudaMemLocation, unsigned,
 }
 
 // Pools: memory comes from the heap at once; the order of the stream holds by itself.
-// A capturing stream gets its memory at once too, for an address that stays the same; it is kept as long as
-// the graph, when the graph frees it (keep_until_destroyed).
+// A capturing stream gets its memory from the graph.
 cudaError_t cudaMallocAsync(void** pointer, size_t size, cudaStream_t stream) {
-  const cudaError_t error = cudaMalloc(pointer, size);
-  if (error != cudaSuccess) return error;
-  return note(rt().enqueue(stream, cudaGraphNodeTypeMemAlloc, [] { return cudaSuccess; }));
+  Graph* graph = capturing(stream);
+  if (graph == nullptr) return cudaMalloc(pointer, size);
+  GraphMemory* memory = graph->allocate(size, current_device());
+  if (memory == nullptr) return note(cudaErrorMemoryAllocation);
+  *pointer = reinterpret_cast<void*>(memory->address);
+  return note(rt().enqueue(stream, cudaGraphNodeTypeMemAlloc, [memory] { return memory->allocate(); }));
 }
 cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
-  const auto address = reinterpret_cast<u64>(pointer);
-  if (!rt().keep_until_destroyed(stream, address)) return cudaFree(pointer);
-  return note(rt().enqueue(stream, cudaGraphNodeTypeMemFree, [] { return cudaSuccess; }));
+  return note(rt().enqueue(stream, cudaGraphNodeTypeMemFree, [pointer] { return release(pointer); }));
 }
 cudaError_t cudaMallocFromPoolAsync(void** pointer, size_t size, cudaMemPool_t, cudaStream_t stream) {
   return cudaMallocAsync(pointer, size, stream);
@@ -297,6 +307,14 @@ cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int which) {
 }
 cudaError_t cudaDeviceGetMemPool(cudaMemPool_t* pool, int which) {
   return cudaDeviceGetDefaultMemPool(pool, which);
+}
+cudaError_t cudaMemGetDefaultMemPool(cudaMemPool_t* pool, cudaMemLocation* location,
+                                     cudaMemAllocationType type) {
+  const bool known = location->type == cudaMemLocationTypeDevice && type == cudaMemAllocationTypePinned;
+  return known ? cudaDeviceGetDefaultMemPool(pool, location->id) : note(cudaErrorInvalidValue);
+}
+cudaError_t cudaMemGetMemPool(cudaMemPool_t* pool, cudaMemLocation* location, cudaMemAllocationType type) {
+  return cudaMemGetDefaultMemPool(pool, location, type);
 }
 cudaError_t cudaDeviceSetMemPool(int, cudaMemPool_t) { return cudaSuccess; }
 // All pools share the heap; a new one has a name of its own, for its attributes.

@@ -57,6 +57,22 @@ cudaError_t refuse_attribute(cudaStreamAttrID id) {
   return note(cudaErrorNotSupported);
 }
 
+cudaError_t begin_capture(cudaStream_t stream, Graph* into, cudaStreamCaptureMode mode) {
+  if (is_default(stream) && stream != cudaStreamPerThread) return note(cudaErrorStreamCaptureUnsupported);
+  if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
+  Stream& s = stream_of(stream);
+  if (s.capture != nullptr) return note(cudaErrorIllegalState);
+  static std::atomic<u64> next{1};
+  s.capture = into != nullptr ? into : new Graph;
+  s.capture->id = next++;
+  s.capture_origin = true;
+  s.capture_given = into != nullptr;
+  s.invalidated = false;
+  s.mode = mode;
+  s.frontier.clear();
+  return cudaSuccess;
+}
+
 cudaError_t wait(cudaStream_t stream) {
   if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
   Stream& s = stream_of(stream);
@@ -78,24 +94,20 @@ Stream& stream_of(cudaStream_t stream) {
   return is_default(stream) ? *default_stream : *reinterpret_cast<Stream*>(stream);
 }
 
+Graph* capturing(cudaStream_t stream) { return valid(stream) ? stream_of(stream).capture : nullptr; }
+
 cudaError_t Runtime::enqueue(cudaStream_t stream, cudaGraphNodeType type, std::function<cudaError_t()> work,
                              std::optional<LaunchRequest> launch) {
   if (!valid(stream)) return cudaErrorInvalidResourceHandle;
   Stream& s = stream_of(stream);
+  if (launch.has_value() && !is_default(stream) && s.device != launch->device)
+    return cudaErrorInvalidResourceHandle;
   if (s.capture == nullptr) return work();
   if (s.invalidated) return cudaErrorStreamCaptureInvalidated;
   GraphNode* node = s.capture->add(type, std::move(work), s.frontier);
   node->launch = std::move(launch);
   s.frontier = {node};
   return cudaSuccess;
-}
-
-bool Runtime::keep_until_destroyed(cudaStream_t stream, u64 address) {
-  if (!valid(stream) || stream_of(stream).capture == nullptr) return false;
-  stream_of(stream).capture->kept.emplace_back(reinterpret_cast<void*>(address), [this](void* memory) {
-    heap.release(reinterpret_cast<u64>(memory));
-  });
-  return true;
 }
 
 }  // namespace emu
@@ -223,17 +235,23 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
-  if (is_default(stream) && stream != cudaStreamPerThread) return note(cudaErrorStreamCaptureUnsupported);
-  if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
-  Stream& s = stream_of(stream);
-  if (s.capture != nullptr) return note(cudaErrorIllegalState);
-  static std::atomic<u64> next{1};
-  s.capture = new Graph;
-  s.capture->id = next++;
-  s.capture_origin = true;
-  s.invalidated = false;
-  s.mode = mode;
-  s.frontier.clear();
+  return begin_capture(stream, nullptr, mode);
+}
+cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t stream, cudaGraph_t graph,
+                                          const cudaGraphNode_t* after, const cudaGraphEdgeData*,
+                                          size_t count, cudaStreamCaptureMode mode) {
+  const cudaError_t error = begin_capture(stream, graph_of(graph), mode);
+  if (error != cudaSuccess) return error;
+  for (size_t i = 0; i < count; ++i) stream_of(stream).frontier.push_back(node_of(after[i]));
+  return cudaSuccess;
+}
+// What the stream's next node comes after.
+cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t stream, cudaGraphNode_t* after,
+                                                const cudaGraphEdgeData*, size_t count, unsigned flags) {
+  if (capturing(stream) == nullptr) return note(cudaErrorIllegalState);
+  std::vector<GraphNode*>& frontier = stream_of(stream).frontier;
+  if (flags == cudaStreamSetCaptureDependencies) frontier.clear();
+  for (size_t i = 0; i < count; ++i) frontier.push_back(node_of(after[i]));
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
@@ -266,7 +284,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   s.capture = nullptr;  // a thread's own stream is in no list
   s.frontier.clear();
   if (s.invalidated || unjoined) {
-    delete captured;
+    if (!s.capture_given) delete captured;
     return note(unjoined ? cudaErrorStreamCaptureUnjoined : cudaErrorStreamCaptureInvalidated);
   }
   *graph = reinterpret_cast<cudaGraph_t>(captured);

@@ -9,6 +9,33 @@ namespace emu {
 
 struct Graph;
 
+/// Memory that a graph's node allocates (graph_memory.cpp).
+class GraphMemory {
+ public:
+  /// Address 0 when there is not enough memory.
+  GraphMemory(size_t bytes, int device);
+  ~GraphMemory();
+  GraphMemory(const GraphMemory&) = delete;
+  GraphMemory& operator=(const GraphMemory&) = delete;
+  /// Null for addresses of other memory.
+  static GraphMemory* at(const void* pointer);
+  /// Of all graphs and devices.
+  static u64 allocated_bytes();
+  /// What the node does, and whoever frees it.
+  cudaError_t allocate();
+  cudaError_t release();
+
+  const u64 address;
+  const size_t size;
+
+ private:
+  bool allocated_ = false;
+};
+
+struct FreedPointer {
+  void* pointer;
+};
+
 struct GraphNode {
   cudaGraphNodeType type = cudaGraphNodeTypeEmpty;
   std::function<cudaError_t()> work;
@@ -17,17 +44,22 @@ struct GraphNode {
   const void* function = nullptr;  // the kernel, as the program named it
   std::vector<void*> arguments;    // into launch->parameters
   /// What the program gave, for those who ask.
-  std::variant<std::monostate, cudaMemcpy3DParms, cudaMemsetParams, cudaHostNodeParams, cudaEvent_t> given;
+  std::variant<std::monostate, cudaMemcpy3DParms, cudaMemsetParams, cudaHostNodeParams, cudaEvent_t,
+               cudaMemAllocNodeParams, FreedPointer>
+      given;
   std::shared_ptr<Graph> child;
   Graph* graph = nullptr;
-  GraphNode* original = nullptr;  // of a clone's node
+  GraphNode* original = nullptr;                       // of a clone's node
+  std::map<int, cudaLaunchAttributeValue> attributes;  // of a kernel
   bool enabled = true;
 };
 
 struct Graph {
   std::vector<std::unique_ptr<GraphNode>> nodes;
   u64 id = 0;
-  std::vector<std::shared_ptr<void>> kept;  // memory that it frees itself
+  std::vector<std::shared_ptr<void>> kept;  // its memory, and the program's objects that it refers to
+  /// Null when there is not enough memory.
+  GraphMemory* allocate(size_t bytes, int device);
   GraphNode* add(cudaGraphNodeType type, std::function<cudaError_t()> work, std::vector<GraphNode*> after);
   std::unique_ptr<Graph> clone() const;
   /// Nodes so that predecessors come first; empty when there is a cycle.
@@ -41,6 +73,7 @@ struct Graph {
 struct GraphExec {
   std::unique_ptr<Graph> graph;
   std::vector<GraphNode*> order;
+  u64 flags = 0;
 };
 
 struct Event {
@@ -52,6 +85,8 @@ struct Event {
 };
 
 Stream& stream_of(cudaStream_t stream);
+/// The graph that a stream captures into; null when it does not, or is none.
+Graph* capturing(cudaStream_t stream);
 
 inline Graph* graph_of(cudaGraph_t graph) { return reinterpret_cast<Graph*>(graph); }
 inline GraphNode* node_of(cudaGraphNode_t node) { return reinterpret_cast<GraphNode*>(node); }
@@ -66,5 +101,33 @@ void set_child(GraphNode& node, const Graph& child);
 
 /// A copy of bytes in a row, as a box.
 cudaMemcpy3DParms row_copy(void* to, const void* from, size_t size, cudaMemcpyKind kind);
+
+/// Adds a node; `set` gives it its work, and when that fails there is no node.
+template <class Set>
+cudaError_t add_node(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after, size_t count,
+                     cudaGraphNodeType type, const Set& set) {
+  if (node == nullptr || graph == nullptr || (count != 0 && after == nullptr))
+    return note(cudaErrorInvalidValue);
+  std::vector<GraphNode*> before;
+  for (size_t i = 0; i < count; ++i) before.push_back(node_of(after[i]));
+  GraphNode* made = graph_of(graph)->add(
+      type, [] { return cudaSuccess; }, std::move(before));
+  const cudaError_t error = set(*made);
+  if (error != cudaSuccess) {
+    graph_of(graph)->nodes.pop_back();
+    return note(error);
+  }
+  *node = reinterpret_cast<cudaGraphNode_t>(made);
+  return cudaSuccess;
+}
+
+/// What the program gave a node, if it is of that kind.
+template <class Given>
+cudaError_t given(cudaGraphNode_t node, Given* params) {
+  const Given* kept = std::get_if<Given>(&node_of(node)->given);
+  if (kept == nullptr) return note(cudaErrorInvalidValue);
+  *params = *kept;
+  return cudaSuccess;
+}
 
 }  // namespace emu

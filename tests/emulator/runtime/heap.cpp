@@ -135,6 +135,11 @@ void Heap::define(uint64_t address, uint64_t size) {
   allocation.defined->set(first, std::min(size, allocation.size - first));
 }
 
+void Heap::forget(uint64_t address, uint64_t size) {
+  Allocation allocation;
+  if (find(address, allocation) && allocation.stamps != nullptr) allocation.stamps->forget(address, size);
+}
+
 uint64_t Heap::used() const {
   const std::lock_guard lock(mutex_);
   return used_;

@@ -49,6 +49,8 @@ class Heap {
   void track(bool on) { track_ = on; }
   /// Marks bytes as written (by a copy or memset).
   void define(uint64_t address, uint64_t size);
+  /// Forgets who touched bytes that change hands.
+  void forget(uint64_t address, uint64_t size);
   void set_limit(uint64_t bytes) { limit_ = bytes; }
   uint64_t limit() const { return limit_; }
   uint64_t used() const;

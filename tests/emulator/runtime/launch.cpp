@@ -102,7 +102,11 @@ cudaError_t Runtime::execute(const LaunchRequest& request) {
   launch.print = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };
   if (code.allocates) {  // before the watchers look at what memory there is
     DeviceHeap& pool = device_heap(request.device);
-    launch.allocate = [&pool](u64 size) { return pool.allocate(size); };
+    launch.allocate = [this, &pool](u64 size) {
+      const u64 address = pool.allocate(size);
+      if (address != 0) heap.forget(address, size);  // to its last owner the new one owes no order
+      return address;
+    };
     launch.release = [&pool](u64 address) { return pool.release(address); };
   }
   ++request.kernel->launches;

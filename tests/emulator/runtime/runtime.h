@@ -61,6 +61,7 @@ struct Stream {
   u64 id = 0;
   Graph* capture = nullptr;
   bool capture_origin = false;
+  bool capture_given = false;  // into a graph of the program
   bool invalidated = false;
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
   std::vector<GraphNode*> frontier;
@@ -114,8 +115,6 @@ class Runtime {
   // Streams (api_stream.cpp).
   cudaError_t enqueue(cudaStream_t stream, cudaGraphNodeType type, std::function<cudaError_t()> work,
                       std::optional<LaunchRequest> launch = std::nullopt);
-  /// While the stream captures: the graph keeps the allocation until it is destroyed. False when it does not.
-  bool keep_until_destroyed(cudaStream_t stream, u64 address);
 
   /// What a launch died of: every later call returns it, as on a GPU whose context is lost.
   cudaError_t sticky = cudaSuccess;
