@@ -64,6 +64,7 @@ void count_contrastive_loss(Counts& counts);
 void count_embed(Counts& counts);
 void count_gemm(Counts& counts);
 void count_layer_norm(Counts& counts);
+void count_patch_embed(Counts& counts);
 void count_pointwise(Counts& counts);
 
 }  // namespace cuclip::bench

@@ -12,6 +12,7 @@ int main() {
   count_embed(counts);
   count_gemm(counts);
   count_layer_norm(counts);
+  count_patch_embed(counts);
   count_pointwise(counts);
   std::puts(counts.json().c_str());
 }

@@ -1,6 +1,7 @@
 // Sums down the columns of a matrix, in an order that the code fixes.
 #pragma once
 
+#include "kernels/common/launch.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/vec.cuh"
 
@@ -35,6 +36,24 @@ __device__ void add_column_sums(const T* in, int64_t rows, int64_t step, int64_t
     for (int j = 0; j < N; ++j) sum[j] += term[j];
   }
   add_to_columns<kWhole>(out + c, width - c, sum);
+}
+
+// out[s, :] += the sum over b of in[b, s, :]; s is blockIdx.y.
+template <int N, bool kWhole, typename T>
+__global__ void __launch_bounds__(kColumnSumThreads)
+    batch_sums_kernel(const T* in, int64_t batch, int64_t step, int64_t width, float* out) {
+  add_column_sums<N, kWhole>(in + blockIdx.y * width, batch, step, width, out + blockIdx.y * width);
+}
+
+/// out [rows, width] += the sum over b of the first `rows` rows of in[b] [length, width]. kWhole: N
+/// neighbouring columns lie in one aligned access.
+template <int N, bool kWhole, typename T>
+void add_batch_sums(const T* in, int64_t batch, int64_t length, int64_t width, int64_t rows, float* out,
+                    const ExecContext& ctx) {
+  launch({.kernel = "batch_sums_kernel",
+          .grid = {ceil_div(width, kWarp * N), rows},
+          .threads = kColumnSumThreads},
+         batch_sums_kernel<N, kWhole, T>, ctx, in, batch, length * width, width, out);
 }
 
 }  // namespace cuclip

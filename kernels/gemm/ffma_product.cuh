@@ -31,7 +31,13 @@ class FfmaProduct {
         sums_rows_(sums_rows) {}
 
   __device__ __forceinline__ void load(int step, int stage) const {
+    load_a(step, stage);
+    load_b(step, stage);
+  }
+  __device__ __forceinline__ void load_a(int step, int stage) const {
     load_operand(a_, step, tile(stage, 0));
+  }
+  __device__ __forceinline__ void load_b(int step, int stage) const {
     load_operand(b_, step, tile(stage, 1));
   }
 
@@ -96,7 +102,7 @@ class FfmaProduct {
     for (int i = 0; i < 4; ++i) body(y_ * 4 + i, row_sums_[i]);
   }
 
- private:
+ protected:
   __device__ __forceinline__ float* tile(int stage, int operand) const {
     return shared_ + (stage * kStageBytes + operand * kOperandBytes) / static_cast<int>(sizeof(float));
   }
@@ -106,6 +112,7 @@ class FfmaProduct {
     return k * kTile + ((outer / 4) ^ (k & 7)) * 4 + outer % 4;
   }
 
+ private:
   template <Along kAlong>
   static __device__ __forceinline__ void load_operand(const TileSource<float, kAlong>& from, int step,
                                                       float* tile) {

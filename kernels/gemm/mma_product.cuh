@@ -93,9 +93,11 @@ class MmaProduct {
         b_(b, at.column, reduction, warp_column_) {}
 
   __device__ __forceinline__ void load(int step, int stage) const {
-    a_.load(step, tile(stage, 0));
-    b_.load(step, tile(stage, 1));
+    load_a(step, stage);
+    load_b(step, stage);
   }
+  __device__ __forceinline__ void load_a(int step, int stage) const { a_.load(step, tile(stage, 0)); }
+  __device__ __forceinline__ void load_b(int step, int stage) const { b_.load(step, tile(stage, 1)); }
 
   __device__ __forceinline__ void multiply(int stage) {
     const Vec<bfloat16>*a_tile = tile(stage, 0), *b_tile = tile(stage, 1);
@@ -182,11 +184,12 @@ class MmaProduct {
     }
   }
 
- private:
+ protected:
   __device__ __forceinline__ Vec<bfloat16>* tile(int stage, int operand) const {
     return shared_ + (stage * kStageBytes + operand * kOperandBytes) / kVecBytes;
   }
 
+ private:
   // Chunk (of 4 floats) of a row of the warp's 16 x 64 staged sums. Half a warp writes two chunks of four
   // rows at once: the row's bits keep them apart. Eight lanes read all chunks of one row, or every second
   // one: the chunk's upper bit keeps those apart.

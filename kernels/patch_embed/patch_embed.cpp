@@ -2,6 +2,7 @@
 
 #include "kernels/common/dispatch.h"
 #include "kernels/patch_embed/patch_embed_cpu.h"
+#include "kernels/patch_embed/patch_embed_cuda.h"
 
 namespace cuclip {
 namespace {
@@ -42,14 +43,16 @@ void patch_embed_forward(const PatchEmbedForward& p, const ExecContext& ctx) {
   check_patch_embed({"patch_embed_forward", "weight", "class_token", "position", "out"}, p.image, p.weight,
                     p.out.dtype, p.class_token, p.position, p.out);
   if (p.out.elements() == 0) return;
-  CUCLIP_DISPATCH_CPU_ONLY("patch_embed_forward", ctx, patch_embed_forward_cpu(p, ctx));
+  CUCLIP_DISPATCH("patch_embed_forward", ctx, patch_embed_forward_cpu(p, ctx),
+                  patch_embed_forward_cuda(p, ctx));
 }
 
 void patch_embed_backward(const PatchEmbedBackward& p, const ExecContext& ctx) {
   check_patch_embed({"patch_embed_backward", "dweight", "dclass_token", "dposition", "dout"}, p.image,
                     p.dweight, DType::f32, p.dclass_token, p.dposition, p.dout);
   if (p.dout.elements() == 0) return;
-  CUCLIP_DISPATCH_CPU_ONLY("patch_embed_backward", ctx, patch_embed_backward_cpu(p, ctx));
+  CUCLIP_DISPATCH("patch_embed_backward", ctx, patch_embed_backward_cpu(p, ctx),
+                  patch_embed_backward_cuda(p, ctx));
 }
 
 }  // namespace cuclip

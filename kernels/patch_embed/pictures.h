@@ -1,4 +1,4 @@
-// The geometry of a batch of pictures and of their patches, for the CPU kernels.
+// The geometry of a batch of pictures and of their patches, for the kernels.
 #pragma once
 
 #include <array>

@@ -114,14 +114,6 @@ __global__ void __launch_bounds__(kThreads) long_runs_kernel(const BackwardArgum
   add_to_columns<kWhole>(p.dtable + token * p.width + c, left, sum);
 }
 
-// dposition[s] += the sum over the batch; s is blockIdx.y.
-template <bool kWhole, typename T>
-__global__ void __launch_bounds__(kColumnSumThreads)
-    positions_kernel(const T* dout, int64_t batch, int64_t length, int64_t width, float* dposition) {
-  add_column_sums<kColumns, kWhole>(dout + blockIdx.y * width, batch, length * width, width,
-                                    dposition + blockIdx.y * width);
-}
-
 // Sorts p.tokens and where they are into scratch, and sets `a` to that.
 template <typename T>
 void sort_tokens(const TokenEmbedBackward& p, BackwardArguments<T>& a, const ExecContext& ctx) {
@@ -176,11 +168,9 @@ void launch_backward(const TokenEmbedBackward& p, const ExecContext& ctx) {
          ctx, a);
   launch({.kernel = "token_embed: long_runs_kernel", .grid = grid, .threads = kThreads},
          long_runs_kernel<kWhole, T>, ctx, a);
-  launch({.kernel = "token_embed: positions_kernel",
-          .grid = {ceil_div(a.width, kWarp * kColumns), p.tokens.size(1)},
-          .threads = kColumnSumThreads},
-         positions_kernel<kWhole, T>, ctx, a.dout, p.tokens.size(0), p.tokens.size(1), a.width,
-         p.dposition.as<float>());
+  const int64_t length = p.tokens.size(1);
+  add_batch_sums<kColumns, kWhole>(a.dout, p.tokens.size(0), length, a.width, length, p.dposition.as<float>(),
+                                   ctx);
 }
 
 // Calls body(std::bool_constant<whole>, T()).

@@ -1,0 +1,141 @@
+// Gradients of the patch embedding on CUDA.
+//
+// dweight = doutT patches, the reduction over all tokens (the class tokens' patches are zeros, as in
+// patch_embed.cu), with the patches gathered again. As for a linear layer (gemm_weight_gradient.cu) the
+// tokens are cut into slices that the shape fixes. Every slice's sums go to scratch, in the order of the
+// pictures' memory; a second kernel adds them in order onto dweight, in its own. The class token's and the
+// positions' gradients are sums down the columns of dout. No atomics: the same bits on every run. Bytes moved
+// by a block: its tokens' pixels, 128 columns of dout and 64 KB of sums; dout once more for the positions.
+#include <algorithm>
+
+#include "kernels/common/column_sums.cuh"
+#include "kernels/common/launch.cuh"
+#include "kernels/common/scratch_plan.h"
+#include "kernels/gemm/gemm_epilogue.cuh"
+#include "kernels/patch_embed/patch_embed_cuda.h"
+#include "kernels/patch_embed/patch_order.cuh"
+#include "kernels/patch_embed/patch_product.cuh"
+
+namespace cuclip {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kSumColumns = 4;  // of a thread in the sums down dout
+// See gemm_weight_gradient.cu.
+constexpr int64_t kWantedBlocks = 216;
+constexpr int64_t kSliceRows = 512;
+
+template <typename T, typename Pixel>
+struct GradientArguments {
+  PatchRows<Pixel> patches;
+  const T* dout;
+  float* sums;  // [slices, width, stride]
+  int64_t width, stride, slice_rows;
+  int row_tiles;
+  int column_tiles;
+};
+
+// grid.y: the slices.
+template <typename Product, typename T, typename Pixel>
+__global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
+    patch_weight_gradient_kernel(const GradientArguments<T, Pixel> p) {
+  extern __shared__ uint4 shared[];
+  const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
+  const int64_t begin = blockIdx.y * p.slice_rows, rows = min(p.slice_rows, p.patches.rows - begin);
+  const Operand<T> dout{p.dout + begin * p.width, p.width, p.width}, gathered{nullptr, 0, 0};
+  Product product(p.patches, begin, at.column, dout, gathered, at, rows, false, shared);
+  run_pipeline(product, steps_of<T>(rows));
+  store_tile<Tail::none>(
+      product,
+      Epilogue<float>{.c = p.sums + blockIdx.y * p.width * p.stride, .rows = p.width, .columns = p.stride},
+      at);
+}
+
+// dweight[j, place(k)] += the slices' sums[j, k], added in order.
+__global__ void __launch_bounds__(kThreads)
+    add_patch_slices_kernel(const float* sums, int64_t slices, int64_t width, int64_t stride,
+                            const PatchOrder order, float* dweight) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const int64_t j = i / stride;
+  const int k = static_cast<int>(i - j * stride);
+  if (j >= width || k >= order.length) return;
+  float sum = 0.0f;
+#pragma unroll 4
+  for (int64_t slice = 0; slice < slices; ++slice) sum += sums[slice * width * stride + i];
+  dweight[j * order.length + order.place(k)] += sum;
+}
+
+template <template <typename, int, int, typename> typename PatchProduct,
+          template <Along, Along, bool, bool> typename Base, typename T, typename Pixel>
+void weight_gradient(const PatchEmbedBackward& p, const ExecContext& ctx) {
+  const Pictures pictures(p.image, p.dweight.size(2), p.mean, p.stddev);
+  const PatchRows<Pixel> patches(pictures);
+  const int64_t width = p.dweight.size(0), stride = round_up(patches.length, Vec<float>::kSize);
+  const int64_t row_tiles = tiles_of(width), column_tiles = tiles_of(stride);
+  const int64_t wanted = std::clamp<int64_t>(ceil_div(kWantedBlocks, row_tiles * column_tiles), 1,
+                                             ceil_div(patches.rows, kSliceRows));
+  const int64_t slice_rows = round_up(ceil_div(patches.rows, wanted), kStep<T>);
+  const int64_t slices = ceil_div(patches.rows, slice_rows);
+  ScratchPlan plan;
+  const auto sums = plan.add<float>(slices * width * stride);
+  plan.reserve(ctx);
+  const GradientArguments<T, Pixel> a{.patches = patches,
+                                      .dout = p.dout.as<T>(),
+                                      .sums = plan[sums],
+                                      .width = width,
+                                      .stride = stride,
+                                      .slice_rows = slice_rows,
+                                      .row_tiles = static_cast<int>(row_tiles),
+                                      .column_tiles = static_cast<int>(column_tiles)};
+  const auto gradient = [&]<typename Product>(std::type_identity<Product>) {
+    launch({.kernel = "patch_weight_gradient_kernel",
+            .grid = {row_tiles * column_tiles, slices},
+            .threads = Product::kThreads,
+            .shared_bytes = kPipelineBytes},
+           patch_weight_gradient_kernel<Product, T, Pixel>, ctx, a);
+  };
+  if (vector_lines(Operand<T>{a.dout, width, width})) {
+    with_run(patches, [&](auto run) {
+      using Vectors = Base<Along::outer, Along::outer, true, false>;
+      gradient(std::type_identity<PatchProduct<Vectors, 1, decltype(run)::value, Pixel>>{});
+    });
+  } else {
+    using Elements = Base<Along::outer, Along::outer, false, false>;
+    gradient(std::type_identity<PatchProduct<Elements, 1, 1, Pixel>>{});
+  }
+  launch({.kernel = "add_patch_slices_kernel",
+          .grid = {ceil_div(width * stride, kThreads)},
+          .threads = kThreads},
+         add_patch_slices_kernel, ctx, a.sums, slices, width, stride, PatchOrder(pictures),
+         p.dweight.as<float>());
+}
+
+template <typename T>
+void token_gradients(const PatchEmbedBackward& p, const ExecContext& ctx) {
+  const int64_t batch = p.dout.size(0), tokens = p.dout.size(1), width = p.dout.size(2);
+  const auto add = [&]<bool kWhole>(std::bool_constant<kWhole>) {
+    const auto sums = add_batch_sums<kSumColumns, kWhole, T>;
+    sums(p.dout.as<T>(), batch, tokens, width, tokens, p.dposition.as<float>(), ctx);
+    sums(p.dout.as<T>(), batch, tokens, width, 1, p.dclass_token.as<float>(), ctx);
+  };
+  const bool whole = width % kSumColumns == 0 && aligned_to(kSumColumns * sizeof(T), p.dout.data) &&
+                     aligned_to(kVecBytes, p.dposition.data, p.dclass_token.data);
+  whole ? add(std::true_type()) : add(std::false_type());
+}
+
+}  // namespace
+
+void patch_embed_backward_cuda(const PatchEmbedBackward& p, const ExecContext& ctx) {
+  const bool bytes = p.image.dtype == DType::u8;
+  if (p.dout.dtype == DType::f32) {
+    token_gradients<float>(p, ctx);
+    bytes ? weight_gradient<FfmaPatchProduct, FfmaProduct, float, uint8_t>(p, ctx)
+          : weight_gradient<FfmaPatchProduct, FfmaProduct, float, float>(p, ctx);
+  } else {
+    token_gradients<bfloat16>(p, ctx);
+    bytes ? weight_gradient<MmaPatchProduct, MmaProduct, bfloat16, uint8_t>(p, ctx)
+          : weight_gradient<MmaPatchProduct, MmaProduct, bfloat16, float>(p, ctx);
+  }
+}
+
+}  // namespace cuclip
