@@ -1,0 +1,66 @@
+// Normalisation of 512 features of width 512, and the similarities of 256 pictures with 512 captions: the
+// matrix, and the 10 best. The least traffic of the products is that of 128 x 128 tiles (a is read once for
+// each 128 rows of b, and the other way round), of the norms once each input, of the matrix once.
+#include "kernels/similarity/similarity.h"
+
+#include "bench/cuda_counts/counts.h"
+
+namespace cuclip::bench {
+namespace {
+
+constexpr int64_t kRows = 256, kColumns = 512, kDepth = 512;
+
+void normalize(Counts& counts) {
+  const auto features = [&] { return counts.tensor(Role::activation, {kColumns, kDepth}, DType::bf16); };
+  const auto norms = [&] { return counts.tensor(Role::statistic, {kColumns}, DType::f32); };
+  const double bytes = kColumns * kDepth * 2.0;
+  const L2NormalizeForward forward{.x = features(), .y = features(), .rnorm = norms()};
+  counts.run("l2_normalize forward", {.activation_bytes = 2 * bytes, .most_traffic = 1.0},
+             [&](const ExecContext& ctx) { l2_normalize_forward(forward, ctx); });
+  const L2NormalizeBackward backward{.dy = features(), .y = features(), .rnorm = norms(), .dx = features()};
+  counts.run("l2_normalize backward", {.activation_bytes = 3 * bytes, .most_traffic = 1.0},
+             [&](const ExecContext& ctx) { l2_normalize_backward(backward, ctx); });
+}
+
+double input_bytes() {
+  const int64_t products = ceil_div(kColumns, 128) * kRows + ceil_div(kRows, 128) * kColumns;
+  return static_cast<double>((products + kRows + kColumns) * kDepth * 2);
+}
+
+void matrix(Counts& counts) {
+  const CosineSimilarity p{.a = counts.tensor(Role::activation, {kRows, kDepth}, DType::bf16),
+                           .b = counts.tensor(Role::activation, {kColumns, kDepth}, DType::bf16),
+                           .scale = 100.0f,
+                           .out = counts.tensor(Role::activation, {kRows, kColumns}, DType::f32)};
+  counts.run("cosine similarity, 256 x 512",
+             {.activation_bytes = input_bytes() + kRows * kColumns * 4.0,
+              .most_traffic = 1.0,
+              .useful_flop = 2.0 * kRows * kColumns * kDepth,
+              .least_useful = 1.0},
+             [&](const ExecContext& ctx) { cosine_similarity(p, ctx); });
+}
+
+void best(Counts& counts) {
+  constexpr int64_t kBest = 10;
+  const TopK p{.a = counts.tensor(Role::activation, {kRows, kDepth}, DType::bf16),
+               .b = counts.tensor(Role::activation, {kColumns, kDepth}, DType::bf16),
+               .k = kBest,
+               .values = counts.tensor(Role::statistic, {kRows, kBest}, DType::f32),
+               .indices = counts.tensor(Role::statistic, {kRows, kBest}, DType::i32)};
+  counts.run("top-k, 10 of 512 for 256 rows",
+             {.activation_bytes = input_bytes(),
+              .most_traffic = 1.0,
+              .useful_flop = 2.0 * kRows * kColumns * kDepth,
+              .least_useful = 1.0},
+             [&](const ExecContext& ctx) { top_k(p, ctx); });
+}
+
+}  // namespace
+
+void count_similarity(Counts& counts) {
+  normalize(counts);
+  matrix(counts);
+  best(counts);
+}
+
+}  // namespace cuclip::bench
