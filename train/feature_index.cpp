@@ -115,10 +115,11 @@ FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
 std::vector<Hit> search_index(Context& context, const FeatureIndex& index, const Tensor& query,
                               int64_t count) {
   CUCLIP_CHECK(count >= 1, "search: the number of hits must be at least 1, got {}", count);
-  const int64_t k = std::min(count, index.features.size(0));
+  const Tensor features = index.features.to(context);
+  const int64_t k = std::min(count, features.size(0));
   const Tensor values = Tensor::empty(context, {1, k}, DType::f32);
   const Tensor rows = Tensor::empty(context, {1, k}, DType::i32);
-  top_k({.a = query, .b = index.features, .k = k, .values = values, .indices = rows}, context.exec());
+  top_k({.a = query, .b = features, .k = k, .values = values, .indices = rows}, context.exec());
   const Tensor rows_on_host = rows.to(context.host());
   const std::vector<float> similarities = values.to_floats();
   std::vector<Hit> hits;
