@@ -139,7 +139,7 @@ void check_both_directions(Problem p) {
 }
 
 // The case, but on the emulator in its slow campaign only.
-std::vector<ContrastiveLossCase> slow_case(const ContrastiveLossCase& c) {
+[[maybe_unused]] std::vector<ContrastiveLossCase> slow_case(const ContrastiveLossCase& c) {
   return cases_here(std::vector{c}, [](const ContrastiveLossCase&) { return false; });
 }
 
