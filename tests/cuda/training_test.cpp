@@ -2,6 +2,8 @@
 // steps.
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <map>
+#include <random>
 
 #include "tests/support/kernel_test.h"
 #include "tests/support/random_pairs.h"
@@ -33,11 +35,12 @@ struct Twin {
   }
 
   // Every weight by `relative` of itself, up or down.
-  void nudge_weights(double relative) {
+  void nudge_weights(double relative, uint64_t directions) {
+    std::mt19937_64 random(directions);
     for (const Parameter& parameter : model.parameters().parameters()) {
       std::vector<float> values = parameter.value.to_floats();
       for (float& value : values) {
-        value = static_cast<float>(double{value} * (1.0 + (test::rng()() % 2 ? relative : -relative)));
+        value = static_cast<float>(double{value} * (1.0 + (random() % 2 ? relative : -relative)));
       }
       parameter.value.assign(values);
     }
@@ -89,19 +92,29 @@ TEST_CASE("a model on CUDA has the CPU's features, loss and gradients") {
   // weight is moved by one unit in the last place.
   const bool f32 = dtype == DType::f32;
   const double features = f32 ? 2e-6 : 2e-2, gradients = f32 ? 1e-5 : 2e-2, moved = f32 ? 0x1p-23 : 0x1p-8;
-  Twin cpu(Device::cpu, dtype, seed), cuda(Device::cuda, dtype, seed), nudged(Device::cpu, dtype, seed);
-  nudged.nudge_weights(moved);
+  Twin cpu(Device::cpu, dtype, seed), cuda(Device::cuda, dtype, seed);
   CHECK(distance(cuda.image_features().to_floats(), cpu.image_features().to_floats()) < features);
   CHECK(distance(cuda.text_features().to_floats(), cpu.text_features().to_floats()) < features);
   CHECK(cuda.loss_and_gradients() == Approx(cpu.loss_and_gradients()).epsilon(features));
-  nudged.loss_and_gradients();
+  // The farthest of several such moves: a single one may leave a gradient, of a scalar above all, by chance.
+  std::map<std::string, double> sensitivity;
+  for (uint64_t move = 1; move <= 8; ++move) {
+    Twin nudged(Device::cpu, dtype, seed);
+    nudged.nudge_weights(moved, seed + move);
+    nudged.loss_and_gradients();
+    auto expected = cpu.model.parameters().parameters().begin();
+    for (const Parameter& parameter : nudged.model.parameters().parameters()) {
+      double& farthest = sensitivity[parameter.name];
+      farthest =
+          std::max(farthest, distance(parameter.gradient.to_floats(), expected++->gradient.to_floats()));
+    }
+  }
   auto expected = cpu.model.parameters().parameters().begin();
-  auto neighbour = nudged.model.parameters().parameters().begin();
   for (const Parameter& parameter : cuda.model.parameters().parameters()) {
     CAPTURE(parameter.name);
     const std::vector<float> reference = expected++->gradient.to_floats();
-    const double sensitivity = distance(neighbour++->gradient.to_floats(), reference);
-    CHECK(distance(parameter.gradient.to_floats(), reference) < std::max(gradients, 10 * sensitivity));
+    CHECK(distance(parameter.gradient.to_floats(), reference) <
+          std::max(gradients, 5 * sensitivity.at(parameter.name)));
   }
 }
 
