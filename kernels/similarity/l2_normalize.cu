@@ -13,8 +13,6 @@ namespace {
 
 constexpr int kWarps = 8;  // of a block
 constexpr int kHeld = 4;   // 1,024 elements of bf16, 512 of f32
-constexpr float kMinNorm = 1e-12f;
-constexpr float kMaxInverseNorm = 1.0f / kMinNorm;
 constexpr float kMaxFloat = 3.40282347e38f;
 
 // The vectors of a lane in a row of `width` elements. kRegisters: all are held; else each is loaded when

@@ -22,7 +22,8 @@ void l2_normalize_forward(const L2NormalizeForward& p, const ExecContext& ctx) {
   check_matrix("l2_normalize_forward: x", p.x);
   check_tensor("l2_normalize_forward: y", p.y, p.x.dtype, p.x.shape);
   check_tensor("l2_normalize_forward: rnorm", p.rnorm, DType::f32, {p.x.size(0)});
-  CUCLIP_DISPATCH("l2_normalize_forward", ctx, l2_normalize_forward_cpu(p, ctx), l2_normalize_forward_cuda(p, ctx));
+  CUCLIP_DISPATCH("l2_normalize_forward", ctx, l2_normalize_forward_cpu(p, ctx),
+                  l2_normalize_forward_cuda(p, ctx));
 }
 
 void l2_normalize_backward(const L2NormalizeBackward& p, const ExecContext& ctx) {
@@ -30,7 +31,8 @@ void l2_normalize_backward(const L2NormalizeBackward& p, const ExecContext& ctx)
   check_tensor("l2_normalize_backward: y", p.y, p.dy.dtype, p.dy.shape);
   check_tensor("l2_normalize_backward: rnorm", p.rnorm, DType::f32, {p.dy.size(0)});
   check_tensor("l2_normalize_backward: dx", p.dx, p.dy.dtype, p.dy.shape);
-  CUCLIP_DISPATCH("l2_normalize_backward", ctx, l2_normalize_backward_cpu(p, ctx), l2_normalize_backward_cuda(p, ctx));
+  CUCLIP_DISPATCH("l2_normalize_backward", ctx, l2_normalize_backward_cpu(p, ctx),
+                  l2_normalize_backward_cuda(p, ctx));
 }
 
 void cosine_similarity(const CosineSimilarity& p, const ExecContext& ctx) {

@@ -1,7 +1,7 @@
 // L2 normalisation, the cosine-similarity matrix, and the k most similar rows.
 //
-// Norms are clamped from below at 1e-12, as torch.nn.functional.normalize does: a zero vector stays zero and
-// its similarities are 0. Squares that overflow f32 are redone in f64; the products of rows must fit f32.
+// Norms are clamped from below at kMinNorm, as torch.nn.functional.normalize does: a zero vector stays zero
+// and its similarities are 0. Squares that overflow f32 are redone in f64; the products of rows must fit f32.
 // Accumulation in f32. Same bits for any number of threads.
 #pragma once
 
@@ -10,7 +10,10 @@
 
 namespace cuclip {
 
-/// y = x · rnorm, rnorm = 1 / max(‖x‖₂, 1e-12), for each row.
+inline constexpr float kMinNorm = 1e-12f;
+inline constexpr float kMaxInverseNorm = 1.0f / kMinNorm;  ///< rnorm of a row whose norm was clamped
+
+/// y = x · rnorm, rnorm = 1 / max(‖x‖₂, kMinNorm), for each row.
 struct L2NormalizeForward {
   TensorView x;      ///< [N, D] f32 or bf16
   TensorView y;      ///< [N, D] dtype of x, =; may be x
@@ -27,8 +30,8 @@ struct L2NormalizeBackward {
 };
 void l2_normalize_backward(const L2NormalizeBackward& p, const ExecContext& ctx);
 
-/// out_ij = scale · ⟨a_i, b_j⟩ / (max(‖a_i‖, 1e-12) · max(‖b_j‖, 1e-12)). No normalised copy is made; scratch
-/// holds the M + N inverse norms. 2MND FLOP, out is written once.
+/// out_ij = scale · ⟨a_i, b_j⟩ / (max(‖a_i‖, kMinNorm) · max(‖b_j‖, kMinNorm)). No normalised copy is made;
+/// scratch holds the M + N inverse norms. 2MND FLOP, out is written once.
 struct CosineSimilarity {
   TensorView a;  ///< [M, D] f32 or bf16
   TensorView b;  ///< [N, D] dtype of a

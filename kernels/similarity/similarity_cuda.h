@@ -10,7 +10,7 @@ void l2_normalize_backward_cuda(const L2NormalizeBackward& p, const ExecContext&
 void cosine_similarity_cuda(const CosineSimilarity& p, const ExecContext& ctx);
 void top_k_cuda(const TopK& p, const ExecContext& ctx);
 
-/// rnorm[i] = 1 / max(‖x_i‖, 1e-12) of the rows of x [N, D]; rnorm [N] is device memory.
+/// rnorm[i] = 1 / max(‖x_i‖, kMinNorm) of the rows of x [N, D]; rnorm [N] is device memory.
 void inverse_norms_cuda(const TensorView& x, float* rnorm, const ExecContext& ctx);
 
 /// out [rows of a, rows of b] = scale times the similarities, with the inverse norms given.

@@ -10,16 +10,6 @@
 #include "hwy/foreach_target.h"
 #include "kernels/common/simd-inl.h"
 
-#ifndef CUCLIP_SIMILARITY_CONSTANTS_
-#define CUCLIP_SIMILARITY_CONSTANTS_
-namespace cuclip {
-
-inline constexpr float kMinNorm = 1e-12f;
-inline constexpr float kMaxInverseNorm = 1.0f / kMinNorm;
-
-}  // namespace cuclip
-#endif  // CUCLIP_SIMILARITY_CONSTANTS_
-
 HWY_BEFORE_NAMESPACE();
 namespace cuclip::HWY_NAMESPACE {
 namespace {

@@ -9,7 +9,7 @@ namespace cuclip {
 void l2_normalize_rows(const L2NormalizeForward& p, int64_t begin, int64_t end);
 void l2_normalize_rows_backward(const L2NormalizeBackward& p, int64_t begin, int64_t end);
 
-/// rnorm[begin .. end) = 1 / max(‖x_i‖, 1e-12).
+/// rnorm[begin .. end) = 1 / max(‖x_i‖, kMinNorm).
 void inverse_norms(const TensorView& x, int64_t begin, int64_t end, float* rnorm);
 
 /// row[j] = (row[j] · column_factor[j]) · factor for j in [0, n).
