@@ -133,12 +133,10 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
-// One block: the root of the blocks' sums, each thread's share in order.
+// One block: the root of the blocks' sums.
 __global__ void __launch_bounds__(kThreads) norm_kernel(const double* sums, int64_t count, float* norm) {
   __shared__ double shared[kWarp];
-  double sum = 0;
-  for (int64_t i = threadIdx.x; i < count; i += kThreads) sum += sums[i];
-  sum = block_sum(sum, shared);
+  const double sum = block_sum_of(sums, count, shared);
   if (threadIdx.x == 0) *norm = static_cast<float>(sqrt(sum));
 }
 

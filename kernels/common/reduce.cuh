@@ -81,4 +81,12 @@ __device__ __forceinline__ float block_max(float x, float* shared) {
   return team_max(x, static_cast<int>(threadIdx.x) / kWarp, static_cast<int>(blockDim.x) / kWarp, shared);
 }
 
+/// Of `count` values in memory: each thread's share in order, then over the block.
+template <typename T>
+__device__ __forceinline__ T block_sum_of(const T* values, int64_t count, T* shared) {
+  T sum = 0;
+  for (int64_t i = threadIdx.x; i < count; i += blockDim.x) sum += values[i];
+  return block_sum(sum, shared);
+}
+
 }  // namespace cuclip
