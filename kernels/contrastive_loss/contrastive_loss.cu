@@ -140,27 +140,21 @@ __global__ void __launch_bounds__(kMergeThreads)
 __global__ void __launch_bounds__(kSumThreads)
     mean_loss_kernel(const double* losses, int64_t count, int64_t rows, float* loss) {
   __shared__ double shared[kWarp];
-  double sum = 0;
-  for (int64_t i = threadIdx.x; i < count; i += kSumThreads) sum += losses[i];
-  sum = block_sum(sum, shared);
+  const double sum = block_sum_of(losses, count, shared);
   if (threadIdx.x == 0) *loss = static_cast<float>(0.5 * sum / static_cast<double>(rows));
 }
 
 template <template <Along, Along, bool, bool> typename Product, typename T>
 void run_block(const ForwardArguments<T>& a, const ExecContext& ctx) {
-  const auto run = [&](auto kernel, int threads) {
-    launch({.kernel = "contrastive_loss_forward_kernel",
-            .grid = {int64_t{a.row_tiles} * a.column_tiles},
-            .threads = threads,
-            .shared_bytes = kPipelineBytes},
-           kernel, ctx, a);
-  };
-  using Vectors = Product<Along::reduction, Along::reduction, true, false>;
-  using Elements = Product<Along::reduction, Along::reduction, false, false>;
-  static_assert(TileStatistics<Vectors>::kBytes <= kPipelineBytes);
-  vector_lines(a.image) && vector_lines(a.text)
-      ? run(contrastive_loss_forward_kernel<Vectors>, Vectors::kThreads)
-      : run(contrastive_loss_forward_kernel<Elements>, Elements::kThreads);
+  with_product<Product, Along::reduction, Along::reduction, false>(
+      vector_lines(a.image) && vector_lines(a.text), [&]<typename P>(std::type_identity<P>) {
+        static_assert(TileStatistics<P>::kBytes <= kPipelineBytes);
+        launch({.kernel = "contrastive_loss_forward_kernel",
+                .grid = {int64_t{a.row_tiles} * a.column_tiles},
+                .threads = P::kThreads,
+                .shared_bytes = kPipelineBytes},
+               contrastive_loss_forward_kernel<P>, ctx, a);
+      });
 }
 
 template <template <Along, Along, bool, bool> typename Product, typename T>

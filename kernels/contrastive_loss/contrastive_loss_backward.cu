@@ -132,9 +132,7 @@ __global__ void __launch_bounds__(kSumThreads)
     scale_gradient_kernel(const double* sums, int64_t count, const float* dloss, float share,
                           float* dlog_scale) {
   __shared__ double shared[kWarp];
-  double sum = 0;
-  for (int64_t i = threadIdx.x; i < count; i += kSumThreads) sum += sums[i];
-  sum = block_sum(sum, shared);
+  const double sum = block_sum_of(sums, count, shared);
   if (threadIdx.x == 0) *dlog_scale += static_cast<float>(static_cast<double>(*dloss * share) * sum);
 }
 
@@ -202,17 +200,14 @@ class Backward {
                                       .stride = stride_,
                                       .sums = sums_,
                                       .first = b.row == 0 && b.column == 0};
-    const auto run = [&](auto kernel, int threads) {
-      launch({.kernel = "logit_gradient_kernel",
-              .grid = {int64_t{a.row_tiles} * a.column_tiles},
-              .threads = threads,
-              .shared_bytes = kPipelineBytes},
-             kernel, ctx_, a);
-    };
-    using Vectors = Product<Along::reduction, Along::reduction, true, false>;
-    using Elements = Product<Along::reduction, Along::reduction, false, false>;
-    vector_lines(a.image) && vector_lines(a.text) ? run(logit_gradient_kernel<Vectors>, Vectors::kThreads)
-                                                  : run(logit_gradient_kernel<Elements>, Elements::kThreads);
+    with_product<Product, Along::reduction, Along::reduction, false>(
+        vector_lines(a.image) && vector_lines(a.text), [&]<typename P>(std::type_identity<P>) {
+          launch({.kernel = "logit_gradient_kernel",
+                  .grid = {int64_t{a.row_tiles} * a.column_tiles},
+                  .threads = P::kThreads,
+                  .shared_bytes = kPipelineBytes},
+                 logit_gradient_kernel<P>, ctx_, a);
+        });
   }
 
   // [rows, D] += a b over `reduction`, or = where the block is the first along it.

@@ -47,15 +47,6 @@ GemmArguments<T, Out> arguments_of(const Gemm& p) {
                        .extra = extra ? extra.as<Out>() : nullptr}};
 }
 
-template <typename Product, typename Out>
-void launch_gemm(const GemmArguments<typename Product::Input, Out>& p, const ExecContext& ctx) {
-  launch({.kernel = "gemm_kernel",
-          .grid = {int64_t{p.row_tiles} * p.column_tiles},
-          .threads = Product::kThreads,
-          .shared_bytes = kPipelineBytes},
-         gemm_kernel<Product, Out>, ctx, p);
-}
-
 // With Product<A, B, vectors, row sums> for this layout and alignment.
 template <template <Along, Along, bool, bool> typename Product, typename T, typename Out>
 void run(const Gemm& p, const ExecContext& ctx) {
@@ -63,14 +54,15 @@ void run(const Gemm& p, const ExecContext& ctx) {
   const Epilogue<Out>& e = a.epilogue;
   const bool vectors = vector_lines(a.a) && vector_lines(a.b) && e.columns % Vec<Out>::kSize == 0 &&
                        aligned_to(kVecBytes, e.c, e.bias, e.pre_activation, e.extra);
-  constexpr Along kReduction = Along::reduction, kOuter = Along::outer;
-  if (p.transpose_b) {
-    vectors ? launch_gemm<Product<kReduction, kReduction, true, false>>(a, ctx)
-            : launch_gemm<Product<kReduction, kReduction, false, false>>(a, ctx);
-  } else {
-    vectors ? launch_gemm<Product<kReduction, kOuter, true, false>>(a, ctx)
-            : launch_gemm<Product<kReduction, kOuter, false, false>>(a, ctx);
-  }
+  const auto run_gemm = [&]<typename P>(std::type_identity<P>) {
+    launch({.kernel = "gemm_kernel",
+            .grid = {int64_t{a.row_tiles} * a.column_tiles},
+            .threads = P::kThreads,
+            .shared_bytes = kPipelineBytes},
+           gemm_kernel<P, Out>, ctx, a);
+  };
+  p.transpose_b ? with_product<Product, Along::reduction, Along::reduction, false>(vectors, run_gemm)
+                : with_product<Product, Along::reduction, Along::outer, false>(vectors, run_gemm);
 }
 
 }  // namespace

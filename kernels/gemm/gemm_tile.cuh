@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/common/async_copy.cuh"
 #include "kernels/common/exec_context.h"
@@ -77,6 +78,15 @@ struct TileSource {
     return static_cast<int>(min(reduction - static_cast<int64_t>(step) * kStep<T>, int64_t{kStep<T>}));
   }
 };
+
+/// Calls body(std::type_identity<Product<kA, kB, vectors, kRowSums>>()): the kernel of a product is compiled
+/// for operands that 16-byte accesses fit, and for others. Host code.
+template <template <Along, Along, bool, bool> typename Product, Along kA, Along kB, bool kRowSums,
+          typename Body>
+void with_product(bool vectors, Body&& body) {
+  vectors ? body(std::type_identity<Product<kA, kB, true, kRowSums>>())
+          : body(std::type_identity<Product<kA, kB, false, kRowSums>>());
+}
 
 inline int64_t tiles_of(int64_t extent) { return ceil_div(extent, kTile); }
 

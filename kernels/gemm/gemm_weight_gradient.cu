@@ -122,17 +122,13 @@ void run(const GemmWeightGradient& p, const ExecContext& ctx) {
   }
   const bool vectors = vector_lines(Operand<T>{a.dy, n, n}) && vector_lines(Operand<T>{a.x, k, k}) &&
                        k % Vec<float>::kSize == 0 && aligned_to(kVecBytes, a.dweight);
-  const auto gradient = [&](auto kernel, int threads) {
+  with_product<Product, Along::outer, Along::outer, true>(vectors, [&]<typename P>(std::type_identity<P>) {
     launch({.kernel = "gemm_weight_gradient_kernel",
             .grid = {row_tiles * column_tiles, slices},
-            .threads = threads,
+            .threads = P::kThreads,
             .shared_bytes = kPipelineBytes},
-           kernel, ctx, a);
-  };
-  using Vectors = Product<Along::outer, Along::outer, true, true>;
-  using Elements = Product<Along::outer, Along::outer, false, true>;
-  vectors ? gradient(gemm_weight_gradient_kernel<Vectors>, Vectors::kThreads)
-          : gradient(gemm_weight_gradient_kernel<Elements>, Elements::kThreads);
+           gemm_weight_gradient_kernel<P>, ctx, a);
+  });
   if (slices == 1) return;
   add_slices(a.partial, slices - 1, a.stride, n * k, a.dweight, ctx);
   if (a.dbias) add_slices(a.partial + n * k, slices - 1, a.stride, n, a.dbias, ctx);

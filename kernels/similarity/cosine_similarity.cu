@@ -74,17 +74,14 @@ void run(const TensorView& a, const TensorView& b, const float* a_rnorm, const f
                                  .row_tiles = static_cast<int>(tiles_of(rows)),
                                  .column_tiles = static_cast<int>(tiles_of(columns)),
                                  .whole = columns % Vec<float>::kSize == 0 && aligned_to(kVecBytes, out)};
-  const auto similarity = [&](auto kernel, int threads) {
-    launch({.kernel = "cosine_similarity_kernel",
-            .grid = {int64_t{p.row_tiles} * p.column_tiles},
-            .threads = threads,
-            .shared_bytes = kPipelineBytes},
-           kernel, ctx, p);
-  };
-  using Vectors = Product<Along::reduction, Along::reduction, true, false>;
-  using Elements = Product<Along::reduction, Along::reduction, false, false>;
-  vector_lines(p.a) && vector_lines(p.b) ? similarity(cosine_similarity_kernel<Vectors>, Vectors::kThreads)
-                                         : similarity(cosine_similarity_kernel<Elements>, Elements::kThreads);
+  with_product<Product, Along::reduction, Along::reduction, false>(
+      vector_lines(p.a) && vector_lines(p.b), [&]<typename P>(std::type_identity<P>) {
+        launch({.kernel = "cosine_similarity_kernel",
+                .grid = {int64_t{p.row_tiles} * p.column_tiles},
+                .threads = P::kThreads,
+                .shared_bytes = kPipelineBytes},
+               cosine_similarity_kernel<P>, ctx, p);
+      });
 }
 
 }  // namespace
