@@ -184,11 +184,12 @@ struct Arena {
     for (Tensor* x : {&weights, &gradients, &exp_avg}) *x = normal(context, {n}, DType::f32, 0.01f);
     exp_avg_sq = Tensor::zeros(context, {n}, DType::f32);
     weights_bf16 = Tensor::zeros(context, {n}, DType::bf16);
-    norm = Tensor::zeros(context, {1}, DType::f32);
+    lr = Tensor::full(context, {1}, 1e-3f);
   }
   Context context;
   std::vector<AdamWSegment> segments;
-  Tensor weights, gradients, exp_avg, exp_avg_sq, weights_bf16, norm;
+  AdamWControl control{.steps = 1, .bias1 = 0.1, .lr = 1e-3};
+  Tensor weights, gradients, exp_avg, exp_avg_sq, weights_bf16, lr;
 };
 
 // 30 B a parameter: weights, gradient and two moments are read, all but the gradient written, and the bf16
@@ -201,22 +202,23 @@ void adamw(benchmark::State& state) {
                 .exp_avg = a.exp_avg,
                 .exp_avg_sq = a.exp_avg_sq,
                 .weights_bf16 = a.weights_bf16,
-                .segments = a.segments},
+                .segments = a.segments,
+                .control = &a.control},
                a.context.exec());
   }
   set_rates(state, 0, 30.0 * number(state.range(0)));
 }
 BENCHMARK(adamw)->Arg(20'000'000)->Apply(configure);
 
-void gradient_norm(benchmark::State& state) {
+void adamw_begin(benchmark::State& state) {
   Arena a(state.range(0));
   for (auto _ : state) {
-    cuclip::gradient_norm({.gradients = a.gradients, .segments = a.segments, .norm = a.norm},
-                          a.context.exec());
+    cuclip::adamw_begin({.gradients = a.gradients, .segments = a.segments, .lr = a.lr, .control = &a.control},
+                        a.context.exec());
   }
   set_rates(state, 0, 4.0 * number(state.range(0)));
 }
-BENCHMARK(gradient_norm)->Arg(20'000'000)->Apply(configure);
+BENCHMARK(adamw_begin)->Arg(20'000'000)->Apply(configure);
 
 void random_normal(benchmark::State& state) {
   Context context;

@@ -1,6 +1,7 @@
-// Times whole training steps against the machine's matrix-product peak, and says where the time goes.
+// Times whole training steps, and says how much memory they take and where the time goes. On the CPU, against
+// the machine's matrix-product peak.
 //
-//   build/cpu/bench/train_step [MODEL] [BATCH] [TEXT_LENGTH] [STEPS]
+//   build/cpu/bench/train_step [MODEL] [BATCH] [TEXT_LENGTH] [STEPS] [cpu | cuda]
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <random>
 #include <vector>
 
+#include "core/device_choice.h"
 #include "models/clip_size.h"
 #include "train/machine_peak.h"
 #include "train/train_step.h"
@@ -39,38 +41,39 @@ MicroBatch random_batch(Context& context, const ClipConfig& config, int64_t pair
   return batch;
 }
 
-void measure(const ClipConfig& config, DType dtype, int64_t pairs, int64_t length, int steps) {
-  Context context;
-  Clip model(context, config, {.dtype = dtype, .training = true});
-  model.initialise(1);
-  Optimizer optimizer(context, model.parameters(), {});
-  TrainStep step(model, optimizer);
-  const MicroBatch batch = random_batch(context, config, pairs, length);
-  step.run(std::span(&batch, 1), 1e-4f);  // allocates, and makes oneDNN's kernels
+double mebibytes(size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
-  const double peak = matrix_product_peak(context, dtype);
-  context.allocator().reset_peak();
-  std::vector<double> times;
-  for (int i = 0; i < steps; ++i) {
-    const double start = now();
-    step.run(std::span(&batch, 1), 1e-4f);
-    times.push_back(now() - start);
+// What a step must hold at once: parameters and their state, and all that the forward pass saves.
+size_t needed_bytes(Clip& model, const MicroBatch& batch) {
+  Context& context = model.context();
+  const TextInput text = trim_text(context.host(), batch.tokens);
+  Tape tape(context);
+  const Tensor images = model.encode_image(tape, batch.images);
+  const Tensor texts = model.encode_text(tape, TextInput{text.tokens.to(context), text.end.to(context)});
+  const Tensor loss = model.loss(tape, images, texts);
+  return context.allocator().statistics().bytes_in_use - context.exec().scratch->capacity();
+}
+
+void print_memory(Clip& model, const TrainStep& step, const MicroBatch& batch) {
+  CachingAllocator& allocator = model.context().allocator();
+  size_t used = allocator.statistics().peak_in_use, reserved = allocator.statistics().bytes_reserved;
+  if (model.context().device() == Device::cuda) {  // a replayed step has memory of its own
+    const CachingAllocator::Statistics own = step.memory();
+    used = allocator.statistics().bytes_in_use + own.peak_in_use;
+    reserved = allocator.statistics().bytes_in_use + own.bytes_reserved;
   }
-  std::sort(times.begin(), times.end());
-  const double median = times[times.size() / 2];
-  const double flops = training_step_flops(config, pairs, length, config.vision.patches());
-  fmt::print(
-      "{:5} median {:.1f} ms ({:.1f} to {:.1f}), {:.0f} pairs/s, {:.0f} GFLOP/s = {:.1f} % of {:.0f}, {:.0f} "
-      "MiB\n",
-      name_of(dtype), median * 1e3, times.front() * 1e3, times.back() * 1e3,
-      static_cast<double>(pairs) / median, flops / median / 1e9, 100 * flops / median / peak, peak / 1e9,
-      static_cast<double>(context.allocator().statistics().peak_in_use) / (1 << 20));
+  const size_t needed = needed_bytes(model, batch);
+  fmt::print("      memory {:.2f} MiB at most, {:.2f} reserved; {:.2f} needed\n", mebibytes(used),
+             mebibytes(reserved), mebibytes(needed));
+}
 
+void print_profile(TrainStep& step, Context& context, const MicroBatch& batch, int steps) {
   Profiler profiler;
   context.set_profiler(&profiler);
   const double start = now();
   for (int i = 0; i < steps; ++i) step.run(std::span(&batch, 1), 1e-4f);
   const double total = now() - start;
+  context.set_profiler(nullptr);
   std::vector<std::pair<std::string_view, Profiler::Entry>> entries(profiler.entries().begin(),
                                                                     profiler.entries().end());
   std::sort(entries.begin(), entries.end(),
@@ -84,6 +87,38 @@ void measure(const ClipConfig& config, DType dtype, int64_t pairs, int64_t lengt
   fmt::print("      {:28} {:5.1f} %\n", "outside operations", 100 * (total - covered) / total);
 }
 
+void measure(const ClipConfig& config, Device device, DType dtype, int64_t pairs, int64_t length, int steps) {
+  Context context(0, device);
+  Clip model(context, config, {.dtype = dtype, .training = true});
+  model.initialise(1);
+  Optimizer optimizer(context, model.parameters(), {});
+  TrainStep step(model, optimizer);
+  const MicroBatch batch = random_batch(context.host(), config, pairs, length);
+  // Allocates, and makes oneDNN's kernels or records CUDA's.
+  for (int i = 0; i < 2; ++i) step.run(std::span(&batch, 1), 1e-4f);
+  const double peak = device == Device::cpu ? matrix_product_peak(context, dtype) : 0;
+  context.allocator().reset_peak();
+  std::vector<double> times;
+  for (int i = 0; i < steps; ++i) {
+    const double start = now();
+    step.run(std::span(&batch, 1), 1e-4f);
+    times.push_back(now() - start);
+  }
+  std::sort(times.begin(), times.end());
+  const double median = times[times.size() / 2];
+  const double flops = training_step_flops(config, pairs, length, config.vision.patches());
+  fmt::print("{:5} median {:.1f} ms ({:.1f} to {:.1f}), {:.0f} pairs/s, {:.0f} GFLOP/s", name_of(dtype),
+             median * 1e3, times.front() * 1e3, times.back() * 1e3, static_cast<double>(pairs) / median,
+             flops / median / 1e9);
+  if (peak > 0) {
+    fmt::print(" = {:.1f} % of {:.0f}\n", 100 * flops / median / peak, peak / 1e9);
+  } else {
+    fmt::print(", {} kernels with one call\n", step.replayed_kernels());
+  }
+  print_memory(model, step, batch);
+  if (device == Device::cpu) print_profile(step, context, batch, steps);
+}
+
 }  // namespace
 }  // namespace cuclip
 
@@ -92,11 +127,12 @@ int main(int argc, char** argv) {
   const int64_t pairs = argc > 2 ? std::atoll(argv[2]) : 256;
   const int64_t length = argc > 3 ? std::atoll(argv[3]) : config.text.context_length;
   const int steps = argc > 4 ? std::atoi(argv[4]) : 10;
+  const cuclip::Device device = cuclip::choose_device(argc > 5 ? argv[5] : "cpu");
   fmt::print("{:.2f} M parameters, {} pairs, texts of {} tokens, {:.2f} GFLOP a pair\n",
              static_cast<double>(cuclip::parameter_count(config)) / 1e6, pairs, length,
              cuclip::training_step_flops(config, pairs, length, config.vision.patches()) / 1e9 /
                  static_cast<double>(pairs));
   for (cuclip::DType dtype : {cuclip::DType::f32, cuclip::DType::bf16}) {
-    cuclip::measure(config, dtype, pairs, length, steps);
+    cuclip::measure(config, device, dtype, pairs, length, steps);
   }
 }

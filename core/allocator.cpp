@@ -1,89 +1,147 @@
 #include "core/allocator.h"
 
 #include <algorithm>
-#include <bit>
+#include <iterator>
 #include <map>
 #include <mutex>
-#include <vector>
+#include <set>
 
 #include "kernels/common/check.h"
 
 namespace cuclip {
+namespace {
 
-size_t round_to_size_class(size_t bytes) {
-  if (bytes <= 512) return 512;
-  const size_t step = std::bit_floor(bytes - 1) / 8;
-  return (bytes + step - 1) / step * step;
-}
+constexpr size_t kGranularity = 512;
+// Small requests share segments of their own: a bias that lives for long would otherwise keep a large piece
+// from being whole again.
+constexpr size_t kSmall = size_t{1} << 20;
+// Segments are multiples of these. Large ones that several requests share leave less lying idle: a training
+// step of 233 MiB has 364 reserved with 2 MiB here, 254 with 16, 270 with 64.
+constexpr size_t kSmallSegment = size_t{2} << 20, kLargeSegment = size_t{16} << 20;
+
+size_t round_up_to(size_t bytes, size_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
+
+}  // namespace
 
 struct CachingAllocator::State {
-  explicit State(std::shared_ptr<const DeviceQueue> queue) : queue(std::move(queue)) {}
+  State(std::shared_ptr<const DeviceQueue> queue, bool keep_segments)
+      : queue(std::move(queue)), keep_segments(keep_segments) {}
   ~State() { release(); }
 
+  struct Piece {
+    size_t size;
+    bool begins_segment, small, in_use;
+  };
+  using Pieces = std::map<std::byte*, Piece>;
+  using FreePieces = std::set<std::pair<size_t, std::byte*>>;
+
   const std::shared_ptr<const DeviceQueue> queue;
+  const bool keep_segments;
   std::mutex mutex;
-  std::map<size_t, std::vector<std::byte*>> free_blocks;  // by size class
+  Pieces pieces;              // all, by address
+  FreePieces free_pieces[2];  // by size: of large, of small segments
   Statistics statistics;
 
-  void release() {
-    for (auto& [size, blocks] : free_blocks) {
-      for (std::byte* block : blocks) {
-        device_free(queue->device, block, queue->stream.handle());
-        statistics.bytes_reserved -= size;
-      }
-    }
-    free_blocks.clear();
+  bool begins_segment_or_end(Pieces::iterator piece) const {
+    return piece == pieces.end() || piece->second.begins_segment;
   }
 
-  std::byte* take(size_t size) {
-    std::lock_guard lock(mutex);
-    std::byte* block = nullptr;
-    if (auto it = free_blocks.find(size); it != free_blocks.end() && !it->second.empty()) {
-      block = it->second.back();
-      it->second.pop_back();
-    } else {
-      block = allocate_from_system(size);
+  void release() {
+    for (auto piece = pieces.begin(); piece != pieces.end();) {
+      const auto next = std::next(piece);
+      const auto [size, begins, small, in_use] = piece->second;
+      if (begins && !in_use && begins_segment_or_end(next)) {
+        device_free(queue->device, piece->first);
+        free_pieces[small].erase({size, piece->first});
+        pieces.erase(piece);
+        statistics.bytes_reserved -= size;
+      }
+      piece = next;
     }
+  }
+
+  std::byte* take(size_t bytes) {
+    std::lock_guard lock(mutex);
+    const size_t size = std::max(round_up_to(bytes, kGranularity), kGranularity);
+    const bool small = size <= kSmall;
+    FreePieces& candidates = free_pieces[small];
+    auto smallest = candidates.lower_bound({size, nullptr});
+    if (smallest == candidates.end())
+      smallest = add_segment(round_up_to(size, small ? kSmallSegment : kLargeSegment), small);
+    const auto piece = pieces.find(smallest->second);
+    candidates.erase(smallest);
+    cut(piece, size);
+    piece->second.in_use = true;
     statistics.allocations++;
     statistics.bytes_in_use += size;
     statistics.peak_in_use = std::max(statistics.peak_in_use, statistics.bytes_in_use);
-    return block;
+    return piece->first;
   }
 
-  std::byte* allocate_from_system(size_t size) {
-    void* block = device_try_allocate(queue->device, size, queue->stream.handle());
-    if (!block) {  // cached blocks of other sizes may make room
+  FreePieces::iterator add_segment(size_t bytes, bool small) {
+    void* memory = device_try_allocate(queue->device, bytes);
+    if (!memory && !keep_segments) {  // cached segments may make room
       release();
-      block = device_try_allocate(queue->device, size, queue->stream.handle());
+      memory = device_try_allocate(queue->device, bytes);
     }
-    if (!block) {
+    if (!memory) {
       fail(
           "out of memory on device {}: {} bytes were asked for with {} in use; use a smaller batch, "
           "--accum-freq or --grad-checkpointing",
-          name_of(queue->device), size, statistics.bytes_in_use);
+          name_of(queue->device), bytes, statistics.bytes_in_use);
     }
-    statistics.bytes_reserved += size;
+    statistics.bytes_reserved += bytes;
     statistics.system_allocations++;
-    return static_cast<std::byte*>(block);
+    auto* const begin = static_cast<std::byte*>(memory);
+    pieces[begin] = {.size = bytes, .begins_segment = true, .small = small, .in_use = false};
+    return free_pieces[small].insert({bytes, begin}).first;
   }
 
-  void give_back(std::byte* block, size_t size) {
+  // Leaves `size` bytes of the piece and makes a free one of the rest.
+  void cut(Pieces::iterator piece, size_t size) {
+    const size_t rest = piece->second.size - size;
+    if (rest == 0) return;
+    const bool small = piece->second.small;
+    std::byte* const begin = piece->first + size;
+    piece->second.size = size;
+    pieces[begin] = {.size = rest, .begins_segment = false, .small = small, .in_use = false};
+    free_pieces[small].insert({rest, begin});
+  }
+
+  void give_back(std::byte* data) {
     std::lock_guard lock(mutex);
-    free_blocks[size].push_back(block);
-    statistics.bytes_in_use -= size;
+    auto piece = pieces.find(data);
+    piece->second.in_use = false;
+    statistics.bytes_in_use -= piece->second.size;
+    join_with_next(piece);
+    if (!piece->second.begins_segment) {
+      const auto previous = std::prev(piece);
+      if (!previous->second.in_use) {
+        free_pieces[previous->second.small].erase({previous->second.size, previous->first});
+        previous->second.size += piece->second.size;
+        pieces.erase(piece);
+        piece = previous;
+      }
+    }
+    free_pieces[piece->second.small].insert({piece->second.size, piece->first});
+  }
+
+  void join_with_next(Pieces::iterator piece) {
+    const auto next = std::next(piece);
+    if (begins_segment_or_end(next) || next->second.in_use) return;
+    free_pieces[next->second.small].erase({next->second.size, next->first});
+    piece->second.size += next->second.size;
+    pieces.erase(next);
   }
 };
 
 CachingAllocator::Block::Block(std::shared_ptr<State> owner, size_t bytes)
-    : owner_(std::move(owner)),
-      queue_(*owner_->queue),
-      size_(round_to_size_class(bytes)),
-      data_(owner_->take(size_)) {}
+    : owner_(std::move(owner)), queue_(*owner_->queue), data_(owner_->take(bytes)) {}
 
-CachingAllocator::Block::~Block() { owner_->give_back(data_, size_); }
+CachingAllocator::Block::~Block() { owner_->give_back(data_); }
 
-CachingAllocator::CachingAllocator(std::shared_ptr<const DeviceQueue> queue)
-    : state_(std::make_shared<State>(std::move(queue))) {}
+CachingAllocator::CachingAllocator(std::shared_ptr<const DeviceQueue> queue, bool keep_segments)
+    : state_(std::make_shared<State>(std::move(queue), keep_segments)) {}
 
 std::shared_ptr<const CachingAllocator::Block> CachingAllocator::allocate(size_t bytes) {
   return std::make_shared<const Block>(state_, bytes);
@@ -102,6 +160,11 @@ void CachingAllocator::reset_peak() {
 void CachingAllocator::release_cached() {
   std::lock_guard lock(state_->mutex);
   state_->release();
+}
+
+void CachingAllocator::reserve(size_t bytes) {
+  std::lock_guard lock(state_->mutex);
+  state_->add_segment(round_up_to(bytes, kGranularity), false);
 }
 
 }  // namespace cuclip

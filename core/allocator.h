@@ -1,27 +1,28 @@
-// Memory for tensors: blocks are kept and handed out again instead of going back to the system, because a
-// training step asks for the same sizes every time; fresh pages cost a fault each, and the CUDA runtime's
-// allocator a call that a captured graph cannot hold.
+// Memory for tensors: pieces are kept and handed out again instead of going back to the system, because a
+// training step asks for the same sizes every time; fresh pages cost a fault each, and CUDA's allocation
+// waits for the device.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 
-#include "kernels/common/device.h"
+#include "kernels/common/stream.h"
 
 namespace cuclip {
 
 /// A device and, on CUDA, the stream that everything of one owner is ordered on. Shared by whoever has memory
-/// there, since memory goes back in the stream's order.
+/// there, since memory is handed on in the stream's order.
 struct DeviceQueue {
   explicit DeviceQueue(Device device) : device(device), stream(device) {}
   Device device;
   DeviceStream stream;
 };
 
-/// Caching allocator for the memory of one device. Thread-safe. Blocks may outlive the allocator object.
-/// On CUDA a block that comes back is handed out at once, while kernels may still use it: its next user's
-/// kernels follow them on the same stream.
+/// Caching allocator for the memory of one device: takes segments from the system, cuts pieces from the
+/// smallest free one that is large enough, and joins them again when they come back. Thread-safe. Blocks may
+/// outlive the allocator object. On CUDA a block that comes back is handed out at once, while kernels may
+/// still use it: its next user's kernels follow them on the same stream.
 class CachingAllocator {
   struct State;
 
@@ -29,7 +30,7 @@ class CachingAllocator {
   static constexpr size_t kAlignment = kDeviceAlignment;
 
   struct Statistics {
-    size_t bytes_in_use = 0;    // held by tensors, after rounding to a size class
+    size_t bytes_in_use = 0;    // held by tensors and scratch, each rounded up to 512
     size_t bytes_reserved = 0;  // in use + cached
     size_t peak_in_use = 0;
     int64_t allocations = 0;  // requests
@@ -50,11 +51,11 @@ class CachingAllocator {
    private:
     std::shared_ptr<State> owner_;
     const DeviceQueue& queue_;  // the owner's
-    size_t size_;
     std::byte* data_;
   };
 
-  explicit CachingAllocator(std::shared_ptr<const DeviceQueue> queue);
+  /// keep_segments: cached memory stays even when the system has no more, because recorded work refers to it.
+  explicit CachingAllocator(std::shared_ptr<const DeviceQueue> queue, bool keep_segments = false);
 
   /// At least `bytes` bytes, 64-byte aligned, uninitialised. Throws Error that says how much was asked for
   /// and is in use when the device has no more.
@@ -62,14 +63,13 @@ class CachingAllocator {
 
   Statistics statistics() const;
   void reset_peak();
-  /// Gives cached blocks back to the system.
+  /// Gives segments that are wholly free back to the system.
   void release_cached();
+  /// Takes a segment of this size from the system now, so that what follows can share it.
+  void reserve(size_t bytes);
 
  private:
   std::shared_ptr<State> state_;
 };
-
-/// Size classes: eight to each power of two, so at most 12.5 % is lost to rounding.
-size_t round_to_size_class(size_t bytes);
 
 }  // namespace cuclip

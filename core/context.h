@@ -2,11 +2,26 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "core/allocator.h"
 #include "kernels/common/exec_context.h"
 
 namespace cuclip {
+
+/// Where tensors and scratch come from. Its memory is ordered on the queue's stream.
+struct Workspace {
+  explicit Workspace(const std::shared_ptr<const DeviceQueue>& queue, bool keep_segments = false)
+      : allocator(queue, keep_segments), scratch(queue->device, [this](size_t bytes) {
+          const auto block = allocator.allocate(bytes);
+          return std::shared_ptr<void>(block, block->data());
+        }) {}
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  CachingAllocator allocator;
+  Scratch scratch;
+};
 
 /// One per thread that runs models; contexts of several threads may share one pool. Not thread-safe itself.
 /// On Device::cuda everything that is computed with it is ordered on its own stream of the current GPU.
@@ -18,8 +33,8 @@ class Context {
   explicit Context(std::shared_ptr<ThreadPool> pool, Device device = Device::cpu)
       : pool_(std::move(pool)),
         queue_(std::make_shared<const DeviceQueue>(device)),
-        scratch_(device, queue_->stream.handle()),
-        allocator_(queue_) {
+        own_workspace_(queue_),
+        workspace_(&own_workspace_) {
     if (device != Device::cpu) host_ = std::make_unique<Context>(pool_);
   }
   Context(const Context&) = delete;
@@ -28,25 +43,42 @@ class Context {
   ExecContext exec() {
     return {.device = device(),
             .pool = pool_.get(),
-            .scratch = &scratch_,
-            .stream = queue_->stream.handle(),
+            .scratch = &workspace_->scratch,
+            .stream = stream(),
             .profiler = profiler_};
   }
   Device device() const { return queue_->device; }
+  void* stream() const { return queue_->stream.handle(); }
+  const std::shared_ptr<const DeviceQueue>& queue() const { return queue_; }
   /// For tensors that the host reads and writes: this context on the CPU, else one of the CPU with its pool.
   Context& host() { return host_ ? *host_ : *this; }
   /// Times every operation from now on; null: none. The profiler must outlive its use.
   void set_profiler(Profiler* profiler) { profiler_ = profiler; }
-  CachingAllocator& allocator() { return allocator_; }
+  CachingAllocator& allocator() { return workspace_->allocator; }
   const std::shared_ptr<ThreadPool>& pool() const { return pool_; }
 
  private:
+  friend class WorkspaceScope;
   std::shared_ptr<ThreadPool> pool_;
   std::shared_ptr<const DeviceQueue> queue_;
-  Scratch scratch_;
-  CachingAllocator allocator_;
+  Workspace own_workspace_;
+  Workspace* workspace_;
   std::unique_ptr<Context> host_;
   Profiler* profiler_ = nullptr;
+};
+
+/// While it lives, the context's tensors and scratch come from another workspace of its queue.
+class WorkspaceScope {
+ public:
+  WorkspaceScope(Context& context, Workspace& workspace)
+      : context_(context), before_(std::exchange(context.workspace_, &workspace)) {}
+  ~WorkspaceScope() { context_.workspace_ = before_; }
+  WorkspaceScope(const WorkspaceScope&) = delete;
+  WorkspaceScope& operator=(const WorkspaceScope&) = delete;
+
+ private:
+  Context& context_;
+  Workspace* before_;
 };
 
 }  // namespace cuclip

@@ -18,10 +18,8 @@ Parameter& ParameterStore::add(std::string name, const Shape& shape) {
 }
 
 Tensor ParameterStore::slice(const Tensor& arena, const Parameter& parameter) {
-  Tensor view = arena;
-  view.offset_ += static_cast<size_t>(parameter.offset) * size_of(arena.dtype());
-  view.shape_ = parameter.shape;
-  return view;
+  return arena.part(static_cast<size_t>(parameter.offset) * size_of(arena.dtype()), parameter.shape,
+                    arena.dtype());
 }
 
 void ParameterStore::allocate(Context& context, const Options& options) {

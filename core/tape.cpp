@@ -60,8 +60,7 @@ std::vector<Tensor> Tape::backward(std::span<const Seed> seeds, std::span<const 
 
 void Tape::backward(const Tensor& loss) {
   CUCLIP_CHECK(loss.elements() == 1, "backward needs a scalar, got {}", loss.shape().to_string());
-  const float one = 1.0f;
-  const Seed seed{loss, Tensor::from<float>(context_, loss.shape(), std::span(&one, 1))};
+  const Seed seed{loss, Tensor::full(context_, loss.shape(), 1.0f)};
   backward(std::span(&seed, 1));
 }
 

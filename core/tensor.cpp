@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/pointwise/pointwise.h"
+
 namespace cuclip {
 
 Tensor Tensor::empty(Context& context, const Shape& shape, DType dtype) {
@@ -15,6 +17,12 @@ Tensor Tensor::empty(Context& context, const Shape& shape, DType dtype) {
 Tensor Tensor::zeros(Context& context, const Shape& shape, DType dtype) {
   Tensor tensor = empty(context, shape, dtype);
   tensor.set_zero();
+  return tensor;
+}
+
+Tensor Tensor::full(Context& context, const Shape& shape, float value) {
+  Tensor tensor = empty(context, shape, DType::f32);
+  fill({.out = tensor, .value = value}, context.exec());
   return tensor;
 }
 
@@ -47,11 +55,20 @@ Tensor Tensor::reshaped(const Shape& shape) const {
 Tensor Tensor::rows(int64_t first, int64_t count) const {
   CUCLIP_CHECK(shape_.rank() > 0 && first >= 0 && count >= 0 && first + count <= shape_[0],
                "rows {} to {} of a tensor {}", first, first + count, shape_.to_string());
-  Tensor result = *this;
   const size_t row_bytes = shape_[0] ? bytes() / static_cast<size_t>(shape_[0]) : 0;
-  result.offset_ += static_cast<size_t>(first) * row_bytes;
-  result.shape_[0] = count;
+  Shape rows = shape_;
+  rows[0] = count;
+  return part(static_cast<size_t>(first) * row_bytes, rows, dtype_);
+}
+
+Tensor Tensor::part(size_t first_byte, const Shape& shape, DType dtype) const {
+  Tensor result = *this;
+  result.offset_ += first_byte;
+  result.shape_ = shape;
+  result.dtype_ = dtype;
   result.tape_index_ = -1;
+  CUCLIP_CHECK(first_byte + result.bytes() <= bytes(), "part: {} {} from byte {} of {}", name_of(dtype),
+               shape.to_string(), first_byte, bytes());
   return result;
 }
 

@@ -19,6 +19,8 @@ class Tensor {
 
   static Tensor empty(Context& context, const Shape& shape, DType dtype);
   static Tensor zeros(Context& context, const Shape& shape, DType dtype);
+  /// f32, `value` everywhere.
+  static Tensor full(Context& context, const Shape& shape, float value);
   /// Copies `values`; their number must be the shape's.
   template <typename T>
   static Tensor from(Context& context, const Shape& shape, std::span<const T> values);
@@ -49,6 +51,9 @@ class Tensor {
 
   /// The same memory under another shape with as many elements; keeps the place on the tape.
   Tensor reshaped(const Shape& shape) const;
+  /// A part of the memory, from `first_byte`, as a tensor of its own; no place on the tape. Throws InputError
+  /// where it does not fit.
+  Tensor part(size_t first_byte, const Shape& shape, DType dtype) const;
   /// `count` rows (of the first dimension) from `first`; the same memory, no place on the tape.
   Tensor rows(int64_t first, int64_t count) const;
 
@@ -66,7 +71,6 @@ class Tensor {
 
  private:
   friend class Tape;
-  friend class ParameterStore;
   void copy_from_host(const void* values) const;
   void copy_to_host(void* values) const;
   std::shared_ptr<const CachingAllocator::Block> block_;

@@ -1,6 +1,5 @@
 #include "models/clip.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "models/initialise.h"
@@ -30,7 +29,13 @@ Tensor Clip::encode_image(Tape& tape, const Tensor& images, const Tensor& kept) 
 }
 
 Tensor Clip::encode_text(Tape& tape, const Tensor& tokens) const {
-  return ops::l2_normalize(tape, text_.forward(tape, tokens, options_.dtype, options_.checkpointing));
+  check_tensor("text: tokens", tokens, DType::i32, {tokens.size(0), config_.text.context_length});
+  const TextInput trimmed = trim_text(context_.host(), tokens);
+  return encode_text(tape, TextInput{trimmed.tokens.to(context_), trimmed.end.to(context_)});
+}
+
+Tensor Clip::encode_text(Tape& tape, const TextInput& text) const {
+  return ops::l2_normalize(tape, text_.forward(tape, text, options_.dtype, options_.checkpointing));
 }
 
 Tensor Clip::loss(Tape& tape, const Tensor& image_features, const Tensor& text_features) const {
@@ -44,8 +49,7 @@ Tensor Clip::text_hidden_states(Tape& tape, const Tensor& tokens) const {
 float Clip::logit_scale() const { return std::exp(log_scale_.value.item()); }
 
 void Clip::clamp_logit_scale() {
-  const float t = log_scale_.value.item(), clamped = std::clamp(t, 0.0f, std::log(100.0f));
-  if (clamped != t) log_scale_.value.assign(std::span(&clamped, 1));
+  clamp({.x = log_scale_.value, .low = 0.0f, .high = std::log(100.0f)}, context_.exec());
 }
 
 }  // namespace cuclip

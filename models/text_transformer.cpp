@@ -11,28 +11,6 @@ int64_t end_of_text(const int32_t* row, int64_t columns) {
   return std::max_element(row, row + columns) - row;
 }
 
-// Tokens cut to the longest caption, and each row's end-of-text position, on the context's device.
-struct Trimmed {
-  Tensor tokens;
-  Tensor end;
-};
-
-Trimmed trim(Context& context, const Tensor& tokens) {
-  const int64_t rows = tokens.size(0), columns = tokens.size(1);
-  const int32_t* in = tokens.data<int32_t>();
-  Tensor end = Tensor::empty(context.host(), {rows}, DType::i32);
-  for (int64_t r = 0; r < rows; ++r) {
-    end.data<int32_t>()[r] = static_cast<int32_t>(end_of_text(in + r * columns, columns));
-  }
-  const int64_t longest = used_length(tokens);
-  Tensor out = Tensor::empty(context.host(), {rows, longest}, DType::i32);
-  for (int64_t r = 0; r < rows; ++r) {
-    std::memcpy(out.data<int32_t>() + r * longest, in + r * columns,
-                static_cast<size_t>(longest) * sizeof(int32_t));
-  }
-  return {out.to(context), end.to(context)};
-}
-
 }  // namespace
 
 int64_t used_length(const Tensor& tokens) {
@@ -42,6 +20,22 @@ int64_t used_length(const Tensor& tokens) {
     longest = std::max(longest, end_of_text(tokens.data<int32_t>() + r * columns, columns) + 1);
   }
   return longest;
+}
+
+TextInput trim_text(Context& context, const Tensor& tokens, int64_t multiple) {
+  const int64_t rows = tokens.size(0), columns = tokens.size(1);
+  const int32_t* in = tokens.data<int32_t>();
+  Tensor end = Tensor::empty(context, {rows}, DType::i32);
+  for (int64_t r = 0; r < rows; ++r) {
+    end.data<int32_t>()[r] = static_cast<int32_t>(end_of_text(in + r * columns, columns));
+  }
+  const int64_t length = std::min(round_up(used_length(tokens), multiple), columns);
+  Tensor out = Tensor::empty(context, {rows, length}, DType::i32);
+  for (int64_t r = 0; r < rows; ++r) {
+    std::memcpy(out.data<int32_t>() + r * length, in + r * columns,
+                static_cast<size_t>(length) * sizeof(int32_t));
+  }
+  return {out, end};
 }
 
 TextTransformer::TextTransformer(ParameterStore& store, const ClipConfig& config)
@@ -54,11 +48,9 @@ TextTransformer::TextTransformer(ParameterStore& store, const ClipConfig& config
       ln_final_bias_(store.add("ln_final.bias", {config.text.width})),
       projection_(store.add("text_projection", {config.text.width, config.embed_dim})) {}
 
-Tensor TextTransformer::forward(Tape& tape, const Tensor& tokens, DType dtype, bool checkpointing) const {
-  check_tensor("text: tokens", tokens, DType::i32, {tokens.size(0), position_.shape[0]});
-  const Trimmed trimmed = trim(tape.context(), tokens);
-  const Tensor x = ops::token_embed(tape, trimmed.tokens, token_embedding_, position_, dtype);
-  const Stream out = transformer_.forward_pooled(tape, x, trimmed.end, checkpointing);
+Tensor TextTransformer::forward(Tape& tape, const TextInput& text, DType dtype, bool checkpointing) const {
+  const Tensor x = ops::token_embed(tape, text.tokens, token_embedding_, position_, dtype);
+  const Stream out = transformer_.forward_pooled(tape, x, text.end, checkpointing);
   const Tensor pooled =
       ops::residual_layer_norm(tape, out.x, out.delta, ln_final_weight_, ln_final_bias_).normalised;
   return ops::project(tape, pooled, projection_);

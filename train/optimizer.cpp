@@ -1,8 +1,20 @@
 #include "train/optimizer.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace cuclip {
+
+namespace {
+
+// The segments' bytes in the context's memory.
+Tensor to_tensor(Context& context, const std::vector<AdamWSegment>& segments) {
+  const std::span bytes(reinterpret_cast<const uint8_t*>(segments.data()),
+                        segments.size() * sizeof(AdamWSegment));
+  return Tensor::from<uint8_t>(context, {std::ssize(bytes)}, bytes);
+}
+
+}  // namespace
 
 bool has_weight_decay(const Parameter& parameter) {
   const std::string& name = parameter.name;
@@ -13,46 +25,63 @@ bool has_weight_decay(const Parameter& parameter) {
 
 Optimizer::Optimizer(Context& context, ParameterStore& store, const OptimizerOptions& options)
     : context_(context), store_(store), options_(options) {
+  std::vector<AdamWSegment> segments;
   for (const Parameter& parameter : store.parameters()) {
     const auto& frozen = options.frozen_prefixes;
     if (std::any_of(frozen.begin(), frozen.end(),
                     [&](const auto& p) { return parameter.name.starts_with(p); })) {
       continue;
     }
-    segments_.push_back({.offset = parameter.offset,
-                         .size = parameter.shape.elements(),
-                         .weight_decay = has_weight_decay(parameter) ? options.weight_decay : 0.0f});
+    segments.push_back({.offset = parameter.offset,
+                        .size = parameter.shape.elements(),
+                        .weight_decay = has_weight_decay(parameter) ? options.weight_decay : 0.0f});
   }
+  check_segments("optimizer", segments, store.values().elements());
+  segments_ = to_tensor(context, segments);
+  control_ = Tensor::empty(context, {sizeof(AdamWControl)}, DType::u8);
+  set_steps(0);
   exp_avg_ = Tensor::zeros(context, store.values().shape(), DType::f32);
   exp_avg_sq_ = Tensor::zeros(context, store.values().shape(), DType::f32);
-  norm_ = Tensor::zeros(context, {1}, DType::f32);
 }
 
-float Optimizer::gradient_norm() {
-  cuclip::gradient_norm({.gradients = store_.gradients(), .segments = segments_, .norm = norm_},
-                        context_.exec());
-  return norm_.item();
-}
-
-void Optimizer::step(float lr, float gradient_norm) {
-  // torch.nn.utils.clip_grad_norm_: scale by max_norm / (norm + 1e-6) where that is below 1.
-  const float scale =
-      options_.clip_norm > 0 ? std::min(1.0f, options_.clip_norm / (gradient_norm + 1e-6f)) : 1.0f;
-  steps_++;
+void Optimizer::step(const Tensor& loss, const Tensor& lr) {
+  const std::span segments(reinterpret_cast<const AdamWSegment*>(segments_.view().data),
+                           segments_.bytes() / sizeof(AdamWSegment));
+  auto* const control = reinterpret_cast<AdamWControl*>(control_.view().data);
+  const double beta1 = static_cast<double>(options_.beta1), beta2 = static_cast<double>(options_.beta2);
+  adamw_begin({.gradients = store_.gradients(),
+               .segments = segments,
+               .loss = loss,
+               .lr = lr,
+               .control = control,
+               .beta1 = beta1,
+               .beta2 = beta2,
+               .clip_norm = options_.clip_norm},
+              context_.exec());
   adamw_step({.weights = store_.values(),
               .gradients = store_.gradients(),
               .exp_avg = exp_avg_,
               .exp_avg_sq = exp_avg_sq_,
               .weights_bf16 = store_.low(),
-              .segments = segments_,
-              .lr = lr,
-              .beta1 = options_.beta1,
-              .beta2 = options_.beta2,
-              .eps = options_.eps,
-              .step = steps_,
-              .gradient_scale = scale,
+              .segments = segments,
+              .control = control,
+              .beta1 = beta1,
+              .beta2 = beta2,
+              .eps = static_cast<double>(options_.eps),
               .zero_gradients = true},
              context_.exec());
+}
+
+AdamWControl Optimizer::control() const {
+  AdamWControl control;
+  std::memcpy(&control, control_.to(context_.host()).data<uint8_t>(), sizeof control);
+  return control;
+}
+
+void Optimizer::set_steps(int64_t steps) {
+  const AdamWControl control{.steps = steps};
+  device_copy(context_.device(), control_.view().data, &control, sizeof control, context_.stream());
+  device_synchronize(context_.device(), context_.stream());
 }
 
 }  // namespace cuclip

@@ -27,16 +27,18 @@ class Optimizer {
  public:
   Optimizer(Context& context, ParameterStore& store, const OptimizerOptions& options);
 
-  /// L2 norm of all gradients of what is trained; not finite if one of them is not.
-  float gradient_norm();
+  /// One step from the gradients, which are zeroed; writes the bf16 copies too. It changes nothing else where
+  /// the loss (f32 [1]) or a gradient of what is trained is not finite. lr: f32 [1]. Does not wait for the
+  /// device.
+  void step(const Tensor& loss, const Tensor& lr);
 
-  /// One step from gradients of this norm, which are zeroed; writes the bf16 copies too.
-  void step(float lr, float gradient_norm);
+  /// How the steps went; waits for those that are under way.
+  AdamWControl control() const;
 
   /// Optimiser steps taken so far, and the moments' arenas (laid out as the parameters): what a checkpoint
   /// keeps.
-  int64_t steps() const { return steps_; }
-  void set_steps(int64_t steps) { steps_ = steps; }
+  int64_t steps() const { return control().steps; }
+  void set_steps(int64_t steps);
   const Tensor& exp_avg() const { return exp_avg_; }
   const Tensor& exp_avg_sq() const { return exp_avg_sq_; }
 
@@ -44,9 +46,8 @@ class Optimizer {
   Context& context_;
   ParameterStore& store_;
   OptimizerOptions options_;
-  std::vector<AdamWSegment> segments_;
-  Tensor exp_avg_, exp_avg_sq_, norm_;
-  int64_t steps_ = 0;
+  Tensor segments_, control_;  // u8: AdamWSegment[], AdamWControl
+  Tensor exp_avg_, exp_avg_sq_;
 };
 
 }  // namespace cuclip

@@ -1,7 +1,5 @@
 #include "train/train_step.h"
 
-#include <cmath>
-
 namespace cuclip {
 namespace {
 
@@ -21,27 +19,33 @@ Tensor concatenate(Context& context, const std::vector<Tensor>& parts) {
 
 }  // namespace
 
-TrainStep::Features TrainStep::encode(Tape& tape, const MicroBatch& batch) const {
+TrainStep::TrainStep(Clip& model, Optimizer& optimizer, bool lock_image)
+    : model_(model), optimizer_(optimizer), lock_image_(lock_image) {
+  Context& context = model.context();
+  if (context.device() == Device::cuda)
+    replay_ = std::make_unique<StepReplay>(context, [this](const StepInputs& inputs) { compute(inputs); });
+}
+
+TrainStep::Features TrainStep::encode(Tape& tape, const StepInput& input) const {
   Tape silent(model_.context(), Tape::Mode::inference);
   Tape& image_tape = lock_image_ ? silent : tape;
-  return {model_.encode_image(image_tape, batch.images, batch.kept), model_.encode_text(tape, batch.tokens)};
+  return {model_.encode_image(image_tape, input.images, input.kept), model_.encode_text(tape, input.text)};
 }
 
-float TrainStep::whole_batch(const MicroBatch& batch) {
+Tensor TrainStep::whole_batch(const StepInput& input) {
   Tape tape(model_.context());
-  const Features features = encode(tape, batch);
+  const Features features = encode(tape, input);
   const Tensor loss = model_.loss(tape, features.image, features.text);
-  const float value = loss.item();
   tape.backward(loss);
-  return value;
+  return loss;
 }
 
-float TrainStep::accumulated(std::span<const MicroBatch> batches) {
+Tensor TrainStep::accumulated(std::span<const StepInput> inputs) {
   Context& context = model_.context();
   std::vector<Tensor> images, texts;
-  for (const MicroBatch& batch : batches) {
+  for (const StepInput& input : inputs) {
     Tape silent(context, Tape::Mode::inference);
-    const Features features = encode(silent, batch);
+    const Features features = encode(silent, input);
     images.push_back(features.image);
     texts.push_back(features.text);
   }
@@ -49,36 +53,46 @@ float TrainStep::accumulated(std::span<const MicroBatch> batches) {
   const std::array<Tensor, 2> leaves{loss_tape.leaf(concatenate(context, images)),
                                      loss_tape.leaf(concatenate(context, texts))};
   const Tensor loss = model_.loss(loss_tape, leaves[0], leaves[1]);
-  const float value = loss.item(), one = 1.0f;
-  const Tape::Seed seed{loss, Tensor::from<float>(context, {1}, std::span(&one, 1))};
+  const Tape::Seed seed{loss, Tensor::full(context, {1}, 1.0f)};
   const std::vector<Tensor> gradients = loss_tape.backward(std::span(&seed, 1), leaves);
   int64_t row = 0;
-  for (const MicroBatch& batch : batches) {
+  for (const StepInput& input : inputs) {
     Tape tape(context);
-    const Features features = encode(tape, batch);
+    const Features features = encode(tape, input);
     const int64_t rows = features.image.size(0);
     const std::array<Tape::Seed, 2> seeds{Tape::Seed{features.image, gradients[0].rows(row, rows)},
                                           Tape::Seed{features.text, gradients[1].rows(row, rows)}};
     tape.backward(seeds);
     row += rows;
   }
-  return value;
+  return loss;
 }
 
-StepResult TrainStep::run(std::span<const MicroBatch> batches, float lr) {
+void TrainStep::compute(const StepInputs& inputs) {
+  const Tensor loss =
+      inputs.batches.size() == 1 ? whole_batch(inputs.batches[0]) : accumulated(inputs.batches);
+  optimizer_.step(loss, inputs.lr);
+  model_.clamp_logit_scale();
+}
+
+void TrainStep::enqueue(std::span<const MicroBatch> batches, float lr) {
   CUCLIP_CHECK(!batches.empty(), "a training step needs at least one batch");
-  StepResult result;
-  result.loss = batches.size() == 1 ? whole_batch(batches[0]) : accumulated(batches);
-  result.gradient_norm = optimizer_.gradient_norm();
-  if (std::isfinite(result.loss) && std::isfinite(result.gradient_norm)) {
-    optimizer_.step(lr, result.gradient_norm);
-    model_.clamp_logit_scale();
+  if (replay_) {
+    replay_->run(batches, lr);
   } else {
-    model_.parameters().zero_gradients();
-    result.skipped = true;
+    compute(inputs_on_host(model_.context(), batches, lr));
   }
-  result.logit_scale = model_.logit_scale();
-  return result;
+}
+
+StepResult TrainStep::result() const {
+  const AdamWControl control = optimizer_.control();
+  return {.loss = control.loss,
+          .gradient_norm = control.gradient_norm,
+          .logit_scale = model_.logit_scale(),
+          .skipped = control.skipped_in_a_row > 0,
+          .steps = control.steps,
+          .skipped_steps = control.skipped,
+          .skipped_in_a_row = control.skipped_in_a_row};
 }
 
 }  // namespace cuclip

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "core/device_choice.h"
 #include "core/file_io.h"
@@ -105,6 +106,7 @@ void Trainer::make_model(const std::filesystem::path& checkpoint) {
                            .clip_norm = static_cast<float>(config_.grad_clip_norm)};
   if (config_.lock_image) options.frozen_prefixes = {"visual."};
   optimizer_ = std::make_unique<Optimizer>(context_, model_->parameters(), options);
+  step_ = std::make_unique<TrainStep>(*model_, *optimizer_, config_.lock_image);
   if (!checkpoint.empty()) {
     state_ = load_checkpoint(checkpoint, *model_, *optimizer_, identity(config_));
     folder_.rewind(state_.step);
@@ -144,14 +146,15 @@ MicroBatch Trainer::to_tensors(const Batch& batch) {
   const int64_t n = config_.batch_size, size = clip_config_.vision.image_size;
   const int64_t length = clip_config_.text.context_length;
   const std::vector<int32_t> tokens = tokenizer_->encode_padded(batch.captions, length);
-  MicroBatch micro{Tensor::from<uint8_t>(context_, {n, size, size, 3}, batch.images),
-                   Tensor::from<int32_t>(context_.host(), {n, length}, tokens)};
+  Context& host = context_.host();
+  MicroBatch micro{Tensor::from<uint8_t>(host, {n, size, size, 3}, batch.images),
+                   Tensor::from<int32_t>(host, {n, length}, tokens)};
   if (config_.force_patch_dropout > 0) {
     const int64_t patches = clip_config_.vision.patches();
     const int64_t first = (batch.epoch * steps_per_epoch_ * config_.accum_freq + batch.index) * n;
     const std::vector<int32_t> kept =
         choose_tokens(n, patches, config_.force_patch_dropout, static_cast<uint64_t>(config_.seed), first);
-    micro.kept = Tensor::from<int32_t>(context_, {n, std::ssize(kept) / n}, kept);
+    micro.kept = Tensor::from<int32_t>(host, {n, std::ssize(kept) / n}, kept);
   }
   return micro;
 }
@@ -172,12 +175,9 @@ void Trainer::take_step() {
   const std::vector<MicroBatch> batches = next_batches();
   const double waited = loader_->wait_seconds() - waited_before;
   window_.waited += waited;
-  const double lr = schedule_.at(state_.step);
-  const StepResult result =
-      TrainStep(*model_, *optimizer_, config_.lock_image).run(batches, static_cast<float>(lr));
+  step_->enqueue(batches, static_cast<float>(schedule_.at(state_.step)));
   const LoaderPosition position = loader_->position();
   state_.step++;
-  state_.optimizer_steps = optimizer_->steps();
   state_.samples_seen += config_.batch_size * config_.accum_freq;
   state_.epoch = position.epoch;
   state_.batch_in_epoch = position.batch;
@@ -189,14 +189,27 @@ void Trainer::take_step() {
         training_step_flops(clip_config_, config_.batch_size, used_length(batch.tokens), patches);
   }
   window_.samples += config_.batch_size * config_.accum_freq;
-  log_step(result, lr);
+  // To read a result is to wait for the device, so there it is read where it is to be seen. (The CPU is done
+  // with the step here.)
+  if (context_.device() == Device::cpu || log_due()) read_result();
+  if (step_->replayed_kernels() > 0 && !std::exchange(said_kernels_, true))
+    progress_->note(fmt::format("a step is {} kernels, launched with one call", step_->replayed_kernels()));
+}
+
+bool Trainer::log_due() const {
+  return state_.step % config_.log_every_n_steps == 0 || state_.step == 1 || state_.step == last_step();
+}
+
+void Trainer::read_result() {
+  if (std::exchange(read_step_, state_.step) == state_.step) return;
+  const StepResult result = step_->result();
+  state_.optimizer_steps = result.steps;
+  if (log_due() || result.skipped) log_step(result);
   refuse_endless_skipping(result);
 }
 
-void Trainer::log_step(const StepResult& result, double lr) {
-  const bool due =
-      state_.step % config_.log_every_n_steps == 0 || state_.step == 1 || state_.step == last_step();
-  if (!due && !result.skipped) return;
+void Trainer::log_step(const StepResult& result) {
+  const double lr = schedule_.at(state_.step - 1);
   const double seconds = now() - window_.start;
   const double samples_per_second = static_cast<double>(window_.samples) / seconds;
   const double wait_share = window_.waited / seconds;
@@ -217,15 +230,17 @@ void Trainer::log_step(const StepResult& result, double lr) {
 }
 
 void Trainer::refuse_endless_skipping(const StepResult& result) {
-  if (!result.skipped) {
-    skipped_in_a_row_ = 0;
-    return;
-  }
-  state_.skipped_steps++;
-  skipped_in_a_row_++;
-  progress_->note(
-      fmt::format("step {}: the loss or a gradient is not finite; the step is skipped ({} so far)",
-                  state_.step, state_.skipped_steps));
+  const int64_t skipped = result.skipped_steps - std::exchange(skipped_steps_, result.skipped_steps);
+  skipped_in_a_row_ = result.skipped_in_a_row;
+  if (skipped == 0) return;
+  state_.skipped_steps += skipped;
+  const std::string which = skipped == 1 && result.skipped
+                                ? "the loss or a gradient is not finite; the step is skipped"
+                                : fmt::format(
+                                      "{} steps before it were skipped, because the loss or a gradient "
+                                      "was not finite",
+                                      skipped);
+  progress_->note(fmt::format("step {}: {} ({} so far)", state_.step, which, state_.skipped_steps));
   if (skipped_in_a_row_ < kMaxSkippedInARow) return;
   fail(
       "{} steps in a row had a loss or gradient that is not finite: stopped at step {}. Nothing of them was "
@@ -236,6 +251,7 @@ void Trainer::refuse_endless_skipping(const StepResult& result) {
 
 void Trainer::save() {
   if (saved_step_ == state_.step) return;
+  read_result();
   if (skipped_in_a_row_ > 0) {
     progress_->note(fmt::format("step {}: not saved, because the last step was skipped", state_.step));
     return;
@@ -271,6 +287,7 @@ void Trainer::after_step() {
 
 TrainOutcome Trainer::run(const std::function<int()>& interrupted) {
   progress_ = std::make_unique<Progress>(state_.step, last_step());
+  read_step_ = state_.step;
   window_ = {.start = now()};
   int signal = 0;
   while (state_.step < last_step() && (signal = interrupted()) == 0) {

@@ -42,7 +42,9 @@ class Trainer {
   std::vector<MicroBatch> next_batches();
   MicroBatch to_tensors(const Batch& batch);
   void take_step();
-  void log_step(const StepResult& result, double lr);
+  bool log_due() const;
+  void read_result();
+  void log_step(const StepResult& result);
   void refuse_endless_skipping(const StepResult& result);
   void after_step();
   void save();
@@ -57,6 +59,7 @@ class Trainer {
   std::optional<Tokenizer> tokenizer_;
   std::unique_ptr<Clip> model_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<TrainStep> step_;
   std::unique_ptr<Loader> loader_;
   std::optional<EvalData> eval_data_;
   LrSchedule schedule_;
@@ -65,7 +68,10 @@ class Trainer {
   std::filesystem::path previous_checkpoint_;
   int64_t saved_step_ = -1;
   int64_t evaluated_step_ = -1;
+  int64_t read_step_ = -1;     // the latest step whose result is known
+  int64_t skipped_steps_ = 0;  // of this process, up to there
   int64_t skipped_in_a_row_ = 0;
+  bool said_kernels_ = false;
   std::unique_ptr<Progress> progress_;
 
   // Since the last line of metrics.jsonl.

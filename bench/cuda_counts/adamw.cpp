@@ -16,12 +16,17 @@ void count_adamw(Counts& counts) {
   const auto bounds = [](double bytes) {
     return Bounds{.activation_bytes = static_cast<double>(kElements) * bytes, .most_traffic = 1.0};
   };
+  const auto there = [&] { return counts.values(Role::statistic, segments); };
+  const auto control = [&] {
+    return counts.values(Role::statistic, std::vector<AdamWControl>{{.steps = 1, .bias1 = 0.1}}).data();
+  };
   const auto state = [&] {
     return AdamWStep{.weights = arena(DType::f32),
                      .gradients = arena(DType::f32),
                      .exp_avg = arena(DType::f32),
                      .exp_avg_sq = arena(DType::f32),
-                     .segments = segments};
+                     .segments = there(),
+                     .control = control()};
   };
   const AdamWStep plain = state();
   counts.run("adamw", bounds(28), [&](const ExecContext& ctx) { adamw_step(plain, ctx); });
@@ -32,10 +37,11 @@ void count_adamw(Counts& counts) {
   narrow.vectors_only = false;  // 16 bytes of f32 are 8 of bf16
   counts.run("adamw, bf16 copy, zeroed gradients", narrow,
              [&](const ExecContext& ctx) { adamw_step(all, ctx); });
-  const GradientNorm norm{.gradients = arena(DType::f32),
-                          .segments = segments,
-                          .norm = counts.tensor(Role::statistic, {1}, DType::f32)};
-  counts.run("gradient norm", bounds(4), [&](const ExecContext& ctx) { gradient_norm(norm, ctx); });
+  const AdamWBegin begin{.gradients = arena(DType::f32),
+                         .segments = there(),
+                         .lr = counts.tensor(Role::statistic, {1}, DType::f32),
+                         .control = control()};
+  counts.run("gradient norm", bounds(4), [&](const ExecContext& ctx) { adamw_begin(begin, ctx); });
 }
 
 }  // namespace cuclip::bench

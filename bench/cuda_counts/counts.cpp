@@ -15,7 +15,7 @@ const char* name_of(Role role) {
 }  // namespace
 
 Counts::~Counts() {
-  for (void* memory : memory_) device_free(Device::cuda, memory, stream_.handle());
+  for (void* memory : memory_) device_free(Device::cuda, memory);
 }
 
 TensorView Counts::tensor(Role role, const Shape& shape, DType dtype) {
@@ -25,7 +25,7 @@ TensorView Counts::tensor(Role role, const Shape& shape, DType dtype) {
     if (dtype == DType::f32) reinterpret_cast<float*>(host.data())[i] = small_number(i);
     if (dtype == DType::bf16) reinterpret_cast<bfloat16*>(host.data())[i] = bfloat16(small_number(i));
   }
-  void* memory = device_allocate(Device::cuda, bytes, stream_.handle());
+  void* memory = device_allocate(Device::cuda, bytes);
   memory_.push_back(memory);
   device_copy(Device::cuda, memory, host.data(), bytes, stream_.handle());
   device_synchronize(Device::cuda, stream_.handle());
@@ -47,7 +47,7 @@ void Counts::finish(const std::string& name, const Bounds& b, bool used_scratch)
       R"("least_useful": {}, "vectors_only": {}, "most_conflicts": {}, "allocations": {{{}}}}})",
       name, b.activation_bytes, b.most_traffic, b.most_scratch, b.useful_flop, b.least_useful, b.vectors_only,
       b.most_conflicts, allocations));
-  for (void* memory : memory_) device_free(Device::cuda, memory, stream_.handle());
+  for (void* memory : memory_) device_free(Device::cuda, memory);
   memory_.clear();
   roles_.clear();
 }

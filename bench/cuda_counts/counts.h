@@ -3,10 +3,12 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "kernels/common/exec_context.h"
+#include "kernels/common/stream.h"
 #include "kernels/common/tensor_view.h"
 
 namespace cuclip::bench {
@@ -37,10 +39,18 @@ class Counts {
 
   /// A tensor of the case that runs next, with small numbers in it (integers: zeros).
   TensorView tensor(Role role, const Shape& shape, DType dtype);
+  /// Plain values, likewise.
+  template <typename T>
+  std::span<T> values(Role role, const std::vector<T>& values) {
+    const TensorView there = tensor(role, {static_cast<int64_t>(values.size() * sizeof(T))}, DType::u8);
+    device_copy(Device::cuda, there.data, values.data(), values.size() * sizeof(T), stream_.handle());
+    device_synchronize(Device::cuda, stream_.handle());
+    return {reinterpret_cast<T*>(there.data), values.size()};
+  }
   /// Runs body(ctx) once, on the tensors made since the last case, and notes it. The tensors are freed.
   template <typename Body>
   void run(const std::string& name, const Bounds& bounds, Body&& body) {
-    Scratch scratch(Device::cuda, stream_.handle());
+    Scratch scratch(Device::cuda);
     body(ExecContext{.device = Device::cuda, .scratch = &scratch, .stream = stream_.handle()});
     finish(name, bounds, scratch.capacity() > 0);
   }

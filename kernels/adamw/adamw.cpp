@@ -7,6 +7,21 @@
 namespace cuclip {
 namespace {
 
+int64_t flat_size(const char* what, const TensorView& view) {
+  CUCLIP_CHECK(view.rank() == 1, "{} must be [n], got {}", what, view.shape.to_string());
+  return view.size(0);
+}
+
+void check_shared(const char* operation, std::span<const AdamWSegment> segments, int64_t n,
+                  const AdamWControl* control, double beta1, double beta2, const ExecContext& ctx) {
+  if (ctx.device == Device::cpu) check_segments(operation, segments, n);
+  CUCLIP_CHECK(control, "{}: control is missing", operation);
+  CUCLIP_CHECK(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1,
+               "{}: betas must be in [0, 1), got {} and {}", operation, beta1, beta2);
+}
+
+}  // namespace
+
 void check_segments(const char* operation, std::span<const AdamWSegment> segments, int64_t n) {
   int64_t end = 0;
   for (size_t i = 0; i < segments.size(); ++i) {
@@ -18,12 +33,14 @@ void check_segments(const char* operation, std::span<const AdamWSegment> segment
   }
 }
 
-int64_t flat_size(const char* what, const TensorView& view) {
-  CUCLIP_CHECK(view.rank() == 1, "{} must be [n], got {}", what, view.shape.to_string());
-  return view.size(0);
+void adamw_begin(const AdamWBegin& p, const ExecContext& ctx) {
+  const int64_t n = flat_size("adamw_begin: gradients", p.gradients);
+  check_tensor("adamw_begin: gradients", p.gradients, DType::f32, {n});
+  if (p.loss) check_tensor("adamw_begin: loss", p.loss, DType::f32, {1});
+  check_tensor("adamw_begin: lr", p.lr, DType::f32, {1});
+  check_shared("adamw_begin", p.segments, n, p.control, p.beta1, p.beta2, ctx);
+  CUCLIP_DISPATCH("adamw_begin", ctx, adamw_begin_cpu(p, ctx), adamw_begin_cuda(p, ctx));
 }
-
-}  // namespace
 
 void adamw_step(const AdamWStep& p, const ExecContext& ctx) {
   const int64_t n = flat_size("adamw_step: weights", p.weights);
@@ -32,19 +49,8 @@ void adamw_step(const AdamWStep& p, const ExecContext& ctx) {
   check_tensor("adamw_step: exp_avg", p.exp_avg, DType::f32, {n});
   check_tensor("adamw_step: exp_avg_sq", p.exp_avg_sq, DType::f32, {n});
   if (p.weights_bf16) check_tensor("adamw_step: weights_bf16", p.weights_bf16, DType::bf16, {n});
-  check_segments("adamw_step", p.segments, n);
-  CUCLIP_CHECK(p.step >= 1, "adamw_step: steps count from 1, got {}", p.step);
-  CUCLIP_CHECK(p.beta1 >= 0 && p.beta1 < 1 && p.beta2 >= 0 && p.beta2 < 1,
-               "adamw_step: betas must be in [0, 1), got {} and {}", p.beta1, p.beta2);
+  check_shared("adamw_step", p.segments, n, p.control, p.beta1, p.beta2, ctx);
   CUCLIP_DISPATCH("adamw_step", ctx, adamw_step_cpu(p, ctx), adamw_step_cuda(p, ctx));
-}
-
-void gradient_norm(const GradientNorm& p, const ExecContext& ctx) {
-  const int64_t n = flat_size("gradient_norm: gradients", p.gradients);
-  check_tensor("gradient_norm: gradients", p.gradients, DType::f32, {n});
-  check_tensor("gradient_norm: norm", p.norm, DType::f32, {1});
-  check_segments("gradient_norm", p.segments, n);
-  CUCLIP_DISPATCH("gradient_norm", ctx, gradient_norm_cpu(p, ctx), gradient_norm_cuda(p, ctx));
 }
 
 }  // namespace cuclip

@@ -1,11 +1,11 @@
-// AdamW and the gradient norm on CUDA: one launch over the arena, whatever tensors are in it.
+// AdamW on CUDA: one launch over the arena, whatever tensors are in it, after two for the norm and what it
+// decides.
 //
 // Threads: a block takes kTile consecutive elements of the arena, looks up which segments lie there, and
 // walks over them in order; of a segment that begins at a multiple of four elements, each thread has four at
-// a time, in accesses of 16 bytes. The segments are copied to scratch first. Bytes moved by a parameter: 28,
-// +2 for the bf16 copy, +4 for zeroed gradients; the norm 4.
-#include <cmath>
-
+// a time, in accesses of 16 bytes. Bytes moved by a parameter: 28, +2 for the bf16 copy, +4 for zeroed
+// gradients; the norm 4.
+#include "kernels/adamw/adamw_control.h"
 #include "kernels/adamw/adamw_cuda.h"
 #include "kernels/common/launch.cuh"
 #include "kernels/common/reduce.cuh"
@@ -26,11 +26,10 @@ struct Segments {
   int64_t count;
 };
 
-// Calls body(segment, begin, end) for the part of each segment that lies in this block's tile, in order.
-template <typename Body>
-__device__ __forceinline__ void for_segments_of_block(const Segments& segments, Body&& body) {
-  const int64_t block_begin = blockIdx.x * kTile, block_end = block_begin + kTile;
-  int64_t s = 0;  // the first that ends behind block_begin
+// The first segment that ends behind the beginning of this block's tile.
+__device__ int64_t first_of_block(const Segments& segments) {
+  const int64_t block_begin = blockIdx.x * kTile;
+  int64_t s = 0;
   for (int64_t end = segments.count; s < end;) {
     const int64_t middle = (s + end) / 2;
     const AdamWSegment& segment = segments.first[middle];
@@ -40,7 +39,14 @@ __device__ __forceinline__ void for_segments_of_block(const Segments& segments, 
       end = middle;
     }
   }
-  for (; s < segments.count && segments.first[s].offset < block_end; ++s) {
+  return s;
+}
+
+// Calls body(segment, begin, end) for the part of each segment that lies in this block's tile, in order.
+template <typename Body>
+__device__ __forceinline__ void for_segments_of_block(const Segments& segments, int64_t first, Body&& body) {
+  const int64_t block_begin = blockIdx.x * kTile, block_end = block_begin + kTile;
+  for (int64_t s = first; s < segments.count && segments.first[s].offset < block_end; ++s) {
     const AdamWSegment& segment = segments.first[s];
     body(segment, max(block_begin, segment.offset), min(block_end, segment.offset + segment.size));
   }
@@ -60,37 +66,35 @@ struct StepArguments {
   float *weights, *gradients, *exp_avg, *exp_avg_sq;
   bfloat16* narrow;  // null: no bf16 copy
   Segments segments;
-  double lr, bias1;  // bias1: 1 - beta1^step
-  float one_minus_beta1, beta2, one_minus_beta2, sqrt_bias2, eps, gradient_scale;
+  const AdamWControl* control;
+  float one_minus_beta1, beta2, one_minus_beta2, eps;
   bool zero_gradients, aligned;
 };
 
-// What is a segment's own: computed in f64, rounded to f32 once.
-struct SegmentScalars {
-  __device__ SegmentScalars(const StepArguments& p, const AdamWSegment& s) {
-    const double lr = p.lr * static_cast<double>(s.lr_scale);
-    decay = static_cast<float>(1.0 - lr * static_cast<double>(s.weight_decay));
-    step_size = static_cast<float>(lr / p.bias1);
-  }
-  float decay, step_size;
+// The step's scalars in one segment.
+struct Scalars {
+  __device__ Scalars(const AdamWControl& c, const AdamWSegment& s)
+      : segment(c, s), gradient_scale(c.gradient_scale), sqrt_bias2(c.sqrt_bias2) {}
+  AdamWSegmentScalars segment;
+  float gradient_scale, sqrt_bias2;
 };
 
 __device__ __forceinline__ void update(float& w, float& m, float& v, float gradient, const StepArguments& p,
-                                       const SegmentScalars& s) {
-  const float g = gradient * p.gradient_scale;
+                                       const Scalars& s) {
+  const float g = gradient * s.gradient_scale;
   m = fmaf(p.one_minus_beta1, g - m, m);
   v = fmaf(g * g, p.one_minus_beta2, v * p.beta2);
-  const float denominator = sqrtf(v) / p.sqrt_bias2 + p.eps;
-  w = fmaf(-s.step_size, m / denominator, w * s.decay);
+  const float denominator = sqrtf(v) / s.sqrt_bias2 + p.eps;
+  w = fmaf(-s.segment.step_size, m / denominator, w * s.segment.decay);
 }
 
-__device__ void step_element(const StepArguments& p, const SegmentScalars& s, int64_t i) {
+__device__ void step_element(const StepArguments& p, const Scalars& s, int64_t i) {
   update(p.weights[i], p.exp_avg[i], p.exp_avg_sq[i], p.gradients[i], p, s);
   if (p.narrow) p.narrow[i] = from_float<bfloat16>(p.weights[i]);
   if (p.zero_gradients) p.gradients[i] = 0.0f;
 }
 
-__device__ void step_vec(const StepArguments& p, const SegmentScalars& s, int64_t i) {
+__device__ void step_vec(const StepArguments& p, const Scalars& s, int64_t i) {
   float w[kSize], g[kSize], m[kSize], v[kSize];
   load_floats(p.weights + i, w);
   load_floats(p.gradients + i, g);
@@ -106,8 +110,23 @@ __device__ void step_vec(const StepArguments& p, const SegmentScalars& s, int64_
 }
 
 __global__ void __launch_bounds__(kThreads) adamw_kernel(const StepArguments p) {
-  for_segments_of_block(p.segments, [&](const AdamWSegment& segment, int64_t begin, int64_t end) {
-    const SegmentScalars s(p, segment);
+  __shared__ AdamWControl control;  // read once a block
+  __shared__ int64_t first;
+  if (threadIdx.x == 0) {
+    control = *p.control;
+    first = first_of_block(p.segments);
+  }
+  __syncthreads();
+  const bool skipped = control.skipped_in_a_row > 0;
+  if (skipped && !p.zero_gradients) return;
+  for_segments_of_block(p.segments, first, [&](const AdamWSegment& segment, int64_t begin, int64_t end) {
+    if (skipped) {
+      for_elements(
+          begin, end, p.aligned, [&](int64_t i) { store_vec(p.gradients + i, Vec<float>{}); },
+          [&](int64_t i) { p.gradients[i] = 0.0f; });
+      return;
+    }
+    const Scalars s(control, segment);
     for_elements(
         begin, end, p.aligned, [&](int64_t i) { step_vec(p, s, i); },
         [&](int64_t i) { step_element(p, s, i); });
@@ -118,9 +137,12 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(const StepArguments p) 
 __global__ void __launch_bounds__(kThreads)
     squares_kernel(const float* gradients, Segments segments, bool aligned, double* sums) {
   __shared__ double shared[kWarp];
+  __shared__ int64_t first;
+  if (threadIdx.x == 0) first = first_of_block(segments);
+  __syncthreads();
   double sum = 0;
   const auto add = [&](float g) { sum = fma(static_cast<double>(g), static_cast<double>(g), sum); };
-  for_segments_of_block(segments, [&](const AdamWSegment&, int64_t begin, int64_t end) {
+  for_segments_of_block(segments, first, [&](const AdamWSegment&, int64_t begin, int64_t end) {
     const auto add_vec = [&](int64_t i) {
       float g[kSize];
       load_floats(gradients + i, g);
@@ -133,27 +155,34 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
-// One block: the root of the blocks' sums.
-__global__ void __launch_bounds__(kThreads) norm_kernel(const double* sums, int64_t count, float* norm) {
+// One block: the root of the blocks' sums, and what follows from it. loss may be null.
+__global__ void __launch_bounds__(kThreads)
+    decide_kernel(const double* sums, int64_t count, const float* loss, const float* lr, AdamWDecision decide,
+                  AdamWControl* control) {
   __shared__ double shared[kWarp];
   const double sum = block_sum_of(sums, count, shared);
-  if (threadIdx.x == 0) *norm = static_cast<float>(sqrt(sum));
+  if (threadIdx.x == 0) decide(*control, loss ? *loss : 0.0f, static_cast<float>(sqrt(sum)), *lr);
 }
 
-// The segments on the device. `plan` is reserved here.
-Segments to_device(std::span<const AdamWSegment> segments, ScratchPlan& plan, const ExecContext& ctx) {
-  const auto count = static_cast<int64_t>(segments.size());
-  const auto slot = plan.add<AdamWSegment>(count);
-  plan.reserve(ctx);
-  if (count > 0) device_copy(Device::cuda, plan[slot], segments.data(), segments.size_bytes(), ctx.stream);
-  return {plan[slot], count};
+Segments segments_of(std::span<const AdamWSegment> segments) {
+  return {segments.data(), static_cast<int64_t>(segments.size())};
 }
 
 }  // namespace
 
-void adamw_step_cuda(const AdamWStep& p, const ExecContext& ctx) {
+void adamw_begin_cuda(const AdamWBegin& p, const ExecContext& ctx) {
+  const int64_t blocks = ceil_div(p.gradients.size(0), kTile);
   ScratchPlan plan;
-  const auto step = static_cast<double>(p.step);
+  const auto slot = plan.add<double>(blocks);
+  plan.reserve(ctx);
+  launch({.kernel = "squares_kernel", .grid = {blocks}, .threads = kThreads}, squares_kernel, ctx,
+         p.gradients.as<float>(), segments_of(p.segments), aligned_to(kVecBytes, p.gradients.data),
+         plan[slot]);
+  launch({.kernel = "decide_kernel", .grid = {1}, .threads = kThreads}, decide_kernel, ctx, plan[slot],
+         blocks, p.loss ? p.loss.as<float>() : nullptr, p.lr.as<float>(), decision_of(p), p.control);
+}
+
+void adamw_step_cuda(const AdamWStep& p, const ExecContext& ctx) {
   bfloat16* const narrow = p.weights_bf16 ? p.weights_bf16.as<bfloat16>() : nullptr;
   const StepArguments arguments{
       .weights = p.weights.as<float>(),
@@ -161,31 +190,17 @@ void adamw_step_cuda(const AdamWStep& p, const ExecContext& ctx) {
       .exp_avg = p.exp_avg.as<float>(),
       .exp_avg_sq = p.exp_avg_sq.as<float>(),
       .narrow = narrow,
-      .segments = to_device(p.segments, plan, ctx),
-      .lr = p.lr,
-      .bias1 = 1.0 - std::pow(p.beta1, step),
+      .segments = segments_of(p.segments),
+      .control = p.control,
       .one_minus_beta1 = static_cast<float>(1.0 - p.beta1),
       .beta2 = static_cast<float>(p.beta2),
       .one_minus_beta2 = static_cast<float>(1.0 - p.beta2),
-      .sqrt_bias2 = static_cast<float>(std::sqrt(1.0 - std::pow(p.beta2, step))),
       .eps = static_cast<float>(p.eps),
-      .gradient_scale = p.gradient_scale,
       .zero_gradients = p.zero_gradients,
       .aligned = aligned_to(kVecBytes, p.weights.data, p.gradients.data, p.exp_avg.data, p.exp_avg_sq.data) &&
                  aligned_to(kSize * sizeof(bfloat16), narrow)};
   launch({.kernel = "adamw_kernel", .grid = {ceil_div(p.weights.size(0), kTile)}, .threads = kThreads},
          adamw_kernel, ctx, arguments);
-}
-
-void gradient_norm_cuda(const GradientNorm& p, const ExecContext& ctx) {
-  const int64_t blocks = ceil_div(p.gradients.size(0), kTile);
-  ScratchPlan plan;
-  const auto slot = plan.add<double>(blocks);
-  const Segments segments = to_device(p.segments, plan, ctx);
-  launch({.kernel = "squares_kernel", .grid = {blocks}, .threads = kThreads}, squares_kernel, ctx,
-         p.gradients.as<float>(), segments, aligned_to(kVecBytes, p.gradients.data), plan[slot]);
-  launch({.kernel = "norm_kernel", .grid = {1}, .threads = kThreads}, norm_kernel, ctx, plan[slot], blocks,
-         p.norm.as<float>());
 }
 
 }  // namespace cuclip

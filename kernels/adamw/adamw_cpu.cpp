@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/adamw/adamw_control.h"
 #include "kernels/common/scratch_plan.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -17,21 +18,18 @@
 #define CUCLIP_ADAMW_SCALARS_
 namespace cuclip {
 
-// The scalars of one step and one segment: computed in f64, rounded to f32 once.
+// The scalars of one step and one segment.
 struct AdamWScalars {
-  AdamWScalars(const AdamWStep& p, const AdamWSegment& s) {
-    const double lr = p.lr * static_cast<double>(s.lr_scale);
-    const auto step = static_cast<double>(p.step);
-    gradient_scale = p.gradient_scale;
-    decay = static_cast<float>(1.0 - lr * static_cast<double>(s.weight_decay));
-    one_minus_beta1 = static_cast<float>(1.0 - p.beta1);
-    beta2 = static_cast<float>(p.beta2);
-    one_minus_beta2 = static_cast<float>(1.0 - p.beta2);
-    step_size = static_cast<float>(lr / (1.0 - std::pow(p.beta1, step)));
-    sqrt_bias2 = static_cast<float>(std::sqrt(1.0 - std::pow(p.beta2, step)));
-    eps = static_cast<float>(p.eps);
-  }
-  float gradient_scale, decay, one_minus_beta1, beta2, one_minus_beta2, step_size, sqrt_bias2, eps;
+  AdamWScalars(const AdamWStep& p, const AdamWSegment& s)
+      : segment(*p.control, s),
+        gradient_scale(p.control->gradient_scale),
+        one_minus_beta1(static_cast<float>(1.0 - p.beta1)),
+        beta2(static_cast<float>(p.beta2)),
+        one_minus_beta2(static_cast<float>(1.0 - p.beta2)),
+        sqrt_bias2(p.control->sqrt_bias2),
+        eps(static_cast<float>(p.eps)) {}
+  AdamWSegmentScalars segment;
+  float gradient_scale, one_minus_beta1, beta2, one_minus_beta2, sqrt_bias2, eps;
 };
 
 }  // namespace cuclip
@@ -51,8 +49,8 @@ HWY_INLINE Element update(Element e, VF gradient, const AdamWScalars& s) {
   e.m = hn::MulAdd(hn::Set(d, s.one_minus_beta1), hn::Sub(g, e.m), e.m);
   e.v = hn::MulAdd(hn::Mul(g, g), hn::Set(d, s.one_minus_beta2), hn::Mul(e.v, hn::Set(d, s.beta2)));
   const VF denominator = hn::Add(hn::Div(hn::Sqrt(e.v), hn::Set(d, s.sqrt_bias2)), hn::Set(d, s.eps));
-  const VF decayed = hn::Mul(e.w, hn::Set(d, s.decay));
-  e.w = hn::NegMulAdd(hn::Set(d, s.step_size), hn::Div(e.m, denominator), decayed);
+  const VF decayed = hn::Mul(e.w, hn::Set(d, s.segment.decay));
+  e.w = hn::NegMulAdd(hn::Set(d, s.segment.step_size), hn::Div(e.m, denominator), decayed);
   return e;
 }
 
@@ -133,14 +131,20 @@ void for_segments_of_block(std::span<const AdamWSegment> segments, int64_t block
 }  // namespace
 
 void adamw_step_cpu(const AdamWStep& p, const ExecContext& ctx) {
+  const bool skipped = p.control->skipped_in_a_row > 0;
+  if (skipped && !p.zero_gradients) return;
   parallel_for(ctx, ceil_div(p.weights.size(0), kBlock), [&](int64_t block, int) {
     for_segments_of_block(p.segments, block, [&](const AdamWSegment& s, int64_t begin, int64_t end) {
-      HWY_DYNAMIC_DISPATCH(step_range)(p, AdamWScalars(p, s), begin, end);
+      if (skipped) {
+        std::fill(p.gradients.as<float>() + begin, p.gradients.as<float>() + end, 0.0f);
+      } else {
+        HWY_DYNAMIC_DISPATCH(step_range)(p, AdamWScalars(p, s), begin, end);
+      }
     });
   });
 }
 
-void gradient_norm_cpu(const GradientNorm& p, const ExecContext& ctx) {
+void adamw_begin_cpu(const AdamWBegin& p, const ExecContext& ctx) {
   const int64_t blocks = ceil_div(p.gradients.size(0), kBlock);
   ScratchPlan plan;
   const auto slot = plan.add<double>(blocks);
@@ -156,7 +160,8 @@ void gradient_norm_cpu(const GradientNorm& p, const ExecContext& ctx) {
   });
   double total = 0;
   for (int64_t block = 0; block < blocks; ++block) total += sums[block];
-  *p.norm.as<float>() = static_cast<float>(std::sqrt(total));
+  decision_of(p)(*p.control, p.loss ? *p.loss.as<float>() : 0.0f, static_cast<float>(std::sqrt(total)),
+                 *p.lr.as<float>());
 }
 
 }  // namespace cuclip

@@ -1,11 +1,11 @@
-// CPU entry points of AdamW and the gradient norm; arguments are already validated.
+// CPU entry points of AdamW; arguments are already validated.
 #pragma once
 
 #include "kernels/adamw/adamw.h"
 
 namespace cuclip {
 
+void adamw_begin_cpu(const AdamWBegin& p, const ExecContext& ctx);
 void adamw_step_cpu(const AdamWStep& p, const ExecContext& ctx);
-void gradient_norm_cpu(const GradientNorm& p, const ExecContext& ctx);
 
 }  // namespace cuclip

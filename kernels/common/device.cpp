@@ -32,8 +32,8 @@ cudaDeviceProp current_device_properties() {
 
 }  // namespace
 
-void* device_allocate(Device device, size_t bytes, void* stream) {
-  void* memory = device_try_allocate(device, bytes, stream);
+void* device_allocate(Device device, size_t bytes) {
+  void* memory = device_try_allocate(device, bytes);
   if (!memory && bytes > 0)
     fail("out of memory on device {}: {} bytes were asked for", name_of(device), bytes);
   return memory;
@@ -69,11 +69,11 @@ std::string cuda_description() {
                      (properties.totalGlobalMem + (size_t{1} << 29)) >> 30);
 }
 
-void* device_try_allocate(Device device, size_t bytes, void* stream) {
+void* device_try_allocate(Device device, size_t bytes) {
   if (bytes == 0) return nullptr;
   if (device == Device::cpu) return allocate_on_host(bytes);
   void* memory = nullptr;
-  const cudaError_t status = cudaMallocAsync(&memory, bytes, static_cast<cudaStream_t>(stream));
+  const cudaError_t status = cudaMalloc(&memory, bytes);
   if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
     return nullptr;
@@ -82,12 +82,12 @@ void* device_try_allocate(Device device, size_t bytes, void* stream) {
   return memory;
 }
 
-void device_free(Device device, void* memory, void* stream) noexcept {
+void device_free(Device device, void* memory) noexcept {
   if (device == Device::cpu) {
     std::free(memory);
   } else if (memory) {
     // Fails only after the device has failed, or at the end of the process: neither is the memory's business.
-    (void)cudaFreeAsync(memory, static_cast<cudaStream_t>(stream));
+    (void)cudaFree(memory);
   }
 }
 
@@ -113,17 +113,6 @@ void device_synchronize(Device device, void* stream) {
   if (device == Device::cuda) CUCLIP_CUDA_CHECK(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
 }
 
-DeviceStream::DeviceStream(Device device) {
-  if (device == Device::cpu) return;
-  cudaStream_t stream = nullptr;
-  CUCLIP_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  handle_.reset(stream);
-}
-
-void DeviceStream::Destroy::operator()(void* stream) const {
-  (void)cudaStreamDestroy(static_cast<cudaStream_t>(stream));  // as in device_free
-}
-
 void check_cuda(cudaError_t status, const char* expression, const char* file, int line) {
   if (status == cudaSuccess) return;
   (void)cudaGetLastError();
@@ -147,12 +136,12 @@ std::string cuda_problem() { return "this cuclip was built without CUDA"; }
 
 std::string cuda_description() { fail("{}", cuda_problem()); }
 
-void* device_try_allocate(Device device, size_t bytes, void*) {
+void* device_try_allocate(Device device, size_t bytes) {
   refuse_cuda(device);
   return bytes == 0 ? nullptr : allocate_on_host(bytes);
 }
 
-void device_free(Device, void* memory, void*) noexcept { std::free(memory); }
+void device_free(Device, void* memory) noexcept { std::free(memory); }
 
 void device_copy(Device device, void* to, const void* from, size_t bytes, void*) {
   refuse_cuda(device);
@@ -165,10 +154,6 @@ void device_zero(Device device, void* memory, size_t bytes, void*) {
 }
 
 void device_synchronize(Device device, void*) { refuse_cuda(device); }
-
-DeviceStream::DeviceStream(Device device) { refuse_cuda(device); }
-
-void DeviceStream::Destroy::operator()(void*) const {}
 
 #endif
 

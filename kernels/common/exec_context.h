@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "kernels/common/device.h"
@@ -17,25 +18,27 @@ namespace cuclip {
 class Scratch {
  public:
   static constexpr size_t kAlignment = kDeviceAlignment;
+  /// Gives this many bytes of the device's memory, 64-byte aligned.
+  using Allocate = std::function<std::shared_ptr<void>(size_t bytes)>;
 
-  /// The stream (of Device::cuda) must outlive the scratch.
-  explicit Scratch(Device device = Device::cpu, void* stream = nullptr)
-      : device_(device), stream_(stream), memory_(nullptr, Free{device, stream}) {}
+  /// With memory of its own.
+  explicit Scratch(Device device = Device::cpu);
+  Scratch(Device device, Allocate allocate) : device_(device), allocate_(std::move(allocate)) {}
 
   /// At least `bytes` bytes, 64-byte aligned, uninitialised, valid until the next reserve().
   void* reserve(size_t bytes);
   size_t capacity() const { return capacity_; }
+  /// Lets the memory go.
+  void release() {
+    memory_.reset();
+    capacity_ = 0;
+  }
   Device device() const { return device_; }
 
  private:
-  struct Free {
-    Device device;
-    void* stream;
-    void operator()(void* p) const { device_free(device, p, stream); }
-  };
   Device device_;
-  void* stream_;
-  std::unique_ptr<void, Free> memory_;
+  Allocate allocate_;
+  std::shared_ptr<void> memory_;
   size_t capacity_ = 0;
 };
 

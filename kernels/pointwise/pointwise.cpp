@@ -38,4 +38,16 @@ void activation_backward(const ActivationBackward& p, const ExecContext& ctx) {
                   activation_backward_cuda(p, ctx));
 }
 
+void fill(const Fill& p, const ExecContext& ctx) {
+  check_floating("fill: out", p.out.dtype);
+  check_tensor("fill: out", p.out, p.out.dtype, p.out.shape);
+  CUCLIP_DISPATCH("fill", ctx, fill_cpu(p, ctx), fill_cuda(p, ctx));
+}
+
+void clamp(const Clamp& p, const ExecContext& ctx) {
+  check_tensor("clamp: x", p.x, DType::f32, p.x.shape);
+  CUCLIP_CHECK(p.low <= p.high, "clamp: nothing lies between {} and {}", p.low, p.high);
+  CUCLIP_DISPATCH("clamp", ctx, clamp_cpu(p, ctx), clamp_cuda(p, ctx));
+}
+
 }  // namespace cuclip

@@ -80,6 +80,29 @@ __global__ void __launch_bounds__(kThreads) map_any_kernel(int64_t n, const In* 
   if (i < n) map_element<Op>(i, a, b, out);
 }
 
+// x[i] = op(x[i]): for the few small tensors that are changed where they lie.
+template <typename T, typename Op>
+__global__ void __launch_bounds__(kThreads) update_kernel(int64_t n, T* x, Op op) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < n) x[i] = op(x[i]);
+}
+
+template <typename T, typename Op>
+void update(int64_t n, T* x, Op op, const ExecContext& ctx) {
+  launch({.kernel = "update_kernel", .grid = {ceil_div(n, kThreads)}, .threads = kThreads},
+         update_kernel<T, Op>, ctx, n, x, op);
+}
+
+template <typename T>
+struct Constant {
+  T value;
+  __device__ T operator()(T) const { return value; }
+};
+struct Between {
+  float low, high;
+  __device__ float operator()(float x) const { return x < low ? low : x > high ? high : x; }  // NaN stays
+};
+
 // out[i] = Op(a[i], b[i]) for i in [0, n); b is null where Op has one input.
 template <typename Op, typename In, typename Out>
 void map(int64_t n, const In* a, const In* b, Out* out, const ExecContext& ctx) {
@@ -139,6 +162,18 @@ void activation_backward_cuda(const ActivationBackward& p, const ExecContext& ct
   } else {
     map_binary<ActivationGradient<Activation::quick_gelu>>(p.x, p.dy, p.dx, ctx);
   }
+}
+
+void fill_cuda(const Fill& p, const ExecContext& ctx) {
+  if (p.out.dtype == DType::f32) {
+    update(p.out.elements(), p.out.as<float>(), Constant<float>{p.value}, ctx);
+  } else {
+    update(p.out.elements(), p.out.as<bfloat16>(), Constant<bfloat16>{bfloat16(p.value)}, ctx);
+  }
+}
+
+void clamp_cuda(const Clamp& p, const ExecContext& ctx) {
+  update(p.x.elements(), p.x.as<float>(), Between{p.low, p.high}, ctx);
 }
 
 }  // namespace cuclip

@@ -41,11 +41,26 @@ struct ActivationBackward {
   Activation kind = Activation::gelu;
 };
 
+/// out = value everywhere (f32 or bf16).
+struct Fill {
+  TensorView out;
+  float value = 0.0f;
+};
+
+/// x = low where it is below, high where it is above (f32), in place.
+struct Clamp {
+  TensorView x;
+  float low;
+  float high;
+};
+
 /// All throw InputError for a missing tensor, shapes or dtypes that differ, or strides that are not
 /// contiguous.
 void cast(const Cast& p, const ExecContext& ctx);
 void add(const Add& p, const ExecContext& ctx);
 void activation_forward(const ActivationForward& p, const ExecContext& ctx);
 void activation_backward(const ActivationBackward& p, const ExecContext& ctx);
+void fill(const Fill& p, const ExecContext& ctx);
+void clamp(const Clamp& p, const ExecContext& ctx);
 
 }  // namespace cuclip

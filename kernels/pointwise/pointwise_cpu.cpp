@@ -139,5 +139,22 @@ void activation_backward_cpu(const ActivationBackward& p, const ExecContext& ctx
   });
 }
 
+void fill_cpu(const Fill& p, const ExecContext& ctx) {
+  for_ranges(p.out.elements(), ctx, [&](int64_t begin, int64_t n) {
+    if (p.out.dtype == DType::f32) {
+      std::fill_n(p.out.as<float>() + begin, n, p.value);
+    } else {
+      std::fill_n(p.out.as<bfloat16>() + begin, n, bfloat16(p.value));
+    }
+  });
+}
+
+void clamp_cpu(const Clamp& p, const ExecContext& ctx) {
+  for_ranges(p.x.elements(), ctx, [&](int64_t begin, int64_t n) {
+    float* x = p.x.as<float>() + begin;
+    std::transform(x, x + n, x, [&](float value) { return std::clamp(value, p.low, p.high); });
+  });
+}
+
 }  // namespace cuclip
 #endif  // HWY_ONCE

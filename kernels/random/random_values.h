@@ -4,14 +4,9 @@
 #include <cmath>
 #include <numbers>
 
+#include "kernels/common/host_device.h"
 #include "kernels/random/philox.h"
 #include "kernels/random/random.h"
-
-#ifdef __CUDACC__
-#define CUCLIP_HOST_DEVICE __host__ __device__
-#else
-#define CUCLIP_HOST_DEVICE
-#endif
 
 namespace cuclip {
 

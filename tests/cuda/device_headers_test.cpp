@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/common/stream.h"
 #include "tests/cuda/device_headers.h"
 #include "tests/support/kernel_test.h"
 
@@ -144,12 +145,12 @@ TEST_CASE("device memory is copied both ways on a stream, and a full device is a
   const DeviceStream stream(Device::cuda);
   const std::vector<float> values = {1, 2, 3};
   std::vector<float> back(3);
-  void* memory = device_allocate(Device::cuda, 12, stream.handle());
+  void* memory = device_allocate(Device::cuda, 12);
   device_copy(Device::cuda, memory, values.data(), 12, stream.handle());
   device_copy(Device::cuda, back.data(), memory, 12, stream.handle());
   device_synchronize(Device::cuda, stream.handle());
-  device_free(Device::cuda, memory, stream.handle());
+  device_free(Device::cuda, memory);
   REQUIRE(back == values);
-  REQUIRE_THROWS_WITH(device_allocate(Device::cuda, size_t{1} << 50, stream.handle()),
+  REQUIRE_THROWS_WITH(device_allocate(Device::cuda, size_t{1} << 50),
                       Catch::Contains("out of memory on device cuda: 1125899906842624 bytes"));
 }

@@ -23,10 +23,10 @@ struct Twin {
   Optimizer optimizer;
   MicroBatch batch;
 
-  Twin(Device device, DType dtype, uint64_t seed, bool checkpointing = false)
+  Twin(Device device, DType dtype, uint64_t seed, bool checkpointing = false,
+       const ClipConfig& config = test::tiny_config())
       : context(2, device),
-        model(context, test::tiny_config(),
-              {.dtype = dtype, .training = true, .checkpointing = checkpointing}),
+        model(context, config, {.dtype = dtype, .training = true, .checkpointing = checkpointing}),
         optimizer(context, model.parameters(), {}) {
     test::rng().seed(seed);
     test::randomise(model);
@@ -129,6 +129,74 @@ TEST_CASE("training on CUDA follows the CPU and repeats itself bit for bit") {
   Twin again(Device::cuda, DType::f32, seed, checkpointing);
   CHECK(again.train(kSteps) == losses);
   CHECK(again.model.parameters().values().to_floats() == cuda.model.parameters().values().to_floats());
+}
+
+// Captions of two lengths, so that steps have two shapes; the second needs more memory than the first.
+TEST_CASE("steps of several shapes are recorded and replayed in memory that they share") {
+  if (!test::on_cuda()) return;
+  const uint64_t seed = test::rng()();
+  ClipConfig config = test::tiny_config();
+  config.text.context_length = 20;
+  Twin cpu(Device::cpu, DType::f32, seed, false, config), cuda(Device::cuda, DType::f32, seed, false, config),
+      ahead(Device::cuda, DType::f32, seed, false, config);
+  TrainStep on_cpu(cpu.model, cpu.optimizer), on_cuda(cuda.model, cuda.optimizer),
+      host_ahead(ahead.model, ahead.optimizer);
+  const std::vector<int64_t> lengths = {3, 20, 3, 20, 5};
+  std::vector<int64_t> kernels;
+  for (const int64_t length : lengths) {
+    const MicroBatch batch{cuda.batch.images,
+                           test::random_tokens(cuda.context.host(), config, kBatch, length)};
+    const StepResult expected = on_cpu.run(std::span(&batch, 1), 1e-3f);
+    const StepResult result = on_cuda.run(std::span(&batch, 1), 1e-3f);
+    kernels.push_back(on_cuda.replayed_kernels());
+    host_ahead.enqueue(std::span(&batch, 1), 1e-3f);
+    CAPTURE(length, kernels.size());
+    CHECK(result.loss == Approx(expected.loss).epsilon(1e-5));
+    CHECK(result.logit_scale == Approx(expected.logit_scale).epsilon(1e-6));
+    CHECK(result.steps == std::ssize(kernels));
+  }
+  // The first of each shape is not replayed; the others are, with as many kernels whatever the length.
+  CHECK((kernels[0] == 0 && kernels[1] == 0 && kernels[2] > 50));
+  CHECK((kernels[3] == kernels[2] && kernels[4] == kernels[2]));
+  CHECK(ahead.model.parameters().values().to_floats() == cuda.model.parameters().values().to_floats());
+}
+
+TEST_CASE("a replayed step with a non-finite loss is skipped and counted, and the next one is not") {
+  if (!test::on_cuda()) return;
+  Twin twin(Device::cuda, DType::f32, test::rng()());
+  TrainStep step(twin.model, twin.optimizer);
+  const auto run = [&] { return step.run(std::span(&twin.batch, 1), 1e-3f); };
+  run();
+  run();
+  const Tensor weight = twin.model.parameters().get("visual.ln_pre.weight").value;
+  const std::vector<float> before = weight.to_floats();
+  std::vector<float> broken = before;
+  broken[0] = std::numeric_limits<float>::infinity();
+  weight.assign(broken);
+  const std::vector<float> values = twin.model.parameters().values().to_floats(),
+                           moments = twin.optimizer.exp_avg().to_floats();
+  for (int64_t skipped = 1; skipped <= 2; ++skipped) {
+    const StepResult result = run();
+    CHECK(step.replayed_kernels() > 0);
+    CHECK((result.skipped && result.steps == 2));
+    CHECK((result.skipped_steps == skipped && result.skipped_in_a_row == skipped));
+  }
+  CHECK(twin.model.parameters().values().to_floats() == values);
+  CHECK(twin.optimizer.exp_avg().to_floats() == moments);
+  weight.assign(before);
+  const StepResult result = run();
+  CHECK((!result.skipped && result.steps == 3 && result.skipped_steps == 2 && result.skipped_in_a_row == 0));
+}
+
+// What a step must hold at its fullest: what the tape saves, and gradients under way.
+TEST_CASE("the memory of replayed steps is what one of them needs") {
+  if (!test::on_cuda()) return;
+  Twin twin(Device::cuda, DType::bf16, test::rng()());
+  TrainStep step(twin.model, twin.optimizer);
+  for (int i = 0; i < 3; ++i) step.enqueue(std::span(&twin.batch, 1), 1e-3f);
+  const CachingAllocator::Statistics memory = step.memory();
+  constexpr size_t kSmallSegment = size_t{2} << 20;
+  CHECK(memory.bytes_reserved <= memory.peak_in_use + kSmallSegment);
 }
 
 TEST_CASE("accumulated batches on CUDA give the gradients of the whole batch") {

@@ -314,7 +314,7 @@ TEST_CASE("contrastive loss at N = 16,640 is exact in bounded memory") {
     const Buffer features = Buffer::from({n, 4}, DType::bf16, one_hot);
     Problem p(c, features, features, std::log(s));
     ThreadPool pool(2);
-    Scratch scratch(test_device(), test_stream());
+    Scratch scratch(test_device());
     const ExecContext ctx{
         .device = test_device(), .pool = &pool, .scratch = &scratch, .stream = test_stream()};
     p.forward(ctx);

@@ -8,6 +8,8 @@
 #include <limits>
 #include <string_view>
 
+#include "kernels/common/stream.h"
+
 namespace cuclip::test {
 
 std::mt19937_64& rng() {
@@ -65,8 +67,8 @@ Buffer Buffer::shifted(int64_t elements) const {
 TensorView Buffer::view() const {
   if (!on_cuda()) return host_view();
   if (!device_memory_) {
-    device_memory_.reset(static_cast<uint8_t*>(
-        device_allocate(Device::cuda, offset_ + std::max<size_t>(bytes(), 1), test_stream())));
+    device_memory_.reset(
+        static_cast<uint8_t*>(device_allocate(Device::cuda, offset_ + std::max<size_t>(bytes(), 1))));
   }
   uint8_t* tensor = device_memory_.get() + offset_;
   if (newest_ == Newest::host) device_copy(Device::cuda, tensor, base(), bytes(), test_stream());

@@ -27,7 +27,7 @@ Profiler& operations_run();
 /// A context on the test device with its own pool and scratch.
 class TestContext {
  public:
-  explicit TestContext(int threads = 2) : pool_(threads), scratch_(test_device(), test_stream()) {}
+  explicit TestContext(int threads = 2) : pool_(threads), scratch_(test_device()) {}
   operator ExecContext() {
     return {.device = test_device(),
             .pool = &pool_,
@@ -93,7 +93,7 @@ class Buffer {
  private:
   enum class Newest : uint8_t { host, device };
   struct DeviceFree {
-    void operator()(uint8_t* memory) const { device_free(Device::cuda, memory, test_stream()); }
+    void operator()(uint8_t* memory) const { device_free(Device::cuda, memory); }
   };
   static constexpr size_t kGuard = 64;
   struct alignas(kGuard) Line {

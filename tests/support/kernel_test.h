@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -60,6 +62,27 @@ std::vector<Case> cases_here(std::vector<Case> all, Small&& small) {
   if (std::getenv("CUCLIP_TEST_REDUCED")) std::erase_if(all, [&](const Case& c) { return !small(c); });
   return all;
 }
+
+/// Plain values in the memory of the test device.
+template <typename T>
+class OnDevice {
+ public:
+  explicit OnDevice(const std::vector<T>& values)
+      : bytes_(Buffer::poisoned({static_cast<int64_t>(values.size() * sizeof(T))}, DType::u8)) {
+    if (!values.empty()) std::memcpy(bytes_.edit<uint8_t>(), values.data(), values.size() * sizeof(T));
+  }
+  std::span<T> view() const {
+    return {reinterpret_cast<T*>(bytes_.view().data), static_cast<size_t>(bytes_.elements()) / sizeof(T)};
+  }
+  T at(size_t i) const {
+    T value;
+    std::memcpy(&value, bytes_.data<uint8_t>() + i * sizeof(T), sizeof(T));
+    return value;
+  }
+
+ private:
+  Buffer bytes_;
+};
 
 /// A view of the same memory whose strides are not those of a contiguous tensor: kernels must refuse it.
 inline TensorView with_padded_rows(const Buffer& buffer) {

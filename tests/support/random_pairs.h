@@ -10,7 +10,7 @@ namespace cuclip::test {
 Tensor random_images(Context& context, const ClipConfig& config, int64_t count);
 
 /// i32 [count, context_length], no two rows alike: start, words, end-of-text (the largest id) at a random
-/// place, zeros.
-Tensor random_tokens(Context& context, const ClipConfig& config, int64_t count);
+/// place, zeros. `longest` > 0: the first row has this many tokens and none has more.
+Tensor random_tokens(Context& context, const ClipConfig& config, int64_t count, int64_t longest = 0);
 
 }  // namespace cuclip::test

@@ -9,7 +9,8 @@ struct AdamWElement {
   double weight, gradient, exp_avg, exp_avg_sq;
 };
 
-/// The element after step p.step; p's tensors are not read.
-AdamWElement ref_adamw(AdamWElement e, const AdamWStep& p, const AdamWSegment& segment);
+/// The element after a step that was begun with this control; p's tensors are not read.
+AdamWElement ref_adamw(AdamWElement e, const AdamWStep& p, const AdamWControl& control,
+                       const AdamWSegment& segment);
 
 }  // namespace cuclip::test

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Fetches what the emulated tests need of the CUDA toolkit (nvcc, headers, libdevice) from PyPI's wheels to DEST, which
-# then is a toolkit's folder: DEST/bin/nvcc. About 500 MB are loaded and 400 MB kept. Does nothing when DEST holds the
-# version already. Usage: fetch_cuda_toolkit.sh DEST
+# then is a toolkit's folder: DEST/bin/nvcc. About 500 MB are loaded and 400 MB kept. Does nothing when DEST holds
+# them already. Usage: fetch_cuda_toolkit.sh DEST
 set -euo pipefail
 
 version=13.0
-wheels="nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt nvidia-cuda-cccl nvidia-cuda-runtime nvidia-cublas"
+wheels="nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt nvidia-cuda-cccl nvidia-cuda-runtime nvidia-cublas
+nvidia-cuda-profiler-api nvidia-nvtx"
+holds="$version: $wheels"
 
 if [[ $# -ne 1 ]]; then
   echo "usage: $0 DEST, for example build/cuda-toolkit" >&2
   exit 2
 fi
 dest=$1
-if [[ "$(cat "$dest/version" 2>/dev/null)" == "$version" ]]; then
+if [[ "$(cat "$dest/version" 2>/dev/null)" == "$holds" ]]; then
   exit 0
 fi
 
@@ -39,6 +41,6 @@ chmod +x "$root"/bin/* "$root"/nvvm/bin/*
 # The names that nvcc and linkers look for.
 ln -s lib "$root/lib64"
 ln -s libcudart.so.${version%.*} "$root/lib/libcudart.so"
-echo "$version" >"$root/version"
+echo "$holds" >"$root/version"
 rm -rf "$dest"
 mv "$root" "$dest"

@@ -1,0 +1,81 @@
+// Queues of a device's work: streams, events between them, recorded work that is run again with one call
+// (CUDA graphs), and the host memory that copies on a stream need.
+//
+// On the CPU there are no queues: a stream's handle is null, an event has always happened, host memory is
+// ordinary memory. Work is recorded on Device::cuda only.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "kernels/common/device.h"
+
+namespace cuclip {
+
+/// Owns a stream of the current device, which orders itself against no other. handle() is what
+/// ExecContext::stream takes: null on the CPU.
+class DeviceStream {
+ public:
+  explicit DeviceStream(Device device);
+  void* handle() const { return handle_.get(); }
+
+ private:
+  struct Destroy {
+    void operator()(void* stream) const;
+  };
+  std::unique_ptr<void, Destroy> handle_;
+};
+
+/// A point of a stream that others can wait for. Before its first record() it has happened.
+class DeviceEvent {
+ public:
+  explicit DeviceEvent(Device device);
+  /// It happens when everything that is on the stream now is done.
+  void record(void* stream);
+  /// What comes on the stream from now on runs after it.
+  void delay(void* stream) const;
+  /// Waits for it on the host.
+  void synchronize() const;
+
+ private:
+  struct Destroy {
+    void operator()(void* event) const;
+  };
+  std::unique_ptr<void, Destroy> handle_;
+};
+
+/// Owns host memory that copies to and from the device do not have to stage: pinned, where there is CUDA.
+class HostStaging {
+ public:
+  HostStaging(Device device, size_t bytes);
+  std::byte* data() const { return memory_.get(); }
+  size_t size() const { return bytes_; }
+
+ private:
+  struct Free {
+    Device device = Device::cpu;
+    void operator()(std::byte* memory) const;
+  };
+  std::unique_ptr<std::byte, Free> memory_;
+  size_t bytes_;
+};
+
+/// Work of a stream that was recorded instead of run. Memory that it uses must stay as it is while it lives.
+class RecordedWork {
+ public:
+  /// Records what `work` puts on `stream`, which must not wait for it. Throws what `work` throws.
+  RecordedWork(void* stream, const std::function<void()>& work);
+  /// Puts all of it on the stream.
+  void launch(void* stream) const;
+  /// How many kernels that launches.
+  int64_t kernels() const { return kernels_; }
+
+ private:
+  struct Destroy {
+    void operator()(void* executable) const;
+  };
+  std::unique_ptr<void, Destroy> executable_;
+  int64_t kernels_ = 0;
+};
+
+}  // namespace cuclip
