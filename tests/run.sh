@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test. Works from any folder, takes no questions; a second run only
-# rebuilds what changed.
+# Installs what is missing, builds, and runs every test; those of CUDA on the emulator, and on the GPU where there is
+# one. Works from any folder, takes no questions; a second run only rebuilds what changed.
 #
 #   tests/run.sh           everything but the campaigns labelled "slow": release build, sanitizers, a minute of fuzzing
 #   tests/run.sh --quick   the release build's tests only
@@ -23,7 +23,7 @@ done
 
 jobs=$(nproc)
 say() { printf '\n== %s\n' "$*"; }
-build() { cmake --preset "$1" >"build/$1.configure.log" || { cat "build/$1.configure.log"; return 1; }
+build() { cmake --preset "$@" >"build/$1.configure.log" || { cat "build/$1.configure.log"; return 1; }
           cmake --build --preset "$1" -j "$jobs" -- --quiet; }
 
 say "Debian packages"
@@ -49,6 +49,13 @@ say "Release build"
 build $release
 ln -sfn $release/bin build/bin
 
+gpu=false  # whoever has a GPU checks on it what was proved on the emulator
+if [[ -e /dev/nvidiactl && $release == cuda-ptx ]]; then
+  gpu=true
+  say "CUDA build for this machine's GPU"
+  build cuda -DCMAKE_CUDA_ARCHITECTURES=native
+fi
+
 if ! $quick; then
   say "Sanitizer builds (address and undefined behaviour, with the fuzz targets; threads)"
   build asan
@@ -65,6 +72,7 @@ if ! $quick; then
   tests/fuzz/run.sh build/asan 10 || failed+=(fuzzing)
 fi
 ctest --test-dir build/$release -j "$jobs" "${labels[@]}" --output-on-failure || failed+=("$release")
+if $gpu; then ctest --test-dir build/cuda -L gpu --output-on-failure || failed+=(GPU); fi
 if ((${#failed[@]} > 0)); then
   echo "tests/run.sh: failures in ${failed[*]}: see above" >&2
   exit 1
