@@ -4,7 +4,9 @@
 #include <memory>
 
 #include "core/allocator.h"
+#include "kernels/common/check.h"
 #include "kernels/common/exec_context.h"
+#include "kernels/gemm/gemm_cublaslt.h"
 
 namespace cuclip {
 
@@ -30,13 +32,20 @@ class Context {
             .pool = pool_.get(),
             .scratch = &scratch_,
             .stream = queue_->stream.handle(),
-            .profiler = profiler_};
+            .profiler = profiler_,
+            .cublaslt = cublaslt_.get()};
   }
   Device device() const { return queue_->device; }
   /// For tensors that the host reads and writes: this context on the CPU, else one of the CPU with its pool.
   Context& host() { return host_ ? *host_ : *this; }
   /// Times every operation from now on; null: none. The profiler must outlive its use.
   void set_profiler(Profiler* profiler) { profiler_ = profiler; }
+  /// Products that cuBLASLt can compute go to it from now on, of Device::cuda only; without it, or for the
+  /// others, they are our own kernels'.
+  void use_cublaslt() {
+    CUCLIP_CHECK(device() == Device::cuda, "cuBLASLt needs device cuda, this is {}", name_of(device()));
+    cublaslt_ = make_cublaslt(queue_->stream.handle());
+  }
   CachingAllocator& allocator() { return allocator_; }
   const std::shared_ptr<ThreadPool>& pool() const { return pool_; }
 
@@ -46,6 +55,7 @@ class Context {
   Scratch scratch_;
   CachingAllocator allocator_;
   std::unique_ptr<Context> host_;
+  std::shared_ptr<CublasLt> cublaslt_;
   Profiler* profiler_ = nullptr;
 };
 

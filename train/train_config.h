@@ -56,6 +56,7 @@ struct TrainConfig {
   int64_t workers = 1;
   int64_t threads = 0;
   std::string device = "auto";
+  std::string gemm = "cuclip";  // or cublaslt, on CUDA
 };
 
 /// The settings that decide the numbers, as "name: value" lines: a resumed run must agree on all of them.

@@ -39,6 +39,8 @@ class Scratch {
   size_t capacity_ = 0;
 };
 
+class CublasLt;  // kernels/gemm/gemm_cublaslt.h
+
 /// Passed to every kernel. The views that go with it, and the scratch, are memory of `device`. On
 /// Device::cuda a call returns when its kernels are on `stream` (a cudaStream_t), before they have run.
 struct ExecContext {
@@ -47,6 +49,8 @@ struct ExecContext {
   Scratch* scratch = nullptr;
   void* stream = nullptr;        // unused on the CPU
   Profiler* profiler = nullptr;  // optional: told how long each operation took
+  // Optional, on Device::cuda: gemm's products go to cuBLASLt where it computes the same (gemm.h).
+  CublasLt* cublaslt = nullptr;
 };
 
 /// Runs body(task, worker) over [0, tasks) on the context's pool.

@@ -6,6 +6,7 @@
 // an address does not allow 16-byte accesses, a variant of the same kernel goes element by element.
 #include "kernels/common/launch.cuh"
 #include "kernels/gemm/ffma_product.cuh"
+#include "kernels/gemm/gemm_cublaslt.h"
 #include "kernels/gemm/gemm_cuda.h"
 #include "kernels/gemm/gemm_epilogue.cuh"
 #include "kernels/gemm/mma_product.cuh"
@@ -68,6 +69,7 @@ void run(const Gemm& p, const ExecContext& ctx) {
 }  // namespace
 
 void gemm_cuda(const Gemm& p, const ExecContext& ctx) {
+  if (ctx.cublaslt && CublasLt::takes(p)) return ctx.cublaslt->run(p, ctx);
   if (p.a.dtype == DType::f32) {
     run<FfmaProduct, float, float>(p, ctx);
   } else if (p.c.dtype == DType::f32) {

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "kernels/gemm/gemm_cublaslt.h"
 #include "tests/cases/gemm_cases.h"
 #include "tests/support/kernel_test.h"
 
@@ -16,6 +17,18 @@ namespace {
 
 std::vector<GemmCase> gemm_cases_here() {
   return test::cases_here(cases::gemm_cases(), [](const GemmCase& c) { return c.m * c.n * c.k < 8'000'000; });
+}
+
+// Calls body(ctx) with our own kernels, and on CUDA with cuBLASLt for what it takes.
+template <typename Body>
+void for_each_library(Body&& body) {
+  TestContext ctx;
+  ExecContext exec = ctx;
+  body(exec);
+  if (!test::on_cuda()) return;
+  const std::shared_ptr<CublasLt> cublaslt = make_cublaslt(exec.stream);
+  exec.cublaslt = cublaslt.get();
+  body(exec);
 }
 
 double act(Activation kind, double x) {
@@ -53,8 +66,7 @@ test::Tolerance tolerance(int64_t k, DType out) {
 }
 
 void check_forward(const GemmCase& c, DType in, DType out, bool transpose_b,
-                   std::optional<Activation> activation, bool with_residual) {
-  TestContext ctx;
+                   std::optional<Activation> activation, bool with_residual, const ExecContext& ctx) {
   const Buffer a = Buffer::normal({c.m, c.k}, in);
   const Buffer b = Buffer::normal(transpose_b ? Shape{c.n, c.k} : Shape{c.k, c.n}, in, 1 / std::sqrt(c.k));
   const Buffer bias = Buffer::normal({c.n}, DType::f32), residual = Buffer::normal({c.m, c.n}, out);
@@ -83,15 +95,32 @@ void check_forward(const GemmCase& c, DType in, DType out, bool transpose_b,
 }  // namespace
 
 TEST_CASE("gemm with bias, activation and residual matches float64") {
-  for (const auto& c : gemm_cases_here()) {
-    for (bool transpose_b : {false, true}) {
-      check_forward(c, DType::f32, DType::f32, transpose_b, std::nullopt, false);
-      check_forward(c, DType::f32, DType::f32, transpose_b, Activation::gelu, true);
-      check_forward(c, DType::bf16, DType::bf16, transpose_b, Activation::quick_gelu, false);
-      check_forward(c, DType::bf16, DType::bf16, transpose_b, std::nullopt, true);
-      check_forward(c, DType::bf16, DType::f32, transpose_b, Activation::quick_gelu, true);
+  for_each_library([](const ExecContext& ctx) {
+    for (const auto& c : gemm_cases_here()) {
+      for (bool transpose_b : {false, true}) {
+        check_forward(c, DType::f32, DType::f32, transpose_b, std::nullopt, false, ctx);
+        check_forward(c, DType::f32, DType::f32, transpose_b, Activation::gelu, true, ctx);
+        check_forward(c, DType::bf16, DType::bf16, transpose_b, Activation::quick_gelu, false, ctx);
+        check_forward(c, DType::bf16, DType::bf16, transpose_b, std::nullopt, true, ctx);
+        check_forward(c, DType::bf16, DType::f32, transpose_b, std::nullopt, false, ctx);
+        check_forward(c, DType::bf16, DType::f32, transpose_b, Activation::quick_gelu, true, ctx);
+      }
     }
-  }
+  });
+}
+
+TEST_CASE("gemm without anything after it matches float64") {
+  for_each_library([](const ExecContext& ctx) {
+    for (const auto& c : gemm_cases_here()) {
+      for (DType dtype : {DType::f32, DType::bf16}) {
+        const Buffer a = Buffer::normal({c.m, c.k}, dtype);
+        const Buffer b = Buffer::normal({c.k, c.n}, dtype, 1 / std::sqrt(c.k));
+        Buffer y = Buffer::poisoned({c.m, c.n}, dtype);
+        gemm({.a = a.view(), .b = b.view(), .c = y.view()}, ctx);
+        test::expect_close("y", y, product(a, b, false, c.m, c.n, c.k), tolerance(c.k, dtype));
+      }
+    }
+  });
 }
 
 TEST_CASE("gemm multiplies by the activation's slope at the gate") {
@@ -112,29 +141,36 @@ TEST_CASE("gemm multiplies by the activation's slope at the gate") {
   }
 }
 
-TEST_CASE("gemm weight gradient accumulates into weights and bias") {
-  TestContext ctx;
-  for (const auto& c : gemm_cases_here()) {
-    for (DType dtype : {DType::f32, DType::bf16}) {
-      const Buffer dy = Buffer::normal({c.m, c.n}, dtype), x = Buffer::normal({c.m, c.k}, dtype);
-      Buffer dw = Buffer::normal({c.n, c.k}, DType::f32), db = Buffer::normal({c.n}, DType::f32);
-      std::vector<double> expected_w = dw.to_doubles(), expected_b = db.to_doubles();
-      const std::vector<double> dys = dy.to_doubles(), xs = x.to_doubles();
-      for (size_t j = 0; j < expected_b.size(); ++j) {
-        const size_t n = static_cast<size_t>(c.n), k = static_cast<size_t>(c.k);
-        for (size_t i = 0; i < static_cast<size_t>(c.m); ++i) {
-          expected_b[j] += dys[i * n + j];
-          for (size_t l = 0; l < k; ++l) expected_w[j * k + l] += dys[i * n + j] * xs[i * k + l];
-        }
+namespace {
+
+void check_weight_gradient(const GemmCase& c, const ExecContext& ctx) {
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    const Buffer dy = Buffer::normal({c.m, c.n}, dtype), x = Buffer::normal({c.m, c.k}, dtype);
+    Buffer dw = Buffer::normal({c.n, c.k}, DType::f32), db = Buffer::normal({c.n}, DType::f32);
+    std::vector<double> expected_w = dw.to_doubles(), expected_b = db.to_doubles();
+    const std::vector<double> dys = dy.to_doubles(), xs = x.to_doubles();
+    for (size_t j = 0; j < expected_b.size(); ++j) {
+      const size_t n = static_cast<size_t>(c.n), k = static_cast<size_t>(c.k);
+      for (size_t i = 0; i < static_cast<size_t>(c.m); ++i) {
+        expected_b[j] += dys[i * n + j];
+        for (size_t l = 0; l < k; ++l) expected_w[j * k + l] += dys[i * n + j] * xs[i * k + l];
       }
-      gemm_weight_gradient({.dy = dy.view(), .x = x.view(), .dweight = dw.view(), .dbias = db.view()}, ctx);
-      // Sums of m products of N(0, 1): |sum| ~ sqrt(m), error <= m u sqrt(m) at worst.
-      const double m = static_cast<double>(c.m) + 1;
-      const test::Tolerance t{2 * m * test::roundoff(DType::f32) + 1e-6, 1e-5};
-      test::expect_close("dw", dw, expected_w, t);
-      test::expect_close("db", db, expected_b, t);
     }
+    gemm_weight_gradient({.dy = dy.view(), .x = x.view(), .dweight = dw.view(), .dbias = db.view()}, ctx);
+    // Sums of m products of N(0, 1): |sum| ~ sqrt(m), error <= m u sqrt(m) at worst.
+    const double m = static_cast<double>(c.m) + 1;
+    const test::Tolerance t{2 * m * test::roundoff(DType::f32) + 1e-6, 1e-5};
+    test::expect_close("dw", dw, expected_w, t);
+    test::expect_close("db", db, expected_b, t);
   }
+}
+
+}  // namespace
+
+TEST_CASE("gemm weight gradient accumulates into weights and bias") {
+  for_each_library([](const ExecContext& ctx) {
+    for (const auto& c : gemm_cases_here()) check_weight_gradient(c, ctx);
+  });
 }
 
 // Of L = <dy, gelu(x·w1ᵀ + bias)·w2>, whose gradient the two layers' backward products give. Differences of

@@ -93,6 +93,11 @@ void add_run_options(CLI::App* app, TrainConfig& c) {
   app->add_option("--device", c.device, "auto, cpu or cuda")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
+  app->add_option(
+         "--gemm", c.gemm,
+         "matrix products on CUDA: cuclip's own kernels, or cublaslt for those that it computes alike")
+      ->check(CLI::IsMember({"cuclip", "cublaslt"}))
+      ->capture_default_str();
 }
 
 void run_training(const TrainConfig& config, const std::string& resolved) {
