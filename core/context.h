@@ -33,7 +33,8 @@ class Context {
             .scratch = &scratch_,
             .stream = queue_->stream.handle(),
             .profiler = profiler_,
-            .cublaslt = cublaslt_.get()};
+            .cublaslt = cublaslt_.get(),
+            .tf32 = tf32_};
   }
   Device device() const { return queue_->device; }
   /// For tensors that the host reads and writes: this context on the CPU, else one of the CPU with its pool.
@@ -46,6 +47,8 @@ class Context {
     CUCLIP_CHECK(device() == Device::cuda, "cuBLASLt needs device cuda, this is {}", name_of(device()));
     cublaslt_ = make_cublaslt(queue_->stream.handle());
   }
+  /// Products of f32 may round their operands to tf32 from now on (ExecContext::tf32).
+  void use_tf32() { tf32_ = true; }
   CachingAllocator& allocator() { return allocator_; }
   const std::shared_ptr<ThreadPool>& pool() const { return pool_; }
 
@@ -56,6 +59,7 @@ class Context {
   CachingAllocator allocator_;
   std::unique_ptr<Context> host_;
   std::shared_ptr<CublasLt> cublaslt_;
+  bool tf32_ = false;
   Profiler* profiler_ = nullptr;
 };
 

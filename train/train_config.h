@@ -33,7 +33,7 @@ struct TrainConfig {
   double wd = 0.2;
   int64_t warmup = -1;  // steps; -1: a tenth of the run
   double grad_clip_norm = 0;
-  std::string precision = "fp32";  // or bf16
+  std::string precision = "fp32";  // or tf32, bf16
   bool grad_checkpointing = false;
   bool lock_image = false;
   int64_t seed = 0;

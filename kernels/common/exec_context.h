@@ -51,6 +51,9 @@ struct ExecContext {
   Profiler* profiler = nullptr;  // optional: told how long each operation took
   // Optional, on Device::cuda: gemm's products go to cuBLASLt where it computes the same (gemm.h).
   CublasLt* cublaslt = nullptr;
+  // On Device::cuda products of f32 round their operands to tf32 (11 significant bits) and run on tensor
+  // cores; sums stay f32. The CPU computes them in f32 all the same.
+  bool tf32 = false;
 };
 
 /// Runs body(task, worker) over [0, tasks) on the context's pool.

@@ -23,48 +23,38 @@ namespace {
 #define CUCLIP_STRING(value) CUCLIP_STRING_OF(value)
 constexpr const char* kLibrary = "libcublasLt.so." CUCLIP_STRING(CUBLAS_VER_MAJOR);
 
+// Stays loaded: objects of it may live until the process ends.
+void* open_library() {
+  void* library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
+  if (!library) fail_input("cuBLASLt cannot be loaded: {}; use cuclip's own products", dlerror());
+  return library;
+}
+
+void* find(void* library, const char* name) {
+  void* function = dlsym(library, name);
+  if (!function) fail("{} has no {}", kLibrary, name);
+  return function;
+}
+
 /// The functions that are called, under their names without "cublasLt".
 struct Functions {
-  decltype(&cublasLtCreate) Create;
-  decltype(&cublasLtDestroy) Destroy;
-  decltype(&cublasLtGetStatusName) GetStatusName;
-  decltype(&cublasLtMatmul) Matmul;
-  decltype(&cublasLtMatmulAlgoGetHeuristic) MatmulAlgoGetHeuristic;
-  decltype(&cublasLtMatmulDescCreate) MatmulDescCreate;
-  decltype(&cublasLtMatmulDescDestroy) MatmulDescDestroy;
-  decltype(&cublasLtMatmulDescSetAttribute) MatmulDescSetAttribute;
-  decltype(&cublasLtMatmulPreferenceCreate) MatmulPreferenceCreate;
-  decltype(&cublasLtMatmulPreferenceDestroy) MatmulPreferenceDestroy;
-  decltype(&cublasLtMatmulPreferenceSetAttribute) MatmulPreferenceSetAttribute;
-  decltype(&cublasLtMatrixLayoutCreate) MatrixLayoutCreate;
-  decltype(&cublasLtMatrixLayoutDestroy) MatrixLayoutDestroy;
-
-  Functions() {
-    // Stays loaded: objects of it may live until the process ends.
-    void* library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
-    if (!library) fail_input("cuBLASLt cannot be loaded: {}; install it, or use cuclip's own products", dlerror());
-#define CUCLIP_FIND(name) name = reinterpret_cast<decltype(name)>(find(library, "cublasLt" #name))
-    CUCLIP_FIND(Create);
-    CUCLIP_FIND(Destroy);
-    CUCLIP_FIND(GetStatusName);
-    CUCLIP_FIND(Matmul);
-    CUCLIP_FIND(MatmulAlgoGetHeuristic);
-    CUCLIP_FIND(MatmulDescCreate);
-    CUCLIP_FIND(MatmulDescDestroy);
-    CUCLIP_FIND(MatmulDescSetAttribute);
-    CUCLIP_FIND(MatmulPreferenceCreate);
-    CUCLIP_FIND(MatmulPreferenceDestroy);
-    CUCLIP_FIND(MatmulPreferenceSetAttribute);
-    CUCLIP_FIND(MatrixLayoutCreate);
-    CUCLIP_FIND(MatrixLayoutDestroy);
-#undef CUCLIP_FIND
-  }
-
-  static void* find(void* library, const char* name) {
-    void* function = dlsym(library, name);
-    if (!function) fail("{} has no {}", kLibrary, name);
-    return function;
-  }
+#define CUCLIP_LT(name) \
+  decltype(&cublasLt##name) name = reinterpret_cast<decltype(name)>(find(library, "cublasLt" #name))
+  void* library = open_library();
+  CUCLIP_LT(Create);
+  CUCLIP_LT(Destroy);
+  CUCLIP_LT(GetStatusName);
+  CUCLIP_LT(Matmul);
+  CUCLIP_LT(MatmulAlgoGetHeuristic);
+  CUCLIP_LT(MatmulDescCreate);
+  CUCLIP_LT(MatmulDescDestroy);
+  CUCLIP_LT(MatmulDescSetAttribute);
+  CUCLIP_LT(MatmulPreferenceCreate);
+  CUCLIP_LT(MatmulPreferenceDestroy);
+  CUCLIP_LT(MatmulPreferenceSetAttribute);
+  CUCLIP_LT(MatrixLayoutCreate);
+  CUCLIP_LT(MatrixLayoutDestroy);
+#undef CUCLIP_LT
 };
 
 const Functions& lt() {
@@ -156,7 +146,7 @@ class CublasLtOnStream : public CublasLt {
                           .op_b = CUBLAS_OP_N,
                           .in = type_of(p.a.dtype),
                           .out = type_of(p.c.dtype),
-                          .compute = CUBLAS_COMPUTE_32F,
+                          .compute = compute_type(ctx),
                           .epilogue = p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT};
     multiply(product, {p.b.data, p.a.data, p.c.data, p.bias.data}, 0.0f, ctx);
   }
@@ -169,7 +159,7 @@ class CublasLtOnStream : public CublasLt {
                           .op_b = CUBLAS_OP_T,
                           .in = type_of(p.dy.dtype),
                           .out = CUDA_R_32F,
-                          .compute = CUBLAS_COMPUTE_32F,
+                          .compute = compute_type(ctx),
                           .epilogue = p.dbias ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_DEFAULT};
     // The epilogue overwrites where ours accumulates.
     ScratchPlan plan;
@@ -184,6 +174,10 @@ class CublasLtOnStream : public CublasLt {
     void* stream;
     void operator()(void* memory) const { device_free(Device::cuda, memory, stream); }
   };
+
+  static cublasComputeType_t compute_type(const ExecContext& ctx) {
+    return ctx.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  }
 
   /// d = op(a) op(b) + beta d.
   void multiply(Product product, const Operands& at, float beta, const ExecContext& ctx) {

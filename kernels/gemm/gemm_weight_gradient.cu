@@ -140,7 +140,7 @@ void run(const GemmWeightGradient& p, const ExecContext& ctx) {
 void gemm_weight_gradient_cuda(const GemmWeightGradient& p, const ExecContext& ctx) {
   if (ctx.cublaslt && CublasLt::takes(p)) return ctx.cublaslt->run(p, ctx);
   if (p.dy.dtype == DType::f32) {
-    run<FfmaProduct, float>(p, ctx);
+    ctx.tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
   } else {
     run<MmaProduct, bfloat16>(p, ctx);
   }

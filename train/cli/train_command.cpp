@@ -64,8 +64,8 @@ void add_optimisation_options(CLI::App* app, TrainConfig& c) {
       ->capture_default_str();
   app->add_option("--grad-clip-norm", c.grad_clip_norm, "clip the gradient's norm; 0: never")
       ->capture_default_str();
-  app->add_option("--precision", c.precision, "fp32, or bf16 activations and products")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
+  app->add_option("--precision", c.precision, kPrecisionHelp)
+      ->check(CLI::IsMember(kPrecisions))
       ->capture_default_str();
   app->add_flag("--grad-checkpointing", c.grad_checkpointing,
                 "recompute activations: less memory, a third slower");
