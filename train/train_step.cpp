@@ -67,6 +67,7 @@ float TrainStep::accumulated(std::span<const MicroBatch> batches) {
 
 StepResult TrainStep::run(std::span<const MicroBatch> batches, float lr) {
   CUCLIP_CHECK(!batches.empty(), "a training step needs at least one batch");
+  const TraceRange range("training step");
   StepResult result;
   result.loss = batches.size() == 1 ? whole_batch(batches[0]) : accumulated(batches);
   result.gradient_norm = optimizer_.gradient_norm();
