@@ -1,8 +1,10 @@
-// What the executable says where the GPU or its driver will not do. The emulator plays such machines; on a
-// GPU there is nothing to see.
+// What the executable says where the GPU or its driver will not do, or its memory does not. The emulator
+// plays such machines; on a GPU there is nothing to see.
 #include <catch2/catch.hpp>
 #include <cstdlib>
+#include <sstream>
 
+#include "core/context.h"
 #include "tests/support/command.h"
 #include "tests/support/kernel_test.h"
 
@@ -24,6 +26,13 @@ class Emulate {
  private:
   const char* variable_;
 };
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
 
 CommandResult train_on(const std::string& device, const std::string& out, const std::string& batch = "16") {
   return run_cuclip({"train", "--model", "cuclip-tiny", "--train-data", "synthetic:shapes?count=64",
@@ -58,6 +67,33 @@ TEST_CASE(
   const CommandResult on_cpu = train_on("auto", folder / "run");
   INFO(on_cpu.err);
   CHECK(on_cpu.exit_code == 0);
+}
+
+TEST_CASE("a device that is full says what was asked for, what is in use and what to reduce") {
+  if (!on_cuda()) return;
+  Context context(1, Device::cuda);
+  const auto block = context.allocator().allocate(3 << 20);
+  CHECK_THROWS_WITH(
+      context.allocator().allocate(size_t{1} << 50),
+      "out of memory on device cuda: 1125899906842624 bytes were asked for with 3145728 in use; "
+      "use a smaller batch, --accum-freq or --grad-checkpointing");
+  CHECK_NOTHROW(context.allocator().allocate(1 << 20));  // the failure is not left behind
+}
+
+TEST_CASE("training on a device whose memory does not hold the batch fails in one line") {
+  if (!emulated()) return;
+  const TemporaryFolder folder;
+  for (const char* memory : {"1", "16"}) {  // MiB: less than the parameters, less than a step
+    const Emulate small("EMULATE_MEMORY", memory);
+    const CommandResult result = train_on("cuda", folder / memory, "64");
+    INFO(result.err);
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK_THAT(
+        lines_of(result.err).back(),
+        Matches("cuclip: out of memory on device cuda: \\d+ bytes were asked for with \\d+ in use; use a "
+                "smaller batch, --accum-freq or --grad-checkpointing"));
+  }
 }
 
 }  // namespace cuclip::test
