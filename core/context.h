@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "core/allocator.h"
+#include "kernels/common/check.h"
 #include "kernels/common/exec_context.h"
+#include "kernels/gemm/gemm_cublaslt.h"
 
 namespace cuclip {
 
@@ -45,7 +47,9 @@ class Context {
             .pool = pool_.get(),
             .scratch = &workspace_->scratch,
             .stream = stream(),
-            .profiler = profiler_};
+            .profiler = profiler_,
+            .cublaslt = cublaslt_.get(),
+            .tf32 = tf32_};
   }
   Device device() const { return queue_->device; }
   void* stream() const { return queue_->stream.handle(); }
@@ -54,6 +58,14 @@ class Context {
   Context& host() { return host_ ? *host_ : *this; }
   /// Times every operation from now on; null: none. The profiler must outlive its use.
   void set_profiler(Profiler* profiler) { profiler_ = profiler; }
+  /// Products that cuBLASLt can compute go to it from now on, of Device::cuda only; without it, or for the
+  /// others, they are our own kernels'.
+  void use_cublaslt() {
+    CUCLIP_CHECK(device() == Device::cuda, "cuBLASLt needs device cuda, this is {}", name_of(device()));
+    cublaslt_ = make_cublaslt();
+  }
+  /// Products of f32 may round their operands to tf32 from now on (ExecContext::tf32).
+  void use_tf32() { tf32_ = true; }
   CachingAllocator& allocator() { return workspace_->allocator; }
   const std::shared_ptr<ThreadPool>& pool() const { return pool_; }
 
@@ -64,6 +76,8 @@ class Context {
   Workspace own_workspace_;
   Workspace* workspace_;
   std::unique_ptr<Context> host_;
+  std::shared_ptr<CublasLt> cublaslt_;
+  bool tf32_ = false;
   Profiler* profiler_ = nullptr;
 };
 

@@ -39,6 +39,7 @@ Tensor Tape::leaf(const Tensor& value) {
 
 std::vector<Tensor> Tape::backward(std::span<const Seed> seeds, std::span<const Tensor> leaves) {
   CUCLIP_CHECK(recording(), "backward on a tape that does not record");
+  const TraceRange range("backward");
   Grads grads(context_, static_cast<size_t>(next_index_));
   for (const Seed& seed : seeds) grads.add(seed.output, seed.gradient);
   for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {

@@ -23,6 +23,7 @@ void Clip::initialise(uint64_t seed) {
 }
 
 Tensor Clip::encode_image(Tape& tape, const Tensor& images, const Tensor& kept) const {
+  const TraceRange range("encode image");
   const Tensor here = images.to(context_), kept_here = kept.to(context_);
   return ops::l2_normalize(tape,
                            vision_.forward(tape, here, options_.dtype, options_.checkpointing, kept_here));
@@ -35,10 +36,12 @@ Tensor Clip::encode_text(Tape& tape, const Tensor& tokens) const {
 }
 
 Tensor Clip::encode_text(Tape& tape, const TextInput& text) const {
+  const TraceRange range("encode text");
   return ops::l2_normalize(tape, text_.forward(tape, text, options_.dtype, options_.checkpointing));
 }
 
 Tensor Clip::loss(Tape& tape, const Tensor& image_features, const Tensor& text_features) const {
+  const TraceRange range("loss");
   return ops::contrastive_loss(tape, image_features, text_features, log_scale_);
 }
 

@@ -45,8 +45,10 @@ void validate(const TrainConfig& c) {
   CUCLIP_CHECK(c.warmup >= -1, "train: --warmup must not be negative, got {}", c.warmup);
   CUCLIP_CHECK(c.grad_clip_norm >= 0, "train: --grad-clip-norm must not be negative, got {}",
                c.grad_clip_norm);
-  CUCLIP_CHECK(c.precision == "fp32" || c.precision == "bf16",
-               "train: --precision must be fp32 or bf16, got {}", c.precision);
+  CUCLIP_CHECK(c.precision == "fp32" || c.precision == "tf32" || c.precision == "bf16",
+               "train: --precision must be fp32, tf32 or bf16, got {}", c.precision);
+  CUCLIP_CHECK(c.gemm == "cuclip" || c.gemm == "cublaslt", "train: --gemm must be cuclip or cublaslt, got {}",
+               c.gemm);
   CUCLIP_CHECK(c.aug_scale_min > 0 && c.aug_scale_min <= c.aug_scale_max && c.aug_scale_max <= 1,
                "train: --aug-scale must be two numbers 0 < low <= high <= 1, got {} {}", c.aug_scale_min,
                c.aug_scale_max);

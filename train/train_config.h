@@ -33,7 +33,7 @@ struct TrainConfig {
   double wd = 0.2;
   int64_t warmup = -1;  // steps; -1: a tenth of the run
   double grad_clip_norm = 0;
-  std::string precision = "fp32";  // or bf16
+  std::string precision = "fp32";  // or tf32, bf16
   bool grad_checkpointing = false;
   bool lock_image = false;
   int64_t seed = 0;
@@ -56,6 +56,7 @@ struct TrainConfig {
   int64_t workers = 1;
   int64_t threads = 0;
   std::string device = "auto";
+  std::string gemm = "cuclip";  // or cublaslt, on CUDA
 };
 
 /// The settings that decide the numbers, as "name: value" lines: a resumed run must agree on all of them.

@@ -77,6 +77,7 @@ void TrainStep::compute(const StepInputs& inputs) {
 
 void TrainStep::enqueue(std::span<const MicroBatch> batches, float lr) {
   CUCLIP_CHECK(!batches.empty(), "a training step needs at least one batch");
+  const TraceRange range("training step");
   if (replay_) {
     replay_->run(batches, lr);
   } else {

@@ -29,6 +29,8 @@ Trainer::Trainer(const TrainConfig& config, const std::string& resolved_config)
     : config_((validate(config), config)),
       folder_(config.out),
       context_(static_cast<int>(config.threads), choose_device(config.device)) {
+  if (config_.gemm == "cublaslt") context_.use_cublaslt();
+  if (config_.precision == "tf32") context_.use_tf32();
   CUCLIP_CHECK(!config_.resume.empty() || !folder_.has_checkpoints(),
                "{} already has checkpoints: continue with --resume latest, or choose another --out",
                config_.out);

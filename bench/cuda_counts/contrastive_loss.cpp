@@ -13,24 +13,29 @@ constexpr int64_t kDepth = 512;
 struct Case {
   int64_t rows, columns;
   DType dtype;
+  bool tf32 = false;
 };
 
 std::string name_of(const char* direction, const Case& c) {
   return fmt::format("contrastive loss {}, {} x {}{}", direction, c.rows, c.columns,
-                     c.dtype == DType::f32 ? ", f32" : "");
+                     c.tf32                  ? ", tf32"
+                     : c.dtype == DType::f32 ? ", f32"
+                                             : "");
 }
 
 // Of features and their gradients; `scratch` bytes are what else has to move. `products`: of rows x columns x
 // depth that are needed.
 Bounds bounds(const Case& c, double elements, double scratch, int products) {
-  const bool bf16 = c.dtype == DType::bf16;
+  const bool tensor_cores = c.tf32 || c.dtype == DType::bf16;
   const double bytes = elements * static_cast<double>(size_of(c.dtype));
-  return {.activation_bytes = bytes,
-          .most_traffic = 1.0,
-          .most_scratch = scratch / bytes,
-          .useful_flop = bf16 ? 2.0 * static_cast<double>(c.rows * c.columns * kDepth * products) : 0.0,
-          .least_useful = bf16 ? 1.0 : 0.0,
-          .vectors_only = bf16};  // f32 operands are copied element by element
+  return {
+      .activation_bytes = bytes,
+      .most_traffic = 1.0,
+      .most_scratch = scratch / bytes,
+      .useful_flop = tensor_cores ? 2.0 * static_cast<double>(c.rows * c.columns * kDepth * products) : 0.0,
+      .least_useful = tensor_cores ? 1.0 : 0.0,
+      .vectors_only = tensor_cores,  // f32 operands are copied element by element
+      .tf32 = c.tf32};
 }
 
 // Operands of the logits: images once for each 128 texts, texts once for each 128 images.
@@ -78,8 +83,8 @@ void backward(Counts& counts, const Case& c) {
 }  // namespace
 
 void count_contrastive_loss(Counts& counts) {
-  for (const Case& c :
-       {Case{512, 512, DType::bf16}, Case{256, 1024, DType::bf16}, Case{256, 256, DType::f32}}) {
+  for (const Case& c : {Case{512, 512, DType::bf16}, Case{256, 1024, DType::bf16}, Case{256, 256, DType::f32},
+                        Case{512, 512, DType::f32, true}}) {
     forward(counts, c);
     backward(counts, c);
   }

@@ -27,6 +27,7 @@ struct Bounds {
   double least_useful = 0;      // useful_flop / tensor FLOP issued, at least
   bool vectors_only = true;     // every access to activations and parameters is 16 bytes wide
   double most_conflicts = 0;    // extra passes over shared memory / passes, at most
+  bool tf32 = false;            // the context allows it
 };
 
 /// Device memory for the cases, and the list of what was run, as JSON for scripts/kernel_counts.
@@ -51,7 +52,8 @@ class Counts {
   template <typename Body>
   void run(const std::string& name, const Bounds& bounds, Body&& body) {
     Scratch scratch(Device::cuda);
-    body(ExecContext{.device = Device::cuda, .scratch = &scratch, .stream = stream_.handle()});
+    body(ExecContext{
+        .device = Device::cuda, .scratch = &scratch, .stream = stream_.handle(), .tf32 = bounds.tf32});
     finish(name, bounds, scratch.capacity() > 0);
   }
   /// A JSON array with an object for each case.

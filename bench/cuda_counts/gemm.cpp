@@ -16,8 +16,8 @@ Bounds bounds(int64_t m, int64_t n, int64_t k, int results, int64_t size) {
   const int64_t operands = ceil_div(n, 128) * m * k + ceil_div(m, 128) * n * k;
   return {.activation_bytes = static_cast<double>((operands + results * m * n) * size),
           .most_traffic = 1.0,
-          .useful_flop = size == 2 ? 2.0 * static_cast<double>(m * n * k) : 0.0,
-          .least_useful = size == 2 ? 0.97 : 0.0};
+          .useful_flop = 2.0 * static_cast<double>(m * n * k),
+          .least_useful = 0.97};
 }
 
 void forward(Counts& counts) {
@@ -45,9 +45,14 @@ void forward(Counts& counts) {
   const auto f32 = [&](int64_t m, int64_t n) { return counts.tensor(Role::activation, {m, n}, DType::f32); };
   const Gemm plain{
       .a = f32(kFewRows, kWidth), .b = f32(kWidth, kWidth), .c = f32(kFewRows, kWidth), .transpose_b = true};
-  Bounds element_bounds = bounds(kFewRows, kWidth, kWidth, 1, 4);
-  element_bounds.vectors_only = false;  // operands are copied element by element
-  counts.run("gemm 768 to 768, f32", element_bounds, [&](const ExecContext& ctx) { gemm(plain, ctx); });
+  Bounds exact = bounds(kFewRows, kWidth, kWidth, 1, 4);
+  exact.useful_flop = exact.least_useful = 0;  // not on tensor cores
+  exact.vectors_only = false;                  // operands are copied element by element
+  counts.run("gemm 768 to 768, f32", exact, [&](const ExecContext& ctx) { gemm(plain, ctx); });
+  const Gemm rounded{.a = f32(kRows, kWidth), .b = f32(kWidth, kWidth), .c = f32(kRows, kWidth)};
+  Bounds tf32 = bounds(kRows, kWidth, kWidth, 1, 4);
+  tf32.tf32 = true;
+  counts.run("gemm 768 to 768, tf32", tf32, [&](const ExecContext& ctx) { gemm(rounded, ctx); });
 }
 
 void backward(Counts& counts) {
@@ -67,16 +72,17 @@ void backward(Counts& counts) {
 }
 
 // Scratch has the sums of all slices of the rows but the first: the fewer tiles, the more slices.
-void weight_gradient(Counts& counts, int64_t n, int64_t k, double most_scratch) {
+void weight_gradient(Counts& counts, int64_t n, int64_t k, double most_scratch, DType dtype = DType::bf16) {
   const GemmWeightGradient p{
-      .dy = counts.tensor(Role::activation, {kRows, n}, DType::bf16),
-      .x = counts.tensor(Role::activation, {kRows, k}, DType::bf16),
+      .dy = counts.tensor(Role::activation, {kRows, n}, dtype),
+      .x = counts.tensor(Role::activation, {kRows, k}, dtype),
       .dweight = counts.tensor(Role::parameter, {n, k}, DType::f32),
       // A sum for each column, stored one by one: not among what has to move in vectors.
       .dbias = counts.tensor(Role::statistic, {n}, DType::f32)};
-  Bounds least = bounds(n, k, kRows, 0, 2);
+  Bounds least = bounds(n, k, kRows, 0, static_cast<int64_t>(size_of(dtype)));
   least.most_scratch = most_scratch;
-  counts.run(fmt::format("gemm weight gradient, {} x {} + bias", n, k), least,
+  least.tf32 = dtype == DType::f32;
+  counts.run(fmt::format("gemm weight gradient, {} x {} + bias{}", n, k, least.tf32 ? ", tf32" : ""), least,
              [&](const ExecContext& ctx) { gemm_weight_gradient(p, ctx); });
 }
 
@@ -88,6 +94,7 @@ void count_gemm(Counts& counts) {
   weight_gradient(counts, kHidden, kWidth, 0.15);
   weight_gradient(counts, kWidth, kHidden, 0.15);
   weight_gradient(counts, kWidth, kWidth, 0.45);
+  weight_gradient(counts, kWidth, kWidth, 0.23, DType::f32);
 }
 
 }  // namespace cuclip::bench

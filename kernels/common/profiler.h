@@ -1,4 +1,4 @@
-// Where the time goes, by operation.
+// Where the time goes, by operation: for the program itself, and for tools that trace it.
 #pragma once
 
 #include <chrono>
@@ -35,10 +35,21 @@ class Profiler {
   std::map<std::string_view, Entry> entries_;
 };
 
-/// Times its own lifetime, where there is a profiler.
+/// A range of that name on the calling thread's line in Nsight Systems and whatever else reads NVTX. Without
+/// a tool, and in a build without CUDA or NVTX's headers, it does nothing. `name` is a literal.
+class TraceRange {
+ public:
+  explicit TraceRange(const char* name);
+  ~TraceRange();
+  TraceRange(const TraceRange&) = delete;
+  TraceRange& operator=(const TraceRange&) = delete;
+};
+
+/// Times its own lifetime, where there is a profiler, and traces it. `operation` is a literal.
 class ProfileScope {
  public:
-  ProfileScope(Profiler* profiler, std::string_view operation) : profiler_(profiler), operation_(operation) {
+  ProfileScope(Profiler* profiler, const char* operation)
+      : range_(operation), profiler_(profiler), operation_(operation) {
     if (profiler_) start_ = Clock::now();
   }
   ~ProfileScope() {
@@ -49,6 +60,7 @@ class ProfileScope {
 
  private:
   using Clock = std::chrono::steady_clock;
+  TraceRange range_;
   Profiler* profiler_;
   std::string_view operation_;
   Clock::time_point start_;

@@ -1,12 +1,12 @@
 // The contrastive loss on CUDA, forward: every logit is computed once, and none is stored.
 //
-// A block of threads computes a tile of 128 x 128 logits (gemm_tile.cuh: bf16 on tensor cores, f32 with fused
-// multiply-adds) and reduces it in registers to a maximum and a sum of exponentials for each row and column
-// (tile_statistics.cuh), 8 bytes each, in scratch; positive logits are read off. A second kernel merges the
-// tiles' in their order into the log-sum-exps and sums of cross-entropies, which a third adds up. S of more
-// than 16,384 rows or columns is computed in blocks of that size, one launch each, whose tiles merge into
-// what those of the blocks before have written: scratch is at most 8 * 128 bytes a row and a column. No
-// atomics; the cut follows from the shape.
+// A block of threads computes a tile of 128 x 128 logits (gemm_tile.cuh: bf16 and tf32 on tensor cores, f32
+// with fused multiply-adds) and reduces it in registers to a maximum and a sum of exponentials for each row
+// and column (tile_statistics.cuh), 8 bytes each, in scratch; positive logits are read off. A second kernel
+// merges the tiles' in their order into the log-sum-exps and sums of cross-entropies, which a third adds up.
+// S of more than 16,384 rows or columns is computed in blocks of that size, one launch each, whose tiles
+// merge into what those of the blocks before have written: scratch is at most 8 * 128 bytes a row and a
+// column. No atomics; the cut follows from the shape.
 #include <algorithm>
 
 #include "kernels/common/launch.cuh"
@@ -201,7 +201,7 @@ void run(const ContrastiveLossForward& p, const ExecContext& ctx) {
 
 void contrastive_loss_forward_cuda(const ContrastiveLossForward& p, const ExecContext& ctx) {
   if (p.image.dtype == DType::f32) {
-    run<FfmaProduct, float>(p, ctx);
+    ctx.tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
   } else {
     run<MmaProduct, bfloat16>(p, ctx);
   }

@@ -259,7 +259,8 @@ class Backward {
 
 void contrastive_loss_backward_cuda(const ContrastiveLossBackward& p, const ExecContext& ctx) {
   if (p.image.dtype == DType::f32) {
-    Backward<FfmaProduct, float, float>(p, ctx).run();
+    ctx.tf32 ? Backward<Tf32Product, float, float>(p, ctx).run()
+             : Backward<FfmaProduct, float, float>(p, ctx).run();
   } else if (p.image.size(0) <= kBlockRows && p.text.size(0) <= kBlockColumns) {
     Backward<MmaProduct, bfloat16, bfloat16>(p, ctx).run();
   } else {

@@ -1,11 +1,13 @@
 // Products of linear layers on CUDA, with their epilogues.
 //
-// A block computes 128 x 128 elements of c (gemm_tile.cuh): bf16 on tensor cores (mma_product.cuh), f32 with
-// fused multiply-adds (ffma_product.cuh), the same pipeline and epilogue for both. Bytes moved by a tile of b
+// A block computes 128 x 128 elements of c (gemm_tile.cuh): bf16, and f32 as tf32 where the context allows
+// it, on tensor cores (mma_product.cuh), f32 with fused multiply-adds (ffma_product.cuh), the same pipeline
+// and epilogue for all. Bytes moved by a tile of b
 // bytes an element: 256 K b of operands, and once each of c, pre-activation, residual or gate. Where K, N or
 // an address does not allow 16-byte accesses, a variant of the same kernel goes element by element.
 #include "kernels/common/launch.cuh"
 #include "kernels/gemm/ffma_product.cuh"
+#include "kernels/gemm/gemm_cublaslt.h"
 #include "kernels/gemm/gemm_cuda.h"
 #include "kernels/gemm/gemm_epilogue.cuh"
 #include "kernels/gemm/mma_product.cuh"
@@ -68,8 +70,9 @@ void run(const Gemm& p, const ExecContext& ctx) {
 }  // namespace
 
 void gemm_cuda(const Gemm& p, const ExecContext& ctx) {
+  if (ctx.cublaslt && CublasLt::takes(p)) return ctx.cublaslt->run(p, ctx);
   if (p.a.dtype == DType::f32) {
-    run<FfmaProduct, float, float>(p, ctx);
+    ctx.tf32 ? run<Tf32Product, float, float>(p, ctx) : run<FfmaProduct, float, float>(p, ctx);
   } else if (p.c.dtype == DType::f32) {
     run<MmaProduct, bfloat16, float>(p, ctx);
   } else {

@@ -1,5 +1,5 @@
-// What the tile products in bf16 (mma_product.cuh) and f32 (ffma_product.cuh) share: how operands lie in
-// memory, which block takes which tile, and the pipeline that brings tiles into shared memory.
+// What the tile products in bf16 and tf32 (mma_product.cuh) and f32 (ffma_product.cuh) share: how operands
+// lie in memory, which block takes which tile, and the pipeline that brings tiles into shared memory.
 //
 // A block computes kTile x kTile elements of c = A B with a loop over the reduction in steps of kStep
 // elements. Each step's tiles of A and B are a stage in shared memory; kStages - 1 of them are under way
@@ -48,11 +48,10 @@ struct Operand {
   int64_t outer;
 };
 
-/// Whether 16-byte accesses fit all of an operand's lines. For f32, whose operands are read element by
-/// element, always.
+/// Whether 16-byte accesses fit all of an operand's lines.
 template <typename T>
 bool vector_lines(const Operand<T>& m) {
-  return sizeof(T) == 4 || (m.stride % Vec<T>::kSize == 0 && aligned_to(kVecBytes, m.data));
+  return m.stride % Vec<T>::kSize == 0 && aligned_to(kVecBytes, m.data);
 }
 
 /// The part of an operand that a block needs: kTile of its outer extent, the whole reduction.

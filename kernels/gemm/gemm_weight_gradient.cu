@@ -10,6 +10,7 @@
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
 #include "kernels/gemm/ffma_product.cuh"
+#include "kernels/gemm/gemm_cublaslt.h"
 #include "kernels/gemm/gemm_cuda.h"
 #include "kernels/gemm/gemm_epilogue.cuh"
 #include "kernels/gemm/mma_product.cuh"
@@ -137,8 +138,9 @@ void run(const GemmWeightGradient& p, const ExecContext& ctx) {
 }  // namespace
 
 void gemm_weight_gradient_cuda(const GemmWeightGradient& p, const ExecContext& ctx) {
+  if (ctx.cublaslt && CublasLt::takes(p)) return ctx.cublaslt->run(p, ctx);
   if (p.dy.dtype == DType::f32) {
-    run<FfmaProduct, float>(p, ctx);
+    ctx.tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
   } else {
     run<MmaProduct, bfloat16>(p, ctx);
   }

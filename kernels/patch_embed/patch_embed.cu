@@ -134,9 +134,13 @@ void forward(const PatchEmbedForward& p, const ExecContext& ctx) {
 
 void patch_embed_forward_cuda(const PatchEmbedForward& p, const ExecContext& ctx) {
   using Mma = MmaProduct<Along::reduction, Along::reduction, true, false>;
+  using Tf32 = Tf32Product<Along::reduction, Along::reduction, true, false>;
   using Ffma = FfmaProduct<Along::reduction, Along::reduction, true, false>;
   const bool bytes = p.image.dtype == DType::u8;
-  if (p.out.dtype == DType::f32) {
+  if (p.out.dtype == DType::f32 && ctx.tf32) {
+    bytes ? forward<MmaPatchProduct, Tf32, float, uint8_t>(p, ctx)
+          : forward<MmaPatchProduct, Tf32, float, float>(p, ctx);
+  } else if (p.out.dtype == DType::f32) {
     bytes ? forward<FfmaPatchProduct, Ffma, float, uint8_t>(p, ctx)
           : forward<FfmaPatchProduct, Ffma, float, float>(p, ctx);
   } else {

@@ -129,8 +129,13 @@ void patch_embed_backward_cuda(const PatchEmbedBackward& p, const ExecContext& c
   const bool bytes = p.image.dtype == DType::u8;
   if (p.dout.dtype == DType::f32) {
     token_gradients<float>(p, ctx);
-    bytes ? weight_gradient<FfmaPatchProduct, FfmaProduct, float, uint8_t>(p, ctx)
-          : weight_gradient<FfmaPatchProduct, FfmaProduct, float, float>(p, ctx);
+    if (ctx.tf32) {
+      bytes ? weight_gradient<MmaPatchProduct, Tf32Product, float, uint8_t>(p, ctx)
+            : weight_gradient<MmaPatchProduct, Tf32Product, float, float>(p, ctx);
+    } else {
+      bytes ? weight_gradient<FfmaPatchProduct, FfmaProduct, float, uint8_t>(p, ctx)
+            : weight_gradient<FfmaPatchProduct, FfmaProduct, float, float>(p, ctx);
+    }
   } else {
     token_gradients<bfloat16>(p, ctx);
     bytes ? weight_gradient<MmaPatchProduct, MmaProduct, bfloat16, uint8_t>(p, ctx)

@@ -116,7 +116,7 @@ struct PatchRows {
   }
 };
 
-/// A product in bf16 whose operand kOperand (0: A, 1: B) are patches.
+/// A product on tensor cores whose operand kOperand (0: A, 1: B) are patches.
 template <typename Base, int kOperand, int kRun, typename Pixel>
 class MmaPatchProduct : public Base {
  public:
@@ -127,22 +127,23 @@ class MmaPatchProduct : public Base {
 
   __device__ __forceinline__ void load(int step, int stage) const {
     // Lines of the tile are tokens. With patches as A a step moves along them, as B across.
-    constexpr int kChunks = (kOperand == 0 ? kStep<bfloat16> : kTile) / 8;
-    constexpr int kLines = kOperand == 0 ? kTile : kStep<bfloat16>;
-    const int64_t row = row_ + (kOperand == 0 ? 0 : static_cast<int64_t>(step) * kStep<bfloat16>);
+    using T = typename Base::Input;
+    using Tile = std::conditional_t<kOperand == 0, typename Base::OperandA, typename Base::OperandB>;
+    constexpr int kChunks = Tile::kChunks, kChunk = Tile::kChunk;
+    const int64_t row = row_ + (kOperand == 0 ? 0 : static_cast<int64_t>(step) * kStep<T>);
     const int chunk = static_cast<int>(threadIdx.x) % kChunks;
-    const int k = element_ + (kOperand == 0 ? step * kStep<bfloat16> : 0) + chunk * 8;
+    const int k = element_ + (kOperand == 0 ? step * kStep<T> : 0) + chunk * kChunk;
     if constexpr (kOperand == 0) {
       Base::load_b(step, stage);
     } else {
       Base::load_a(step, stage);
     }
 #pragma unroll
-    for (int i = 0; i < kLines * kChunks / Base::kThreads; ++i) {
+    for (int i = 0; i < Tile::kLines * kChunks / Base::kThreads; ++i) {
       const int line = static_cast<int>(threadIdx.x) / kChunks + i * (Base::kThreads / kChunks);
-      float v[8];
+      float v[kChunk];
       patches_.template read<kRun>(patches_.first_pixel(row + line), k, v);
-      Base::tile(stage, kOperand)[swizzle<kChunks>(line, chunk)] = pack<bfloat16>(v);
+      Base::tile(stage, kOperand)[Tile::place(line, chunk)] = pack<T>(v);
     }
   }
 
@@ -152,7 +153,7 @@ class MmaPatchProduct : public Base {
   int element_;  // the tile's first element of a patch
 };
 
-/// The same in f32.
+/// The same with fused multiply-adds.
 template <typename Base, int kOperand, int kRun, typename Pixel>
 class FfmaPatchProduct : public Base {
  public:

@@ -88,8 +88,12 @@ void run(const TensorView& a, const TensorView& b, const float* a_rnorm, const f
 
 void scaled_products_cuda(const TensorView& a, const TensorView& b, const float* a_rnorm,
                           const float* b_rnorm, float scale, float* out, const ExecContext& ctx) {
-  a.dtype == DType::f32 ? run<FfmaProduct, float>(a, b, a_rnorm, b_rnorm, scale, out, ctx)
-                        : run<MmaProduct, bfloat16>(a, b, a_rnorm, b_rnorm, scale, out, ctx);
+  if (a.dtype == DType::bf16) {
+    run<MmaProduct, bfloat16>(a, b, a_rnorm, b_rnorm, scale, out, ctx);
+  } else {
+    ctx.tf32 ? run<Tf32Product, float>(a, b, a_rnorm, b_rnorm, scale, out, ctx)
+             : run<FfmaProduct, float>(a, b, a_rnorm, b_rnorm, scale, out, ctx);
+  }
 }
 
 void cosine_similarity_cuda(const CosineSimilarity& p, const ExecContext& ctx) {

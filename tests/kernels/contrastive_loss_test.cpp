@@ -15,6 +15,12 @@ using cases::ContrastiveLossCase;
 
 namespace {
 
+// A context that allows tf32 for features in f32; on the CPU it makes no difference.
+ExecContext with_tf32(ExecContext ctx) {
+  ctx.tf32 = true;
+  return ctx;
+}
+
 // Rows of unit length, rounded to dtype.
 Buffer unit_rows(int64_t rows, int64_t depth, DType dtype) {
   Buffer x = Buffer::normal({rows, depth}, DType::f32);
@@ -82,8 +88,15 @@ struct Problem {
     return {loss, row_lse, column_lse, positive, dimage, dtext, dlog_scale};
   }
 
-  ContrastiveLossInputs reference_inputs() const {
-    return {c, image.to_doubles(), text.to_doubles(), log_scale.at(0)};
+  // With tf32 what the products see: errors are then those of the sums alone.
+  ContrastiveLossInputs reference_inputs(bool tf32 = false) const {
+    ContrastiveLossInputs in{c, image.to_doubles(), text.to_doubles(), log_scale.at(0)};
+    if (tf32) {
+      for (std::vector<double>* features : {&in.image, &in.text}) {
+        for (double& x : *features) x = to_tf32(x);
+      }
+    }
+    return in;
   }
   // Error of a logit: exp(t) and the product are rounded, and the sum over D unit-length products makes an
   // error of √D roundings of at most 1 (twice that for luck). exp(t) is right to an ulp, relatively.
@@ -109,12 +122,14 @@ void check_forward(const Problem& p, const ContrastiveLossResult& expected) {
   expect_close("loss", p.loss, {expected.loss}, {2 * t.absolute, t.relative});
 }
 
-void check_backward(const Problem& p, const ContrastiveLossGradients& expected) {
-  // Relative error of a probability: those of S and of lse in its exponent. bf16 rounds each G once for the
-  // products; √terms of partial sums are rounded in f32.
+void check_backward(const Problem& p, const ContrastiveLossGradients& expected, bool tf32 = false) {
+  // Relative error of a probability: those of S and of lse in its exponent. bf16 and tf32 (2^-11) round each
+  // G once for the products; √terms of partial sums are rounded in f32.
   const double lse = 100 * roundoff(DType::f32);
   const double term = 2 * p.logit_error() + lse + 256 * roundoff(DType::f32) +
-                      (p.image.dtype() == DType::bf16 ? roundoff(DType::bf16) : 0.0);
+                      (p.image.dtype() == DType::bf16 ? roundoff(DType::bf16)
+                       : tf32                         ? 0x1p-11
+                                                      : 0.0);
   const double rounding = p.image.dtype() == DType::bf16 ? roundoff(DType::bf16) : 0.0;
   expect_close("dimage", p.dimage, expected.dimage, {term * expected.dimage_terms, rounding});
   expect_close("dtext", p.dtext, expected.dtext, {term * expected.dtext_terms, rounding});
@@ -176,6 +191,20 @@ TEST_CASE("contrastive loss and its gradients match float64, f32") {
 TEST_CASE("contrastive loss and its gradients match float64, bf16") {
   for (const auto& c : cases::contrastive_loss_cases())
     check_both_directions(Problem::random(c, DType::bf16, 1 / 0.07, 2.0));
+}
+
+TEST_CASE("contrastive loss and its gradients match float64, tf32") {
+  const bool tf32 = on_cuda();
+  for (const auto& c : cases::contrastive_loss_cases()) {
+    Problem p = Problem::random(c, DType::f32, 1 / 0.07, -0.7);
+    const auto inputs = p.reference_inputs(tf32);
+    const auto result = ref_contrastive_loss(inputs);
+    TestContext ctx;
+    p.forward(with_tf32(ctx));
+    check_forward(p, result);
+    p.backward(with_tf32(ctx));
+    check_backward(p, ref_contrastive_loss_gradients(inputs, result.row_lse, result.column_lse, -0.7), tf32);
+  }
 }
 
 #ifndef __SANITIZE_THREAD__  // takes minutes there, and the smaller cases run the same parallel code
@@ -251,9 +280,12 @@ TEST_CASE("contrastive loss gradients agree with finite differences of its forwa
 }
 
 TEST_CASE("contrastive loss has the same bits for any number of threads") {
-  for (const DType dtype : {DType::f32, DType::bf16}) {
+  for (const auto& [dtype, tf32] :
+       {std::pair(DType::f32, false), std::pair(DType::f32, true), std::pair(DType::bf16, false)}) {
+    if (tf32 && !on_cuda()) continue;
     Problem p = Problem::random({700, 1300, 33, 100}, dtype, 30);
-    REQUIRE(same_bits_for_any_thread_count([&](const ExecContext& ctx) {
+    REQUIRE(same_bits_for_any_thread_count([&, tf32 = tf32](ExecContext ctx) {
+      ctx.tf32 = tf32;
       p.reset_outputs();
       p.forward(ctx);
       p.backward(ctx);

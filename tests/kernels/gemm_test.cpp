@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "kernels/gemm/gemm_cublaslt.h"
 #include "tests/cases/gemm_cases.h"
 #include "tests/support/kernel_test.h"
 
@@ -18,6 +19,21 @@ std::vector<GemmCase> gemm_cases_here() {
   return test::cases_here(cases::gemm_cases(), [](const GemmCase& c) { return c.m * c.n * c.k < 8'000'000; });
 }
 
+// Calls body(ctx) with our own kernels, exact and in tf32, and on CUDA with cuBLASLt for what it takes.
+template <typename Body>
+void for_each_way(Body&& body) {
+  TestContext ctx;
+  ExecContext exec = ctx;
+  body(exec);
+  exec.tf32 = true;
+  body(exec);
+  if (!test::on_cuda()) return;
+  const std::shared_ptr<CublasLt> cublaslt = make_cublaslt();
+  exec.cublaslt = cublaslt.get();
+  exec.tf32 = false;
+  body(exec);
+}
+
 double act(Activation kind, double x) {
   return kind == Activation::gelu ? 0.5 * x * std::erfc(-x / std::sqrt(2.0)) : x / (1 + std::exp(-1.702 * x));
 }
@@ -27,9 +43,19 @@ double act_slope(Activation kind, double x) {
   return (act(kind, x + h) - act(kind, x - h)) / (2 * h);
 }
 
+// As products on this context see them: f32 is rounded in tf32, and the reference multiplies what comes of it
+// so that errors are those of the sums alone.
+std::vector<double> operand(const Buffer& x, const ExecContext& ctx) {
+  std::vector<double> values = x.to_doubles();
+  if (ctx.tf32 && test::on_cuda() && x.dtype() == DType::f32) {
+    for (double& value : values) value = test::to_tf32(value);
+  }
+  return values;
+}
+
 std::vector<double> product(const Buffer& a, const Buffer& b, bool transpose_b, int64_t m, int64_t n,
-                            int64_t k) {
-  const std::vector<double> as = a.to_doubles(), bs = b.to_doubles();
+                            int64_t k, const ExecContext& ctx) {
+  const std::vector<double> as = operand(a, ctx), bs = operand(b, ctx);
   std::vector<double> c(static_cast<size_t>(m * n));
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = 0; j < n; ++j) {
@@ -53,8 +79,7 @@ test::Tolerance tolerance(int64_t k, DType out) {
 }
 
 void check_forward(const GemmCase& c, DType in, DType out, bool transpose_b,
-                   std::optional<Activation> activation, bool with_residual) {
-  TestContext ctx;
+                   std::optional<Activation> activation, bool with_residual, const ExecContext& ctx) {
   const Buffer a = Buffer::normal({c.m, c.k}, in);
   const Buffer b = Buffer::normal(transpose_b ? Shape{c.n, c.k} : Shape{c.k, c.n}, in, 1 / std::sqrt(c.k));
   const Buffer bias = Buffer::normal({c.n}, DType::f32), residual = Buffer::normal({c.m, c.n}, out);
@@ -68,7 +93,7 @@ void check_forward(const GemmCase& c, DType in, DType out, bool transpose_b,
         .pre_activation = activation ? z.view() : TensorView(),
         .residual = with_residual ? residual.view() : TensorView()},
        ctx);
-  std::vector<double> expected_z = product(a, b, transpose_b, c.m, c.n, c.k), expected_y;
+  std::vector<double> expected_z = product(a, b, transpose_b, c.m, c.n, c.k, ctx), expected_y;
   for (size_t i = 0; i < expected_z.size(); ++i) {
     expected_z[i] += bias.at(static_cast<int64_t>(i) % c.n);
     expected_y.push_back((activation ? act(*activation, expected_z[i]) : expected_z[i]) +
@@ -83,58 +108,83 @@ void check_forward(const GemmCase& c, DType in, DType out, bool transpose_b,
 }  // namespace
 
 TEST_CASE("gemm with bias, activation and residual matches float64") {
-  for (const auto& c : gemm_cases_here()) {
-    for (bool transpose_b : {false, true}) {
-      check_forward(c, DType::f32, DType::f32, transpose_b, std::nullopt, false);
-      check_forward(c, DType::f32, DType::f32, transpose_b, Activation::gelu, true);
-      check_forward(c, DType::bf16, DType::bf16, transpose_b, Activation::quick_gelu, false);
-      check_forward(c, DType::bf16, DType::bf16, transpose_b, std::nullopt, true);
-      check_forward(c, DType::bf16, DType::f32, transpose_b, Activation::quick_gelu, true);
+  for_each_way([](const ExecContext& ctx) {
+    for (const auto& c : gemm_cases_here()) {
+      for (bool transpose_b : {false, true}) {
+        check_forward(c, DType::f32, DType::f32, transpose_b, std::nullopt, false, ctx);
+        check_forward(c, DType::f32, DType::f32, transpose_b, Activation::gelu, true, ctx);
+        check_forward(c, DType::bf16, DType::bf16, transpose_b, Activation::quick_gelu, false, ctx);
+        check_forward(c, DType::bf16, DType::bf16, transpose_b, std::nullopt, true, ctx);
+        check_forward(c, DType::bf16, DType::f32, transpose_b, std::nullopt, false, ctx);
+        check_forward(c, DType::bf16, DType::f32, transpose_b, Activation::quick_gelu, true, ctx);
+      }
     }
-  }
+  });
+}
+
+TEST_CASE("gemm without anything after it matches float64") {
+  for_each_way([](const ExecContext& ctx) {
+    for (const auto& c : gemm_cases_here()) {
+      for (DType dtype : {DType::f32, DType::bf16}) {
+        const Buffer a = Buffer::normal({c.m, c.k}, dtype);
+        const Buffer b = Buffer::normal({c.k, c.n}, dtype, 1 / std::sqrt(c.k));
+        Buffer y = Buffer::poisoned({c.m, c.n}, dtype);
+        gemm({.a = a.view(), .b = b.view(), .c = y.view()}, ctx);
+        test::expect_close("y", y, product(a, b, false, c.m, c.n, c.k, ctx), tolerance(c.k, dtype));
+      }
+    }
+  });
 }
 
 TEST_CASE("gemm multiplies by the activation's slope at the gate") {
-  TestContext ctx;
-  for (const auto& c : gemm_cases_here()) {
-    for (DType dtype : {DType::f32, DType::bf16}) {
-      for (Activation kind : {Activation::gelu, Activation::quick_gelu}) {
-        const Buffer a = Buffer::normal({c.m, c.k}, dtype), gate = Buffer::normal({c.m, c.n}, dtype);
-        const Buffer b = Buffer::normal({c.k, c.n}, dtype, 1 / std::sqrt(c.k));
-        Buffer y = Buffer::poisoned({c.m, c.n}, dtype);
-        gemm({.a = a.view(), .b = b.view(), .c = y.view(), .activation = kind, .gate = gate.view()}, ctx);
-        std::vector<double> expected = product(a, b, false, c.m, c.n, c.k);
-        for (size_t i = 0; i < expected.size(); ++i)
-          expected[i] *= act_slope(kind, gate.at(static_cast<int64_t>(i)));
-        test::expect_close("y", y, expected, tolerance(c.k, dtype));
+  for_each_way([](const ExecContext& ctx) {
+    for (const auto& c : gemm_cases_here()) {
+      for (DType dtype : {DType::f32, DType::bf16}) {
+        for (Activation kind : {Activation::gelu, Activation::quick_gelu}) {
+          const Buffer a = Buffer::normal({c.m, c.k}, dtype), gate = Buffer::normal({c.m, c.n}, dtype);
+          const Buffer b = Buffer::normal({c.k, c.n}, dtype, 1 / std::sqrt(c.k));
+          Buffer y = Buffer::poisoned({c.m, c.n}, dtype);
+          gemm({.a = a.view(), .b = b.view(), .c = y.view(), .activation = kind, .gate = gate.view()}, ctx);
+          std::vector<double> expected = product(a, b, false, c.m, c.n, c.k, ctx);
+          for (size_t i = 0; i < expected.size(); ++i)
+            expected[i] *= act_slope(kind, gate.at(static_cast<int64_t>(i)));
+          test::expect_close("y", y, expected, tolerance(c.k, dtype));
+        }
       }
     }
+  });
+}
+
+namespace {
+
+void check_weight_gradient(const GemmCase& c, const ExecContext& ctx) {
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    const Buffer dy = Buffer::normal({c.m, c.n}, dtype), x = Buffer::normal({c.m, c.k}, dtype);
+    Buffer dw = Buffer::normal({c.n, c.k}, DType::f32), db = Buffer::normal({c.n}, DType::f32);
+    std::vector<double> expected_w = dw.to_doubles(), expected_b = db.to_doubles();
+    const std::vector<double> dys = operand(dy, ctx), xs = operand(x, ctx);
+    for (size_t j = 0; j < expected_b.size(); ++j) {
+      const size_t n = static_cast<size_t>(c.n), k = static_cast<size_t>(c.k);
+      for (size_t i = 0; i < static_cast<size_t>(c.m); ++i) {
+        expected_b[j] += dys[i * n + j];
+        for (size_t l = 0; l < k; ++l) expected_w[j * k + l] += dys[i * n + j] * xs[i * k + l];
+      }
+    }
+    gemm_weight_gradient({.dy = dy.view(), .x = x.view(), .dweight = dw.view(), .dbias = db.view()}, ctx);
+    // Sums of m products of N(0, 1): |sum| ~ sqrt(m), error <= m u sqrt(m) at worst.
+    const double m = static_cast<double>(c.m) + 1;
+    const test::Tolerance t{2 * m * test::roundoff(DType::f32) + 1e-6, 1e-5};
+    test::expect_close("dw", dw, expected_w, t);
+    test::expect_close("db", db, expected_b, t);
   }
 }
 
+}  // namespace
+
 TEST_CASE("gemm weight gradient accumulates into weights and bias") {
-  TestContext ctx;
-  for (const auto& c : gemm_cases_here()) {
-    for (DType dtype : {DType::f32, DType::bf16}) {
-      const Buffer dy = Buffer::normal({c.m, c.n}, dtype), x = Buffer::normal({c.m, c.k}, dtype);
-      Buffer dw = Buffer::normal({c.n, c.k}, DType::f32), db = Buffer::normal({c.n}, DType::f32);
-      std::vector<double> expected_w = dw.to_doubles(), expected_b = db.to_doubles();
-      const std::vector<double> dys = dy.to_doubles(), xs = x.to_doubles();
-      for (size_t j = 0; j < expected_b.size(); ++j) {
-        const size_t n = static_cast<size_t>(c.n), k = static_cast<size_t>(c.k);
-        for (size_t i = 0; i < static_cast<size_t>(c.m); ++i) {
-          expected_b[j] += dys[i * n + j];
-          for (size_t l = 0; l < k; ++l) expected_w[j * k + l] += dys[i * n + j] * xs[i * k + l];
-        }
-      }
-      gemm_weight_gradient({.dy = dy.view(), .x = x.view(), .dweight = dw.view(), .dbias = db.view()}, ctx);
-      // Sums of m products of N(0, 1): |sum| ~ sqrt(m), error <= m u sqrt(m) at worst.
-      const double m = static_cast<double>(c.m) + 1;
-      const test::Tolerance t{2 * m * test::roundoff(DType::f32) + 1e-6, 1e-5};
-      test::expect_close("dw", dw, expected_w, t);
-      test::expect_close("db", db, expected_b, t);
-    }
-  }
+  for_each_way([](const ExecContext& ctx) {
+    for (const auto& c : gemm_cases_here()) check_weight_gradient(c, ctx);
+  });
 }
 
 // Of L = <dy, gelu(x·w1ᵀ + bias)·w2>, whose gradient the two layers' backward products give. Differences of
@@ -197,11 +247,14 @@ TEST_CASE("gemm gradients match finite differences of the forward") {
 // bits of those of aligned memory.
 TEST_CASE("gemm takes memory of any alignment") {
   constexpr int64_t m = 17, n = 24, k = 40;
-  for (const DType dtype : {DType::f32, DType::bf16}) {
+  for (const auto& [dtype, tf32] :
+       {std::pair(DType::f32, false), std::pair(DType::f32, true), std::pair(DType::bf16, false)}) {
     const Buffer a = Buffer::normal({m, k}, dtype), b = Buffer::normal({n, k}, dtype);
     const Buffer bias = Buffer::normal({n}, DType::f32), residual = Buffer::normal({m, n}, dtype);
     const Buffer blank = Buffer::poisoned({m, n}, dtype), before = Buffer::normal({n, k}, DType::f32);
-    TestContext ctx;
+    TestContext test_context;
+    ExecContext ctx = test_context;
+    ctx.tf32 = tf32;
     const auto run = [&](int odd) {
       const auto place = [&](const Buffer& buffer, int which) {
         return buffer.shifted(which == odd ? 1 : 0);
@@ -232,10 +285,12 @@ TEST_CASE("gemm takes memory of any alignment") {
 }
 
 TEST_CASE("gemm gives the same bits with any number of threads") {
-  for (const DType dtype : {DType::f32, DType::bf16}) {
+  for (const auto& [dtype, tf32] :
+       {std::pair(DType::f32, false), std::pair(DType::f32, true), std::pair(DType::bf16, false)}) {
     const Buffer dy = Buffer::normal({5000, 40}, dtype), x = Buffer::normal({5000, 24}, dtype);
     const Buffer w = Buffer::normal({40, 24}, dtype);
-    REQUIRE(test::same_bits_for_any_thread_count([&](const ExecContext& ctx) {
+    REQUIRE(test::same_bits_for_any_thread_count([&, tf32 = tf32](ExecContext ctx) {
+      ctx.tf32 = tf32;
       std::vector<Buffer> out = {Buffer::zeros({40, 24}, DType::f32), Buffer::zeros({40}, DType::f32),
                                  Buffer::poisoned({5000, 24}, DType::f32)};
       gemm_weight_gradient({.dy = dy.view(), .x = x.view(), .dweight = out[0].view(), .dbias = out[1].view()},

@@ -134,6 +134,50 @@ TEST_CASE("patch embedding backward matches float64 and accumulates") {
   }
 }
 
+// The reference multiplies what comes of rounding to tf32. A byte that is normalised in f32 may be rounded
+// the other way than one in f64: 2^-10 of it.
+TEST_CASE("patch embedding in tf32 matches float64, forward and backward") {
+  if (!on_cuda()) return;
+  TestContext test_context;
+  ExecContext ctx = test_context;
+  ctx.tf32 = true;
+  const auto apply = [](std::vector<double> values, double (*f)(double)) {
+    for (double& value : values) value = f(value);
+    return values;
+  };
+  const auto magnitude = [](double x) { return std::abs(x) * 0x1p-10; };
+  for (const PatchEmbedCase& c : cases::patch_embed_cases()) {
+    for (const DType image_type : {DType::u8, DType::f32}) {
+      const PatchEmbedShape s = shape_of(c);
+      const Problem p(s, image_type, DType::f32);
+      INFO(p.image.shape().to_string() << " patch " << s.patch);
+      const std::vector<double> patches = apply(p.patches(), to_tf32);
+      const std::vector<double> weight = apply(p.weight.to_doubles(), to_tf32);
+      const std::vector<double> dout = apply(p.dout.to_doubles(), to_tf32);
+      const auto expected =
+          ref_patch_embed(patches, weight, p.class_token.to_doubles(), p.position.to_doubles(), s);
+      auto expected_gradient = ref_patch_embed_backward(patches, dout, s).dweight;
+      std::vector<double> flips, gradient_flips;
+      if (image_type == DType::u8) {
+        const auto zeros = [](const Buffer& like) {
+          return std::vector<double>(static_cast<size_t>(like.elements()));
+        };
+        const auto pixels = apply(patches, magnitude);
+        const auto absolute = [](double x) { return std::abs(x); };
+        flips = ref_patch_embed(pixels, apply(weight, absolute), zeros(p.class_token), zeros(p.position), s);
+        gradient_flips = ref_patch_embed_backward(pixels, apply(dout, absolute), s).dweight;
+      }
+      patch_embed_forward(p.forward(), ctx);
+      expect_close("out", p.out, expected, rounded(DType::f32, forward_error(s)), flips);
+      for (size_t i = 0; i < expected_gradient.size(); ++i)
+        expected_gradient[i] += p.dweight.at(static_cast<int64_t>(i));
+      patch_embed_backward(p.backward(), ctx);
+      const double error = (16 + 4 * static_cast<double>(s.batch * s.patches())) * roundoff(DType::f32);
+      expect_close("dweight", p.dweight, expected_gradient, {error, 1e-6}, gradient_flips);
+    }
+  }
+}
+
 TEST_CASE("patch embedding gradients match finite differences of the forward") {
   TestContext ctx;
   const PatchEmbedShape s{.batch = 2, .height = 4, .columns = 6, .patch = 2, .width = 3};

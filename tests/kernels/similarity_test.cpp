@@ -174,6 +174,30 @@ TEST_CASE("cosine_similarity matches float64") {
   }
 }
 
+TEST_CASE("cosine_similarity in tf32 rounds the products' operands, not the norms") {
+  if (!on_cuda()) return;
+  TestContext test_context;
+  ExecContext ctx = test_context;
+  ctx.tf32 = true;
+  for (const auto& c : cases::similarity_cases()) {
+    const Buffer a = Buffer::normal({c.rows, c.depth}, DType::f32),
+                 b = Buffer::normal({c.columns, c.depth}, DType::f32);
+    std::vector<double> a_rounded = a.to_doubles(), b_rounded = b.to_doubles();
+    for (std::vector<double>* x : {&a_rounded, &b_rounded}) {
+      for (double& v : *x) v = to_tf32(v);
+    }
+    auto expected = ref_cosine_similarity(a_rounded, b_rounded, c.rows, c.columns, c.depth, 3.0f);
+    const auto norms = [&](const std::vector<double>& x, int64_t n) { return ref_norms(x, n, c.depth); };
+    const auto a_norms = norms(a.to_doubles(), c.rows), b_norms = norms(b.to_doubles(), c.columns);
+    const auto a_as_rounded = norms(a_rounded, c.rows), b_as_rounded = norms(b_rounded, c.columns);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const size_t row = i / static_cast<size_t>(c.columns), column = i % static_cast<size_t>(c.columns);
+      expected[i] *= a_as_rounded[row] / a_norms[row] * b_as_rounded[column] / b_norms[column];
+    }
+    expect_close("out", cosine(a, b, 3.0f, ctx), expected, {3 * 2 * sum_error(c.depth), 0});
+  }
+}
+
 TEST_CASE("cosine_similarity with zero vectors is 0, with NaN it is NaN in that row only") {
   TestContext ctx;
   Buffer a = Buffer::normal({3, 8}, DType::f32), b = Buffer::normal({4, 8}, DType::f32);

@@ -1,6 +1,7 @@
 #include "tests/support/buffer.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -199,6 +200,11 @@ void expect_close(const char* what, const Buffer& actual, const std::vector<doub
     fail("{}: element {} of {} is {:.9g}, expected {:.9g}: {:.2f} x the tolerance", what, worst_at,
          actual.shape().to_string(), actual.at(worst_at), expected[static_cast<size_t>(worst_at)], worst);
   }
+}
+
+double to_tf32(double x) {
+  const auto bits = std::bit_cast<uint32_t>(static_cast<float>(x));
+  return std::bit_cast<float>((bits + 0x1000u) & ~0x1fffu);
 }
 
 double roundoff(DType dtype) { return dtype == DType::bf16 ? std::ldexp(1.0, -8) : std::ldexp(1.0, -24); }

@@ -127,6 +127,9 @@ struct Tolerance {
 void expect_close(const char* what, const Buffer& actual, const std::vector<double>& expected,
                   Tolerance tolerance, const std::vector<double>& further = {});
 
+/// x, an f32, rounded to tf32: 11 significant bits, to nearest, ties away from zero.
+double to_tf32(double x);
+
 /// Unit roundoff of a dtype: half of the spacing above 1, 2^-24 (f32) and 2^-8 (bf16).
 double roundoff(DType dtype);
 

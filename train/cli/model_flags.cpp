@@ -44,8 +44,8 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) 
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str()
       ->group(group);
-  command->add_option("--precision", flags.precision, "fp32, or bf16 activations and products")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
+  command->add_option("--precision", flags.precision, kPrecisionHelp)
+      ->check(CLI::IsMember(kPrecisions))
       ->capture_default_str()
       ->group(group);
   command->add_option("--threads", flags.threads, "Threads; 0: what the process may use")
@@ -57,6 +57,7 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) 
 Session::Session(const ModelFlags& flags)
     : context(flags.threads, announced_device(flags.device)),
       loaded(load_model(context, flags.model, options_of(flags))) {
+  if (flags.precision == "tf32") context.use_tf32();
   if (!loaded.trained) {
     fmt::print(stderr, "cuclip: {} is untrained: its answers mean nothing\n", flags.model);
   }

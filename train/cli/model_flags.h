@@ -23,6 +23,11 @@ struct ModelFlags {
   int threads = 0;
 };
 
+/// What --precision takes, of every command.
+inline const std::vector<std::string> kPrecisions = {"fp32", "tf32", "bf16"};
+inline constexpr const char* kPrecisionHelp =
+    "fp32; tf32: the same with products on CUDA's tensor cores; bf16 activations and products";
+
 /// --model, --tokenizer, --config-name, --device, --precision, --threads.
 void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required = true);
 

@@ -64,8 +64,8 @@ void add_optimisation_options(CLI::App* app, TrainConfig& c) {
       ->capture_default_str();
   app->add_option("--grad-clip-norm", c.grad_clip_norm, "clip the gradient's norm; 0: never")
       ->capture_default_str();
-  app->add_option("--precision", c.precision, "fp32, or bf16 activations and products")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
+  app->add_option("--precision", c.precision, kPrecisionHelp)
+      ->check(CLI::IsMember(kPrecisions))
       ->capture_default_str();
   app->add_flag("--grad-checkpointing", c.grad_checkpointing,
                 "recompute activations: less memory, a third slower");
@@ -92,6 +92,11 @@ void add_run_options(CLI::App* app, TrainConfig& c) {
   app->add_option("--threads", c.threads, "CPU threads; 0: what the process may use")->capture_default_str();
   app->add_option("--device", c.device, "auto, cpu or cuda")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+  app->add_option(
+         "--gemm", c.gemm,
+         "matrix products on CUDA: cuclip's own kernels, or cublaslt for those that it computes alike")
+      ->check(CLI::IsMember({"cuclip", "cublaslt"}))
       ->capture_default_str();
 }
 

@@ -90,6 +90,20 @@ bool epilogue_of(uint32_t value, Epilogue& out) {
 
 extern "C" {
 
+const char* cublasLtGetStatusName(cublasStatus_t status) {
+  switch (status) {
+    case CUBLAS_STATUS_SUCCESS:
+      return "CUBLAS_STATUS_SUCCESS";
+    case CUBLAS_STATUS_INVALID_VALUE:
+      return "CUBLAS_STATUS_INVALID_VALUE";
+    case CUBLAS_STATUS_EXECUTION_FAILED:
+      return "CUBLAS_STATUS_EXECUTION_FAILED";
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+      return "CUBLAS_STATUS_NOT_SUPPORTED";
+    default:
+      return "a status that the stand-in never gives";
+  }
+}
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   *handle = reinterpret_cast<cublasLtHandle_t>(new Attributes);
   return CUBLAS_STATUS_SUCCESS;
@@ -207,6 +221,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   product.bias_type =
       static_cast<cudaDataType>(how.as<int32_t>(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, product.d.type));
   const bool needs_bias = product.epilogue != Epilogue::none && product.epilogue != Epilogue::relu;
+  if (needs_bias && product.bias_type != product.d.type) return refuse("a bias of another type than D");
   if ((needs_bias && product.bias == nullptr) || alpha == nullptr || beta == nullptr)
     return CUBLAS_STATUS_INVALID_VALUE;
   product.alpha = alpha;

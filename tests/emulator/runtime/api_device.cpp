@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <set>
 #include <thread>
 
@@ -27,8 +28,10 @@ std::string environment(const char* name) {
 void read_options(Runtime& runtime) {
   const std::string which = environment("EMULATE_DEVICE"), check = environment("EMULATE_CHECK");
   const std::string schedule = environment("EMULATE_SCHEDULE"), threads = environment("EMULATE_THREADS");
-  if (!which.empty() && which != "a100" && which != "h100") refuse("device '" + which + "': a100 or h100");
-  runtime.hopper = which == "h100";
+  static const std::map<std::string, int> capabilities = {{"", 80}, {"a100", 80}, {"h100", 90}, {"t4", 75}};
+  const auto known = capabilities.find(which);
+  if (known == capabilities.end()) refuse("device '" + which + "': a100, h100 or t4");
+  runtime.capability = known->second;
   Options& options = runtime.options;
   if (check == "none") options.check = CheckLevel::none;
   if (check == "full") options.check = CheckLevel::full;
@@ -46,7 +49,10 @@ void read_options(Runtime& runtime) {
   options.profile = environment("EMULATE_PROFILE");
   const std::string limit = environment("EMULATE_MAX_INSTRUCTIONS"), devices = environment("EMULATE_DEVICES");
   if (!limit.empty()) options.max_instructions = std::strtoull(limit.c_str(), nullptr, 10);
-  if (!devices.empty()) runtime.device_count = std::max(1, std::atoi(devices.c_str()));
+  if (!devices.empty()) runtime.device_count = std::max(0, std::atoi(devices.c_str()));
+  const std::string memory = environment("EMULATE_MEMORY"), driver = environment("EMULATE_DRIVER");
+  if (!memory.empty()) runtime.heap.set_limit(std::strtoull(memory.c_str(), nullptr, 10) << 20);
+  if (!driver.empty()) runtime.driver = std::atoi(driver.c_str());
 }
 
 }  // namespace
@@ -97,8 +103,10 @@ using namespace emu;
 extern "C" {
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 0;
+  if (Runtime::get().driver < CUDART_VERSION / 1000 * 1000) return note(cudaErrorInsufficientDriver);
   *count = Runtime::get().device_count;
-  return cudaSuccess;
+  return note(*count > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
 cudaError_t cudaSetDevice(int which) {
   if (which < 0 || which >= Runtime::get().device_count) return note(cudaErrorInvalidDevice);
@@ -193,7 +201,8 @@ cudaError_t cudaDeviceCanAccessPeer(int* can, int a, int b) {
 }
 // Kept for the errors only: every device reaches all memory.
 cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned flags) {
-  if (peer < 0 || peer >= Runtime::get().device_count || peer == current_device()) return note(cudaErrorInvalidDevice);
+  if (peer < 0 || peer >= Runtime::get().device_count || peer == current_device())
+    return note(cudaErrorInvalidDevice);
   if (flags != 0) return note(cudaErrorInvalidValue);
   const std::lock_guard lock(Runtime::get().mutex);
   const bool added = peers.emplace(current_device(), peer).second;
@@ -208,7 +217,7 @@ cudaError_t cudaDeviceGetP2PAttribute(int* value, cudaDeviceP2PAttr, int, int) {
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = CUDART_VERSION;
+  *version = Runtime::get().driver;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {

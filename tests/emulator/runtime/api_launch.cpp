@@ -193,7 +193,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
     attributes->localSizeBytes = image.frame_bytes;
     attributes->maxThreadsPerBlock = entry->max_threads != 0 ? static_cast<int>(entry->max_threads) : 1024;
     attributes->numRegs = 32;
-    attributes->ptxVersion = attributes->binaryVersion = rt().hopper ? 90 : 80;
+    attributes->ptxVersion = attributes->binaryVersion = rt().capability;
     attributes->maxDynamicSharedSizeBytes =
         kernel->opted_in ? kernel->max_dynamic_shared
                          : std::max(0, (48 << 10) - static_cast<int>(image.static_shared));

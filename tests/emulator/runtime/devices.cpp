@@ -1,4 +1,5 @@
-// The virtual devices: what an A100 and an H100 say of themselves.
+// The virtual devices: what an A100 and an H100 say of themselves. A T4 is there to be too old: what is below
+// is its name, capability and memory, the rest an A100's.
 #include <cstring>
 #include <unordered_map>
 
@@ -7,10 +8,13 @@
 namespace emu {
 namespace {
 
-cudaDeviceProp make(bool hopper) {
+cudaDeviceProp make(int capability, size_t memory) {
+  const bool hopper = capability == 90;
   cudaDeviceProp p{};
-  std::strcpy(p.name, hopper ? "NVIDIA H100 80GB HBM3 (emulated)" : "NVIDIA A100-SXM4-80GB (emulated)");
-  p.totalGlobalMem = 80ull << 30;
+  std::strcpy(p.name, hopper             ? "NVIDIA H100 80GB HBM3 (emulated)"
+                      : capability == 75 ? "Tesla T4 (emulated)"
+                                         : "NVIDIA A100-SXM4-80GB (emulated)");
+  p.totalGlobalMem = memory;
   p.sharedMemPerBlock = 48 << 10;
   p.regsPerBlock = 65536;
   p.warpSize = 32;
@@ -22,7 +26,8 @@ cudaDeviceProp make(bool hopper) {
     p.maxGridSize[axis] = grid[axis];
   }
   p.totalConstMem = 64 << 10;
-  p.major = hopper ? 9 : 8;
+  p.major = capability / 10;
+  p.minor = capability % 10;
   p.textureAlignment = 512;
   p.texturePitchAlignment = 32;
   p.multiProcessorCount = hopper ? 132 : 108;
@@ -111,12 +116,12 @@ std::unordered_map<int, int> make_attributes(const cudaDeviceProp& p, bool hoppe
 }  // namespace
 
 const cudaDeviceProp& device_properties() {
-  static const cudaDeviceProp properties = make(Runtime::get().hopper);
+  static const cudaDeviceProp properties = make(Runtime::get().capability, Runtime::get().heap.limit());
   return properties;
 }
 
 cudaError_t device_attribute(cudaDeviceAttr attribute, int& value) {
-  static const auto attributes = make_attributes(device_properties(), Runtime::get().hopper);
+  static const auto attributes = make_attributes(device_properties(), Runtime::get().capability == 90);
   const auto found = attributes.find(attribute);
   if (found == attributes.end()) return cudaErrorInvalidValue;
   value = found->second;

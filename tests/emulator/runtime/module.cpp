@@ -82,11 +82,11 @@ Module* Runtime::add_fatbin(const void* wrapper) {
     module.fault = "not a fatbin";
     module.fault_code = cudaErrorInvalidKernelImage;
   } else {
-    pick_ptx(fatbin, module, hopper ? 90 : 80);
+    pick_ptx(fatbin, module, capability);
     // Relocatable device code (-rdc=true): the files' own fatbins, which together are the program.
     const bool several = fatbin != raw && read<u32>(raw + 4) == 2;
     const auto* files = several ? read<const u8* const*>(raw + 16) : nullptr;
-    for (; files != nullptr && *files != nullptr; ++files) pick_ptx(*files, module, hopper ? 90 : 80);
+    for (; files != nullptr && *files != nullptr; ++files) pick_ptx(*files, module, capability);
   }
   return &module;
 }

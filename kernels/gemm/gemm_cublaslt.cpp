@@ -1,0 +1,274 @@
+// gemm.h's products are of row-major matrices, cuBLASLt's of column-major ones. The same memory read the
+// other way is the transpose, so what is computed is cᵀ = op(b)ᵀ aᵀ and dweightᵀ = xᵀ dy, without copies.
+#include "kernels/gemm/gemm_cublaslt.h"
+
+#include "kernels/common/check.h"
+
+#ifdef CUCLIP_WITH_CUDA
+
+#include <cublasLt.h>
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <map>
+
+#include "kernels/common/cuda_check.cuh"
+#include "kernels/common/scratch_plan.h"
+#include "kernels/pointwise/pointwise_cuda.h"
+
+namespace cuclip {
+namespace {
+
+#define CUCLIP_STRING_OF(value) #value
+#define CUCLIP_STRING(value) CUCLIP_STRING_OF(value)
+constexpr const char* kLibrary = "libcublasLt.so." CUCLIP_STRING(CUBLAS_VER_MAJOR);
+
+// Stays loaded: objects of it may live until the process ends.
+void* open_library() {
+  void* library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
+  if (!library) fail_input("cuBLASLt cannot be loaded: {}; use cuclip's own products", dlerror());
+  return library;
+}
+
+void* find(void* library, const char* name) {
+  void* function = dlsym(library, name);
+  if (!function) fail("{} has no {}", kLibrary, name);
+  return function;
+}
+
+/// The functions that are called, under their names without "cublasLt".
+struct Functions {
+#define CUCLIP_LT(name) \
+  decltype(&cublasLt##name) name = reinterpret_cast<decltype(name)>(find(library, "cublasLt" #name))
+  void* library = open_library();
+  CUCLIP_LT(Create);
+  CUCLIP_LT(Destroy);
+  CUCLIP_LT(GetStatusName);
+  CUCLIP_LT(Matmul);
+  CUCLIP_LT(MatmulAlgoGetHeuristic);
+  CUCLIP_LT(MatmulDescCreate);
+  CUCLIP_LT(MatmulDescDestroy);
+  CUCLIP_LT(MatmulDescSetAttribute);
+  CUCLIP_LT(MatmulPreferenceCreate);
+  CUCLIP_LT(MatmulPreferenceDestroy);
+  CUCLIP_LT(MatmulPreferenceSetAttribute);
+  CUCLIP_LT(MatrixLayoutCreate);
+  CUCLIP_LT(MatrixLayoutDestroy);
+#undef CUCLIP_LT
+};
+
+const Functions& lt() {
+  static const Functions functions;
+  return functions;
+}
+
+/// d = op(a) op(b), column by column, with what decides which algorithm can compute it.
+struct Product {
+  int64_t m, n, k;
+  cublasOperation_t op_a, op_b;
+  cudaDataType_t in, out;
+  cublasComputeType_t compute;
+  cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  uint32_t a_alignment = 0, b_alignment = 0, d_alignment = 0, bias_alignment = 0;
+
+  auto operator<=>(const Product&) const = default;
+};
+
+/// Its memory; `bias` is read or written as the epilogue says.
+struct Operands {
+  const void* a;
+  const void* b;
+  void* d;
+  void* bias;
+};
+
+void check(cublasStatus_t status, const char* call, const Product& p) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  fail("{} failed for a product of [{}, {}] and [{}, {}] ({} to {}): {}", call, p.n, p.k, p.k, p.m,
+       p.in == CUDA_R_32F ? "f32" : "bf16", p.out == CUDA_R_32F ? "f32" : "bf16", lt().GetStatusName(status));
+}
+#define CUCLIP_LT_CHECK(name, product, ...) check(lt().name(__VA_ARGS__), "cublasLt" #name, product)
+
+/// An object of the library.
+template <typename T, cublasStatus_t (*Functions::*kDestroy)(T)>
+class Owned {
+ public:
+  Owned() = default;
+  ~Owned() {
+    if (object_) (lt().*kDestroy)(object_);
+  }
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  T* place() { return &object_; }
+  operator T() const { return object_; }
+
+ private:
+  T object_ = nullptr;
+};
+using Layout = Owned<cublasLtMatrixLayout_t, &Functions::MatrixLayoutDestroy>;
+
+/// Made once for each kind of product.
+struct Plan {
+  Owned<cublasLtMatmulDesc_t, &Functions::MatmulDescDestroy> description;
+  Layout a, b, d;
+  cublasLtMatmulAlgo_t algorithm;
+};
+
+// What NVIDIA recommends as cuBLAS' workspace, by the major number of the compute capability.
+size_t workspace_bytes() {
+  int device = 0, major = 0;
+  CUCLIP_CUDA_CHECK(cudaGetDevice(&device));
+  CUCLIP_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  return size_t{major >= 9 ? 32u : 4u} << 20;
+}
+
+uint32_t alignment(const void* memory) {
+  const auto address = reinterpret_cast<uintptr_t>(memory);
+  return static_cast<uint32_t>(std::min<uintptr_t>(address & -address, 256));
+}
+
+cudaDataType_t type_of(DType dtype) { return dtype == DType::f32 ? CUDA_R_32F : CUDA_R_16BF; }
+
+class CublasLtWithWorkspace : public CublasLt {
+ public:
+  CublasLtWithWorkspace()
+      : workspace_bytes_(workspace_bytes()), workspace_(device_allocate(Device::cuda, workspace_bytes_)) {
+    const cublasStatus_t status = lt().Create(handle_.place());
+    if (status != CUBLAS_STATUS_SUCCESS) fail("cublasLtCreate failed: {}", lt().GetStatusName(status));
+  }
+
+  void run(const Gemm& p, const ExecContext& ctx) override {
+    const Product product{.m = p.c.size(1),
+                          .n = p.c.size(0),
+                          .k = p.a.size(1),
+                          .op_a = p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+                          .op_b = CUBLAS_OP_N,
+                          .in = type_of(p.a.dtype),
+                          .out = type_of(p.c.dtype),
+                          .compute = compute_type(ctx),
+                          .epilogue = p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT};
+    multiply(product, {p.b.data, p.a.data, p.c.data, p.bias.data}, 0.0f, ctx);
+  }
+
+  void run(const GemmWeightGradient& p, const ExecContext& ctx) override {
+    const Product product{.m = p.dweight.size(1),
+                          .n = p.dweight.size(0),
+                          .k = p.dy.size(0),
+                          .op_a = CUBLAS_OP_N,
+                          .op_b = CUBLAS_OP_T,
+                          .in = type_of(p.dy.dtype),
+                          .out = CUDA_R_32F,
+                          .compute = compute_type(ctx),
+                          .epilogue = p.dbias ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_DEFAULT};
+    // The epilogue overwrites where ours accumulates.
+    ScratchPlan plan;
+    const auto slot = plan.add<float>(p.dbias ? product.n : 0);
+    plan.reserve(ctx);
+    multiply(product, {p.x.data, p.dy.data, p.dweight.data, plan[slot]}, 1.0f, ctx);
+    if (p.dbias) add_cuda({.a = p.dbias, .b = make_view(plan[slot], p.dbias.shape), .out = p.dbias}, ctx);
+  }
+
+ private:
+  struct Free {
+    void operator()(void* memory) const { device_free(Device::cuda, memory); }
+  };
+
+  static cublasComputeType_t compute_type(const ExecContext& ctx) {
+    return ctx.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  }
+
+  /// d = op(a) op(b) + beta d.
+  void multiply(Product product, const Operands& at, float beta, const ExecContext& ctx) {
+    product.a_alignment = alignment(at.a);
+    product.b_alignment = alignment(at.b);
+    product.d_alignment = alignment(at.d);
+    const bool with_bias = product.epilogue != CUBLASLT_EPILOGUE_DEFAULT;
+    product.bias_alignment = with_bias ? alignment(at.bias) : 0;
+    const auto [place, is_new] = plans_.try_emplace(product);
+    Plan& plan = place->second;
+    try {
+      if (is_new) describe(plan, product);
+      if (with_bias) set(plan, product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, at.bias);
+      if (is_new) choose_algorithm(plan, product);
+    } catch (...) {
+      plans_.erase(place);
+      throw;
+    }
+    const float one = 1.0f;
+    CUCLIP_LT_CHECK(Matmul, product, handle_, plan.description, &one, at.a, plan.a, at.b, plan.b, &beta, at.d,
+                    plan.d, at.d, plan.d, &plan.algorithm, workspace_.get(), workspace_bytes_,
+                    static_cast<cudaStream_t>(ctx.stream));
+  }
+
+  template <typename T>
+  static void set(Plan& plan, const Product& p, cublasLtMatmulDescAttributes_t attribute, const T& value) {
+    CUCLIP_LT_CHECK(MatmulDescSetAttribute, p, plan.description, attribute, &value, sizeof value);
+  }
+
+  static void describe(Plan& plan, const Product& p) {
+    CUCLIP_LT_CHECK(MatmulDescCreate, p, plan.description.place(), p.compute, CUDA_R_32F);
+    set(plan, p, CUBLASLT_MATMUL_DESC_TRANSA, p.op_a);
+    set(plan, p, CUBLASLT_MATMUL_DESC_TRANSB, p.op_b);
+    set(plan, p, CUBLASLT_MATMUL_DESC_EPILOGUE, p.epilogue);
+    const auto layout = [&](Layout& made, cudaDataType_t type, int64_t rows, int64_t columns,
+                            bool transposed) {
+      if (transposed) std::swap(rows, columns);
+      CUCLIP_LT_CHECK(MatrixLayoutCreate, p, made.place(), type, static_cast<uint64_t>(rows),
+                      static_cast<uint64_t>(columns), rows);
+    };
+    layout(plan.a, p.in, p.m, p.k, p.op_a == CUBLAS_OP_T);
+    layout(plan.b, p.in, p.k, p.n, p.op_b == CUBLAS_OP_T);
+    layout(plan.d, p.out, p.m, p.n, false);
+  }
+
+  // The first that cuBLASLt proposes for this memory and workspace. Sums of slices of the reduction pass
+  // through workspace in f32, to be added in order.
+  void choose_algorithm(Plan& plan, const Product& p) const {
+    Owned<cublasLtMatmulPreference_t, &Functions::MatmulPreferenceDestroy> preference;
+    CUCLIP_LT_CHECK(MatmulPreferenceCreate, p, preference.place());
+    const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+      CUCLIP_LT_CHECK(MatmulPreferenceSetAttribute, p, preference, attribute, &value, sizeof value);
+    };
+    const auto workspace = static_cast<uint64_t>(workspace_bytes_);
+    const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace);
+    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, reduction);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, p.a_alignment);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, p.b_alignment);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, p.d_alignment);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, p.d_alignment);
+    cublasLtMatmulHeuristicResult_t found{};
+    int count = 0;
+    CUCLIP_LT_CHECK(MatmulAlgoGetHeuristic, p, handle_, plan.description, plan.a, plan.b, plan.d, plan.d,
+                    preference, 1, &found, &count);
+    check(count > 0 ? found.state : CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic", p);
+    plan.algorithm = found.algo;
+  }
+
+  size_t workspace_bytes_;
+  std::unique_ptr<void, Free> workspace_;
+  Owned<cublasLtHandle_t, &Functions::Destroy> handle_;
+  std::map<Product, Plan> plans_;
+};
+
+}  // namespace
+
+bool CublasLt::takes(const Gemm& p) {
+  return p.a.size(1) > 0 && !p.activation && !p.residual && (!p.bias || p.c.dtype == DType::f32);
+}
+
+bool CublasLt::takes(const GemmWeightGradient& p) { return p.dy.size(0) > 0 && p.dweight.size(1) > 0; }
+
+std::shared_ptr<CublasLt> make_cublaslt() { return std::make_shared<CublasLtWithWorkspace>(); }
+
+}  // namespace cuclip
+
+#else
+
+namespace cuclip {
+
+std::shared_ptr<CublasLt> make_cublaslt() { fail_input("cuBLASLt: this cuclip was built without CUDA"); }
+
+}  // namespace cuclip
+
+#endif

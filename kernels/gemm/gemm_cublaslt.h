@@ -1,0 +1,34 @@
+// cuBLASLt for the products that it computes as gemm.h says, on Device::cuda.
+//
+// The library is looked up when the first CublasLt is made, not linked: it has half a gigabyte, which nobody
+// loads who does not ask for it (docs/decisions/0005-cublaslt.md).
+#pragma once
+
+#include <memory>
+
+#include "kernels/gemm/gemm.h"
+
+namespace cuclip {
+
+/// cuBLASLt on one stream: a handle, a workspace of fixed size, and for each kind of product that it has met
+/// the descriptors and the algorithm. Products are the same bits on every run: what is added from workspace
+/// is added in order, in f32. They may be captured into a graph, which the object must outlive.
+class CublasLt {
+ public:
+  virtual ~CublasLt() = default;
+
+  /// Whether cuBLASLt computes just what the contract says: a product without activation, residual and gate.
+  /// A bias must be of c's dtype there, so with bf16 results such a product is ours.
+  static bool takes(const Gemm& p);
+  static bool takes(const GemmWeightGradient& p);
+
+  /// Arguments that it takes, validated. Throws Error that names the call, the product and the status.
+  virtual void run(const Gemm& p, const ExecContext& ctx) = 0;
+  virtual void run(const GemmWeightGradient& p, const ExecContext& ctx) = 0;
+};
+
+/// For ExecContext::cublaslt of contexts that share one stream of Device::cuda. InputError where cuBLASLt is
+/// not installed and in a build without CUDA.
+std::shared_ptr<CublasLt> make_cublaslt();
+
+}  // namespace cuclip

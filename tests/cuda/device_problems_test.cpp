@@ -1,0 +1,99 @@
+// What the executable says where the GPU or its driver will not do, or its memory does not. The emulator
+// plays such machines; on a GPU there is nothing to see.
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <sstream>
+
+#include "core/context.h"
+#include "tests/support/command.h"
+#include "tests/support/kernel_test.h"
+
+namespace cuclip::test {
+namespace {
+
+using Catch::Matchers::Matches;
+
+bool emulated() { return on_cuda() && cuda_description().find("(emulated)") != std::string::npos; }
+
+// An option of tests/emulate for the programs that are run meanwhile.
+class Emulate {
+ public:
+  Emulate(const char* variable, const char* value) : variable_(variable) { ::setenv(variable, value, 1); }
+  ~Emulate() { ::unsetenv(variable_); }
+  Emulate(const Emulate&) = delete;
+  Emulate& operator=(const Emulate&) = delete;
+
+ private:
+  const char* variable_;
+};
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+CommandResult train_on(const std::string& device, const std::string& out, const std::string& batch = "16") {
+  return run_cuclip({"train", "--model", "cuclip-tiny", "--train-data", "synthetic:shapes?count=64",
+                     "--batch-size", batch, "--max-steps", "1", "--device", device, "--out", out});
+}
+
+}  // namespace
+
+TEST_CASE(
+    "an old driver, an old GPU and a machine without a GPU are refused in one line that says what is "
+    "needed") {
+  if (!emulated()) return;
+  const auto [variable, value, problem] = GENERATE(
+      std::tuple("EMULATE_DRIVER", "12040",
+                 "the driver supports CUDA 12\\.4, CUDA 13\\.\\d or newer is needed"),
+      std::tuple("EMULATE_DRIVER", "0", "this machine has no CUDA driver"),
+      std::tuple("EMULATE_DEVICES", "0", "this machine has no GPU"),
+      std::tuple("EMULATE_DEVICE", "t4", "Tesla T4 \\(emulated\\) is sm_75, sm_80 or newer is needed"));
+  const Emulate machine(variable, value);
+  const TemporaryFolder folder;
+  const CommandResult refused = train_on("cuda", folder / "run");
+  CHECK(refused.exit_code == 2);
+  CHECK(refused.out.empty());
+  CHECK_THAT(refused.err,
+             Matches(std::string("cuclip: device cuda: ") + problem + "; use device cpu, or auto\n"));
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
+
+  const CommandResult info = run_cuclip({"info"});
+  CHECK(info.exit_code == 0);
+  CHECK_THAT(info.out, Matches(std::string("[^]*device cuda: ") + problem + "\n[^]*"));
+  // Without being asked for, CUDA is not missed.
+  const CommandResult on_cpu = train_on("auto", folder / "run");
+  INFO(on_cpu.err);
+  CHECK(on_cpu.exit_code == 0);
+}
+
+TEST_CASE("a device that is full says what was asked for, what is in use and what to reduce") {
+  if (!on_cuda()) return;
+  Context context(1, Device::cuda);
+  const auto block = context.allocator().allocate(3 << 20);
+  CHECK_THROWS_WITH(
+      context.allocator().allocate(size_t{1} << 50),
+      "out of memory on device cuda: 1125899906842624 bytes were asked for with 3145728 in use; "
+      "use a smaller batch, --accum-freq or --grad-checkpointing");
+  CHECK_NOTHROW(context.allocator().allocate(1 << 20));  // the failure is not left behind
+}
+
+TEST_CASE("training on a device whose memory does not hold the batch fails in one line") {
+  if (!emulated()) return;
+  const TemporaryFolder folder;
+  for (const char* memory : {"1", "16"}) {  // MiB: less than the parameters, less than a step
+    const Emulate small("EMULATE_MEMORY", memory);
+    const CommandResult result = train_on("cuda", folder / memory, "64");
+    INFO(result.err);
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK_THAT(
+        lines_of(result.err).back(),
+        Matches("cuclip: out of memory on device cuda: \\d+ bytes were asked for with \\d+ in use; use a "
+                "smaller batch, --accum-freq or --grad-checkpointing"));
+  }
+}
+
+}  // namespace cuclip::test
