@@ -26,33 +26,44 @@ __device__ __forceinline__ float value_of(uint64_t key) {
 }
 __device__ __forceinline__ int32_t index_of(uint64_t key) { return static_cast<int32_t>(key); }
 
-/// The smallest of the lanes' keys.
-__device__ __forceinline__ uint64_t warp_first(uint64_t key) {
-  const auto high = static_cast<uint32_t>(key >> 32), low = static_cast<uint32_t>(key);
-  const uint32_t first = __reduce_min_sync(kAllLanes, high);
-  return uint64_t{first} << 32 | __reduce_min_sync(kAllLanes, high == first ? low : ~0u);
+/// The lanes' keys in ascending order (bitonic sort, Batcher 1968). They may have any order with kRun = 2;
+/// with kWarp they must ascend up to some lane and descend from there.
+template <int kRun>
+__device__ __forceinline__ uint64_t sorted(uint64_t key, int lane) {
+#pragma unroll
+  for (int run = kRun; run <= kWarp; run *= 2) {
+#pragma unroll
+    for (int distance = run / 2; distance > 0; distance /= 2) {
+      const uint64_t other = __shfl_xor_sync(kAllLanes, key, distance);
+      const bool takes_smaller = ((lane & run) == 0) == ((lane & distance) == 0);
+      key = (key < other) == takes_smaller ? key : other;
+    }
+  }
+  return key;
 }
 
 /// The `kept` (at most kWarp) smallest of the keys that the warp was offered, ascending, one a lane. All
 /// lanes call every function.
 class BestKeys {
  public:
+  /// The lanes' keys of a list, of which the first `kept` count.
   __device__ __forceinline__ BestKeys(int kept, uint64_t key)
       : lane_(static_cast<int>(threadIdx.x % kWarp)), kept_(kept), key_(lane_ < kept ? key : kNoKey) {
     find_worst();
   }
 
-  /// One key a lane. The smallest goes in first: when all are better than what is kept, those that would only
-  /// be pushed out again never enter.
+  /// One key a lane.
   __device__ __forceinline__ void offer(uint64_t key) {
-    while (true) {
-      const uint64_t first = warp_first(key);
-      if (first >= worst_) return;
-      const uint64_t before = __shfl_up_sync(kAllLanes, key_, 1);
-      if (key_ > first) key_ = lane_ == 0 || before < first ? first : before;
-      if (key == first) key = kNoKey;
-      find_worst();
+    constexpr int kFew = 8;  // are put in one by one with fewer instructions
+    uint32_t better = __ballot_sync(kAllLanes, key < worst_);
+    if (better == 0) return;
+    if (__popc(better) > kFew) {
+      const uint64_t other = __shfl_xor_sync(kAllLanes, sorted<2>(key, lane_), kWarp - 1);
+      key_ = sorted<kWarp>(min(key_, other), lane_);
+    } else {
+      for (; better != 0; better &= better - 1) insert(__shfl_sync(kAllLanes, key, __ffs(better) - 1));
     }
+    find_worst();
   }
 
   /// The lane's key: one of the `kept`, or a later one or none.
@@ -61,6 +72,10 @@ class BestKeys {
   __device__ __forceinline__ uint64_t worst() const { return worst_; }
 
  private:
+  __device__ __forceinline__ void insert(uint64_t key) {
+    const uint64_t before = __shfl_up_sync(kAllLanes, key_, 1);
+    if (key_ > key) key_ = lane_ == 0 || before < key ? key : before;
+  }
   __device__ __forceinline__ void find_worst() { worst_ = __shfl_sync(kAllLanes, key_, kept_ - 1); }
 
   int lane_, kept_;

@@ -2,6 +2,7 @@
 // through registers.
 #pragma once
 
+#include "kernels/common/reduce.cuh"
 #include "kernels/gemm/gemm_tile.cuh"
 
 namespace cuclip {
@@ -12,13 +13,16 @@ struct SimilarityOperands {
   Operand<T> b;
   int64_t depth;
   const float* a_rnorm;
-  const float* b_rnorm;
+  const float* b_rnorm;  // 16-byte aligned
   float scale;
 };
 
+/// Neighbours of a row that half a warp has at a time.
+inline constexpr int kHalfWarpColumns = kWarp / 2 * Vec<float>::kSize;
+
 /// Calls body(row, column, n, v) for each four neighbours of the tile at `at`, row and column counted from
 /// its first; n of them are inside the matrix (none: n <= 0). A warp's lanes call together, the lower half
-/// with 64 neighbours of one row, the upper half with those of another. kUnroll: how many calls stand one
+/// with kHalfWarpColumns of one row, the upper half with those of another. kUnroll: how many calls stand one
 /// after the other in the code.
 template <int kUnroll, typename Product, typename T, typename Body>
 __device__ __forceinline__ void for_each_similarity(Product& product, const SimilarityOperands<T>& p,
@@ -30,7 +34,8 @@ __device__ __forceinline__ void for_each_similarity(Product& product, const Simi
   for (int part = 0; part < Product::kParts; ++part) {
     const int column = product.template column<kSize>(part), n = columns - column;
     float factors[kSize];
-    load_part(p.b_rnorm + at.column + column, n, factors);
+    const float* rnorm = p.b_rnorm + at.column + column;
+    n < kSize ? load_part(rnorm, n, factors) : load_floats(rnorm, factors);
     product.stage(part);
 #pragma unroll kUnroll
     for (int pass = 0; pass < Product::template kPasses<kSize>; ++pass) {

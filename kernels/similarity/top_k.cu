@@ -33,9 +33,44 @@ struct BestArguments {
   SimilarityOperands<T> of;
   unsigned column_tiles;
   int kept;               // keys of a list
-  uint64_t* lists;        // [rows, runs, Product::kRowWarps, kept]
+  uint64_t* lists;        // [rows, lists_a_row, kept]
+  int64_t lists_a_row;    // one for each block and each warp that shares the row
   const uint64_t* found;  // [rows] only later keys count; null: all
 };
+
+// Half a warp has four neighbours a lane of one row, the other half of another; `lanes` found better ones
+// than the row's list keeps. They are offered to it, and its bound follows. first: nothing was offered
+// before.
+template <typename T>
+__device__ __forceinline__ void offer_rows(const BestArguments<T>& p, uint32_t lanes, int64_t row, int list,
+                                           bool first, int64_t column, int n, const float (&v)[4],
+                                           float* bound) {
+  constexpr int kHalf = kWarp / 2;
+  const int lane = static_cast<int>(threadIdx.x % kWarp);
+  // All lanes take part in either row: the lower half with columns 0 and 1 of each four, the upper with 2, 3.
+  const bool upper = lane >= kHalf;
+  const float own[] = {upper ? v[2] : v[0], upper ? v[3] : v[1]};
+  const float other[] = {__shfl_xor_sync(kAllLanes, upper ? v[0] : v[2], kHalf),
+                         __shfl_xor_sync(kAllLanes, upper ? v[1] : v[3], kHalf)};
+  const int inside = max(n, __shfl_xor_sync(kAllLanes, n, kHalf)) - (upper ? 2 : 0);
+  column += upper ? 2 : 0;
+#pragma unroll 1
+  for (int half = 0; half < 2; ++half) {
+    if ((lanes >> half * kHalf & 0xffffu) == 0) continue;
+    const int64_t list_row = __shfl_sync(kAllLanes, row, half * kHalf);
+    uint64_t* keys = p.lists + (list_row * p.lists_a_row + list) * p.kept;
+    const uint64_t found = p.found ? p.found[list_row] : 0;
+    BestKeys best(p.kept, first || lane >= p.kept ? kNoKey : keys[lane]);
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const uint64_t key = key_of(upper == (half == 1) ? own[j] : other[j], column + j);
+      best.offer(j < inside && key > found ? key : kNoKey);
+    }
+    if (lane < p.kept) keys[lane] = best.key();
+    if (lane == half * kHalf) *bound = value_of(best.worst());
+  }
+  __syncwarp();
+}
 
 template <typename Product>
 constexpr int kBestBytes = kPipelineBytes + Product::kRowWarps* kTile* static_cast<int>(sizeof(float));
@@ -47,17 +82,8 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   // The value of the last key of each list: what is not above it does not enter. NaN while there are fewer
   // keys, which everything passes. Columns come in ascending order, so equal values come too late.
   float* bounds = reinterpret_cast<float*>(shared + kPipelineBytes / sizeof(uint4));
-  const int lane = static_cast<int>(threadIdx.x % kWarp);
-  const auto lists_of = [&](int64_t row) {
-    return p.lists + (row * gridDim.y + blockIdx.y) * (Product::kRowWarps * p.kept);
-  };
   for (int i = static_cast<int>(threadIdx.x); i < kTile * Product::kRowWarps; i += Product::kThreads) {
     bounds[i] = NAN;
-  }
-  const int64_t first_row = static_cast<int64_t>(blockIdx.x) * kTile;
-  const int64_t last_row = min(first_row + kTile, p.of.a.outer);
-  for (int64_t row = first_row + threadIdx.x / kWarp; row < last_row; row += Product::kThreads / kWarp) {
-    for (int e = lane; e < Product::kRowWarps * p.kept; e += kWarp) lists_of(row)[e] = kNoKey;
   }
 #pragma unroll 1
   for (unsigned tile = blockIdx.y; tile < p.column_tiles; tile += gridDim.y) {
@@ -65,34 +91,23 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     // registers that the sums need.
     int64_t depth = p.of.depth;
     asm volatile("" : "+l"(depth));
-    const TilePlace at(first_row, static_cast<int64_t>(tile) * kTile);
+    const TilePlace at(static_cast<int64_t>(blockIdx.x) * kTile, static_cast<int64_t>(tile) * kTile);
     Product product({p.of.a.data, depth, p.of.a.outer}, {p.of.b.data, depth, p.of.b.outer}, at, depth, false,
                     shared);
     __syncthreads();  // the tile before has been read
     run_pipeline(product, steps_of<T>(depth));
     for_each_similarity<1>(product, p.of, at, [&](int row, int column, int n, const auto& v) {
-      float& bound = bounds[product.row_warp() * kTile + row];
+      float* bound = bounds + product.row_warp() * kTile + row;
+      const float value = *bound;
       bool better = false;
 #pragma unroll
-      for (int j = 0; j < 4; ++j) better |= j < n && !(v[j] <= bound);
+      for (int j = 0; j < 4; ++j) better |= j < n && !(v[j] <= value);
       const uint32_t lanes = __ballot_sync(kAllLanes, better);
       if (lanes == 0) return;
-#pragma unroll 1
-      for (int half = 0; half < kWarp; half += kWarp / 2) {
-        if ((lanes >> half & 0xffffu) == 0) continue;
-        const int64_t list_row = at.row + __shfl_sync(kAllLanes, row, half);
-        uint64_t* list = lists_of(list_row) + product.row_warp() * p.kept;
-        const uint64_t after = p.found ? p.found[list_row] : 0;
-        BestKeys best(p.kept, lane < p.kept ? list[lane] : kNoKey);
-#pragma unroll
-        for (int j = 3; j >= 0; --j) {  // the last columns first: similarities that ascend are the worst case
-          const uint64_t key = key_of(v[j], at.column + column + j);
-          best.offer((lane ^ half) < kWarp / 2 && j < n && key > after ? key : kNoKey);
-        }
-        if (lane < p.kept) list[lane] = best.key();
-        if (lane == half) bound = value_of(best.worst());
-      }
-      __syncwarp();
+      const bool first = tile == blockIdx.y && column < (product.row_warp() + 1) * kHalfWarpColumns;
+      offer_rows(p, lanes, at.row + row,
+                 static_cast<int>(blockIdx.y) * Product::kRowWarps + product.row_warp(), first,
+                 at.column + column, n, v, bound);
     });
   }
 }
@@ -128,7 +143,8 @@ void run(const TopK& p, const ExecContext& ctx) {
   const Operand<T> a{p.a.as<T>(), depth, rows}, b{p.b.as<T>(), depth, columns};
   with_product<Product, Along::reduction, Along::reduction, false>(
       vector_lines(a) && vector_lines(b), [&]<typename P>(std::type_identity<P>) {
-        const int64_t lists_a_row = shares * P::kRowWarps;
+        // The last warp's first columns may lie outside: it has no list.
+        const int64_t lists_a_row = std::min(shares * P::kRowWarps, ceil_div(columns, kHalfWarpColumns));
         ScratchPlan plan;
         const auto a_rnorm = plan.add<float>(rows), b_rnorm = plan.add<float>(columns);
         const auto lists = plan.add<uint64_t>(rows * lists_a_row * std::min<int64_t>(p.k, kWarp));
@@ -153,6 +169,7 @@ void run(const TopK& p, const ExecContext& ctx) {
                                   .column_tiles = static_cast<unsigned>(column_tiles),
                                   .kept = kept,
                                   .lists = plan[lists],
+                                  .lists_a_row = lists_a_row,
                                   .found = first == 0 ? nullptr : plan[found]});
           launch({.kernel = "merge_lists_kernel", .grid = {rows}, .threads = kMergeThreads},
                  merge_lists_kernel, ctx, plan[lists], lists_a_row * kept, kept, first, p.k,
