@@ -2,15 +2,17 @@
 //
 // A block takes kTile rows of a and walks over tiles of kTile rows of b: over all of them or, where a has few
 // rows, over every second, third, ... of them, so that there are some kBlocks blocks. After a tile's product
-// (gemm_tile.cuh) a warp compares its similarities with the value of the last key that it keeps for their
-// row, a bound in shared memory, and offers those that are better to the row's list (best_keys.cuh). A row
-// has a list for each block and each warp that shares it. Lists lie in scratch, sorted, and are loaded only
-// when something better was found: some k ln(N / k) times where the order of columns is random. A second
-// kernel merges each row's lists. A list has kWarp keys at most. For a larger k all this is done for each
-// kWarp of k, with what comes after the keys that were found before. No two keys are equal, so that the
-// result does not depend on the blocks. Bytes moved: the products as in cosine_similarity.cu; a list's keys,
-// 8 bytes each, in and out whenever better ones were found, and once to merge it. Shared memory: 49 KB, so
-// that two blocks fit in 100.
+// (gemm_tile.cuh) a warp compares its similarities with the value of the last key that is kept for their row,
+// a bound in shared memory, and offers those that are better to the row's list (best_keys.cuh). A row has a
+// list for each block and each warp that shares it, sorted, in scratch; it is loaded only when something
+// better was found: some k ln(N / k) times where the order of columns is random. A second kernel merges each
+// row's lists. No two keys are equal, so that the result does not depend on the blocks.
+//
+// A list has kWarp keys at most. For a larger k all this is done once for each kWarp of k, with what comes
+// after the keys that were found before.
+//
+// Bytes moved: the products as in cosine_similarity.cu; a list's keys, 8 bytes each, in and out when better
+// ones were found, and once to merge it. Shared memory: 49 KB, so that two blocks fit in 100.
 #include <algorithm>
 
 #include "kernels/common/launch.cuh"
@@ -33,14 +35,13 @@ struct BestArguments {
   SimilarityOperands<T> of;
   unsigned column_tiles;
   int kept;               // keys of a list
+  int64_t lists_a_row;    // for each block and each warp that shares the row
   uint64_t* lists;        // [rows, lists_a_row, kept]
-  int64_t lists_a_row;    // one for each block and each warp that shares the row
-  const uint64_t* found;  // [rows] only later keys count; null: all
+  const uint64_t* found;  // optional [rows]: only later keys count
 };
 
-// Half a warp has four neighbours a lane of one row, the other half of another; `lanes` found better ones
-// than the row's list keeps. They are offered to it, and its bound follows. first: nothing was offered
-// before.
+// Offers what `lanes` found better than their row's list keeps, and moves its bound. Half the warp's lanes
+// have four neighbours each of one row, the other half of another. first: nothing was offered before.
 template <typename T>
 __device__ __forceinline__ void offer_rows(const BestArguments<T>& p, uint32_t lanes, int64_t row, int list,
                                            bool first, int64_t column, int n, const float (&v)[4],
@@ -59,7 +60,7 @@ __device__ __forceinline__ void offer_rows(const BestArguments<T>& p, uint32_t l
     if ((lanes >> half * kHalf & 0xffffu) == 0) continue;
     const int64_t list_row = __shfl_sync(kAllLanes, row, half * kHalf);
     uint64_t* keys = p.lists + (list_row * p.lists_a_row + list) * p.kept;
-    const uint64_t found = p.found ? p.found[list_row] : 0;
+    const uint64_t found = p.found ? p.found[list_row] : 0;  // no key is 0
     BestKeys best(p.kept, first || lane >= p.kept ? kNoKey : keys[lane]);
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
@@ -168,8 +169,8 @@ void run(const TopK& p, const ExecContext& ctx) {
                  BestArguments<T>{.of = of,
                                   .column_tiles = static_cast<unsigned>(column_tiles),
                                   .kept = kept,
-                                  .lists = plan[lists],
                                   .lists_a_row = lists_a_row,
+                                  .lists = plan[lists],
                                   .found = first == 0 ? nullptr : plan[found]});
           launch({.kernel = "merge_lists_kernel", .grid = {rows}, .threads = kMergeThreads},
                  merge_lists_kernel, ctx, plan[lists], lists_a_row * kept, kept, first, p.k,
