@@ -54,7 +54,7 @@ void best(Counts& counts, int64_t rows, int64_t columns, const Bounds& targets) 
   bounds.activation_bytes = input_bytes(rows, columns);
   bounds.most_traffic = 1.0;
   bounds.useful_flop = flop(rows, columns);
-  counts.run(fmt::format("top-k, 10 of {} for {} rows", columns, rows), bounds,
+  counts.run(fmt::format("top-k of {}, {} x {}", kBest, rows, columns), bounds,
              [&](const ExecContext& ctx) { top_k(p, ctx); });
 }
 
@@ -63,9 +63,11 @@ void best(Counts& counts, int64_t rows, int64_t columns, const Bounds& targets) 
 void count_similarity(Counts& counts) {
   normalize(counts);
   matrix(counts);
-  best(counts, kRows, kColumns, {.least_useful = 1.0});
-  best(counts, 128, 8192, {.most_scratch = 0.05, .least_useful = 1.0});
-  best(counts, 1, 8192, {.most_scratch = 0.05});
+  // Scratch: the inverse norms, and 80 bytes for each row and each 64 columns, in and out. Of one row's tile
+  // of products 127 rows are padding.
+  best(counts, kRows, kColumns, {.most_scratch = 0.16, .least_useful = 1.0});
+  best(counts, 128, 8192, {.most_scratch = 0.15, .least_useful = 1.0});
+  best(counts, 1, 8192, {.most_scratch = 0.04});
 }
 
 }  // namespace cuclip::bench
