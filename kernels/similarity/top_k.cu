@@ -105,6 +105,7 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
       for (int j = 0; j < 4; ++j) better |= j < n && !(v[j] <= value);
       const uint32_t lanes = __ballot_sync(kAllLanes, better);
       if (lanes == 0) return;
+      // Of a row's columns in the block's first tile, those that the warp reads first.
       const bool first = tile == blockIdx.y && column < (product.row_warp() + 1) * kHalfWarpColumns;
       offer_rows(p, lanes, at.row + row,
                  static_cast<int>(blockIdx.y) * Product::kRowWarps + product.row_warp(), first,
