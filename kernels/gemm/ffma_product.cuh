@@ -63,7 +63,8 @@ class FfmaProduct {
     }
   }
 
-  /// The sums, a half after the other: see gemm_epilogue.cuh.
+  /// The sums, a half after the other: see gemm_epilogue.cuh. A half's passes are read in order: its registers
+  /// move up, since registers cannot be indexed where a loop over passes is not unrolled.
   __device__ __forceinline__ void stage(int part) {
 #pragma unroll
     for (int p = 0; p < kParts; ++p) {
@@ -73,9 +74,13 @@ class FfmaProduct {
       }
     }
   }
-  __device__ __forceinline__ void read(int pass, float (&v)[4]) const {
+  __device__ __forceinline__ void read(int, float (&v)[4]) {
 #pragma unroll
-    for (int j = 0; j < 4; ++j) v[j] = staged_[pass][j];
+    for (int j = 0; j < 4; ++j) {
+      v[j] = staged_[0][j];
+#pragma unroll
+      for (int i = 1; i < 4; ++i) staged_[i - 1][j] = staged_[i][j];
+    }
   }
   template <int kSize>
   __device__ __forceinline__ int row(int, int pass) const {
@@ -120,10 +125,10 @@ class FfmaProduct {
     const int reduction = from.step_reduction(step);
 #pragma unroll
     for (int i = 0; i < kTile * kStep<float> / kThreads; ++i) {
-      const int e = static_cast<int>(threadIdx.x) + i * kThreads;
+      const unsigned e = threadIdx.x + i * kThreads;
       // Along the reduction a warp reads 32 bytes of four lines, which it writes to 32 banks.
-      const int k = kAlong == Along::reduction ? e % 8 + e / (8 * kTile) * 8 : e / kTile;
-      const int outer = kAlong == Along::reduction ? e / 8 % kTile : e % kTile;
+      const int k = static_cast<int>(kAlong == Along::reduction ? e % 8 + e / (8 * kTile) * 8 : e / kTile);
+      const int outer = static_cast<int>(kAlong == Along::reduction ? e / 8 % kTile : e % kTile);
       const bool inside = k < reduction && outer < from.outer;
       const int64_t offset = kAlong == Along::reduction ? outer * from.stride + k : k * from.stride + outer;
       async_copy_4_zero_fill(tile + element(k, outer), inside ? data + offset : from.data, inside ? 4 : 0);

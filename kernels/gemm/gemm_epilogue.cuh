@@ -60,8 +60,8 @@ __device__ __forceinline__ void finish(const Epilogue<Out>& p, int64_t at, int n
 }
 
 /// Stores the product's tile that begins at `at`. A product hands its sums over in kParts parts (stage), each
-/// in kPasses vectors a thread (read) of one column and several rows; what the vectors need from memory is
-/// loaded before the first of them is computed.
+/// in kPasses vectors a thread (read, in order) of one column and several rows; what the vectors need from
+/// memory is loaded before the first of them is computed.
 template <Tail kTail, typename Product, typename Out>
 __device__ __forceinline__ void store_tile(Product& product, const Epilogue<Out>& p, const TilePlace& at) {
   constexpr bool kVectors = Product::kVectors;

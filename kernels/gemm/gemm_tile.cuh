@@ -96,6 +96,7 @@ struct TilePlace {
   int64_t row;
   int64_t column;
 
+  __device__ __forceinline__ TilePlace(int64_t row, int64_t column) : row(row), column(column) {}
   __device__ __forceinline__ TilePlace(int tile, int row_tiles, int column_tiles) {
     constexpr int kGroup = 8;
     const int group = tile / (kGroup * column_tiles), inside = tile % (kGroup * column_tiles);

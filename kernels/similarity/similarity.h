@@ -42,8 +42,9 @@ struct CosineSimilarity {
 void cosine_similarity(const CosineSimilarity& p, const ExecContext& ctx);
 
 /// For each row of a, the k rows of b with the largest scale · cosine similarity, the largest first. Equal
-/// values are ordered by the lower index, NaN comes after every number. The M×N matrix is never held
-/// (on CUDA a strip of at most 64 MB of it is, or one row where that is larger).
+/// values are ordered by the lower index, NaN comes after every number. The M×N matrix is never held: scratch
+/// is that of the norms and O(k) for each row and each part that N is cut into. 2MND FLOP; on CUDA once for
+/// each 32 of k.
 struct TopK {
   TensorView a;   ///< [M, D] f32 or bf16
   TensorView b;   ///< [N, D] dtype of a

@@ -13,8 +13,4 @@ void top_k_cuda(const TopK& p, const ExecContext& ctx);
 /// rnorm[i] = 1 / max(‖x_i‖, kMinNorm) of the rows of x [N, D]; rnorm [N] is device memory.
 void inverse_norms_cuda(const TensorView& x, float* rnorm, const ExecContext& ctx);
 
-/// out [rows of a, rows of b] = scale times the similarities, with the inverse norms given.
-void scaled_products_cuda(const TensorView& a, const TensorView& b, const float* a_rnorm,
-                          const float* b_rnorm, float scale, float* out, const ExecContext& ctx);
-
 }  // namespace cuclip

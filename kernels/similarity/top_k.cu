@@ -1,152 +1,192 @@
-// The k most similar rows on CUDA.
+// The k most similar rows on CUDA: similarities are judged in registers, and none is stored.
 //
-// A strip of rows' similarities at a time goes to scratch (at most kStripElements, whatever M is). Blocks
-// sort kChunk of a row's similarities each in shared memory and keep the best k; then pairs of sorted lists
-// are merged, and cut at k, until one list is left. What is sorted are 64-bit keys: the value's bits, turned
-// so that larger values come first and NaN last, then the index. No two are equal, so that the order is
-// total, and a key's place in a merged list is its place in its own plus the number of smaller keys in the
-// other. Bytes moved: the products as in cosine_similarity.cu; 4 bytes for each similarity out and in; 16
-// bytes for each of the kept keys in each round of merging.
+// A block takes kTile rows of a and walks over tiles of kTile rows of b: over all of them or, where a has few
+// rows, over every second, third, ... of them, so that there are some kBlocks blocks. After a tile's product
+// (gemm_tile.cuh) a warp compares its similarities with the value of the last key that is kept for their row,
+// a bound in shared memory, and offers those that are better to the row's list (best_keys.cuh). A row has a
+// list for each block and each warp that shares it, sorted, in scratch; it is loaded only when something
+// better was found: some k ln(N / k) times where the order of columns is random. A second kernel merges each
+// row's lists. No two keys are equal, so that the result does not depend on the blocks.
+//
+// A list has kWarp keys at most. For a larger k all this is done once for each kWarp of k, with what comes
+// after the keys that were found before.
+//
+// Bytes moved: the products as in cosine_similarity.cu; a list's keys, 8 bytes each, in and out when better
+// ones were found, and once to merge it. Shared memory: 49 KB, so that two blocks fit in 100.
 #include <algorithm>
-#include <bit>
-#include <utility>
 
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
+#include "kernels/gemm/ffma_product.cuh"
+#include "kernels/gemm/mma_product.cuh"
+#include "kernels/similarity/best_keys.cuh"
 #include "kernels/similarity/similarity_cuda.h"
+#include "kernels/similarity/similarity_tile.cuh"
 
 namespace cuclip {
 namespace {
 
-constexpr int64_t kStripElements = int64_t{1} << 24;  // 64 MB
-constexpr int kChunk = 1024;                          // 8 KB of keys
-constexpr int kSortThreads = kChunk / 4;
-constexpr int kThreads = 256;
-constexpr uint64_t kNoKey = ~uint64_t{0};  // after every key: indices are below 2^31
+constexpr int64_t kBlocks = 256;  // an A100 runs 216 at once in bf16, an H100 264
+constexpr int kMergeWarps = 8;
+constexpr int kMergeThreads = kMergeWarps * kWarp;
 
-// Smaller for larger values; +0 and -0 alike; NaN last.
-__device__ uint32_t descending(float value) {
-  if (isnan(value)) return ~0u;
-  const uint32_t bits = __float_as_uint(value == 0.0f ? 0.0f : value);
-  return bits & 0x80000000u ? bits : ~bits & 0x7fffffffu;
-}
-__device__ float value_of(uint64_t key) {
-  const auto high = static_cast<uint32_t>(key >> 32);
-  return __uint_as_float(high == ~0u ? 0x7fffffffu : high & 0x80000000u ? high : ~high & 0x7fffffffu);
-}
+template <typename T>
+struct BestArguments {
+  SimilarityOperands<T> of;
+  unsigned column_tiles;
+  int kept;               // keys of a list
+  int64_t lists_a_row;    // for each block and each warp that shares the row
+  uint64_t* lists;        // [rows, lists_a_row, kept]
+  const uint64_t* found;  // optional [rows]: only later keys count
+};
 
-// lists[row, chunk, :] = the `kept` first of the chunk's keys in order. Bitonic sort (Batcher 1968).
-__global__ void __launch_bounds__(kSortThreads)
-    sort_chunk_kernel(const float* values, int64_t columns, int64_t chunks, int kept, uint64_t* lists) {
-  __shared__ uint64_t keys[kChunk];
-  const int64_t row = blockIdx.x / chunks, chunk = blockIdx.x % chunks;
-  const int thread = static_cast<int>(threadIdx.x);
-  for (int i = thread; i < kChunk; i += kSortThreads) {
-    const int64_t column = chunk * kChunk + i;
-    keys[i] = column < columns ? static_cast<uint64_t>(descending(values[row * columns + column])) << 32 |
-                                     static_cast<uint64_t>(column)
-                               : kNoKey;
-  }
-  for (int run = 2; run <= kChunk; run *= 2) {
-    for (int distance = run / 2; distance > 0; distance /= 2) {
-      __syncthreads();
-      for (int i = thread; i < kChunk / 2; i += kSortThreads) {
-        const int low = i / distance * 2 * distance + i % distance, high = low + distance;
-        const uint64_t a = keys[low], b = keys[high];
-        if ((a > b) == ((low & run) == 0)) {
-          keys[low] = b;
-          keys[high] = a;
-        }
-      }
+// Offers what `lanes` found better than their row's list keeps, and moves its bound. Half the warp's lanes
+// have four neighbours each of one row, the other half of another. first: nothing was offered before.
+template <typename T>
+__device__ __forceinline__ void offer_rows(const BestArguments<T>& p, uint32_t lanes, int64_t row, int list,
+                                           bool first, int64_t column, int n, const float (&v)[4],
+                                           float* bound) {
+  constexpr int kHalf = kWarp / 2;
+  const int lane = static_cast<int>(threadIdx.x % kWarp);
+  // All lanes take part in either row: the lower half with columns 0 and 1 of each four, the upper with 2, 3.
+  const bool upper = lane >= kHalf;
+  const float own[] = {upper ? v[2] : v[0], upper ? v[3] : v[1]};
+  const float other[] = {__shfl_xor_sync(kAllLanes, upper ? v[0] : v[2], kHalf),
+                         __shfl_xor_sync(kAllLanes, upper ? v[1] : v[3], kHalf)};
+  const int inside = max(n, __shfl_xor_sync(kAllLanes, n, kHalf)) - (upper ? 2 : 0);
+  column += upper ? 2 : 0;
+#pragma unroll 1
+  for (int half = 0; half < 2; ++half) {
+    if ((lanes >> half * kHalf & 0xffffu) == 0) continue;
+    const int64_t list_row = __shfl_sync(kAllLanes, row, half * kHalf);
+    uint64_t* keys = p.lists + (list_row * p.lists_a_row + list) * p.kept;
+    const uint64_t found = p.found ? p.found[list_row] : 0;  // no key is 0
+    BestKeys best(p.kept, first || lane >= p.kept ? kNoKey : keys[lane]);
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const uint64_t key = key_of(upper == (half == 1) ? own[j] : other[j], column + j);
+      best.offer(j < inside && key > found ? key : kNoKey);
     }
+    if (lane < p.kept) keys[lane] = best.key();
+    if (lane == half * kHalf) *bound = value_of(best.worst());
   }
+  __syncwarp();
+}
+
+template <typename Product>
+constexpr int kBestBytes = kPipelineBytes + Product::kRowWarps* kTile* static_cast<int>(sizeof(float));
+
+template <typename Product, typename T = typename Product::Input>
+__global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
+    best_similarities_kernel(const BestArguments<T> p) {
+  extern __shared__ uint4 shared[];
+  // The value of the last key of each list: what is not above it does not enter. NaN while there are fewer
+  // keys, which everything passes. Columns come in ascending order, so equal values come too late.
+  float* bounds = reinterpret_cast<float*>(shared + kPipelineBytes / sizeof(uint4));
+  for (int i = static_cast<int>(threadIdx.x); i < kTile * Product::kRowWarps; i += Product::kThreads) {
+    bounds[i] = NAN;
+  }
+#pragma unroll 1
+  for (unsigned tile = blockIdx.y; tile < p.column_tiles; tile += gridDim.y) {
+    // The compiler must not see that a tile's addresses are computed as the last one's: it would keep them in
+    // registers that the sums need.
+    int64_t depth = p.of.depth;
+    asm volatile("" : "+l"(depth));
+    const TilePlace at(static_cast<int64_t>(blockIdx.x) * kTile, static_cast<int64_t>(tile) * kTile);
+    Product product({p.of.a.data, depth, p.of.a.outer}, {p.of.b.data, depth, p.of.b.outer}, at, depth, false,
+                    shared);
+    __syncthreads();  // the tile before has been read
+    run_pipeline(product, steps_of<T>(depth));
+    for_each_similarity<1>(product, p.of, at, [&](int row, int column, int n, const auto& v) {
+      float* bound = bounds + product.row_warp() * kTile + row;
+      const float value = *bound;
+      bool better = false;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) better |= j < n && !(v[j] <= value);
+      const uint32_t lanes = __ballot_sync(kAllLanes, better);
+      if (lanes == 0) return;
+      // Of a row's columns in the block's first tile, those that the warp reads first.
+      const bool first = tile == blockIdx.y && column < (product.row_warp() + 1) * kHalfWarpColumns;
+      offer_rows(p, lanes, at.row + row,
+                 static_cast<int>(blockIdx.y) * Product::kRowWarps + product.row_warp(), first,
+                 at.column + column, n, v, bound);
+    });
+  }
+}
+
+// Ranks first .. first + kept - 1 of each row, of `count` keys in its lists.
+__global__ void __launch_bounds__(kMergeThreads)
+    merge_lists_kernel(const uint64_t* lists, int64_t count, int kept, int64_t first, int64_t k,
+                       float* values, int32_t* indices, uint64_t* found) {
+  __shared__ uint64_t shared[kMergeWarps][kWarp];
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int64_t row = blockIdx.x;
+  BestKeys best(kept, kNoKey);
+  for (int64_t i = warp * kWarp; i < count; i += kMergeThreads) {
+    best.offer(i + lane < count ? lists[row * count + i + lane] : kNoKey);
+  }
+  shared[warp][lane] = best.key();
   __syncthreads();
-  for (int i = thread; i < kept; i += kSortThreads) lists[(row * chunks + chunk) * kept + i] = keys[i];
-}
-
-// How many of the `count` ascending keys are below `key`.
-__device__ int64_t keys_below(const uint64_t* keys, int64_t count, uint64_t key) {
-  int64_t first = 0;
-  while (count > 0) {
-    const int64_t half = count / 2;
-    if (keys[first + half] < key) {
-      first += half + 1;
-      count -= half + 1;
-    } else {
-      count = half;
-    }
+  if (warp > 0) return;
+#pragma unroll 1
+  for (int other = 1; other < kMergeWarps; ++other) best.offer(shared[other][lane]);
+  if (lane < kept) {
+    values[row * k + first + lane] = value_of(best.key());
+    indices[row * k + first + lane] = index_of(best.key());
   }
-  return first;
+  if (lane == 0) found[row] = best.worst();
 }
 
-// Merges lists 2 i and 2 i + 1 of each row, `length` keys each, into list i of the `kept` first ones. Keys
-// that stand for nothing are equal, and only they: those of the second list follow the first one's.
-__global__ void __launch_bounds__(kThreads)
-    merge_lists_kernel(const uint64_t* from, int64_t count, int64_t lists, int64_t length, int64_t merged,
-                       int64_t kept, uint64_t* to) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (i >= count) return;
-  const int64_t place = i % length, list = i / length % lists, row = i / (length * lists);
-  const int64_t other = list ^ 1;
-  const uint64_t key = from[i];
-  int64_t rank = place;
-  if (other < lists) {
-    const uint64_t* keys = from + (row * lists + other) * length;
-    rank += key == kNoKey && list % 2 == 1 ? length : keys_below(keys, length, key);
-  }
-  if (rank < kept) to[(row * merged + list / 2) * kept + rank] = key;
-  // A list without a partner has no more than its own keys.
-  if (other >= lists && place + length < kept) to[(row * merged + list / 2) * kept + place + length] = kNoKey;
-}
-
-__global__ void __launch_bounds__(kThreads)
-    write_best_kernel(const uint64_t* keys, int64_t count, int64_t length, int64_t k, float* values,
-                      int32_t* indices) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (i >= count) return;
-  const uint64_t key = keys[i / k * length + i % k];
-  values[i] = value_of(key);
-  indices[i] = static_cast<int32_t>(key);
+template <template <Along, Along, bool, bool> typename Product, typename T>
+void run(const TopK& p, const ExecContext& ctx) {
+  const int64_t rows = p.a.size(0), columns = p.b.size(0), depth = p.a.size(1);
+  const int64_t row_tiles = tiles_of(rows), column_tiles = tiles_of(columns);
+  const int64_t shares = std::clamp<int64_t>(kBlocks / std::max<int64_t>(row_tiles, 1), 1, column_tiles);
+  const Operand<T> a{p.a.as<T>(), depth, rows}, b{p.b.as<T>(), depth, columns};
+  with_product<Product, Along::reduction, Along::reduction, false>(
+      vector_lines(a) && vector_lines(b), [&]<typename P>(std::type_identity<P>) {
+        // The last warp's first columns may lie outside: it has no list.
+        const int64_t lists_a_row = std::min(shares * P::kRowWarps, ceil_div(columns, kHalfWarpColumns));
+        ScratchPlan plan;
+        const auto a_rnorm = plan.add<float>(rows), b_rnorm = plan.add<float>(columns);
+        const auto lists = plan.add<uint64_t>(rows * lists_a_row * std::min<int64_t>(p.k, kWarp));
+        const auto found = plan.add<uint64_t>(rows);
+        plan.reserve(ctx);
+        inverse_norms_cuda(p.a, plan[a_rnorm], ctx);
+        inverse_norms_cuda(p.b, plan[b_rnorm], ctx);
+        const SimilarityOperands<T> of{.a = a,
+                                       .b = b,
+                                       .depth = depth,
+                                       .a_rnorm = plan[a_rnorm],
+                                       .b_rnorm = plan[b_rnorm],
+                                       .scale = p.scale};
+        for (int64_t first = 0; first < p.k; first += kWarp) {
+          const int kept = static_cast<int>(std::min<int64_t>(p.k - first, kWarp));
+          launch({.kernel = "best_similarities_kernel",
+                  .grid = {row_tiles, shares},
+                  .threads = P::kThreads,
+                  .shared_bytes = kBestBytes<P>},
+                 best_similarities_kernel<P>, ctx,
+                 BestArguments<T>{.of = of,
+                                  .column_tiles = static_cast<unsigned>(column_tiles),
+                                  .kept = kept,
+                                  .lists_a_row = lists_a_row,
+                                  .lists = plan[lists],
+                                  .found = first == 0 ? nullptr : plan[found]});
+          launch({.kernel = "merge_lists_kernel", .grid = {rows}, .threads = kMergeThreads},
+                 merge_lists_kernel, ctx, plan[lists], lists_a_row * kept, kept, first, p.k,
+                 p.values.as<float>(), p.indices.as<int32_t>(), plan[found]);
+        }
+      });
 }
 
 }  // namespace
 
 void top_k_cuda(const TopK& p, const ExecContext& ctx) {
-  const int64_t rows = p.a.size(0), columns = p.b.size(0), depth = p.a.size(1);
-  if (rows == 0) return;
-  const int64_t strip = std::clamp<int64_t>(kStripElements / columns, 1, rows);
-  const int64_t chunks = ceil_div(columns, kChunk), kept = std::min<int64_t>(p.k, kChunk);
-  // A round at most doubles the lists' length, and halves their number, rounded up.
-  const int64_t keys = strip * static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(chunks))) * kept;
-  ScratchPlan plan;
-  const auto a_rnorm = plan.add<float>(rows), b_rnorm = plan.add<float>(columns);
-  const auto values = plan.add<float>(strip * columns);
-  const auto lists = plan.add<uint64_t>(keys), merged = plan.add<uint64_t>(keys);
-  plan.reserve(ctx);
-  inverse_norms_cuda(p.a, plan[a_rnorm], ctx);
-  inverse_norms_cuda(p.b, plan[b_rnorm], ctx);
-  for (int64_t first = 0; first < rows; first += strip) {
-    const int64_t count = std::min(strip, rows - first);
-    const TensorView a(static_cast<char*>(p.a.data) + static_cast<size_t>(first * depth) * size_of(p.a.dtype),
-                       p.a.dtype, {count, depth});
-    scaled_products_cuda(a, p.b, plan[a_rnorm] + first, plan[b_rnorm], p.scale, plan[values], ctx);
-    launch({.kernel = "sort_chunk_kernel", .grid = {count * chunks}, .threads = kSortThreads},
-           sort_chunk_kernel, ctx, plan[values], columns, chunks, static_cast<int>(kept), plan[lists]);
-    uint64_t *from = plan[lists], *to = plan[merged];
-    int64_t number = chunks, length = kept;
-    while (number > 1) {
-      const int64_t pairs = ceil_div(number, 2), next = std::min(p.k, 2 * length);
-      launch({.kernel = "merge_lists_kernel",
-              .grid = {ceil_div(count * number * length, kThreads)},
-              .threads = kThreads},
-             merge_lists_kernel, ctx, from, count * number * length, number, length, pairs, next, to);
-      std::swap(from, to);
-      number = pairs;
-      length = next;
-    }
-    launch({.kernel = "write_best_kernel", .grid = {ceil_div(count * p.k, kThreads)}, .threads = kThreads},
-           write_best_kernel, ctx, from, count * p.k, length, p.k, p.values.as<float>() + first * p.k,
-           p.indices.as<int32_t>() + first * p.k);
+  if (p.a.dtype == DType::bf16) {
+    run<MmaProduct, bfloat16>(p, ctx);
+  } else {
+    ctx.tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
   }
 }
 

@@ -25,11 +25,13 @@ struct TopKCase {
   int64_t k;
 };
 
-/// k of 1, of all, and between; chunks of columns (the CPU cuts more than 4,096) whose last is shorter than
-/// k; more than one tile of rows.
+/// k of 1, of all, and between; more than CUDA's lists hold (32) and more than its tiles (128); chunks of
+/// columns (the CPU cuts more than 4,096) whose last is shorter than k; more than one tile of rows; one row
+/// and many columns: on CUDA more tiles of them than blocks.
 inline std::vector<TopKCase> top_k_cases() {
-  return {{{1, 1, 1}, 1},    {{3, 7, 5}, 7},       {{2, 300, 16}, 10},
-          {{1, 8200, 9}, 5}, {{3, 8200, 4}, 8200}, {{270, 530, 33}, 20}};
+  return {{{1, 1, 1}, 1},       {{3, 7, 5}, 7},       {{2, 300, 16}, 10},   {{1, 8200, 9}, 5},
+          {{2, 193, 8}, 193},   {{5, 257, 31}, 32},   {{130, 129, 24}, 33}, {{3, 400, 40}, 150},
+          {{3, 8200, 4}, 8200}, {{270, 530, 33}, 20}, {{1, 33001, 8}, 12}};
 }
 
 }  // namespace cuclip::cases
