@@ -134,7 +134,10 @@ cudaError_t cudaGetDeviceFlags(unsigned* flags) {
   return cudaSuccess;
 }
 cudaError_t cudaSetValidDevices(int*, int) { return cudaSuccess; }
-cudaError_t cudaDeviceSynchronize() { return synchronised(); }
+cudaError_t cudaDeviceSynchronize() {
+  const cudaError_t error = check_no_capture(true);
+  return error != cudaSuccess ? note(error) : synchronised();
+}
 cudaError_t cudaDeviceReset() { return synchronised(); }
 cudaError_t cudaDeviceSetCacheConfig(cudaFuncCache) { return cudaSuccess; }
 cudaError_t cudaDeviceGetCacheConfig(cudaFuncCache* config) {
@@ -193,7 +196,8 @@ cudaError_t cudaDeviceCanAccessPeer(int* can, int a, int b) {
 }
 // Kept for the errors only: every device reaches all memory.
 cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned flags) {
-  if (peer < 0 || peer >= Runtime::get().device_count || peer == current_device()) return note(cudaErrorInvalidDevice);
+  if (peer < 0 || peer >= Runtime::get().device_count || peer == current_device())
+    return note(cudaErrorInvalidDevice);
   if (flags != 0) return note(cudaErrorInvalidValue);
   const std::lock_guard lock(Runtime::get().mutex);
   const bool added = peers.emplace(current_device(), peer).second;

@@ -73,6 +73,11 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   auto* graph = reinterpret_cast<GraphExec*>(exec);
+  if (capturing(stream) != nullptr) {  // it becomes a child, and may change or go
+    const std::shared_ptr<Graph> child = graph->graph->clone();
+    return note(rt().enqueue(
+        stream, cudaGraphNodeTypeGraph, [child] { return child->run(); }, child));
+  }
   return note(rt().enqueue(stream, cudaGraphNodeTypeGraph, [graph] {
     for (const GraphNode* node : graph->order) {
       if (!node->enabled) continue;
@@ -91,7 +96,7 @@ cudaError_t cudaGraphExecMemcpyNodeSetParams(cudaGraphExec_t exec, cudaGraphNode
 }
 cudaError_t cudaGraphExecMemcpyNodeSetParams1D(cudaGraphExec_t exec, cudaGraphNode_t node, void* to,
                                                const void* from, size_t size, cudaMemcpyKind kind) {
-  const cudaMemcpy3DParms params = row_copy(to, from, size, kind);
+  const cudaMemcpy3DParms params = row_copy(to, size, from, size, size, 1, kind);
   return cudaGraphExecMemcpyNodeSetParams(exec, node, &params);
 }
 cudaError_t cudaGraphExecMemsetNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node,
@@ -108,7 +113,7 @@ cudaError_t cudaGraphExecHostNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t
 cudaError_t cudaGraphExecChildGraphNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node,
                                                  cudaGraph_t child) {
   return change(exec, node, cudaGraphNodeTypeGraph, [&](GraphNode& n) {
-    set_child(n, *graph_of(child));
+    set_child(n, graph_of(child)->clone());
     return cudaSuccess;
   });
 }
@@ -168,7 +173,7 @@ cudaError_t cudaGraphDebugDotPrint(cudaGraph_t graph, const char* path, unsigned
   for (const auto& node : graph_of(graph)->nodes) {
     const size_t index = number.emplace(node.get(), number.size()).first->second;
     const std::string name =
-        node->launch.has_value() ? node->launch->kernel->name : "type " + std::to_string(node->type);
+        node->launch() != nullptr ? node->launch()->kernel->name : "type " + std::to_string(node->type);
     std::fprintf(file, "  n%zu [label=\"%s\"];\n", index, name.c_str());
   }
   for (const auto& node : graph_of(graph)->nodes) {

@@ -79,7 +79,9 @@ char __cudaInitModule(void**) { return 1; }
 void __cudaRegisterFunction(void** handle, const char* host, char*, const char* name, int, uint3*, uint3*,
                             dim3*, dim3*, int*) {
   const std::lock_guard lock(rt().mutex);
-  rt().by_host_function[host] = rt().add_kernel(*reinterpret_cast<Module*>(handle), name);
+  Kernel* kernel = rt().add_kernel(*reinterpret_cast<Module*>(handle), name);
+  kernel->host = host;
+  rt().by_host_function[host] = kernel;
 }
 void __cudaRegisterVar(void** handle, char* host, char*, const char* name, int, size_t size, int, int) {
   const std::lock_guard lock(rt().mutex);

@@ -47,6 +47,34 @@ cudaError_t create(cudaStream_t* stream, unsigned flags, int priority) {
   return cudaSuccess;
 }
 
+std::atomic<int> captures{0};  // under way
+thread_local cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
+
+/// Spoils the captures of the streams that `which` chooses; true when there are any.
+template <class Which>
+bool invalidate(const Which& which) {
+  bool any = false;
+  const std::lock_guard lock(stream_mutex);
+  for (Stream* stream : live_streams()) {
+    if (stream->capture == nullptr || !which(*stream)) continue;
+    stream->capture->invalidated = any = true;
+  }
+  return any;
+}
+
+bool is_under_way(const Graph* capture) {
+  const std::lock_guard lock(stream_mutex);
+  return std::any_of(live_streams().begin(), live_streams().end(),
+                     [&](const Stream* s) { return s->capture == capture; });
+}
+
+// Work of the legacy stream comes after that of all blocking streams, also of those that only capture.
+cudaError_t check_legacy_work() {
+  const bool spoilt =
+      captures != 0 && invalidate([](const Stream& s) { return (s.flags & cudaStreamNonBlocking) == 0; });
+  return spoilt ? cudaErrorStreamCaptureImplicit : cudaSuccess;
+}
+
 bool is_hint(cudaStreamAttrID id) {
   return id == cudaLaunchAttributeAccessPolicyWindow || id == cudaLaunchAttributeSynchronizationPolicy ||
          id == cudaLaunchAttributePriority || id == cudaLaunchAttributeMemSyncDomain ||
@@ -67,8 +95,10 @@ cudaError_t begin_capture(cudaStream_t stream, Graph* into, cudaStreamCaptureMod
   s.capture->id = next++;
   s.capture_origin = true;
   s.capture_given = into != nullptr;
-  s.invalidated = false;
+  s.capture->invalidated = false;
   s.mode = mode;
+  s.capture_thread = std::this_thread::get_id();
+  ++captures;
   s.frontier.clear();
   return cudaSuccess;
 }
@@ -77,7 +107,7 @@ cudaError_t wait(cudaStream_t stream) {
   if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
   Stream& s = stream_of(stream);
   if (s.capture != nullptr) {
-    s.invalidated = true;
+    s.capture->invalidated = true;
     return note(cudaErrorStreamCaptureUnsupported);
   }
   return synchronised();
@@ -94,18 +124,33 @@ Stream& stream_of(cudaStream_t stream) {
   return is_default(stream) ? *default_stream : *reinterpret_cast<Stream*>(stream);
 }
 
+cudaError_t check_no_capture(bool any) {
+  if (captures == 0 || (!any && thread_mode == cudaStreamCaptureModeRelaxed)) return cudaSuccess;
+  const bool spoilt = invalidate([&](const Stream& s) {
+    if (any) return true;
+    const bool own = s.capture_thread == std::this_thread::get_id();
+    return s.capture_origin && (own ? s.mode != cudaStreamCaptureModeRelaxed
+                                    : s.mode == cudaStreamCaptureModeGlobal && s.mode == thread_mode);
+  });
+  return spoilt ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+
 Graph* capturing(cudaStream_t stream) { return valid(stream) ? stream_of(stream).capture : nullptr; }
 
 cudaError_t Runtime::enqueue(cudaStream_t stream, cudaGraphNodeType type, std::function<cudaError_t()> work,
-                             std::optional<LaunchRequest> launch) {
+                             Given given) {
   if (!valid(stream)) return cudaErrorInvalidResourceHandle;
   Stream& s = stream_of(stream);
-  if (launch.has_value() && !is_default(stream) && s.device != launch->device)
+  const auto* launch = std::get_if<LaunchRequest>(&given);
+  if (launch != nullptr && !is_default(stream) && s.device != launch->device)
     return cudaErrorInvalidResourceHandle;
+  if (stream == nullptr || stream == cudaStreamLegacy) {
+    if (const cudaError_t error = check_legacy_work(); error != cudaSuccess) return error;
+  }
   if (s.capture == nullptr) return work();
-  if (s.invalidated) return cudaErrorStreamCaptureInvalidated;
+  if (s.capture->invalidated) return cudaErrorStreamCaptureInvalidated;
   GraphNode* node = s.capture->add(type, std::move(work), s.frontier);
-  node->launch = std::move(launch);
+  node->given = std::move(given);
   s.frontier = {node};
   return cudaSuccess;
 }
@@ -170,10 +215,11 @@ cudaError_t cudaStreamCopyAttributes(cudaStream_t to, cudaStream_t from) {
 }
 cudaError_t cudaStreamAttachMemAsync(cudaStream_t, void*, size_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
-  return note(rt().enqueue(stream, cudaGraphNodeTypeHost, [=] {
+  const auto work = [=] {
     function(data);
     return cudaSuccess;
-  }));
+  };
+  return note(rt().enqueue(stream, cudaGraphNodeTypeHost, work, cudaHostNodeParams{function, data}));
 }
 cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback, void* data, unsigned) {
   if (stream_of(stream).capture != nullptr) return note(cudaErrorStreamCaptureUnsupported);
@@ -182,12 +228,16 @@ cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t call
 }
 
 // A wait inside a capture joins the waiting stream to it.
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  if (!valid(stream)) return note(cudaErrorInvalidResourceHandle);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
+  if (event == nullptr || !valid(stream)) return note(cudaErrorInvalidResourceHandle);
+  if (flags == cudaEventWaitExternal && capturing(stream) != nullptr)
+    return note(rt().enqueue(
+        stream, cudaGraphNodeTypeWaitEvent, [] { return cudaSuccess; }, event));
   Event& e = event_of(event);
   Stream& s = stream_of(stream);
   if (e.capture == nullptr)
     return s.capture != nullptr ? note(cudaErrorStreamCaptureIsolation) : note(rt().sticky);
+  if (!is_under_way(e.capture)) return note(cudaErrorCapturedEvent);
   if (s.capture != nullptr && s.capture != e.capture) return note(cudaErrorStreamCaptureMerge);
   s.capture = e.capture;
   for (GraphNode* node : e.frontier) {
@@ -207,8 +257,12 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete reinterpret_cast<Event*>(event);
   return cudaSuccess;
 }
-cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned) {
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
   if (event == nullptr || !valid(stream)) return note(cudaErrorInvalidResourceHandle);
+  if (flags == cudaEventRecordExternal && capturing(stream) != nullptr) {
+    const auto work = [event] { return cudaEventRecord(event, nullptr); };
+    return note(rt().enqueue(stream, cudaGraphNodeTypeEventRecord, work, event));
+  }
   Event& e = event_of(event);
   const Stream& s = stream_of(stream);
   e.capture = s.capture;
@@ -260,6 +314,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   Stream& s = stream_of(stream);
   if (s.capture == nullptr) return note(cudaErrorIllegalState);
   if (!s.capture_origin) return note(cudaErrorStreamCaptureUnmatched);
+  if (s.mode != cudaStreamCaptureModeRelaxed && s.capture_thread != std::this_thread::get_id())
+    return note(cudaErrorStreamCaptureWrongThread);
   Graph* captured = s.capture;
   bool unjoined = false;
   // Work of joined streams must lie before the origin's last nodes.
@@ -280,21 +336,24 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
       other->frontier.clear();
     }
   }
+  --captures;
   s.capture_origin = false;
   s.capture = nullptr;  // a thread's own stream is in no list
   s.frontier.clear();
-  if (s.invalidated || unjoined) {
+  if (captured->invalidated || unjoined) {
+    const cudaError_t error =
+        captured->invalidated ? cudaErrorStreamCaptureInvalidated : cudaErrorStreamCaptureUnjoined;
     if (!s.capture_given) delete captured;
-    return note(unjoined ? cudaErrorStreamCaptureUnjoined : cudaErrorStreamCaptureInvalidated);
+    return note(error);
   }
   *graph = reinterpret_cast<cudaGraph_t>(captured);
   return cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
   const Stream& s = stream_of(stream);
-  *status = s.capture == nullptr ? cudaStreamCaptureStatusNone
-            : s.invalidated      ? cudaStreamCaptureStatusInvalidated
-                                 : cudaStreamCaptureStatusActive;
+  *status = s.capture == nullptr     ? cudaStreamCaptureStatusNone
+            : s.capture->invalidated ? cudaStreamCaptureStatusInvalidated
+                                     : cudaStreamCaptureStatusActive;
   return cudaSuccess;
 }
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status,
@@ -312,8 +371,7 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatu
   return cudaSuccess;
 }
 cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
-  thread_local cudaStreamCaptureMode current = cudaStreamCaptureModeGlobal;
-  std::swap(current, *mode);
+  std::swap(thread_mode, *mode);
   return cudaSuccess;
 }
 
