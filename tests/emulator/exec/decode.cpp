@@ -26,6 +26,7 @@ const Opcodes& opcodes() {
     register_warp(table);
     register_matrix(table);
     register_wmma(table);
+    register_stack(table);
     register_mbarrier(table);
     return table;
   }();

@@ -53,6 +53,7 @@ Frame* new_frame(Warp& warp, const Code& code) {
   if (frame->any_undefined) frame->undefined.assign(frame->undefined.size(), 0);
   frame->any_undefined = false;
   frame->parent = nullptr;
+  frame->lowered = 0;
   frame->back = nullptr;
   return frame;
 }
@@ -146,6 +147,7 @@ void start_warp(Warp& warp, const Code& code, u32 lanes) {
   Frame* frame = new_frame(warp, code);
   frame->lanes = lanes;
   frame->local_base = 0;
+  std::fill_n(warp.tops, kLanes, warp.local_stride);
   add_split(warp, code.insts.data(), frame, nullptr, lanes);
 }
 
@@ -263,6 +265,10 @@ void call_function(Warp& warp, const Inst& inst, const Code& callee, u32 mask, c
 
 void return_lanes(Warp& warp, u32 mask) {
   Frame* frame = warp.frame;
+  for (u32 lowered = frame->lowered & mask; lowered != 0; lowered &= lowered - 1) {
+    const int lane = std::countr_zero(lowered);
+    warp.tops[lane] = frame->tops[lane];
+  }
   Join* back = frame->back;
   for (Join* join = warp.join; join != back; join = join->parent) join->expected &= ~mask;
   back->arrived |= mask;

@@ -36,6 +36,7 @@ __global__ void count_managed() { atomicAdd(&shared_count, 1); }
   } while (0)
 
 void test_limits() {
+  EXPECT(std::strcmp(cudaGetErrorName(cudaErrorNvlinkUncorrectable), "cudaErrorNvlinkUncorrectable") == 0, "its name");
   Device<int> out(4096);
   increment<<<1, 1025>>>(out);
   FAILS(cudaGetLastError(), cudaErrorInvalidConfiguration);

@@ -136,6 +136,16 @@ u32 permuted(u32 a, u32 b, u32 c) {
 OP3(prmt, "prmt.b32", u32, "r", u32, "r", u32, "r", u32, "r", permuted(a, b, c))
 OP3(prmt_f4e, "prmt.b32.f4e", u32, "r", u32, "r", u32, "r", u32, "r", u32((u64(b) << 32 | a) >> 8 * (c & 3)))
 OP3(prmt_rc8, "prmt.b32.rc8", u32, "r", u32, "r", u32, "r", u32, "r", 0x01010101u * (a >> 8 * (c & 3) & 0xff))
+// cvt.pack: c moves up for two saturated integers.
+u32 pack(i32 a, i32 b, u32 c, u32 bits, bool is_signed) {
+  const i64 low = is_signed ? -(i64{1} << (bits - 1)) : 0, high = low + (i64{1} << bits) - 1;
+  const auto narrow = [&](i32 x) { return u32(std::clamp(i64{x}, low, high)) & ((1u << bits) - 1); };
+  return u32(u64{c} << 2 * bits) | narrow(a) << bits | narrow(b);
+}
+OP3(pack_s8, "cvt.pack.sat.s8.s32.b32", u32, "r", i32, "r", i32, "r", u32, "r", pack(a, b, c, 8, true))
+OP3(pack_u8, "cvt.pack.sat.u8.s32.b32", u32, "r", i32, "r", i32, "r", u32, "r", pack(a, b, c, 8, false))
+OP2(pack_s16, "cvt.pack.sat.s16.s32", u32, "r", i32, "r", i32, "r", pack(a, b, 0, 16, true))
+OP2(pack_u16, "cvt.pack.sat.u16.s32", u32, "r", i32, "r", i32, "r", pack(a, b, 0, 16, false))
 #define LOP3(lut)                                                                                                          \
   struct lop3_##lut {                                                                                                      \
     using D = u32;                                                                                                         \
@@ -183,7 +193,7 @@ OP3(fns, "fns.b32", u32, "r", u32, "r", u32, "r", i32, "r", [&] {
     }())
 
 // 128-bit sums and products by carry chains.
-__global__ void carries(const u64* a, const u64* b, u64* sum, u64* difference, u64* product, int n) {
+__global__ void carries(const u64* a, const u64* b, u64* sum, u64* difference, u64* product, i64* mixed, int n) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= n) return;
   const u64 al = a[i], ah = a[i] * 3 + 1, bl = b[i], bh = ~b[i];
@@ -199,18 +209,23 @@ __global__ void carries(const u64* a, const u64* b, u64* sum, u64* difference, u
       : "r"(a0), "r"(a1), "r"(b0), "r"(b1));
   product[2 * i] = u64(r1) << 32 | r0;
   product[2 * i + 1] = u64(r3) << 32 | r2;
+  asm("mad.lo.cc.s32 %0, %2, %3, %4; madc.hi.s32 %1, %2, %3, %5;" : "=&r"(r0), "=r"(r1) : "r"(a0), "r"(b0), "r"(a1), "r"(b1));
+  mixed[i] = i64(u64(r1) << 32 | r0);
 }
 
 void test_carries() {
   const int n = 1000;
   const auto a = integers<u64>(n), b = integers<u64>(n);
   Device<u64> da(a), db(b), ds(2 * n), dd(2 * n), dp(2 * n);
-  carries<<<(n + 63) / 64, 64>>>(da, db, ds, dd, dp, n);
+  Device<i64> dm(n);
+  carries<<<(n + 63) / 64, 64>>>(da, db, ds, dd, dp, dm, n);
   const auto s = ds.host(), d = dd.host(), p = dp.host();
+  const auto m = dm.host();
   for (int i = 0; i < n; ++i) {
     const u128 x = u128(a[i] * 3 + 1) << 64 | a[i], y = u128(~b[i]) << 64 | b[i];
     EXPECT(s[2 * i] == u64(x + y) && s[2 * i + 1] == u64((x + y) >> 64), "sum %d", i);
     EXPECT(d[2 * i] == u64(x - y) && d[2 * i + 1] == u64((x - y) >> 64), "difference %d", i);
+    EXPECT(u64(m[i]) == u64(i64{i32(a[i])} * i32(b[i])) + (b[i] >> 32 << 32 | a[i] >> 32), "signed %d", i);
     const u128 z = u128(a[i]) * b[i];
     EXPECT(p[2 * i] == u64(z) && p[2 * i + 1] == u64(z >> 64), "product %d", i);
   }
@@ -229,6 +244,7 @@ int main() {
   RUN(bfind_u32); RUN(bfind_s32); RUN(bfind_s64); RUN(bfind_shift);
   RUN(bfe_u32); RUN(bfe_s32); RUN(bfe_u64); RUN(bfe_s64); RUN(bfi32); RUN(bfi64);
   RUN(shf_l_wrap); RUN(shf_r_wrap); RUN(shf_l_clamp); RUN(shf_r_clamp); RUN(prmt); RUN(prmt_f4e); RUN(prmt_rc8);
+  RUN(pack_s8); RUN(pack_u8); RUN(pack_s16); RUN(pack_u16);
   RUN(lop3_0x96); RUN(lop3_0xe8); RUN(lop3_0x1b); RUN(lop3_0xff);
   RUN(dp4a_ss); RUN(dp4a_us); RUN(dp2a_lo); RUN(vabsdiff4); RUN(vabsdiff4_add); RUN(bmsk); RUN(fns);
   test_carries();

@@ -51,6 +51,20 @@ __device__ int ack(int m, int n) {
   return m == 0 ? n + 1 : n == 0 ? ack(m - 1, 1) : ack(m - 1, ack(m, n - 1));
 }
 __global__ void rec(int* o) { o[threadIdx.x] = ack(2, threadIdx.x % 5); }
+// Memory of a size that only the lane knows; it goes when the function returns, else it would run out.
+__device__ __noinline__ int sum_of_squares(int n, int depth) {
+  int* const squares = static_cast<int*>(alloca(n * sizeof(int)));
+  for (int i = 0; i < n; ++i) squares[i] = i * i;
+  const int below = depth > 0 ? sum_of_squares(n / 2, depth - 1) : 0;
+  int sum = 0;
+  for (int i = n - 1; i >= 0; --i) sum += squares[i];
+  return sum + below;
+}
+__global__ void dynamic(int* o) {
+  int sum = 0;
+  for (int i = 0; i < 200; ++i) sum += sum_of_squares(threadIdx.x % 7 * 9 + i % 50, threadIdx.x % 3);
+  o[threadIdx.x] = sum;
+}
 __global__ void loc(int* o, int n) {
   int a[64];
   for (int i = 0; i < 64; ++i) a[i] = i * n;
@@ -172,6 +186,21 @@ void test_local_array() {
   EXPECT(out.host()[7] == sum + 7, "%d %d", out.host()[7], sum + 7);
 }
 
+void test_dynamic_arrays() {
+  Device<int> out(64);
+  dynamic<<<1, 64>>>(out);
+  const auto got = out.host();
+  for (int t = 0; t < 64; ++t) {
+    int expected = 0;
+    for (int i = 0; i < 200; ++i) {
+      for (int n = t % 7 * 9 + i % 50, depth = t % 3; depth >= 0; n /= 2, --depth) {
+        for (int k = 0; k < n; ++k) expected += k * k;
+      }
+    }
+    EXPECT(got[t] == expected, "%d: %d %d", t, got[t], expected);
+  }
+}
+
 void test_bits() {
   Device<unsigned> out(512);
   bits<<<1, 64>>>(out);
@@ -241,6 +270,7 @@ int main() {
   test_functions();
   test_wide_integers();
   test_local_array();
+  test_dynamic_arrays();
   test_bits();
   test_reals();
   test_memory_operators();

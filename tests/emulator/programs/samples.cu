@@ -1,5 +1,6 @@
 // run: --check full --error-exitcode 9 --threads 2
 // run: --check full --error-exitcode 9 --schedule random:1 --threads 1
+// run: --check none --threads 2
 // Ways in which blocks, warps and lanes usually work together. Results are right, and the full checks have
 // nothing to say: each is a place where they could be wrong.
 #include <cooperative_groups.h>
@@ -258,7 +259,38 @@ void test_bytes() {
   EXPECT(found.host()[0] == 1, "flag");
 }
 
+// --- a flag and its value in one vector, which moves whole: no fence needed (cub's tile states) ---
+
+__global__ void move_whole(ulonglong2* wide, uint2* narrow, int rounds, int* torn) {
+  ulonglong2* const w = wide + threadIdx.x * 3;
+  uint2* const n = narrow + threadIdx.x * 3;
+  if (blockIdx.x == 0) {
+    for (unsigned i = 1; i <= rounds; ++i) {
+      asm volatile("st.relaxed.gpu.global.v2.u32 [%0], {%1, %2};" ::"l"(n), "r"(i), "r"(~i) : "memory");
+      asm volatile("st.relaxed.gpu.global.v2.u64 [%0], {%1, %2};" ::"l"(w), "l"(i + 0ull), "l"(~(i + 0ull)) : "memory");
+    }
+    return;
+  }
+  unsigned long long value = 0, inverse;
+  while (value != rounds) {
+    unsigned half, inverse_half;
+    asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];" : "=l"(value), "=l"(inverse) : "l"(w) : "memory");
+    asm volatile("ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];" : "=r"(half), "=r"(inverse_half) : "l"(n) : "memory");
+    if (inverse != ~value || inverse_half != ~half) atomicAdd(torn, 1);
+  }
+}
+
+void test_vectors() {
+  Device<ulonglong2> wide(std::vector<ulonglong2>(96, make_ulonglong2(0, ~0ull)));
+  Device<uint2> narrow(std::vector<uint2>(96, make_uint2(0, ~0u)));
+  Device<int> torn(1);
+  CUDA(cudaMemset(torn, 0, 4));
+  move_whole<<<3, 31>>>(wide, narrow, 3000, torn);
+  EXPECT(torn.host()[0] == 0, "%d vectors torn", torn.host()[0]);
+}
+
 int main() {
+  test_vectors();
   test_sum_once();
   test_scan();
   test_locks();

@@ -56,9 +56,9 @@ void write_profile(const Launch& launch, const Profiler& profiler, double second
 // Prints each finding once and remembers that there was one.
 class Findings {
  public:
-  void add(const std::string& key, const std::string& text) {
+  void add(const std::string& key, const std::string& text, const char* prefix = "check: ") {
     const std::lock_guard lock(mutex_);
-    if (seen_.insert(key).second) report("check: " + text);
+    if (seen_.insert(key).second) report(prefix + text);
   }
   bool any() const { return !seen_.empty(); }
 
@@ -116,13 +116,15 @@ void watch_launches(Runtime& runtime) {
 }
 
 void report_mistake(const std::string& text) { findings().add(text, text); }
+void report_fault(const std::string& text) { findings().add(text, text, ""); }
 
 /// At the program's end: leaks, and the exit code that --error-exitcode asks for.
 void finish_checks(Runtime& runtime) {
-  if (runtime.options.check != CheckLevel::full) return;
-  report_leaks(runtime);
-  if (const cudaError_t unseen = runtime.unseen; unseen != cudaSuccess) {
-    findings().add("unseen", std::string("an error that nobody looked at: ") + cudaGetErrorString(unseen));
+  if (runtime.options.check == CheckLevel::full) {
+    report_leaks(runtime);
+    if (const cudaError_t unseen = runtime.unseen; unseen != cudaSuccess) {
+      findings().add("unseen", std::string("an error that nobody looked at: ") + cudaGetErrorString(unseen));
+    }
   }
   const char* code = std::getenv("EMULATE_ERROR_EXITCODE");
   if (code != nullptr && findings().any()) {

@@ -145,6 +145,8 @@ void watch_launches(Runtime& runtime);
 void finish_checks(Runtime& runtime);
 /// Reports a mistake of the program on the host.
 void report_mistake(const std::string& text);
+/// Reports what a launch died of.
+void report_fault(const std::string& text);
 
 /// A range that begins in an allocation must end in it; one that must be the device's must be one.
 bool range_fits(const void* pointer, size_t size, bool device);
