@@ -27,6 +27,7 @@ const Opcodes& opcodes() {
     register_matrix(table);
     register_wmma(table);
     register_stack(table);
+    register_video(table);
     register_mbarrier(table);
     return table;
   }();
@@ -305,6 +306,7 @@ u32 Decoder::special(std::string_view name) {
       {"%lanemask_gt", kLaneGt},
       {"%dynamic_smem_size", kDynamicShared},
       {"%total_smem_size", kTotalShared},
+      {"%aggr_smem_size", kTotalShared},
       {"%reserved_smem_offset_begin", kReservedShared},
       {"%reserved_smem_offset_0", kReservedShared},
       {"%reserved_smem_offset_1", kReservedShared},

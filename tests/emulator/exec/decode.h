@@ -90,6 +90,7 @@ void register_control(Opcodes& opcodes);
 void register_stack(Opcodes& opcodes);
 void register_integer(Opcodes& opcodes);
 void register_bits(Opcodes& opcodes);
+void register_video(Opcodes& opcodes);
 void register_float(Opcodes& opcodes);
 void register_compare(Opcodes& opcodes);
 void register_convert(Opcodes& opcodes);

@@ -173,15 +173,34 @@ OP3(dp4a_ss, "dp4a.s32.s32", u32, "r", u32, "r", u32, "r", u32, "r", (dot4<int8_
 OP3(dp4a_us, "dp4a.u32.s32", u32, "r", u32, "r", u32, "r", u32, "r", (dot4<uint8_t, int8_t>(a, b, c)))
 OP3(dp2a_lo, "dp2a.lo.s32.u32", u32, "r", u32, "r", u32, "r", u32, "r",
     u32(c + u32(i32(i16(a)) * i32(b & 0xff)) + u32(i32(i16(a >> 16)) * i32(b >> 8 & 0xff))))
-template <class Combine>
-u32 differences(u32 a, u32 b, u32 start, Combine combine) {
-  for (int i = 0; i < 32; i += 8) start = combine(start, u32(std::abs(i32(a >> i & 255) - i32(b >> i & 255))), i);
-  return start;
+// A video instruction's parts, packed, or their sum with c.
+template <class A, class B, class F>
+u32 parts(u32 a, u32 b, F of) {
+  constexpr u32 bits = sizeof(A) * 8;
+  u32 packed = 0;
+  for (u32 i = 0; i < 32; i += bits) packed |= (u32(of(i64{A(a >> i)}, i64{B(b >> i)})) & ((1ull << bits) - 1)) << i;
+  return packed;
 }
-OP3(vabsdiff4, "vabsdiff4.u32.u32.u32", u32, "r", u32, "r", u32, "r", u32, "r",
-    (differences(a, b, 0, [](u32 packed, u32 d, int i) { return packed | d << i; })))
-OP3(vabsdiff4_add, "vabsdiff4.u32.u32.u32.add", u32, "r", u32, "r", u32, "r", u32, "r",
-    (differences(a, b, c, [](u32 sum, u32 d, int) { return sum + d; })))
+template <class A, class B, class F>
+u32 sum_of_parts(u32 a, u32 b, u32 c, F of) {
+  for (u32 i = 0; i < 32; i += sizeof(A) * 8) c += u32(of(i64{A(a >> i)}, i64{B(b >> i)}));
+  return c;
+}
+i64 differ(i64 a, i64 b) { return std::abs(a - b); }
+#define VIDEO(name, text, ...) OP3(name, text, u32, "r", u32, "r", u32, "r", u32, "r", (__VA_ARGS__))
+VIDEO(vabsdiff4, "vabsdiff4.u32.u32.u32", parts<uint8_t, uint8_t>(a, b, differ))
+VIDEO(vabsdiff4_add, "vabsdiff4.u32.u32.u32.add", sum_of_parts<uint8_t, uint8_t>(a, b, c, differ))
+VIDEO(vabsdiff2_add, "vabsdiff2.u32.u32.u32.add", sum_of_parts<uint16_t, uint16_t>(a, b, c, differ))
+VIDEO(vabsdiff2_s32, "vabsdiff2.s32.s32.s32.add", sum_of_parts<int16_t, int16_t>(a, b, c, differ))
+VIDEO(vadd4_sat, "vadd4.s32.s32.s32.sat",
+      parts<int8_t, int8_t>(a, b, [](i64 x, i64 y) { return std::clamp<i64>(x + y, -128, 127); }))
+VIDEO(vsub2, "vsub2.u32.u32.u32", parts<uint16_t, uint16_t>(a, b, [](i64 x, i64 y) { return x - y; }))
+VIDEO(vsub2_sat, "vsub2.u32.u32.u32.sat", parts<uint16_t, uint16_t>(a, b, [](i64 x, i64 y) { return std::max<i64>(x - y, 0); }))
+VIDEO(vavrg4, "vavrg4.u32.u32.u32", parts<uint8_t, uint8_t>(a, b, [](i64 x, i64 y) { return (x + y + 1) / 2; }))
+VIDEO(vmin2, "vmin2.s32.s32.s32", parts<int16_t, int16_t>(a, b, [](i64 x, i64 y) { return std::min(x, y); }))
+VIDEO(vmax4, "vmax4.u32.u32.s32", parts<uint8_t, int8_t>(a, b, [](i64 x, i64 y) { return std::max(x, y); }))
+VIDEO(vset4_lt, "vset4.s32.s32.lt", parts<int8_t, int8_t>(a, b, [](i64 x, i64 y) { return i64{x < y}; }))
+VIDEO(vset2_ge, "vset2.u32.u32.ge.add", sum_of_parts<uint16_t, uint16_t>(a, b, c, [](i64 x, i64 y) { return i64{x >= y}; }))
 OP2(bmsk, "bmsk.clamp.b32", u32, "r", u32, "r", u32, "r", u32(((u64(1) << std::min(b, 32u)) - 1) << std::min(a, 32u)))
 OP3(fns, "fns.b32", u32, "r", u32, "r", u32, "r", i32, "r", [&] {
       if (c == 0) return b < 32 && (a >> b & 1) ? b : ~0u;
@@ -246,7 +265,8 @@ int main() {
   RUN(shf_l_wrap); RUN(shf_r_wrap); RUN(shf_l_clamp); RUN(shf_r_clamp); RUN(prmt); RUN(prmt_f4e); RUN(prmt_rc8);
   RUN(pack_s8); RUN(pack_u8); RUN(pack_s16); RUN(pack_u16);
   RUN(lop3_0x96); RUN(lop3_0xe8); RUN(lop3_0x1b); RUN(lop3_0xff);
-  RUN(dp4a_ss); RUN(dp4a_us); RUN(dp2a_lo); RUN(vabsdiff4); RUN(vabsdiff4_add); RUN(bmsk); RUN(fns);
+  RUN(dp4a_ss); RUN(dp4a_us); RUN(dp2a_lo); RUN(vabsdiff4); RUN(vabsdiff4_add); RUN(vabsdiff2_add); RUN(vabsdiff2_s32);
+  RUN(vadd4_sat); RUN(vsub2); RUN(vsub2_sat); RUN(vavrg4); RUN(vmin2); RUN(vmax4); RUN(vset4_lt); RUN(vset2_ge); RUN(bmsk); RUN(fns);
   test_carries();
   return finish();
 }

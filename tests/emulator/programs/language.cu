@@ -95,6 +95,11 @@ __global__ void timing(long long* o) {
   __nanosleep(10);
   o[threadIdx.x] = clock64() - a;
   o[threadIdx.x + 32] = b;
+  unsigned high, low;
+  long long whole;
+  asm volatile("mov.u32 %0, %%globaltimer_hi; mov.u64 %2, %%globaltimer; mov.u32 %1, %%globaltimer_lo;"
+               : "=r"(high), "=r"(low), "=l"(whole));
+  o[threadIdx.x + 64] = ((static_cast<long long>(high) << 32) | low) - whole;
 }
 __global__ void lds(const float4* in, float4* out, const double2* d, double2* e) {
   out[threadIdx.x] = __ldg(in + threadIdx.x);
@@ -257,9 +262,10 @@ void test_reals() {
 }
 
 void test_memory_operators() {
-  Device<long long> clocks(64);
+  Device<long long> clocks(96);
   timing<<<1, 32>>>(clocks);
   EXPECT(clocks.host()[0] > 0, "the clock stands");
+  EXPECT(std::llabs(clocks.host()[64]) < 1000000000, "halves of the timer: %lld ns apart", clocks.host()[64]);
   Device<float4> in(std::vector<float4>(32, make_float4(1, 2, 3, 4))), out(32);
   Device<double2> in2(std::vector<double2>(32, make_double2(5, 6))), out2(32);
   lds<<<1, 32>>>(in, out, in2, out2);

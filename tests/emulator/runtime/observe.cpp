@@ -115,6 +115,13 @@ void watch_launches(Runtime& runtime) {
   };
 }
 
+// What the profile and the reports call an allocation from now on. A program finds this with dlsym, if it is
+// there.
+extern "C" void emulate_name(const void* pointer, const char* name) {
+  if (name == nullptr || !Runtime::get().heap.set_name(reinterpret_cast<u64>(pointer), name))
+    report("emulate_name: not the start of an allocation");
+}
+
 void report_mistake(const std::string& text) { findings().add(text, text); }
 void report_fault(const std::string& text) { findings().add(text, text, ""); }
 
