@@ -289,8 +289,41 @@ void test_vectors() {
   EXPECT(torn.host()[0] == 0, "%d vectors torn", torn.host()[0]);
 }
 
+// --- warps that fill buffers and warps that empty them, by named barriers; the former are gone before the end ---
+
+__global__ void hand_over(const int* in, int* out, int rounds) {
+  __shared__ int buffer[2][64];
+  const int cell = threadIdx.x % 64;
+  if (threadIdx.x < 64) {
+    for (int i = 0; i < rounds; ++i) {
+      asm volatile("bar.sync %0, 128;" ::"r"(1 + i % 2) : "memory");  // empty
+      buffer[i % 2][cell] = in[i * 64 + cell];
+      __threadfence_block();
+      asm volatile("bar.arrive %0, 128;" ::"r"(3 + i % 2) : "memory");  // full
+    }
+    return;
+  }
+  asm volatile("bar.arrive 1, 128; bar.arrive 2, 128;" ::: "memory");
+  for (int i = 0; i < rounds; ++i) {
+    asm volatile("bar.sync %0, 128;" ::"r"(3 + i % 2) : "memory");
+    out[i * 64 + cell] = buffer[i % 2][63 - cell];
+    if (i + 2 < rounds) asm volatile("bar.arrive %0, 128;" ::"r"(1 + i % 2) : "memory");
+  }
+}
+
+void test_hand_over() {
+  const int rounds = 9;
+  std::vector<int> numbers(rounds * 64);
+  std::iota(numbers.begin(), numbers.end(), 7);
+  Device<int> in(numbers), out(rounds * 64);
+  hand_over<<<3, 128>>>(in, out, rounds);
+  const auto got = out.host();
+  for (int i = 0; i < rounds * 64; ++i) EXPECT(got[i] == numbers[i / 64 * 64 + 63 - i % 64], "cell %d", i);
+}
+
 int main() {
   test_vectors();
+  test_hand_over();
   test_sum_once();
   test_scan();
   test_locks();
