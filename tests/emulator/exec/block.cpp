@@ -76,6 +76,7 @@ void complete(Block& block, u32 id) {
   if (block.launch->watcher != nullptr) block.launch->watcher->synchronised(block);
   for (auto& warp : block.warps) {
     if (block.launch->watcher != nullptr) report_divergence(*warp, id);
+    warp->stalled_slices = 0;
     for (Split& split : warp->splits) {
       if (split.state != Split::State::barrier || split.barrier != id) continue;
       split.state = Split::State::ready;
