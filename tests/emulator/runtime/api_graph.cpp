@@ -10,6 +10,7 @@ namespace {
 Runtime& rt() { return Runtime::get(); }
 
 cudaError_t instantiate(cudaGraphExec_t* exec, cudaGraph_t graph, u64 flags) {
+  if (exec == nullptr || graph == nullptr) return note(cudaErrorInvalidValue);
   auto made = std::make_unique<GraphExec>();
   made->flags = flags;
   made->graph = graph_of(graph)->clone();
@@ -36,11 +37,13 @@ cudaError_t change(cudaGraphExec_t exec, cudaGraphNode_t node, cudaGraphNodeType
 
 extern "C" {
 
-cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned) {
+cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned flags) {
+  if (graph == nullptr || flags != 0) return note(cudaErrorInvalidValue);
   *graph = reinterpret_cast<cudaGraph_t>(new Graph);
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  if (graph == nullptr) return note(cudaErrorInvalidValue);
   delete graph_of(graph);
   return cudaSuccess;
 }
@@ -68,10 +71,12 @@ cudaError_t cudaGraphExecGetFlags(cudaGraphExec_t exec, unsigned long long* flag
 }
 cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  if (exec == nullptr) return note(cudaErrorInvalidValue);
   delete reinterpret_cast<GraphExec*>(exec);
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  if (exec == nullptr) return note(cudaErrorInvalidValue);
   auto* graph = reinterpret_cast<GraphExec*>(exec);
   if (capturing(stream) != nullptr) {  // it becomes a child, and may change or go
     const std::shared_ptr<Graph> child = graph->graph->clone();

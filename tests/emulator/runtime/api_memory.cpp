@@ -92,6 +92,7 @@ cudaError_t copy(void* to, const void* from, size_t size, cudaMemcpyKind kind, c
 cudaError_t copy_rows(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
                       size_t height, cudaMemcpyKind kind, cudaStream_t stream, bool waits) {
   if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return note(cudaErrorInvalidMemcpyDirection);
   if (width > to_pitch || width > from_pitch) return note(cudaErrorInvalidPitchValue);
   if (width == 0 || height == 0) return cudaSuccess;
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
@@ -125,6 +126,8 @@ u8* symbol_range(const void* symbol, size_t size, size_t offset, cudaError_t& er
   return reinterpret_cast<u8*>(address) + offset;
 }
 
+bool is_device(int which) { return which >= 0 && which < rt().device_count; }
+
 constexpr size_t kPitch = 512;
 
 std::map<std::pair<cudaMemPool_t, int>, u64>& pool_attributes() {
@@ -143,6 +146,8 @@ cudaError_t cudaMallocHost(void** pointer, size_t size) {
   return allocate_now(pointer, size, Allocation::Kind::pinned);
 }
 cudaError_t cudaHostAlloc(void** pointer, size_t size, unsigned flags) {
+  constexpr unsigned known = cudaHostAllocPortable | cudaHostAllocMapped | cudaHostAllocWriteCombined;
+  if ((flags & ~known) != 0) return note(cudaErrorInvalidValue);
   const cudaError_t error = allocate_now(pointer, size, Allocation::Kind::pinned);
   if (error == cudaSuccess && *pointer != nullptr)
     rt().heap.set_flags(reinterpret_cast<u64>(*pointer), flags);
@@ -163,6 +168,9 @@ cudaError_t cudaHostUnregister(void* pointer) {
                                                                     : cudaErrorHostMemoryNotRegistered);
 }
 cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
+  Allocation allocation;
+  if (device == nullptr || !rt().heap.find(reinterpret_cast<u64>(host), allocation))
+    return note(cudaErrorInvalidValue);
   *device = host;
   return cudaSuccess;
 }
@@ -174,6 +182,7 @@ cudaError_t cudaHostGetFlags(unsigned* flags, void* pointer) {
   return cudaSuccess;
 }
 cudaError_t cudaMallocPitch(void** pointer, size_t* pitch, size_t width, size_t height) {
+  if (pitch == nullptr) return note(cudaErrorInvalidValue);
   *pitch = (width + kPitch - 1) / kPitch * kPitch;
   return cudaMalloc(pointer, *pitch * height);
 }
@@ -183,6 +192,7 @@ cudaError_t cudaMalloc3D(cudaPitchedPtr* pointer, cudaExtent extent) {
   return cudaMallocPitch(&pointer->ptr, &pointer->pitch, extent.width, extent.height * extent.depth);
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  if (free == nullptr || total == nullptr) return note(cudaErrorInvalidValue);
   *total = rt().heap.limit();
   *free = rt().heap.limit() - rt().heap.used();
   return cudaSuccess;
@@ -204,10 +214,13 @@ cudaError_t cudaMemcpyBatchAsync(void* const* to, const void* const* from, const
   }
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyPeer(void* to, int, const void* from, int, size_t size) {
+cudaError_t cudaMemcpyPeer(void* to, int to_device, const void* from, int from_device, size_t size) {
+  if (!is_device(to_device) || !is_device(from_device)) return note(cudaErrorInvalidDevice);
   return copy(to, from, size, cudaMemcpyDefault, nullptr, true);
 }
-cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t size, cudaStream_t stream) {
+cudaError_t cudaMemcpyPeerAsync(void* to, int to_device, const void* from, int from_device, size_t size,
+                                cudaStream_t stream) {
+  if (!is_device(to_device) || !is_device(from_device)) return note(cudaErrorInvalidDevice);
   return copy(to, from, size, cudaMemcpyDefault, stream, false);
 }
 cudaError_t cudaMemcpy2D(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
@@ -266,6 +279,7 @@ cudaError_t cudaGetSymbolSize(size_t* size, const void* symbol) {
   return cudaSuccess;
 }
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  if (attributes == nullptr) return note(cudaErrorInvalidValue);
   *attributes = {};
   Allocation allocation;
   if (!rt().heap.find(reinterpret_cast<u64>(pointer), allocation)) {
@@ -294,7 +308,10 @@ cudaError_t cudaMemPrefetchAsync(const void*, size_t, cudaMemLocation, unsigned,
 // A capturing stream gets its memory from the graph.
 cudaError_t cudaMallocAsync(void** pointer, size_t size, cudaStream_t stream) {
   Graph* graph = capturing(stream);
-  if (graph == nullptr) return allocate(pointer, size, Allocation::Kind::device);
+  if (graph == nullptr) {
+    const cudaError_t error = rt().enqueue(stream, cudaGraphNodeTypeEmpty, [] { return cudaSuccess; });
+    return error != cudaSuccess ? note(error) : allocate(pointer, size, Allocation::Kind::device);
+  }
   GraphMemory* memory = graph->allocate(size, current_device());
   if (memory == nullptr) return note(cudaErrorMemoryAllocation);
   *pointer = reinterpret_cast<void*>(memory->address);

@@ -75,6 +75,9 @@ struct Event {
   std::vector<GraphNode*> frontier;
 };
 
+/// Whether the program has made a stream, or an event, and not destroyed it.
+bool is_stream(cudaStream_t stream);
+bool is_event(cudaEvent_t event);
 Stream& stream_of(cudaStream_t stream);
 /// The graph that a stream captures into; null when it does not, or is none.
 Graph* capturing(cudaStream_t stream);
