@@ -16,6 +16,18 @@ std::set<Stream*>& live_streams() {
 }
 std::mutex stream_mutex;
 
+// A thread's default stream.
+struct OwnStream : Stream {
+  OwnStream() {
+    const std::lock_guard lock(stream_mutex);
+    live_streams().insert(this);
+  }
+  ~OwnStream() {
+    const std::lock_guard lock(stream_mutex);
+    live_streams().erase(this);
+  }
+};
+
 bool is_default(cudaStream_t stream) {
   return stream == nullptr || stream == cudaStreamLegacy || stream == cudaStreamPerThread;
 }
@@ -119,7 +131,7 @@ bool is_stream(cudaStream_t stream) {
 Stream& stream_of(cudaStream_t stream) {
   static Stream* default_stream = new Stream;
   if (stream == cudaStreamPerThread) {
-    thread_local Stream own;
+    thread_local OwnStream own;
     return own;
   }
   return is_default(stream) ? *default_stream : *reinterpret_cast<Stream*>(stream);
@@ -297,8 +309,6 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   }
   --captures;
   s.capture_origin = false;
-  s.capture = nullptr;  // a thread's own stream is in no list
-  s.frontier.clear();
   if (captured->invalidated || unjoined) {
     const cudaError_t error =
         captured->invalidated ? cudaErrorStreamCaptureInvalidated : cudaErrorStreamCaptureUnjoined;
