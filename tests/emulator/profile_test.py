@@ -48,6 +48,10 @@ def traffic(kernel, direction, requests, bytes_, sectors, distinct, widths):
 # 1024 threads, 4 bytes each: 32 warps, 4 sectors a warp.
 traffic("coalesced", "loads", 32, 4096, 128, 4096, {"4": 1024})
 traffic("coalesced", "stores", 32, 4096, 128, 4096, {"4": 1024})
+# The program has named the first allocation.
+named = found["coalesced"]["allocations"]
+expect("coalesced", "loads of input", named["input"]["loads"]["bytes"], 4096)
+expect("coalesced", "stores of the second", named["allocation 1"]["stores"]["bytes"], 4096)
 # 16 bytes a thread: 512 bytes, 16 sectors a warp.
 traffic("vector", "loads", 32, 16384, 512, 16384, {"16": 1024})
 # Every eighth float: a sector for each thread.

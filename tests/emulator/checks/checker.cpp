@@ -77,6 +77,9 @@ void Checker::found(Warp& warp, const Inst& inst, const Access& access, int lane
   report_(key_of(warp, inst, what), report_text(warp, inst, access, lane, what));
 }
 
+// Beyond this a pointer has nothing to do with an allocation: a 32-bit index times 16 bytes.
+constexpr u64 kFar = u64{1} << 36;
+
 void Checker::outside(Warp& warp, const Inst& inst, const Access& access, int lane) const {
   const u64 address = access.address[lane];
   std::string text =
@@ -90,11 +93,11 @@ void Checker::outside(Warp& warp, const Inst& inst, const Access& access, int la
     text += before->freed ? "use after free of " + before->name : "reaches past the end of " + before->name;
     text += " (byte " + std::to_string(address - before->begin) + " of " +
             std::to_string(before->end - before->begin) + ")";
-  } else if (before != nullptr && past <= ahead && past < 1 << 20) {
+  } else if (before != nullptr && past <= ahead && past < kFar) {
     text += std::to_string(past) + " bytes past the end of " + before->name + " of " +
             std::to_string(before->end - before->begin) + " bytes" +
             (before->freed ? ", which is freed" : "");
-  } else if (after != nullptr && ahead < 1 << 20) {
+  } else if (after != nullptr && ahead < kFar) {
     text += std::to_string(ahead) + " bytes before " + after->name;
   } else {
     text += "not in any allocation";

@@ -50,12 +50,6 @@ cublasStatus_t multiply(cublasHandle_t handle, cublasOperation_t ta, cublasOpera
                                                          : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
-bool sums_in_f32(cublasComputeType_t type) {
-  return type == CUBLAS_COMPUTE_32F || type == CUBLAS_COMPUTE_32F_PEDANTIC ||
-         type == CUBLAS_COMPUTE_32F_FAST_TF32 || type == CUBLAS_COMPUTE_32F_FAST_16BF ||
-         type == CUBLAS_COMPUTE_32F_FAST_16F;
-}
-
 }  // namespace
 
 extern "C" {

@@ -1,6 +1,7 @@
 // cublasLtMatmul with layouts, batches, bias and bias-gradient epilogues.
 #include <cublasLt.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -84,6 +85,34 @@ bool epilogue_of(uint32_t value, Epilogue& out) {
     default:
       return false;
   }
+}
+
+// What a description asks for and cublasLtMatmul does not do; null when there is nothing.
+const char* unsupported(const Attributes& how) {
+  const auto compute = how.as<int32_t>(CUBLASLT_MATMUL_DESC_COMPUTE_TYPE, CUBLAS_COMPUTE_32F);
+  if (!sums_in_f32(static_cast<cublasComputeType_t>(compute))) return "this compute type";
+  if (how.as<int32_t>(CUBLASLT_MATMUL_DESC_SCALE_TYPE, CUDA_R_32F) != CUDA_R_32F) return "this scale type";
+  if (how.as<int32_t>(CUBLASLT_MATMUL_DESC_POINTER_MODE, 0) > CUBLASLT_POINTER_MODE_DEVICE)
+    return "this pointer mode";
+  for (const auto& [attribute, value] : how.values) {
+    switch (attribute) {
+      case CUBLASLT_MATMUL_DESC_COMPUTE_TYPE:
+      case CUBLASLT_MATMUL_DESC_SCALE_TYPE:
+      case CUBLASLT_MATMUL_DESC_POINTER_MODE:
+      case CUBLASLT_MATMUL_DESC_TRANSA:
+      case CUBLASLT_MATMUL_DESC_TRANSB:
+      case CUBLASLT_MATMUL_DESC_EPILOGUE:
+      case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+      case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
+      case CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET:
+      case CUBLASLT_MATMUL_DESC_FAST_ACCUM:
+        break;
+      default:  // zero is what they are if nobody sets them
+        if (std::any_of(value.begin(), value.end(), [](uint8_t byte) { return byte != 0; }))
+          return "an attribute of this description";
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -187,6 +216,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                               cublasLtMatrixLayout_t ld, const cublasLtMatmulAlgo_t*, void*, size_t,
                               cudaStream_t stream) {
   const Attributes& how = attributes(desc);
+  if (const char* what = unsupported(how)) return refuse(what);
   Product product;
   product.a = matrix_of(
       a, la, static_cast<cublasOperation_t>(how.as<int32_t>(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_N)));
@@ -212,8 +242,6 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   const int64_t inner_of_b = product.b.transposed ? product.b.columns : product.b.rows;
   if (rows_of_a != product.m || columns_of_b != product.n || inner_of_b != product.k)
     return CUBLAS_STATUS_INVALID_VALUE;
-  if (how.as<int32_t>(CUBLASLT_MATMUL_DESC_SCALE_TYPE, CUDA_R_32F) != CUDA_R_32F)
-    return refuse("this scale type");
   if (!epilogue_of(how.as<uint32_t>(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT),
                    product.epilogue))
     return refuse("this epilogue");

@@ -1,6 +1,7 @@
 // The product behind the cuBLAS stand-ins: column-major matrices in the emulated device's memory, f32 sums.
 #pragma once
 
+#include <cublas_api.h>
 #include <cuda_runtime_api.h>
 #include <library_types.h>
 
@@ -33,6 +34,13 @@ struct Product {
 
 /// f32, f16 and bf16 are known.
 bool is_supported(cudaDataType type);
+
+/// Types of computation that sum in f32; what narrower inputs they would allow is not made use of.
+inline bool sums_in_f32(cublasComputeType_t type) {
+  return type == CUBLAS_COMPUTE_32F || type == CUBLAS_COMPUTE_32F_PEDANTIC ||
+         type == CUBLAS_COMPUTE_32F_FAST_TF32 || type == CUBLAS_COMPUTE_32F_FAST_16BF ||
+         type == CUBLAS_COMPUTE_32F_FAST_16F;
+}
 
 /// Enqueues the product on a stream: captured and replayed like everything else there.
 cudaError_t enqueue(const Product& product, cudaStream_t stream);

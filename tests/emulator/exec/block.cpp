@@ -76,6 +76,7 @@ void complete(Block& block, u32 id) {
   if (block.launch->watcher != nullptr) block.launch->watcher->synchronised(block);
   for (auto& warp : block.warps) {
     if (block.launch->watcher != nullptr) report_divergence(*warp, id);
+    warp->stalled_slices = 0;
     for (Split& split : warp->splits) {
       if (split.state != Split::State::barrier || split.barrier != id) continue;
       split.state = Split::State::ready;
@@ -106,10 +107,10 @@ void check_barrier(Block& block, u32 id) {
   u32 threads = 0;
   bool all = true;
   for (size_t i = 0; i < block.warps.size(); ++i) {
-    const u32 live = block.warps[i]->live;
-    const u32 here = barrier.arrived[i] & live;
-    if (here != live) all = false;
-    if (here != 0) threads += here == live ? kLanes : static_cast<u32>(std::popcount(here));
+    const u32 here = barrier.arrived[i];  // some may have arrived and exited
+    const bool whole = (block.warps[i]->live & ~here) == 0;
+    all = all && whole;
+    if (here != 0) threads += whole ? kLanes : static_cast<u32>(std::popcount(here));
   }
   if (barrier.expected == 0 ? all : threads >= barrier.expected) complete(block, id);
 }

@@ -26,6 +26,8 @@ const Opcodes& opcodes() {
     register_warp(table);
     register_matrix(table);
     register_wmma(table);
+    register_stack(table);
+    register_video(table);
     register_mbarrier(table);
     return table;
   }();
@@ -114,46 +116,6 @@ void Decoder::run() {
   inst_ = &end;
   opcodes().at("ret")(*this, end);
   patch();
-}
-
-// Which registers' definedness goes into which.
-void Decoder::note_effects() {
-  code_.effects.resize(function_.body.size());
-  Code::Effects& effects = code_.effects[body_];
-  const auto add = [&](const auto& self, const Operand& operand, std::vector<u32>& into) -> void {
-    if (operand.reg >= 0) into.push_back(registers_.offset[static_cast<size_t>(operand.reg)]);
-    for (const Operand& part : operand.parts) self(self, part, into);
-  };
-  if (inst_->words[0] == "selp") {
-    effects.chooses = true;
-    for (const Operand& operand : inst_->operands) {
-      const u32 where = operand.reg >= 0 ? registers_.offset[static_cast<size_t>(operand.reg)] : kNone;
-      (effects.defines.empty() ? effects.defines : effects.uses).push_back(where);
-    }
-    return;
-  }
-  note_deciders(effects);
-  const bool defines = has_destination(*inst_);
-  effects.shuffles = inst_->words[0] == "shfl";
-  if (effects.shuffles && inst_->operands[1].reg < 0) effects.uses.push_back(kNone);
-  for (size_t i = 0; i < inst_->operands.size(); ++i) {
-    add(add, inst_->operands[i], i == 0 && defines ? effects.defines : effects.uses);
-  }
-}
-
-// Compilers evaluate both sides of && and || where that does no harm.
-void Decoder::note_deciders(Code::Effects& effects) const {
-  const std::string_view name = inst_->words[0];
-  const bool combines = name == "setp" && inst_->operands.size() == 4;
-  if (!combines && ((name != "and" && name != "or") || !inst_->has("pred"))) return;
-  if (combines && inst_->has("xor")) return;
-  const bool conjunction = combines ? inst_->has("and") : name == "and";
-  for (size_t i = combines ? 3 : 1; i < inst_->operands.size(); ++i) {
-    const Operand& operand = inst_->operands[i];
-    if (operand.reg < 0) continue;
-    const u32 flip = conjunction != operand.negated ? kFullMask : 0;
-    effects.deciders.push_back({registers_.offset[static_cast<size_t>(operand.reg)], flip});
-  }
 }
 
 void Decoder::patch() {
@@ -304,6 +266,7 @@ u32 Decoder::special(std::string_view name) {
       {"%lanemask_gt", kLaneGt},
       {"%dynamic_smem_size", kDynamicShared},
       {"%total_smem_size", kTotalShared},
+      {"%aggr_smem_size", kTotalShared},
       {"%reserved_smem_offset_begin", kReservedShared},
       {"%reserved_smem_offset_0", kReservedShared},
       {"%reserved_smem_offset_1", kReservedShared},

@@ -87,8 +87,10 @@ class Decoder {
 /// The families (one file each); they fill the table of decoders.
 using Opcodes = std::unordered_map<std::string_view, Decode>;
 void register_control(Opcodes& opcodes);
+void register_stack(Opcodes& opcodes);
 void register_integer(Opcodes& opcodes);
 void register_bits(Opcodes& opcodes);
+void register_video(Opcodes& opcodes);
 void register_float(Opcodes& opcodes);
 void register_compare(Opcodes& opcodes);
 void register_convert(Opcodes& opcodes);

@@ -92,6 +92,8 @@ struct Frame {
   Frame* parent = nullptr;
   Join* back = nullptr;        // where its lanes meet after ret; null for the kernel
   const Inst* call = nullptr;  // the call instruction
+  u32 lowered = 0;             // lanes that allocated here (ops_stack.cpp), and their Warp::tops before
+  u64 tops[kLanes];
   std::vector<u8> storage;
   // Under full checks: per 4 bytes of registers, a bit per lane; whether one may be set.
   std::vector<u32> undefined;
@@ -166,6 +168,7 @@ struct Warp {
   u8* shared = nullptr;
   u8* local = nullptr;  // lane 0's local memory
   u64 local_stride = 0;
+  u64 tops[kLanes];  // of each lane's local memory: above lies what it has allocated
   Frame* frame = nullptr;
   Join* join = nullptr;
   Block* block = nullptr;

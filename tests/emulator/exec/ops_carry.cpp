@@ -24,12 +24,15 @@ void carry_add(Warp& w, const Inst& in, u32 mask) {
   });
 }
 
-template <class T, bool kHigh, bool kIn, bool kOut>
+// The operands are signed where the high half of their product is wanted so.
+template <class Operand, bool kHigh, bool kIn, bool kOut>
 void carry_mad(Warp& w, const Inst& in, u32 mask) {
-  const T *a = w.at<T>(in.a), *b = w.at<T>(in.b), *c = w.at<T>(in.c);
+  using T = std::make_unsigned_t<Operand>;
+  const Operand *a = w.at<Operand>(in.a), *b = w.at<Operand>(in.b);
+  const T* c = w.at<T>(in.c);
   T* d = w.at<T>(in.d);
   for_lanes(mask, [&](int lane) {
-    const u128 product = u128{a[lane]} * b[lane];
+    const u128 product = static_cast<u128>(a[lane]) * static_cast<u128>(b[lane]);
     const T part = static_cast<T>(kHigh ? product >> (sizeof(T) * 8) : product);
     const u128 wide = u128{part} + c[lane] + (kIn ? w.carry >> lane & 1 : 0);
     d[lane] = static_cast<T>(wide);
@@ -40,7 +43,7 @@ void carry_mad(Warp& w, const Inst& in, u32 mask) {
 }
 
 template <class T>
-Handler carry_handler(Decoder& d, const Instruction& inst) {
+Handler carry_handler(const Instruction& inst) {
   const std::string_view op = inst.words[0];
   const bool in = op == "addc" || op == "subc" || op == "madc", out = inst.has("cc");
   if (op == "add" || op == "addc") {
@@ -52,8 +55,11 @@ Handler carry_handler(Decoder& d, const Instruction& inst) {
               : carry_add<T, true, false, true>;
   }
   if (inst.has("hi")) {
-    if (last_type(inst) == Type::s32 || last_type(inst) == Type::s64)
-      d.refuse("signed high halves are not supported");
+    if (last_type(inst) == Type::s32 || last_type(inst) == Type::s64) {
+      using S = std::make_signed_t<T>;
+      return in ? (out ? carry_mad<S, true, true, true> : carry_mad<S, true, true, false>)
+                : carry_mad<S, true, false, true>;
+    }
     return in ? (out ? carry_mad<T, true, true, true> : carry_mad<T, true, true, false>)
               : carry_mad<T, true, false, true>;
   }
@@ -67,7 +73,7 @@ void decode_carry(Decoder& d, const Instruction& inst) {
   const int size = ptx::size_of(last_type(inst));
   const int sources = inst.words[0].substr(0, 3) == "mad" ? 3 : 2;
   if (size != 4 && size != 8) d.refuse("this type is not supported");
-  emit_same(d, inst, size == 4 ? carry_handler<u32>(d, inst) : carry_handler<u64>(d, inst), sources, size);
+  emit_same(d, inst, size == 4 ? carry_handler<u32>(inst) : carry_handler<u64>(inst), sources, size);
 }
 
 }  // namespace emu

@@ -53,9 +53,10 @@ void trap(Warp& w, const Inst& in, u32 mask) { fault(719, w, in, std::countr_zer
 void pass_arguments(Warp& w, const Inst& in, const Code& callee, u32 mask) {
   const u32 results = in.list[0], arguments = in.list[1];
   const u32 here = w.frame->local_base, there = here + w.frame->code->frame_bytes;
-  if (there + callee.frame_bytes > w.local_stride) {
-    fault(719, w, in, std::countr_zero(mask), "stack overflow (raise cudaLimitStackSize)");
-  }
+  for_lanes(mask, [&](int lane) {
+    if (there + callee.frame_bytes > w.tops[lane])
+      fault(719, w, in, lane, "stack overflow (raise cudaLimitStackSize)");
+  });
   for (u32 i = 0; i < arguments && i < callee.parameter_offset.size(); ++i) {
     const u32 from = here + in.list[2 + results + i], to = there + callee.parameter_offset[i];
     const u64 size = callee.source->parameters[i].size;

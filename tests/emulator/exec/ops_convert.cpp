@@ -328,6 +328,7 @@ u64 keep_conversion(Decoder& d, const Conversion& c) {
 
 void decode_cvt(Decoder& d, const Instruction& inst) {
   if (decode_f8(d, inst)) return;
+  if (inst.has("pack")) return decode_pack(d, inst);
   const auto& operands = d.operands();
   Conversion c{};
   c.to = first_type(inst);

@@ -323,31 +323,6 @@ void decode_dot(Decoder& d, const Instruction& inst) {
   emit_same(d, inst, handler, 3, 4);
 }
 
-// Of the video instructions those that CUDA's byte-wise functions are made of: what c adds to, or nothing.
-template <bool sum>
-struct AbsoluteDifferences {
-  u32 operator()(u32 a, u32 b, u32 c) const {
-    u32 packed = 0, total = c;
-    for (int shift = 0; shift < 32; shift += 8) {
-      const u32 x = a >> shift & 255, y = b >> shift & 255, difference = x > y ? x - y : y - x;
-      packed |= difference << shift;
-      total += difference;
-    }
-    return sum ? total : packed;
-  }
-};
-
-void decode_video(Decoder& d, const Instruction& inst) {
-  const std::vector<std::string_view> packed = {"vabsdiff4", "u32", "u32", "u32"};
-  const std::vector<std::string_view> summed = {"vabsdiff4", "u32", "u32", "u32", "add"};
-  const bool sum = std::equal(inst.words.begin(), inst.words.end(), summed.begin(), summed.end());
-  if (!sum && !std::equal(inst.words.begin(), inst.words.end(), packed.begin(), packed.end()))
-    d.refuse("only .u32.u32.u32 and .add are supported");
-  const Handler handler = sum ? ternary<AbsoluteDifferences<true>, u32, u32, u32, u32>
-                              : ternary<AbsoluteDifferences<false>, u32, u32, u32, u32>;
-  emit_same(d, inst, handler, 3, 4);
-}
-
 }  // namespace
 
 void register_integer(Opcodes& opcodes) {
@@ -362,7 +337,6 @@ void register_integer(Opcodes& opcodes) {
   opcodes["rem"] = decode_integer_two<Rem>;
   opcodes["sad"] = decode_sad;
   opcodes["dp4a"] = opcodes["dp2a"] = decode_dot;
-  opcodes["vabsdiff4"] = decode_video;
   opcodes["abs"] = decode_one<Abs>;
   opcodes["neg"] = decode_one<Neg>;
   opcodes["addc"] = opcodes["subc"] = opcodes["madc"] = decode_carry;

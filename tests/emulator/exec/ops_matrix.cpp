@@ -127,7 +127,17 @@ bool whole_warp(Warp& w, const Inst& in, u32& mask) {
   return true;
 }
 
-// x: m. kHalf: C and D are f16.
+// Sums of a few products of bytes are far from overflowing: they saturate once, with C.
+inline void product_saturated(int m, auto a, auto b, i32 (*acc)[kN]) {
+  alignas(64) i32 sum[kMaxM][kN] = {};
+  product(m, a, b, sum);
+  for (int i = 0; i < m; ++i) {
+    for (int n = 0; n < kN; ++n)
+      acc[i][n] = static_cast<i32>(std::clamp<i64>(i64{acc[i][n]} + sum[i][n], INT32_MIN, INT32_MAX));
+  }
+}
+
+// x: m. a: 1 saturates integers. kHalf: C and D are f16.
 template <class A, class B, class Acc, int kK, bool kHalf>
 void mma(Warp& w, const Inst& in, u32 mask) {
   if (!whole_warp(w, in, mask)) return;
@@ -143,7 +153,11 @@ void mma(Warp& w, const Inst& in, u32 mask) {
   } else {
     read_c<V>(w, lists.c, m, acc);
   }
-  product(m, a, b, acc);
+  if constexpr (std::is_same_v<V, i32>) {
+    in.a == 1 ? product_saturated(m, a, b, acc) : product(m, a, b, acc);
+  } else {
+    product(m, a, b, acc);
+  }
   if constexpr (kHalf) {
     for (int r = 0; r < m / 8; ++r) {
       u16* d = w.at<u16>(lists.d[r]);
@@ -217,7 +231,7 @@ Handler mma_handler(const Shape& shape, Type a, Type b, Type result) {
 // mma.sync.aligned.shape.row.col{.satfinite}.dtype.atype.btype.ctype
 void decode_mma(Decoder& d, const Instruction& inst) {
   const auto& operands = d.operands();
-  if (inst.has("sp") || inst.has("block_scale") || inst.has("satfinite") || operands.size() != 4)
+  if (inst.has("sp") || inst.has("block_scale") || operands.size() != 4)
     d.refuse("this form is not supported");
   if (!inst.has("row") || !inst.has("col")) d.refuse("only row.col is supported");
   const Shape shape = shape_of(d, inst);
@@ -225,6 +239,8 @@ void decode_mma(Decoder& d, const Instruction& inst) {
   const Type result = ptx::type_from(inst.words[words - 4]), a = ptx::type_from(inst.words[words - 3]);
   const Type b = ptx::type_from(inst.words[words - 2]), c = ptx::type_from(inst.words[words - 1]);
   if (c != result) d.refuse("C and D of different types are not supported");
+  const bool saturates = inst.has("satfinite");
+  if (saturates && result != Type::s32) d.refuse("only integers saturate");
   const Handler handler = mma_handler(shape, a, b, result);
   if (handler == nullptr) d.refuse("this shape and type is not supported");
   const int size = a == Type::f64 ? 8 : 4;
@@ -249,6 +265,7 @@ void decode_mma(Decoder& d, const Instruction& inst) {
   out.list = list;
   out.imm = counts;
   out.x = m;
+  out.a = saturates ? 1 : 0;
 }
 
 void observe(Warp& w, const Inst& in, const u64* address, u32 rows, Access::Kind kind) {

@@ -42,26 +42,48 @@ void load_contiguous(Warp& w, const Inst& in, const u64* address) {
   }
 }
 
+/// Copies what one lane moves at once, as GPUs do with aligned vectors: cub keeps a flag and its value in
+/// one.
+template <u32 kBytes>
+void move_whole(void* to, const void* from) {
+  if constexpr (kBytes == 16) {
+    _mm_storeu_si128(static_cast<__m128i*>(to), _mm_loadu_si128(static_cast<const __m128i*>(from)));
+  } else if constexpr (kBytes == 8) {
+    *static_cast<volatile u64*>(to) = *static_cast<const volatile u64*>(from);
+  } else {
+    std::memcpy(to, from, kBytes);
+  }
+}
+
+template <class M, class D, u32 kCount>
+void load_vectors(Warp& w, const Inst& in, u32 mask, const u64* address) {
+  if (mask == kFullMask && contiguous(address, sizeof(M) * kCount)) {
+    return load_contiguous<M, D, kCount>(w, in, address);
+  }
+  alignas(64) M buffer[kLanes][kCount];
+  for_lanes(mask, [&](int i) {
+    move_whole<sizeof(M) * kCount>(buffer[i], reinterpret_cast<const void*>(address[i]));
+  });
+  for (u32 k = 0; k < kCount; ++k) {
+    D* d = w.at<D>(in.list[k]);
+    for_lanes(mask, [&](int i) { d[i] = static_cast<D>(buffer[i][k]); });
+  }
+}
+
 template <class M, class D>
 void load_lanes(Warp& w, const Inst& in, u32 mask, const u64* address) {
   const u32 count = count_of(in);
-  if (mask == kFullMask && contiguous(address, sizeof(M) * count)) {
-    if (count == 1) return load_contiguous<M, D, 1>(w, in, address);
-    if (count == 2) return load_contiguous<M, D, 2>(w, in, address);
-    if (count == 4) return load_contiguous<M, D, 4>(w, in, address);
+  if (count == 2) return load_vectors<M, D, 2>(w, in, mask, address);
+  if (count == 4) return load_vectors<M, D, 4>(w, in, mask, address);
+  if (count == 8) return load_vectors<M, D, 8>(w, in, mask, address);
+  if (sizeof(M) == 16 || (mask == kFullMask && contiguous(address, sizeof(M)))) {
+    return load_vectors<M, D, 1>(w, in, mask, address);
   }
-  if (count == 1) {
-    D* d = w.at<D>(in.list[0]);
-    if (mask == kFullMask) {
-      for (int i = 0; i < kLanes; ++i) d[i] = static_cast<D>(read_at<M>(address[i]));
-    } else {
-      for_lanes(mask, [&](int i) { d[i] = static_cast<D>(read_at<M>(address[i])); });
-    }
-    return;
-  }
-  for (u32 k = 0; k < count; ++k) {
-    D* d = w.at<D>(in.list[k]);
-    for_lanes(mask, [&](int i) { d[i] = static_cast<D>(read_at<M>(address[i] + k * sizeof(M))); });
+  D* d = w.at<D>(in.list[0]);
+  if (mask == kFullMask) {
+    for (int i = 0; i < kLanes; ++i) d[i] = static_cast<D>(read_at<M>(address[i]));
+  } else {
+    for_lanes(mask, [&](int i) { d[i] = static_cast<D>(read_at<M>(address[i])); });
   }
 }
 
@@ -90,22 +112,36 @@ void store_contiguous(Warp& w, const Inst& in, const u64* address) {
   std::memcpy(reinterpret_cast<void*>(address[0]), buffer, sizeof buffer);
 }
 
+template <class M, class S, u32 kCount>
+void store_vectors(Warp& w, const Inst& in, u32 mask, const u64* address) {
+  if (mask == kFullMask && contiguous(address, sizeof(M) * kCount)) {
+    return store_contiguous<M, S, kCount>(w, in, address);
+  }
+  alignas(64) M buffer[kLanes][kCount];
+  for (u32 k = 0; k < kCount; ++k) {
+    const S* s = w.at<S>(in.list[k]);
+    for_lanes(mask, [&](int i) { buffer[i][k] = static_cast<M>(s[i]); });
+  }
+  for_lanes(mask,
+            [&](int i) { move_whole<sizeof(M) * kCount>(reinterpret_cast<void*>(address[i]), buffer[i]); });
+}
+
 template <class M, class S>
 void store(Warp& w, const Inst& in, u32 mask) {
   alignas(64) u64 address[kLanes];
   lane_addresses(w, in, in.x, in.a, in.imm, address);
-  const u32 count = count_of(in);
   Watcher* const watcher = w.launch->watcher;
   if (watcher != nullptr)
     watcher->access(w, in, access_of(in, mask, address, sizeof(M), sizeof(S), Access::Kind::store));
-  if (mask == kFullMask && contiguous(address, sizeof(M) * count)) {
-    if (count == 1) return store_contiguous<M, S, 1>(w, in, address);
-    if (count == 2) return store_contiguous<M, S, 2>(w, in, address);
-    if (count == 4) return store_contiguous<M, S, 4>(w, in, address);
-  }
-  for (u32 k = 0; k < count; ++k) {
-    const S* s = w.at<S>(in.list[k]);
-    for_lanes(mask, [&](int i) { write_at<M>(address[i] + k * sizeof(M), static_cast<M>(s[i])); });
+  switch (count_of(in)) {
+    case 1:
+      return store_vectors<M, S, 1>(w, in, mask, address);
+    case 2:
+      return store_vectors<M, S, 2>(w, in, mask, address);
+    case 4:
+      return store_vectors<M, S, 4>(w, in, mask, address);
+    default:
+      return store_vectors<M, S, 8>(w, in, mask, address);
   }
 }
 
@@ -193,7 +229,9 @@ void decode_access(Decoder& d, const Instruction& inst, bool loads) {
   const std::vector<Operand> single{data};
   const std::vector<Operand>& parts = data.kind == Operand::Kind::vector ? data.parts : single;
   const bool vector = inst.has("v2") || inst.has("v4") || inst.has("v8");
-  if (vector != (data.kind == Operand::Kind::vector)) d.refuse("the vector and the qualifier do not agree");
+  const size_t wanted = inst.has("v8") ? 8 : inst.has("v4") ? 4 : inst.has("v2") ? 2 : 1;
+  if (vector != (data.kind == Operand::Kind::vector) || parts.size() != wanted)
+    d.refuse("the vector and the qualifier do not agree");
   int register_size = size < 2 ? 2 : size;
   for (const Operand& part : parts) {
     if (part.kind == Operand::Kind::reg) register_size = std::max(register_size, d.register_size(part));

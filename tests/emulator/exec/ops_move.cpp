@@ -84,12 +84,12 @@ void frame_address(Warp& w, const Inst& in, u32 mask) {
   keep(w.at<T>(in.d), value, mask);
 }
 
-template <class T, int kClock>
+template <class T, int kClock, int kShift = 0>
 void read_clock(Warp& w, const Inst& in, u32 mask) {
   timespec now{};
   clock_gettime(kClock == 0 ? CLOCK_MONOTONIC : CLOCK_REALTIME, &now);
-  const auto ticks =
-      static_cast<T>(static_cast<u64>(now.tv_sec) * 1'000'000'000u + static_cast<u64>(now.tv_nsec));
+  const u64 nanoseconds = static_cast<u64>(now.tv_sec) * 1'000'000'000u + static_cast<u64>(now.tv_nsec);
+  const auto ticks = static_cast<T>(nanoseconds >> kShift);
   for_lanes(mask, [&](int lane) { w.at<T>(in.d)[lane] = ticks; });
   w.fuel -= 64;
   ++w.polls;
@@ -105,15 +105,15 @@ void read_workspace(Warp& w, const Inst& in, u32 mask) {
 
 bool decode_clock(Decoder& d, const Instruction& inst, int size) {
   const std::string_view name = inst.operands[1].name;
-  const bool high = name == "%clock_hi" || name == "%globaltimer_hi";
   Handler handler = nullptr;
   if (name == "%clock") handler = read_clock<u32, 0>;
+  if (name == "%clock_hi") handler = read_clock<u32, 0, 32>;
   if (name == "%clock64") handler = read_clock<u64, 0>;
   if (name == "%globaltimer_lo") handler = read_clock<u32, 1>;
+  if (name == "%globaltimer_hi") handler = read_clock<u32, 1, 32>;
   if (name == "%envreg1") handler = read_workspace<32>;
   if (name == "%envreg2") handler = read_workspace<0>;
   if (name == "%globaltimer") handler = read_clock<u64, 1>;
-  if (high) d.refuse("this half of the clock is not supported");
   if (handler == nullptr) return false;
   const u32 target = d.destination(inst.operands[0], size);
   d.emit(inst, handler).d = target;

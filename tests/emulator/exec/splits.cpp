@@ -53,6 +53,7 @@ Frame* new_frame(Warp& warp, const Code& code) {
   if (frame->any_undefined) frame->undefined.assign(frame->undefined.size(), 0);
   frame->any_undefined = false;
   frame->parent = nullptr;
+  frame->lowered = 0;
   frame->back = nullptr;
   return frame;
 }
@@ -146,6 +147,7 @@ void start_warp(Warp& warp, const Code& code, u32 lanes) {
   Frame* frame = new_frame(warp, code);
   frame->lanes = lanes;
   frame->local_base = 0;
+  std::fill_n(warp.tops, kLanes, warp.local_stride);
   add_split(warp, code.insts.data(), frame, nullptr, lanes);
 }
 
@@ -237,24 +239,43 @@ void exit_lanes(Warp& warp, u32 mask) {
   check_barriers(*warp.block);
 }
 
+// The activation of a call that other lanes have made before and not returned from; null when there is none, or these
+// would go on elsewhere. Lanes that were apart are together again in it: they may wait for each other in the function.
+Frame* activation(Warp& warp, const Inst& inst, const Code& callee) {
+  if (warp.splits.size() == 1) return nullptr;
+  for (Frame& frame : warp.frames) {
+    if (frame.lanes != 0 && frame.parent == warp.frame && frame.call == &inst && frame.code == &callee &&
+        frame.back->parent == warp.join && frame.back->pc == warp.pc)
+      return &frame;
+  }
+  return nullptr;
+}
+
 void call_function(Warp& warp, const Inst& inst, const Code& callee, u32 mask, const Inst* others) {
   if (mask != warp.active) {
     // They meet the callers at the next reconvergence point.
     add_split(warp, others, warp.frame, warp.join, warp.active & ~mask);
   }
-  Join* join = new_join(warp);
-  join->pc = warp.pc;
-  join->frame = warp.frame;
-  join->parent = warp.join;
-  join->expected = mask;
-  join->holders = 2;  // the split's and the frame's
-  Frame* frame = new_frame(warp, callee);
-  frame->parent = warp.frame;
-  frame->back = join;
-  frame->call = &inst;
-  frame->lanes = mask;
-  frame->local_base = warp.frame->local_base + warp.frame->code->frame_bytes;
-  warp.join = join;
+  Frame* frame = activation(warp, inst, callee);
+  if (frame == nullptr) {
+    Join* join = new_join(warp);
+    join->pc = warp.pc;
+    join->frame = warp.frame;
+    join->parent = warp.join;  // the split's hold passes to the new join
+    join->holders = 2;         // the split's and the frame's
+    frame = new_frame(warp, callee);
+    frame->parent = warp.frame;
+    frame->back = join;
+    frame->call = &inst;
+    frame->local_base = warp.frame->local_base + warp.frame->code->frame_bytes;
+  } else {
+    hold(frame->back);
+    drop(warp, warp.join);
+    for (u32& bits : frame->undefined) bits &= ~mask;
+  }
+  frame->back->expected |= mask;
+  frame->lanes |= mask;
+  warp.join = frame->back;
   warp.frame = frame;
   warp.active = mask;
   warp.pc = callee.insts.data();
@@ -263,6 +284,11 @@ void call_function(Warp& warp, const Inst& inst, const Code& callee, u32 mask, c
 
 void return_lanes(Warp& warp, u32 mask) {
   Frame* frame = warp.frame;
+  for (u32 lowered = frame->lowered & mask; lowered != 0; lowered &= lowered - 1) {
+    const int lane = std::countr_zero(lowered);
+    warp.tops[lane] = frame->tops[lane];
+  }
+  frame->lowered &= ~mask;
   Join* back = frame->back;
   for (Join* join = warp.join; join != back; join = join->parent) join->expected &= ~mask;
   back->arrived |= mask;

@@ -103,6 +103,7 @@ bool decode_float(Decoder& d, const ptx::Instruction& inst);
 bool decode_half(Decoder& d, const ptx::Instruction& inst);
 /// cvt between f8 pairs and f32 or f16x2; false when neither type is an f8 pair.
 bool decode_f8(Decoder& d, const ptx::Instruction& inst);
+void decode_pack(Decoder& d, const ptx::Instruction& inst);
 /// add.cc, addc, sub.cc, subc, mad.cc, madc.
 void decode_carry(Decoder& d, const ptx::Instruction& inst);
 

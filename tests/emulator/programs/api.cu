@@ -36,6 +36,7 @@ __global__ void count_managed() { atomicAdd(&shared_count, 1); }
   } while (0)
 
 void test_limits() {
+  EXPECT(std::strcmp(cudaGetErrorName(cudaErrorNvlinkUncorrectable), "cudaErrorNvlinkUncorrectable") == 0, "its name");
   Device<int> out(4096);
   increment<<<1, 1025>>>(out);
   FAILS(cudaGetLastError(), cudaErrorInvalidConfiguration);
@@ -281,6 +282,43 @@ void test_devices() {
   CUDA(cudaStreamDestroy(stream));
 }
 
+// Arguments that are nothing, or not what they should be, get an error.
+void test_arguments() {
+  int value = 0;
+  float time;
+  size_t size;
+  cudaGraphExec_t exec;
+  cudaLibrary_t library;
+  cudaKernel_t kernel;
+  cudaEvent_t event, gone;
+  cudaStream_t stream;
+  CUDA(cudaEventCreate(&event));
+  CUDA(cudaEventCreate(&gone));
+  CUDA(cudaEventDestroy(gone));
+  const auto no_stream = reinterpret_cast<cudaStream_t>(&value);
+  FAILS(cudaEventCreate(nullptr), cudaErrorInvalidValue);
+  FAILS(cudaEventCreateWithFlags(&event, 0x999), cudaErrorInvalidValue);
+  FAILS(cudaEventDestroy(gone), cudaErrorInvalidResourceHandle);
+  FAILS(cudaEventRecord(gone, nullptr), cudaErrorInvalidResourceHandle);
+  FAILS(cudaEventSynchronize(nullptr), cudaErrorInvalidResourceHandle);
+  FAILS(cudaEventElapsedTime(&time, event, gone), cudaErrorInvalidResourceHandle);
+  FAILS(cudaStreamWaitEvent(nullptr, gone, 0), cudaErrorInvalidResourceHandle);
+  FAILS(cudaStreamCreateWithFlags(&stream, 77), cudaErrorInvalidValue);
+  FAILS(cudaStreamGetPriority(no_stream, &value), cudaErrorInvalidResourceHandle);
+  FAILS(cudaLaunchHostFunc(nullptr, nullptr, nullptr), cudaErrorInvalidValue);
+  FAILS(cudaGraphLaunch(nullptr, nullptr), cudaErrorInvalidValue);
+  FAILS(cudaGraphInstantiate(&exec, nullptr, 0), cudaErrorInvalidValue);
+  FAILS(cudaGraphDestroy(nullptr), cudaErrorInvalidValue);
+  FAILS(cudaGetDevice(nullptr), cudaErrorInvalidValue);
+  FAILS(cudaGetDeviceProperties(nullptr, 0), cudaErrorInvalidValue);
+  FAILS(cudaLibraryLoadData(&library, nullptr, nullptr, nullptr, 0, nullptr, nullptr, 0), cudaErrorInvalidValue);
+  FAILS(cudaLibraryGetKernel(&kernel, nullptr, "k"), cudaErrorInvalidResourceHandle);
+  FAILS(cudaMemGetInfo(nullptr, &size), cudaErrorInvalidValue);
+  FAILS(cudaDeviceGetLimit(&size, static_cast<cudaLimit>(77)), cudaErrorUnsupportedLimit);
+  FAILS(cudaMemcpyPeer(&value, 0, &value, 7, 4), cudaErrorInvalidDevice);
+  CUDA(cudaEventDestroy(event));
+}
+
 void test_sticky() {
   int* p;
   CUDA(cudaMalloc(&p, 64));
@@ -298,6 +336,7 @@ int main() {
   test_atomics();
   test_library();
   test_devices();
+  test_arguments();
   test_sticky();
   return finish();
 }

@@ -94,6 +94,24 @@ __global__ void locked(int* lock, int* count) {
   atomicExch(lock, 0);
 }
 
+// Lane 0 spins until others, which it was to meet, have gone on; in the function they are together again.
+__device__ __noinline__ int sum_lanes(int value) {
+  for (int s = 16; s > 0; s /= 2) value += __shfl_xor_sync(~0u, value, s);
+  return value;
+}
+__global__ void apart(volatile int* flag, int* out) {
+  int sum = 0;
+  for (int round = 1; round <= 3; ++round) {
+    if (threadIdx.x == 0) {
+      while (*flag < round) {
+      }
+    }
+    if (threadIdx.x == 5) *flag = round;
+    sum += sum_lanes(threadIdx.x * round);
+  }
+  out[threadIdx.x] = sum;
+}
+
 // The last block sums what all wrote.
 __device__ unsigned finished;
 __global__ void last_block(float* partial, float* out) {
@@ -199,6 +217,9 @@ void test_progress() {
   Device<int> lock(std::vector<int>{0}), count(std::vector<int>{0});
   locked<<<3, 40>>>(lock, count);
   EXPECT(count.host()[0] == 120, "%d", count.host()[0]);
+  Device<int> flag(std::vector<int>{0}), sums(32);
+  apart<<<1, 32>>>(flag, sums);
+  for (int sum : sums.host()) EXPECT(sum == 6 * 31 * 16, "%d", sum);
   Device<float> partial(50), out(1);
   last_block<<<50, 64>>>(partial, out);
   EXPECT(out.host()[0] == 50 * 51 / 2, "%g", out.host()[0]);

@@ -101,6 +101,28 @@ void test_lt(bool gradient) {
   BLAS(cublasLtDestroy(handle));
 }
 
+// What a description asks for is done or refused.
+template <class T>
+void test_refusal(cublasLtMatmulDescAttributes_t attribute, T value) {
+  cublasLtHandle_t handle;
+  cublasLtMatmulDesc_t desc;
+  cublasLtMatrixLayout_t layout;
+  Device<float> x(std::vector<float>(16));
+  const float one = 1;
+  BLAS(cublasLtCreate(&handle));
+  BLAS(cublasLtMatmulDescCreate(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  BLAS(cublasLtMatrixLayoutCreate(&layout, CUDA_R_32F, 4, 4, 4));
+  const auto multiply = [&] {
+    return cublasLtMatmul(handle, desc, &one, x, layout, x, layout, &one, x, layout, x, layout, nullptr, nullptr, 0, 0);
+  };
+  BLAS(multiply());
+  BLAS(cublasLtMatmulDescSetAttribute(desc, attribute, &value, sizeof value));
+  EXPECT(multiply() == CUBLAS_STATUS_NOT_SUPPORTED, "attribute %d", attribute);
+  BLAS(cublasLtMatrixLayoutDestroy(layout));
+  BLAS(cublasLtMatmulDescDestroy(desc));
+  BLAS(cublasLtDestroy(handle));
+}
+
 int main() {
   cublasHandle_t handle;
   BLAS(cublasCreate(&handle));
@@ -111,5 +133,10 @@ int main() {
   BLAS(cublasDestroy(handle));
   test_lt(false);
   test_lt(true);
+  const float scale = 1;
+  test_refusal(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &scale);
+  test_refusal(CUBLASLT_MATMUL_DESC_COMPUTE_TYPE, CUBLAS_COMPUTE_64F);
+  test_refusal(CUBLASLT_MATMUL_DESC_POINTER_MODE, CUBLASLT_POINTER_MODE_ALPHA_DEVICE_VECTOR_BETA_ZERO);
+  test_refusal(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_GELU_BIAS);
   return finish();
 }

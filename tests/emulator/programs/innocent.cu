@@ -1,3 +1,4 @@
+// arch: 80 80-G
 // run: --check full --error-exitcode 9 --threads 2
 // run: --check full --error-exitcode 9 --threads 1 --schedule random:2
 // What looks like a sin and is none: the checks must be silent.
@@ -19,6 +20,19 @@ __global__ void padding(Padded* out) {
   to[0] = first;
   to[1] = words[1];
   if ((first & 1) != 0) out[threadIdx.x].value *= -1;
+}
+
+// A bit field is put into a word that nobody has written (in memory where the compiler does not optimise).
+struct Fields {
+  unsigned kind : 8, size : 24;
+  unsigned short first : 1, second : 3, rest : 12;
+};
+__global__ void bit_fields(unsigned* out) {
+  Fields fields;
+  fields.size = threadIdx.x + 3;
+  fields.second = threadIdx.x & 7;
+  out[threadIdx.x] = fields.size;
+  out[threadIdx.x + 32] = fields.second;
 }
 
 // Both sides of && and || are evaluated, one decides.
@@ -85,6 +99,10 @@ int main() {
   padding<<<1, 64>>>(padded);
   const auto p = padded.host();
   for (int i = 0; i < 64; ++i) EXPECT(p[i].value == (i % 2 ? -(i ^ 32) : i ^ 32), "padding %d", i);
+  Device<unsigned> fields(64);
+  bit_fields<<<1, 32>>>(fields);
+  for (unsigned i = 0; i < 32; ++i)
+    EXPECT(fields.host()[i] == i + 3 && fields.host()[i + 32] == i % 8, "bit fields %u", i);
   std::vector<int> values(64);
   for (int& value : values) value = static_cast<int>(rng()() % 8);
   Device<int> in(values), out(64);

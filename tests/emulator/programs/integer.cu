@@ -136,6 +136,16 @@ u32 permuted(u32 a, u32 b, u32 c) {
 OP3(prmt, "prmt.b32", u32, "r", u32, "r", u32, "r", u32, "r", permuted(a, b, c))
 OP3(prmt_f4e, "prmt.b32.f4e", u32, "r", u32, "r", u32, "r", u32, "r", u32((u64(b) << 32 | a) >> 8 * (c & 3)))
 OP3(prmt_rc8, "prmt.b32.rc8", u32, "r", u32, "r", u32, "r", u32, "r", 0x01010101u * (a >> 8 * (c & 3) & 0xff))
+// cvt.pack: c moves up for two saturated integers.
+u32 pack(i32 a, i32 b, u32 c, u32 bits, bool is_signed) {
+  const i64 low = is_signed ? -(i64{1} << (bits - 1)) : 0, high = low + (i64{1} << bits) - 1;
+  const auto narrow = [&](i32 x) { return u32(std::clamp(i64{x}, low, high)) & ((1u << bits) - 1); };
+  return u32(u64{c} << 2 * bits) | narrow(a) << bits | narrow(b);
+}
+OP3(pack_s8, "cvt.pack.sat.s8.s32.b32", u32, "r", i32, "r", i32, "r", u32, "r", pack(a, b, c, 8, true))
+OP3(pack_u8, "cvt.pack.sat.u8.s32.b32", u32, "r", i32, "r", i32, "r", u32, "r", pack(a, b, c, 8, false))
+OP2(pack_s16, "cvt.pack.sat.s16.s32", u32, "r", i32, "r", i32, "r", pack(a, b, 0, 16, true))
+OP2(pack_u16, "cvt.pack.sat.u16.s32", u32, "r", i32, "r", i32, "r", pack(a, b, 0, 16, false))
 #define LOP3(lut)                                                                                                          \
   struct lop3_##lut {                                                                                                      \
     using D = u32;                                                                                                         \
@@ -163,15 +173,34 @@ OP3(dp4a_ss, "dp4a.s32.s32", u32, "r", u32, "r", u32, "r", u32, "r", (dot4<int8_
 OP3(dp4a_us, "dp4a.u32.s32", u32, "r", u32, "r", u32, "r", u32, "r", (dot4<uint8_t, int8_t>(a, b, c)))
 OP3(dp2a_lo, "dp2a.lo.s32.u32", u32, "r", u32, "r", u32, "r", u32, "r",
     u32(c + u32(i32(i16(a)) * i32(b & 0xff)) + u32(i32(i16(a >> 16)) * i32(b >> 8 & 0xff))))
-template <class Combine>
-u32 differences(u32 a, u32 b, u32 start, Combine combine) {
-  for (int i = 0; i < 32; i += 8) start = combine(start, u32(std::abs(i32(a >> i & 255) - i32(b >> i & 255))), i);
-  return start;
+// A video instruction's parts, packed, or their sum with c.
+template <class A, class B, class F>
+u32 parts(u32 a, u32 b, F of) {
+  constexpr u32 bits = sizeof(A) * 8;
+  u32 packed = 0;
+  for (u32 i = 0; i < 32; i += bits) packed |= (u32(of(i64{A(a >> i)}, i64{B(b >> i)})) & ((1ull << bits) - 1)) << i;
+  return packed;
 }
-OP3(vabsdiff4, "vabsdiff4.u32.u32.u32", u32, "r", u32, "r", u32, "r", u32, "r",
-    (differences(a, b, 0, [](u32 packed, u32 d, int i) { return packed | d << i; })))
-OP3(vabsdiff4_add, "vabsdiff4.u32.u32.u32.add", u32, "r", u32, "r", u32, "r", u32, "r",
-    (differences(a, b, c, [](u32 sum, u32 d, int) { return sum + d; })))
+template <class A, class B, class F>
+u32 sum_of_parts(u32 a, u32 b, u32 c, F of) {
+  for (u32 i = 0; i < 32; i += sizeof(A) * 8) c += u32(of(i64{A(a >> i)}, i64{B(b >> i)}));
+  return c;
+}
+i64 differ(i64 a, i64 b) { return std::abs(a - b); }
+#define VIDEO(name, text, ...) OP3(name, text, u32, "r", u32, "r", u32, "r", u32, "r", (__VA_ARGS__))
+VIDEO(vabsdiff4, "vabsdiff4.u32.u32.u32", parts<uint8_t, uint8_t>(a, b, differ))
+VIDEO(vabsdiff4_add, "vabsdiff4.u32.u32.u32.add", sum_of_parts<uint8_t, uint8_t>(a, b, c, differ))
+VIDEO(vabsdiff2_add, "vabsdiff2.u32.u32.u32.add", sum_of_parts<uint16_t, uint16_t>(a, b, c, differ))
+VIDEO(vabsdiff2_s32, "vabsdiff2.s32.s32.s32.add", sum_of_parts<int16_t, int16_t>(a, b, c, differ))
+VIDEO(vadd4_sat, "vadd4.s32.s32.s32.sat",
+      parts<int8_t, int8_t>(a, b, [](i64 x, i64 y) { return std::clamp<i64>(x + y, -128, 127); }))
+VIDEO(vsub2, "vsub2.u32.u32.u32", parts<uint16_t, uint16_t>(a, b, [](i64 x, i64 y) { return x - y; }))
+VIDEO(vsub2_sat, "vsub2.u32.u32.u32.sat", parts<uint16_t, uint16_t>(a, b, [](i64 x, i64 y) { return std::max<i64>(x - y, 0); }))
+VIDEO(vavrg4, "vavrg4.u32.u32.u32", parts<uint8_t, uint8_t>(a, b, [](i64 x, i64 y) { return (x + y + 1) / 2; }))
+VIDEO(vmin2, "vmin2.s32.s32.s32", parts<int16_t, int16_t>(a, b, [](i64 x, i64 y) { return std::min(x, y); }))
+VIDEO(vmax4, "vmax4.u32.u32.s32", parts<uint8_t, int8_t>(a, b, [](i64 x, i64 y) { return std::max(x, y); }))
+VIDEO(vset4_lt, "vset4.s32.s32.lt", parts<int8_t, int8_t>(a, b, [](i64 x, i64 y) { return i64{x < y}; }))
+VIDEO(vset2_ge, "vset2.u32.u32.ge.add", sum_of_parts<uint16_t, uint16_t>(a, b, c, [](i64 x, i64 y) { return i64{x >= y}; }))
 OP2(bmsk, "bmsk.clamp.b32", u32, "r", u32, "r", u32, "r", u32(((u64(1) << std::min(b, 32u)) - 1) << std::min(a, 32u)))
 OP3(fns, "fns.b32", u32, "r", u32, "r", u32, "r", i32, "r", [&] {
       if (c == 0) return b < 32 && (a >> b & 1) ? b : ~0u;
@@ -183,7 +212,7 @@ OP3(fns, "fns.b32", u32, "r", u32, "r", u32, "r", i32, "r", [&] {
     }())
 
 // 128-bit sums and products by carry chains.
-__global__ void carries(const u64* a, const u64* b, u64* sum, u64* difference, u64* product, int n) {
+__global__ void carries(const u64* a, const u64* b, u64* sum, u64* difference, u64* product, i64* mixed, int n) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= n) return;
   const u64 al = a[i], ah = a[i] * 3 + 1, bl = b[i], bh = ~b[i];
@@ -199,18 +228,23 @@ __global__ void carries(const u64* a, const u64* b, u64* sum, u64* difference, u
       : "r"(a0), "r"(a1), "r"(b0), "r"(b1));
   product[2 * i] = u64(r1) << 32 | r0;
   product[2 * i + 1] = u64(r3) << 32 | r2;
+  asm("mad.lo.cc.s32 %0, %2, %3, %4; madc.hi.s32 %1, %2, %3, %5;" : "=&r"(r0), "=r"(r1) : "r"(a0), "r"(b0), "r"(a1), "r"(b1));
+  mixed[i] = i64(u64(r1) << 32 | r0);
 }
 
 void test_carries() {
   const int n = 1000;
   const auto a = integers<u64>(n), b = integers<u64>(n);
   Device<u64> da(a), db(b), ds(2 * n), dd(2 * n), dp(2 * n);
-  carries<<<(n + 63) / 64, 64>>>(da, db, ds, dd, dp, n);
+  Device<i64> dm(n);
+  carries<<<(n + 63) / 64, 64>>>(da, db, ds, dd, dp, dm, n);
   const auto s = ds.host(), d = dd.host(), p = dp.host();
+  const auto m = dm.host();
   for (int i = 0; i < n; ++i) {
     const u128 x = u128(a[i] * 3 + 1) << 64 | a[i], y = u128(~b[i]) << 64 | b[i];
     EXPECT(s[2 * i] == u64(x + y) && s[2 * i + 1] == u64((x + y) >> 64), "sum %d", i);
     EXPECT(d[2 * i] == u64(x - y) && d[2 * i + 1] == u64((x - y) >> 64), "difference %d", i);
+    EXPECT(u64(m[i]) == u64(i64{i32(a[i])} * i32(b[i])) + (b[i] >> 32 << 32 | a[i] >> 32), "signed %d", i);
     const u128 z = u128(a[i]) * b[i];
     EXPECT(p[2 * i] == u64(z) && p[2 * i + 1] == u64(z >> 64), "product %d", i);
   }
@@ -229,8 +263,10 @@ int main() {
   RUN(bfind_u32); RUN(bfind_s32); RUN(bfind_s64); RUN(bfind_shift);
   RUN(bfe_u32); RUN(bfe_s32); RUN(bfe_u64); RUN(bfe_s64); RUN(bfi32); RUN(bfi64);
   RUN(shf_l_wrap); RUN(shf_r_wrap); RUN(shf_l_clamp); RUN(shf_r_clamp); RUN(prmt); RUN(prmt_f4e); RUN(prmt_rc8);
+  RUN(pack_s8); RUN(pack_u8); RUN(pack_s16); RUN(pack_u16);
   RUN(lop3_0x96); RUN(lop3_0xe8); RUN(lop3_0x1b); RUN(lop3_0xff);
-  RUN(dp4a_ss); RUN(dp4a_us); RUN(dp2a_lo); RUN(vabsdiff4); RUN(vabsdiff4_add); RUN(bmsk); RUN(fns);
+  RUN(dp4a_ss); RUN(dp4a_us); RUN(dp2a_lo); RUN(vabsdiff4); RUN(vabsdiff4_add); RUN(vabsdiff2_add); RUN(vabsdiff2_s32);
+  RUN(vadd4_sat); RUN(vsub2); RUN(vsub2_sat); RUN(vavrg4); RUN(vmin2); RUN(vmax4); RUN(vset4_lt); RUN(vset2_ge); RUN(bmsk); RUN(fns);
   test_carries();
   return finish();
 }

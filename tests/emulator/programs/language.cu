@@ -51,6 +51,20 @@ __device__ int ack(int m, int n) {
   return m == 0 ? n + 1 : n == 0 ? ack(m - 1, 1) : ack(m - 1, ack(m, n - 1));
 }
 __global__ void rec(int* o) { o[threadIdx.x] = ack(2, threadIdx.x % 5); }
+// Memory of a size that only the lane knows; it goes when the function returns, else it would run out.
+__device__ __noinline__ int sum_of_squares(int n, int depth) {
+  int* const squares = static_cast<int*>(alloca(n * sizeof(int)));
+  for (int i = 0; i < n; ++i) squares[i] = i * i;
+  const int below = depth > 0 ? sum_of_squares(n / 2, depth - 1) : 0;
+  int sum = 0;
+  for (int i = n - 1; i >= 0; --i) sum += squares[i];
+  return sum + below;
+}
+__global__ void dynamic(int* o) {
+  int sum = 0;
+  for (int i = 0; i < 200; ++i) sum += sum_of_squares(threadIdx.x % 7 * 9 + i % 50, threadIdx.x % 3);
+  o[threadIdx.x] = sum;
+}
 __global__ void loc(int* o, int n) {
   int a[64];
   for (int i = 0; i < 64; ++i) a[i] = i * n;
@@ -81,6 +95,11 @@ __global__ void timing(long long* o) {
   __nanosleep(10);
   o[threadIdx.x] = clock64() - a;
   o[threadIdx.x + 32] = b;
+  unsigned high, low;
+  long long whole;
+  asm volatile("mov.u32 %0, %%globaltimer_hi; mov.u64 %2, %%globaltimer; mov.u32 %1, %%globaltimer_lo;"
+               : "=r"(high), "=r"(low), "=l"(whole));
+  o[threadIdx.x + 64] = ((static_cast<long long>(high) << 32) | low) - whole;
 }
 __global__ void lds(const float4* in, float4* out, const double2* d, double2* e) {
   out[threadIdx.x] = __ldg(in + threadIdx.x);
@@ -172,6 +191,21 @@ void test_local_array() {
   EXPECT(out.host()[7] == sum + 7, "%d %d", out.host()[7], sum + 7);
 }
 
+void test_dynamic_arrays() {
+  Device<int> out(64);
+  dynamic<<<1, 64>>>(out);
+  const auto got = out.host();
+  for (int t = 0; t < 64; ++t) {
+    int expected = 0;
+    for (int i = 0; i < 200; ++i) {
+      for (int n = t % 7 * 9 + i % 50, depth = t % 3; depth >= 0; n /= 2, --depth) {
+        for (int k = 0; k < n; ++k) expected += k * k;
+      }
+    }
+    EXPECT(got[t] == expected, "%d: %d %d", t, got[t], expected);
+  }
+}
+
 void test_bits() {
   Device<unsigned> out(512);
   bits<<<1, 64>>>(out);
@@ -228,9 +262,10 @@ void test_reals() {
 }
 
 void test_memory_operators() {
-  Device<long long> clocks(64);
+  Device<long long> clocks(96);
   timing<<<1, 32>>>(clocks);
   EXPECT(clocks.host()[0] > 0, "the clock stands");
+  EXPECT(std::llabs(clocks.host()[64]) < 1000000000, "halves of the timer: %lld ns apart", clocks.host()[64]);
   Device<float4> in(std::vector<float4>(32, make_float4(1, 2, 3, 4))), out(32);
   Device<double2> in2(std::vector<double2>(32, make_double2(5, 6))), out2(32);
   lds<<<1, 32>>>(in, out, in2, out2);
@@ -241,6 +276,7 @@ int main() {
   test_functions();
   test_wide_integers();
   test_local_array();
+  test_dynamic_arrays();
   test_bits();
   test_reals();
   test_memory_operators();

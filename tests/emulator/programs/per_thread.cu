@@ -16,13 +16,27 @@ int main() {
     CUDA(cudaStreamSynchronize(0));
   });
   other.join();
+  // Another stream joins it, and comes back.
+  cudaStream_t beside;
+  cudaEvent_t fork, join;
+  CUDA(cudaStreamCreateWithFlags(&beside, cudaStreamNonBlocking));
+  CUDA(cudaEventCreate(&fork));
+  CUDA(cudaEventCreate(&join));
+  CUDA(cudaEventRecord(fork, 0));
+  CUDA(cudaStreamWaitEvent(beside, fork, 0));
+  k<<<1, 32, 0, beside>>>(d);
+  CUDA(cudaEventRecord(join, beside));
+  CUDA(cudaStreamWaitEvent(0, join, 0));
   CUDA(cudaStreamEndCapture(0, &g));
+  CUDA(cudaEventDestroy(fork));
+  CUDA(cudaEventDestroy(join));
+  CUDA(cudaStreamDestroy(beside));
   cudaGraphExec_t e;
   CUDA(cudaGraphInstantiate(&e, g));
   CUDA(cudaGraphLaunch(e, 0));
   CUDA(cudaGraphLaunch(e, 0));
   CUDA(cudaStreamSynchronize(0));
-  EXPECT(d.host()[31] == 3, "%d", d.host()[31]);
+  EXPECT(d.host()[31] == 5, "%d", d.host()[31]);
   CUDA(cudaGraphExecDestroy(e));
   CUDA(cudaGraphDestroy(g));
   return finish();

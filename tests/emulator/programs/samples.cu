@@ -1,5 +1,6 @@
 // run: --check full --error-exitcode 9 --threads 2
 // run: --check full --error-exitcode 9 --schedule random:1 --threads 1
+// run: --check none --threads 2
 // Ways in which blocks, warps and lanes usually work together. Results are right, and the full checks have
 // nothing to say: each is a place where they could be wrong.
 #include <cooperative_groups.h>
@@ -258,7 +259,71 @@ void test_bytes() {
   EXPECT(found.host()[0] == 1, "flag");
 }
 
+// --- a flag and its value in one vector, which moves whole: no fence needed (cub's tile states) ---
+
+__global__ void move_whole(ulonglong2* wide, uint2* narrow, int rounds, int* torn) {
+  ulonglong2* const w = wide + threadIdx.x * 3;
+  uint2* const n = narrow + threadIdx.x * 3;
+  if (blockIdx.x == 0) {
+    for (unsigned i = 1; i <= rounds; ++i) {
+      asm volatile("st.relaxed.gpu.global.v2.u32 [%0], {%1, %2};" ::"l"(n), "r"(i), "r"(~i) : "memory");
+      asm volatile("st.relaxed.gpu.global.v2.u64 [%0], {%1, %2};" ::"l"(w), "l"(i + 0ull), "l"(~(i + 0ull)) : "memory");
+    }
+    return;
+  }
+  unsigned long long value = 0, inverse;
+  while (value != rounds) {
+    unsigned half, inverse_half;
+    asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];" : "=l"(value), "=l"(inverse) : "l"(w) : "memory");
+    asm volatile("ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];" : "=r"(half), "=r"(inverse_half) : "l"(n) : "memory");
+    if (inverse != ~value || inverse_half != ~half) atomicAdd(torn, 1);
+  }
+}
+
+void test_vectors() {
+  Device<ulonglong2> wide(std::vector<ulonglong2>(96, make_ulonglong2(0, ~0ull)));
+  Device<uint2> narrow(std::vector<uint2>(96, make_uint2(0, ~0u)));
+  Device<int> torn(1);
+  CUDA(cudaMemset(torn, 0, 4));
+  move_whole<<<3, 31>>>(wide, narrow, 3000, torn);
+  EXPECT(torn.host()[0] == 0, "%d vectors torn", torn.host()[0]);
+}
+
+// --- warps that fill buffers and warps that empty them, by named barriers; the former are gone before the end ---
+
+__global__ void hand_over(const int* in, int* out, int rounds) {
+  __shared__ int buffer[2][64];
+  const int cell = threadIdx.x % 64;
+  if (threadIdx.x < 64) {
+    for (int i = 0; i < rounds; ++i) {
+      asm volatile("bar.sync %0, 128;" ::"r"(1 + i % 2) : "memory");  // empty
+      buffer[i % 2][cell] = in[i * 64 + cell];
+      __threadfence_block();
+      asm volatile("bar.arrive %0, 128;" ::"r"(3 + i % 2) : "memory");  // full
+    }
+    return;
+  }
+  asm volatile("bar.arrive 1, 128; bar.arrive 2, 128;" ::: "memory");
+  for (int i = 0; i < rounds; ++i) {
+    asm volatile("bar.sync %0, 128;" ::"r"(3 + i % 2) : "memory");
+    out[i * 64 + cell] = buffer[i % 2][63 - cell];
+    if (i + 2 < rounds) asm volatile("bar.arrive %0, 128;" ::"r"(1 + i % 2) : "memory");
+  }
+}
+
+void test_hand_over() {
+  const int rounds = 9;
+  std::vector<int> numbers(rounds * 64);
+  std::iota(numbers.begin(), numbers.end(), 7);
+  Device<int> in(numbers), out(rounds * 64);
+  hand_over<<<3, 128>>>(in, out, rounds);
+  const auto got = out.host();
+  for (int i = 0; i < rounds * 64; ++i) EXPECT(got[i] == numbers[i / 64 * 64 + 63 - i % 64], "cell %d", i);
+}
+
 int main() {
+  test_vectors();
+  test_hand_over();
   test_sum_once();
   test_scan();
   test_locks();

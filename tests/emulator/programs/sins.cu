@@ -1,5 +1,6 @@
 // sin: past_end: 4-byte load at .*: 0 bytes past the end of allocation 0 of 400 bytes.*thread .100,0,0.
 // sin: before_start: 4 bytes before allocation 0
+// sin: far_end: at .*: [0-9]{8} bytes past the end of allocation [0-9] of
 // sin: use_after_free: use after free of allocation 0
 // sin: double_free: double free of allocation 0 of 400 bytes
 // sin: misaligned: misaligned 16-byte load
@@ -44,7 +45,7 @@
 
 #include "check.h"
 
-__global__ void read_at(const int* in, int* out, int shift) { out[threadIdx.x] = in[static_cast<int>(threadIdx.x) + shift]; }  // at: past_end before_start use_after_free
+__global__ void read_at(const int* in, int* out, int shift) { out[threadIdx.x] = in[static_cast<int>(threadIdx.x) + shift]; }  // at: past_end before_start far_end use_after_free
 
 __global__ void read_vector(const float* in, float* out, int shift) {
   const float4 v = *reinterpret_cast<const float4*>(in + shift);  // at: misaligned
@@ -275,6 +276,7 @@ int main(int argc, char** argv) {
   const std::map<std::string, std::function<void()>> sins{
       {"past_end", [&] { read_at<<<1, wrong ? 101u : 100u>>>(in, out, 0); }},
       {"before_start", [&] { read_at<<<1, 32>>>(in, out, wrong ? -1 : 0); }},
+      {"far_end", [&] { read_at<<<1, 32>>>(in, out, wrong ? 12'000'000 : 0); }},
       {"use_after_free", [&] {
          if (wrong) cudaFree(in);
          freed = wrong;

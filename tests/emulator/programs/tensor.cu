@@ -4,8 +4,10 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "check.h"
@@ -119,13 +121,23 @@ void test_f64() {
     }
   }
 }
-__global__ void s8_32(const uint32_t* a, const uint32_t* b, int* d) {
-  int c[4] = {1, 2, 3, 4};
+// The sums once as they wrap, once saturated.
+__global__ void s8_32(const uint32_t* a, const uint32_t* b, const int* start, int* d) {
+  int c[4], s[4];
+  for (int i = 0; i < 4; ++i) c[i] = s[i] = start[i];
   const uint32_t *ra = a + threadIdx.x * 4, *rb = b + threadIdx.x * 2;
   asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
                : "r"(ra[0]), "r"(ra[1]), "r"(ra[2]), "r"(ra[3]), "r"(rb[0]), "r"(rb[1]));
-  for (int i = 0; i < 4; ++i) d[threadIdx.x * 4 + i] = c[i];
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.satfinite.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+r"(s[0]), "+r"(s[1]), "+r"(s[2]), "+r"(s[3])
+      : "r"(ra[0]), "r"(ra[1]), "r"(ra[2]), "r"(ra[3]), "r"(rb[0]), "r"(rb[1]));
+  for (int i = 0; i < 4; ++i) {
+    d[threadIdx.x * 4 + i] = c[i];
+    d[threadIdx.x * 4 + i + 128] = s[i];
+  }
 }
 void test_s8() {
   std::vector<int8_t> a(16 * 32), b(32 * 8);
@@ -139,15 +151,18 @@ void test_s8() {
     }
   }
   Device<uint32_t> da(fa), db(fb);
-  Device<int> dd(128);
-  s8_32<<<1, 32>>>(da, db, dd);
+  const std::vector<int> start{1, -2, std::numeric_limits<int>::max() - 30, std::numeric_limits<int>::min() + 30};
+  Device<int> dc(start), dd(256);
+  s8_32<<<1, 32>>>(da, db, dc, dd);
   const auto d = dd.host();
   for (int lane = 0; lane < 32; ++lane) {
     for (int i = 0; i < 4; ++i) {
       const Place p = place_c(lane, i);
-      int expected = i + 1;
-      for (int k = 0; k < 32; ++k) expected += a[p.row * 32 + k] * b[k * 8 + p.column];
-      EXPECT(d[lane * 4 + i] == expected, "s8 %d %d", lane, i);
+      int64_t exact = start[i];
+      for (int k = 0; k < 32; ++k) exact += a[p.row * 32 + k] * b[k * 8 + p.column];
+      const int64_t saturated = std::clamp<int64_t>(exact, std::numeric_limits<int>::min(), std::numeric_limits<int>::max());
+      EXPECT(d[lane * 4 + i] == static_cast<int>(exact), "s8 %d %d", lane, i);
+      EXPECT(d[lane * 4 + i + 128] == saturated, "s8 saturated %d %d", lane, i);
     }
   }
 }

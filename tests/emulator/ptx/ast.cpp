@@ -73,7 +73,15 @@ std::string Module::where(int32_t source) const {
   const Source& place = sources[static_cast<size_t>(source)];
   auto file = files.find(place.file);
   if (file == files.end()) return {};
-  return std::string(file->second) + ":" + std::to_string(place.line);
+  std::string result = std::string(file->second) + ":" + std::to_string(place.line);
+  for (int32_t at = place.caller; at >= 0; at = sources[static_cast<size_t>(at)].caller) {
+    const Source& caller = sources[static_cast<size_t>(at)];
+    file = files.find(caller.file);
+    if (file == files.end()) break;
+    const std::string_view name = file->second.substr(file->second.rfind('/') + 1);
+    result += (at == place.caller ? " (from " : ", ") + std::string(name) + ":" + std::to_string(caller.line);
+  }
+  return result + (place.caller >= 0 ? ")" : "");
 }
 
 }  // namespace emu::ptx

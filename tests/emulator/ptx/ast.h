@@ -129,7 +129,8 @@ struct Function {
 };
 
 struct Source {
-  uint32_t file = 0, line = 0;
+  uint32_t file = 0, line = 0, column = 0;
+  int32_t caller = -1;  // where this was inlined: index into Module::sources, before this one's
 };
 
 struct Module {
@@ -143,7 +144,7 @@ struct Module {
 
   const Function* find_function(std::string_view name) const;
   const Variable* find_variable(std::string_view name) const;
-  /// "kernel.cu:12", or empty without line information.
+  /// "kernel.cu:12", "header.h:3 (from kernel.cu:12)" where that was inlined; empty without line information.
   std::string where(int32_t source) const;
 };
 

@@ -68,24 +68,30 @@ void Parser::file() {
 }
 
 // .loc file line column [, function_name label [+ offset], inlined_at file line column]
-// The innermost place is reported: the first.
+// Where that was inlined itself is what the last .loc of that place has said.
 void Parser::location() {
-  const auto file = first_file_ + static_cast<uint32_t>(lexer_.expect_integer());
-  const auto line = static_cast<uint32_t>(lexer_.expect_integer());
-  lexer_.expect_integer();
+  Source place = source_place();
   while (lexer_.accept(',')) {
     const Token what = lexer_.expect_name();
     if (what.text == "function_name") {
       lexer_.expect_name();
       if (lexer_.accept('+')) lexer_.expect_integer();
     } else {
-      for (int i = 0; i < 3; ++i) lexer_.expect_integer();
+      const Source caller = source_place();
+      const auto known = places_.find({caller.file, caller.line, caller.column});
+      if (known != places_.end()) place.caller = known->second;
     }
   }
-  if (module_.sources.empty() || module_.sources.back().file != file || module_.sources.back().line != line) {
-    module_.sources.push_back({file, line});
-  }
-  source_ = line == 0 ? -1 : static_cast<int32_t>(module_.sources.size()) - 1;
+  source_ = static_cast<int32_t>(module_.sources.size());
+  module_.sources.push_back(place);
+  places_[{place.file, place.line, place.column}] = source_;
+  if (place.line == 0) source_ = -1;
+}
+
+Source Parser::source_place() {
+  const auto file = first_file_ + static_cast<uint32_t>(lexer_.expect_integer());
+  const auto line = static_cast<uint32_t>(lexer_.expect_integer());
+  return {file, line, static_cast<uint32_t>(lexer_.expect_integer())};
 }
 
 void Parser::parameters(std::vector<Variable>& into) {

@@ -1,6 +1,8 @@
 // Recursive descent over PTX's statements (PTX ISA 9.0, chapters 4, 5, 7 and 11).
 #pragma once
 
+#include <array>
+#include <map>
 #include <string>
 #include <unordered_map>
 
@@ -20,6 +22,7 @@ class Parser {
   void function_directives(Function& function);
   void parameters(std::vector<Variable>& into);
   void location();
+  Source source_place();
   void file();
 
   // Declarations (parse_declaration.cpp).
@@ -61,6 +64,7 @@ class Parser {
   Lexer lexer_;
   Function* function_ = nullptr;
   int32_t source_ = -1;
+  std::map<std::array<uint32_t, 3>, int32_t> places_;  // of .loc: the last index into Module::sources
   uint32_t first_file_ = 0;
   int32_t scope_ = -1;
   std::vector<std::unordered_map<std::string_view, int32_t>> registers_;  // per open scope

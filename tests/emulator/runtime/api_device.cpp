@@ -103,6 +103,7 @@ using namespace emu;
 extern "C" {
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  if (count == nullptr) return note(cudaErrorInvalidValue);
   *count = 0;
   if (Runtime::get().driver < CUDART_VERSION / 1000 * 1000) return note(cudaErrorInsufficientDriver);
   *count = Runtime::get().device_count;
@@ -117,16 +118,19 @@ cudaError_t cudaInitDevice(int which, unsigned, unsigned) {
   return note(which >= 0 && which < Runtime::get().device_count ? cudaSuccess : cudaErrorInvalidDevice);
 }
 cudaError_t cudaGetDevice(int* which) {
+  if (which == nullptr) return note(cudaErrorInvalidValue);
   *which = device;
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int which) {
+  if (properties == nullptr) return note(cudaErrorInvalidValue);
   if (which < 0 || which >= Runtime::get().device_count) return note(cudaErrorInvalidDevice);
   *properties = device_properties();
   properties->pciBusID = which;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int which) {
+  if (value == nullptr) return note(cudaErrorInvalidValue);
   if (which < 0 || which >= Runtime::get().device_count) return note(cudaErrorInvalidDevice);
   const cudaError_t error = device_attribute(attribute, *value);
   if (error != cudaSuccess) report("device attribute " + std::to_string(attribute) + " is not supported");
@@ -136,13 +140,18 @@ cudaError_t cudaChooseDevice(int* which, const cudaDeviceProp*) {
   *which = 0;
   return cudaSuccess;
 }
-cudaError_t cudaSetDeviceFlags(unsigned) { return cudaSuccess; }
+cudaError_t cudaSetDeviceFlags(unsigned flags) {
+  return note((flags & ~unsigned{cudaDeviceMask}) == 0 ? cudaSuccess : cudaErrorInvalidValue);
+}
 cudaError_t cudaGetDeviceFlags(unsigned* flags) {
   *flags = 0;
   return cudaSuccess;
 }
 cudaError_t cudaSetValidDevices(int*, int) { return cudaSuccess; }
-cudaError_t cudaDeviceSynchronize() { return synchronised(); }
+cudaError_t cudaDeviceSynchronize() {
+  const cudaError_t error = check_no_capture(true);
+  return error != cudaSuccess ? note(error) : synchronised();
+}
 cudaError_t cudaDeviceReset() { return synchronised(); }
 cudaError_t cudaDeviceSetCacheConfig(cudaFuncCache) { return cudaSuccess; }
 cudaError_t cudaDeviceGetCacheConfig(cudaFuncCache* config) {
@@ -161,6 +170,8 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSetLimit(cudaLimit limit, size_t value) {
+  if (limit < cudaLimitStackSize || limit > cudaLimitPersistingL2CacheSize)
+    return note(cudaErrorUnsupportedLimit);
   Runtime& runtime = Runtime::get();
   if (limit == cudaLimitStackSize) runtime.stack_limit = value;
   if (limit == cudaLimitMallocHeapSize) runtime.heap_limit = value;
@@ -168,6 +179,8 @@ cudaError_t cudaDeviceSetLimit(cudaLimit limit, size_t value) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetLimit(size_t* value, cudaLimit limit) {
+  if (limit < cudaLimitStackSize || limit > cudaLimitPersistingL2CacheSize)
+    return note(cudaErrorUnsupportedLimit);
   switch (limit) {
     case cudaLimitStackSize:
       *value = Runtime::get().stack_limit;

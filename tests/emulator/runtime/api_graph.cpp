@@ -10,6 +10,7 @@ namespace {
 Runtime& rt() { return Runtime::get(); }
 
 cudaError_t instantiate(cudaGraphExec_t* exec, cudaGraph_t graph, u64 flags) {
+  if (exec == nullptr || graph == nullptr) return note(cudaErrorInvalidValue);
   auto made = std::make_unique<GraphExec>();
   made->flags = flags;
   made->graph = graph_of(graph)->clone();
@@ -36,11 +37,13 @@ cudaError_t change(cudaGraphExec_t exec, cudaGraphNode_t node, cudaGraphNodeType
 
 extern "C" {
 
-cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned) {
+cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned flags) {
+  if (graph == nullptr || flags != 0) return note(cudaErrorInvalidValue);
   *graph = reinterpret_cast<cudaGraph_t>(new Graph);
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  if (graph == nullptr) return note(cudaErrorInvalidValue);
   delete graph_of(graph);
   return cudaSuccess;
 }
@@ -68,11 +71,18 @@ cudaError_t cudaGraphExecGetFlags(cudaGraphExec_t exec, unsigned long long* flag
 }
 cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  if (exec == nullptr) return note(cudaErrorInvalidValue);
   delete reinterpret_cast<GraphExec*>(exec);
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  if (exec == nullptr) return note(cudaErrorInvalidValue);
   auto* graph = reinterpret_cast<GraphExec*>(exec);
+  if (capturing(stream) != nullptr) {  // it becomes a child, and may change or go
+    const std::shared_ptr<Graph> child = graph->graph->clone();
+    return note(rt().enqueue(
+        stream, cudaGraphNodeTypeGraph, [child] { return child->run(); }, child));
+  }
   return note(rt().enqueue(stream, cudaGraphNodeTypeGraph, [graph] {
     for (const GraphNode* node : graph->order) {
       if (!node->enabled) continue;
@@ -91,7 +101,7 @@ cudaError_t cudaGraphExecMemcpyNodeSetParams(cudaGraphExec_t exec, cudaGraphNode
 }
 cudaError_t cudaGraphExecMemcpyNodeSetParams1D(cudaGraphExec_t exec, cudaGraphNode_t node, void* to,
                                                const void* from, size_t size, cudaMemcpyKind kind) {
-  const cudaMemcpy3DParms params = row_copy(to, from, size, kind);
+  const cudaMemcpy3DParms params = row_copy(to, size, from, size, size, 1, kind);
   return cudaGraphExecMemcpyNodeSetParams(exec, node, &params);
 }
 cudaError_t cudaGraphExecMemsetNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node,
@@ -108,7 +118,7 @@ cudaError_t cudaGraphExecHostNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t
 cudaError_t cudaGraphExecChildGraphNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node,
                                                  cudaGraph_t child) {
   return change(exec, node, cudaGraphNodeTypeGraph, [&](GraphNode& n) {
-    set_child(n, *graph_of(child));
+    set_child(n, graph_of(child)->clone());
     return cudaSuccess;
   });
 }
@@ -168,7 +178,7 @@ cudaError_t cudaGraphDebugDotPrint(cudaGraph_t graph, const char* path, unsigned
   for (const auto& node : graph_of(graph)->nodes) {
     const size_t index = number.emplace(node.get(), number.size()).first->second;
     const std::string name =
-        node->launch.has_value() ? node->launch->kernel->name : "type " + std::to_string(node->type);
+        node->launch() != nullptr ? node->launch()->kernel->name : "type " + std::to_string(node->type);
     std::fprintf(file, "  n%zu [label=\"%s\"];\n", index, name.c_str());
   }
   for (const auto& node : graph_of(graph)->nodes) {

@@ -43,7 +43,7 @@ cudaError_t set_any(GraphNode& node, const cudaGraphNodeParams& p) {
       set_host(node, {p.host.fn, p.host.userData});
       return cudaSuccess;
     case cudaGraphNodeTypeGraph:
-      set_child(node, *graph_of(p.graph.graph));
+      set_child(node, graph_of(p.graph.graph)->clone());
       return cudaSuccess;
     case cudaGraphNodeTypeEventRecord:
       set_event(node, p.eventRecord.event);
@@ -86,7 +86,7 @@ cudaError_t cudaGraphAddMemcpyNode(cudaGraphNode_t* node, cudaGraph_t graph, con
 cudaError_t cudaGraphAddMemcpyNode1D(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
                                      size_t count, void* to, const void* from, size_t size,
                                      cudaMemcpyKind kind) {
-  const cudaMemcpy3DParms params = row_copy(to, from, size, kind);
+  const cudaMemcpy3DParms params = row_copy(to, size, from, size, size, 1, kind);
   return cudaGraphAddMemcpyNode(node, graph, after, count, &params);
 }
 cudaError_t cudaGraphAddMemsetNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
@@ -102,7 +102,7 @@ cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t graph, con
 cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after,
                                        size_t count, cudaGraph_t child) {
   return add_node(node, graph, after, count, cudaGraphNodeTypeGraph, [&](GraphNode& n) {
-    set_child(n, *graph_of(child));
+    set_child(n, graph_of(child)->clone());
     return cudaSuccess;
   });
 }
@@ -201,12 +201,16 @@ cudaError_t cudaGraphNodeFindInClone(cudaGraphNode_t* twin, cudaGraphNode_t node
 
 cudaError_t cudaGraphKernelNodeGetParams(cudaGraphNode_t node, cudaKernelNodeParams* params) {
   GraphNode& n = *node_of(node);
-  if (!n.launch.has_value()) return note(cudaErrorInvalidValue);
+  LaunchRequest* launch = n.launch();
+  if (launch == nullptr) return note(cudaErrorInvalidValue);
+  n.arguments.clear();
+  for (u32 offset : Runtime::get().image(*launch->kernel, launch->device).entry->parameter_offset)
+    n.arguments.push_back(launch->parameters.data() + offset);
   *params = {};
-  params->func = const_cast<void*>(n.function);
-  params->gridDim = n.launch->grid;
-  params->blockDim = n.launch->block;
-  params->sharedMemBytes = static_cast<unsigned>(n.launch->shared);
+  params->func = const_cast<void*>(launch->kernel->host != nullptr ? launch->kernel->host : launch->kernel);
+  params->gridDim = launch->grid;
+  params->blockDim = launch->block;
+  params->sharedMemBytes = static_cast<unsigned>(launch->shared);
   params->kernelParams = n.arguments.data();
   return cudaSuccess;
 }
@@ -223,7 +227,7 @@ cudaError_t cudaGraphMemcpyNodeSetParams(cudaGraphNode_t node, const cudaMemcpy3
 }
 cudaError_t cudaGraphMemcpyNodeSetParams1D(cudaGraphNode_t node, void* to, const void* from, size_t size,
                                            cudaMemcpyKind kind) {
-  const cudaMemcpy3DParms params = row_copy(to, from, size, kind);
+  const cudaMemcpy3DParms params = row_copy(to, size, from, size, size, 1, kind);
   return cudaGraphMemcpyNodeSetParams(node, &params);
 }
 cudaError_t cudaGraphMemsetNodeGetParams(cudaGraphNode_t node, cudaMemsetParams* params) {
@@ -248,8 +252,10 @@ cudaError_t cudaGraphEventWaitNodeGetEvent(cudaGraphNode_t node, cudaEvent_t* ev
   return given(node, event);
 }
 cudaError_t cudaGraphChildGraphNodeGetGraph(cudaGraphNode_t node, cudaGraph_t* graph) {
-  *graph = reinterpret_cast<cudaGraph_t>(node_of(node)->child.get());
-  return note(*graph != nullptr ? cudaSuccess : cudaErrorInvalidValue);
+  std::shared_ptr<Graph> child;
+  const cudaError_t error = given(node, &child);
+  *graph = reinterpret_cast<cudaGraph_t>(child.get());
+  return error;
 }
 
 }  // extern "C"

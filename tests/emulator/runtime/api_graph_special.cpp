@@ -13,11 +13,11 @@ cudaError_t with_symbol(const void* symbol, size_t offset, const Use& use) {
   return error != cudaSuccess ? error : use(static_cast<u8*>(start) + offset);
 }
 
-bool is_attribute(const GraphNode& node, int id) {
+bool is_attribute(GraphNode& node, int id) {
   const bool known = id == cudaLaunchAttributeCooperative || id == cudaLaunchAttributePriority ||
                      id == cudaLaunchAttributeAccessPolicyWindow || id == cudaLaunchAttributeMemSyncDomain;
   if (!known) report("attribute " + std::to_string(id) + " of a graph's kernel is not supported");
-  return known && node.launch.has_value();
+  return known && node.launch() != nullptr;
 }
 
 }  // namespace
@@ -42,7 +42,10 @@ cudaError_t cudaGraphAddMemFreeNode(cudaGraphNode_t* node, cudaGraph_t graph, co
   return add_node(node, graph, after, count, cudaGraphNodeTypeMemFree, [&](GraphNode& n) {
     if (GraphMemory::at(pointer) == nullptr) return cudaErrorInvalidValue;
     n.given = FreedPointer{pointer};
-    n.work = [pointer] { return cudaFree(pointer); };
+    n.work = [pointer] {
+      GraphMemory* memory = GraphMemory::at(pointer);
+      return memory != nullptr ? memory->release() : cudaErrorInvalidValue;
+    };
     return cudaSuccess;
   });
 }
@@ -101,8 +104,8 @@ cudaError_t cudaGraphKernelNodeSetAttribute(cudaGraphNode_t node, cudaLaunchAttr
   if (!is_attribute(n, id)) return note(cudaErrorInvalidValue);
   n.attributes[id] = *value;
   if (id != cudaLaunchAttributeCooperative) return cudaSuccess;
-  n.launch->cooperative = value->cooperative != 0;
-  n.work = [request = *n.launch] { return Runtime::get().execute(request); };
+  n.launch()->cooperative = value->cooperative != 0;
+  n.work = [request = *n.launch()] { return Runtime::get().execute(request); };
   return cudaSuccess;
 }
 cudaError_t cudaGraphKernelNodeGetAttribute(cudaGraphNode_t node, cudaLaunchAttributeID id,
@@ -110,7 +113,7 @@ cudaError_t cudaGraphKernelNodeGetAttribute(cudaGraphNode_t node, cudaLaunchAttr
   GraphNode& n = *node_of(node);
   if (!is_attribute(n, id)) return note(cudaErrorInvalidValue);
   *value = n.attributes[id];
-  if (id == cudaLaunchAttributeCooperative) value->cooperative = n.launch->cooperative ? 1 : 0;
+  if (id == cudaLaunchAttributeCooperative) value->cooperative = n.launch()->cooperative ? 1 : 0;
   return cudaSuccess;
 }
 cudaError_t cudaGraphKernelNodeCopyAttributes(cudaGraphNode_t to, cudaGraphNode_t from) {

@@ -79,7 +79,9 @@ char __cudaInitModule(void**) { return 1; }
 void __cudaRegisterFunction(void** handle, const char* host, char*, const char* name, int, uint3*, uint3*,
                             dim3*, dim3*, int*) {
   const std::lock_guard lock(rt().mutex);
-  rt().by_host_function[host] = rt().add_kernel(*reinterpret_cast<Module*>(handle), name);
+  Kernel* kernel = rt().add_kernel(*reinterpret_cast<Module*>(handle), name);
+  kernel->host = host;
+  rt().by_host_function[host] = kernel;
 }
 void __cudaRegisterVar(void** handle, char* host, char*, const char* name, int, size_t size, int, int) {
   const std::lock_guard lock(rt().mutex);
@@ -183,6 +185,7 @@ cudaError_t cudaKernelSetAttributeForDevice(cudaKernel_t kernel, cudaFuncAttribu
 }
 cudaError_t cudaFuncSetCacheConfig(const void*, cudaFuncCache) { return cudaSuccess; }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
+  if (attributes == nullptr) return note(cudaErrorInvalidValue);
   return guarded([&] {
     Kernel* kernel = rt().find_kernel(function);
     if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
@@ -223,6 +226,7 @@ cudaError_t cudaFuncGetParamInfo(const void* function, size_t index, size_t* off
 // Called by check_configuration under the lock, so it takes none.
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* function,
                                                                    int threads, size_t dynamic, unsigned) {
+  if (blocks == nullptr) return note(cudaErrorInvalidValue);
   try {
     Kernel* kernel = rt().find_kernel(function);
     if (kernel == nullptr) return note(cudaErrorInvalidDeviceFunction);
@@ -253,6 +257,7 @@ cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(size_t* dynamic, const voi
 // Libraries: a handle is the module.
 cudaError_t cudaLibraryLoadData(cudaLibrary_t* library, const void* code, cudaJitOption*, void**, unsigned,
                                 cudaLibraryOption*, void**, unsigned) {
+  if (library == nullptr || code == nullptr) return note(cudaErrorInvalidValue);
   return guarded([&] {
     Module* module = rt().add_image(code);
     rt().parse(*module);
@@ -277,6 +282,8 @@ cudaError_t cudaLibraryLoadFromFile(cudaLibrary_t* library, const char* path, cu
   return cudaLibraryLoadData(library, text.str().c_str(), jit, jit_values, jit_count, options, values, count);
 }
 cudaError_t cudaLibraryGetKernel(cudaKernel_t* kernel, cudaLibrary_t library, const char* name) {
+  if (kernel == nullptr || name == nullptr) return note(cudaErrorInvalidValue);
+  if (library == nullptr) return note(cudaErrorInvalidResourceHandle);
   const std::lock_guard lock(rt().mutex);
   auto& kernels = reinterpret_cast<Module*>(library)->kernels;
   const auto found = kernels.find(name);

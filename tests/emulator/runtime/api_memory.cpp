@@ -17,6 +17,16 @@ bool range_fits(const void* pointer, size_t size, bool device) {
   return reinterpret_cast<u64>(pointer) + size <= allocation.end();
 }
 
+void fill_rows(const cudaMemsetParams& p) {
+  for (size_t row = 0; row < p.height; ++row) {
+    u8* at = static_cast<u8*>(p.dst) + row * p.pitch;
+    if (p.elementSize == 1) std::memset(at, static_cast<int>(p.value), p.width);
+    for (size_t i = 0; p.elementSize != 1 && i < p.width; ++i)
+      std::memcpy(at + i * p.elementSize, &p.value, p.elementSize);
+    rt().heap.define(reinterpret_cast<u64>(at), p.width * p.elementSize);
+  }
+}
+
 void move_bytes(void* to, const void* from, size_t size) {
   std::memmove(to, from, size);
   rt().heap.define(reinterpret_cast<u64>(to), size);
@@ -50,6 +60,16 @@ cudaError_t release(void* pointer) {
   return note(cudaErrorInvalidValue);
 }
 
+// Outside of streams' order, and so not while they capture.
+cudaError_t allocate_now(void** pointer, size_t size, Allocation::Kind kind) {
+  const cudaError_t error = check_no_capture();
+  return error != cudaSuccess ? note(error) : allocate(pointer, size, kind);
+}
+cudaError_t release_now(void* pointer) {
+  const cudaError_t error = check_no_capture();
+  return error != cudaSuccess ? note(error) : release(pointer);
+}
+
 cudaError_t check_copy(const void* to, const void* from, size_t size, cudaMemcpyKind kind) {
   if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
   if (size != 0 && (to == nullptr || from == nullptr)) return cudaErrorInvalidValue;
@@ -65,49 +85,35 @@ cudaError_t copy(void* to, const void* from, size_t size, cudaMemcpyKind kind, c
   if (rt().sticky != cudaSuccess) return note(rt().sticky);
   const cudaError_t error = check_copy(to, from, size, kind);
   if (error != cudaSuccess) return note(error);
-  if (waits) {
-    move_bytes(to, from, size);
-    return synchronised();
-  }
-  return note(rt().enqueue(stream, cudaGraphNodeTypeMemcpy, [=] {
-    move_bytes(to, from, size);
-    return cudaSuccess;
-  }));
+  const cudaError_t done = enqueue_copy(row_copy(to, size, from, size, size, 1, kind), stream);
+  return done != cudaSuccess || !waits ? note(done) : synchronised();
 }
 
 cudaError_t copy_rows(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
                       size_t height, cudaMemcpyKind kind, cudaStream_t stream, bool waits) {
   if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return note(cudaErrorInvalidMemcpyDirection);
   if (width > to_pitch || width > from_pitch) return note(cudaErrorInvalidPitchValue);
   if (width == 0 || height == 0) return cudaSuccess;
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (!range_fits(to, to_pitch * (height - 1) + width, to_device)) return note(cudaErrorInvalidValue);
   if (!range_fits(from, from_pitch * (height - 1) + width, from_device)) return note(cudaErrorInvalidValue);
-  const auto work = [=] {
-    for (size_t row = 0; row < height; ++row) {
-      move_bytes(static_cast<u8*>(to) + row * to_pitch, static_cast<const u8*>(from) + row * from_pitch,
-                 width);
-    }
-    return cudaSuccess;
-  };
-  if (!waits) return note(rt().enqueue(stream, cudaGraphNodeTypeMemcpy, work));
-  work();
-  return synchronised();
+  const cudaError_t error =
+      enqueue_copy(row_copy(to, to_pitch, from, from_pitch, width, height, kind), stream);
+  return error != cudaSuccess || !waits ? note(error) : synchronised();
 }
 
 cudaError_t fill(void* to, int value, size_t pitch, size_t width, size_t height, cudaStream_t stream) {
   if (rt().sticky != cudaSuccess) return note(rt().sticky);
   if (width == 0 || height == 0) return cudaSuccess;
   if (!range_fits(to, pitch * (height - 1) + width, true)) return note(cudaErrorInvalidValue);
-  return note(rt().enqueue(stream, cudaGraphNodeTypeMemset, [=] {
-    for (size_t row = 0; row < height; ++row) {
-      u8* at = static_cast<u8*>(to) + row * pitch;
-      std::memset(at, value, width);
-      rt().heap.define(reinterpret_cast<u64>(at), width);
-    }
+  const cudaMemsetParams params{to, pitch, static_cast<u8>(value), 1, width, height};
+  const auto work = [params] {
+    fill_rows(params);
     return cudaSuccess;
-  }));
+  };
+  return note(rt().enqueue(stream, cudaGraphNodeTypeMemset, work, params));
 }
 
 u8* symbol_range(const void* symbol, size_t size, size_t offset, cudaError_t& error) {
@@ -119,6 +125,8 @@ u8* symbol_range(const void* symbol, size_t size, size_t offset, cudaError_t& er
   error = offset + size <= found->second->size ? cudaSuccess : cudaErrorInvalidValue;
   return reinterpret_cast<u8*>(address) + offset;
 }
+
+bool is_device(int which) { return which >= 0 && which < rt().device_count; }
 
 constexpr size_t kPitch = 512;
 
@@ -132,22 +140,24 @@ std::map<std::pair<cudaMemPool_t, int>, u64>& pool_attributes() {
 extern "C" {
 
 cudaError_t cudaMalloc(void** pointer, size_t size) {
-  return allocate(pointer, size, Allocation::Kind::device);
+  return allocate_now(pointer, size, Allocation::Kind::device);
 }
 cudaError_t cudaMallocHost(void** pointer, size_t size) {
-  return allocate(pointer, size, Allocation::Kind::pinned);
+  return allocate_now(pointer, size, Allocation::Kind::pinned);
 }
 cudaError_t cudaHostAlloc(void** pointer, size_t size, unsigned flags) {
-  const cudaError_t error = allocate(pointer, size, Allocation::Kind::pinned);
+  constexpr unsigned known = cudaHostAllocPortable | cudaHostAllocMapped | cudaHostAllocWriteCombined;
+  if ((flags & ~known) != 0) return note(cudaErrorInvalidValue);
+  const cudaError_t error = allocate_now(pointer, size, Allocation::Kind::pinned);
   if (error == cudaSuccess && *pointer != nullptr)
     rt().heap.set_flags(reinterpret_cast<u64>(*pointer), flags);
   return error;
 }
 cudaError_t cudaMallocManaged(void** pointer, size_t size, unsigned) {
-  return allocate(pointer, size, Allocation::Kind::managed);
+  return allocate_now(pointer, size, Allocation::Kind::managed);
 }
-cudaError_t cudaFree(void* pointer) { return release(pointer); }
-cudaError_t cudaFreeHost(void* pointer) { return release(pointer); }
+cudaError_t cudaFree(void* pointer) { return release_now(pointer); }
+cudaError_t cudaFreeHost(void* pointer) { return release_now(pointer); }
 cudaError_t cudaHostRegister(void* pointer, size_t size, unsigned) {
   return note(rt().heap.add_host(reinterpret_cast<u64>(pointer), size)
                   ? cudaSuccess
@@ -158,6 +168,9 @@ cudaError_t cudaHostUnregister(void* pointer) {
                                                                     : cudaErrorHostMemoryNotRegistered);
 }
 cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
+  Allocation allocation;
+  if (device == nullptr || !rt().heap.find(reinterpret_cast<u64>(host), allocation))
+    return note(cudaErrorInvalidValue);
   *device = host;
   return cudaSuccess;
 }
@@ -169,6 +182,7 @@ cudaError_t cudaHostGetFlags(unsigned* flags, void* pointer) {
   return cudaSuccess;
 }
 cudaError_t cudaMallocPitch(void** pointer, size_t* pitch, size_t width, size_t height) {
+  if (pitch == nullptr) return note(cudaErrorInvalidValue);
   *pitch = (width + kPitch - 1) / kPitch * kPitch;
   return cudaMalloc(pointer, *pitch * height);
 }
@@ -178,6 +192,7 @@ cudaError_t cudaMalloc3D(cudaPitchedPtr* pointer, cudaExtent extent) {
   return cudaMallocPitch(&pointer->ptr, &pointer->pitch, extent.width, extent.height * extent.depth);
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  if (free == nullptr || total == nullptr) return note(cudaErrorInvalidValue);
   *total = rt().heap.limit();
   *free = rt().heap.limit() - rt().heap.used();
   return cudaSuccess;
@@ -192,17 +207,20 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyK
 }
 cudaError_t cudaMemcpyBatchAsync(void* const* to, const void* const* from, const size_t* sizes, size_t count,
                                  cudaMemcpyAttributes*, size_t*, size_t, cudaStream_t stream) {
-  if (count == 0 || capturing(stream) != nullptr) return note(cudaErrorInvalidValue);
+  if (count == 0) return note(cudaErrorInvalidValue);
   for (size_t i = 0; i < count; ++i) {
     const cudaError_t error = cudaMemcpyAsync(to[i], from[i], sizes[i], cudaMemcpyDefault, stream);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyPeer(void* to, int, const void* from, int, size_t size) {
+cudaError_t cudaMemcpyPeer(void* to, int to_device, const void* from, int from_device, size_t size) {
+  if (!is_device(to_device) || !is_device(from_device)) return note(cudaErrorInvalidDevice);
   return copy(to, from, size, cudaMemcpyDefault, nullptr, true);
 }
-cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t size, cudaStream_t stream) {
+cudaError_t cudaMemcpyPeerAsync(void* to, int to_device, const void* from, int from_device, size_t size,
+                                cudaStream_t stream) {
+  if (!is_device(to_device) || !is_device(from_device)) return note(cudaErrorInvalidDevice);
   return copy(to, from, size, cudaMemcpyDefault, stream, false);
 }
 cudaError_t cudaMemcpy2D(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
@@ -261,6 +279,7 @@ cudaError_t cudaGetSymbolSize(size_t* size, const void* symbol) {
   return cudaSuccess;
 }
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  if (attributes == nullptr) return note(cudaErrorInvalidValue);
   *attributes = {};
   Allocation allocation;
   if (!rt().heap.find(reinterpret_cast<u64>(pointer), allocation)) {
@@ -289,14 +308,24 @@ cudaError_t cudaMemPrefetchAsync(const void*, size_t, cudaMemLocation, unsigned,
 // A capturing stream gets its memory from the graph.
 cudaError_t cudaMallocAsync(void** pointer, size_t size, cudaStream_t stream) {
   Graph* graph = capturing(stream);
-  if (graph == nullptr) return cudaMalloc(pointer, size);
+  if (graph == nullptr) {
+    const cudaError_t error = rt().enqueue(stream, cudaGraphNodeTypeEmpty, [] { return cudaSuccess; });
+    return error != cudaSuccess ? note(error) : allocate(pointer, size, Allocation::Kind::device);
+  }
   GraphMemory* memory = graph->allocate(size, current_device());
   if (memory == nullptr) return note(cudaErrorMemoryAllocation);
   *pointer = reinterpret_cast<void*>(memory->address);
-  return note(rt().enqueue(stream, cudaGraphNodeTypeMemAlloc, [memory] { return memory->allocate(); }));
+  cudaMemAllocNodeParams params{};
+  params.poolProps.allocType = cudaMemAllocationTypePinned;
+  params.poolProps.location = {cudaMemLocationTypeDevice, current_device()};
+  params.bytesize = size;
+  params.dptr = *pointer;
+  return note(rt().enqueue(
+      stream, cudaGraphNodeTypeMemAlloc, [memory] { return memory->allocate(); }, params));
 }
 cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
-  return note(rt().enqueue(stream, cudaGraphNodeTypeMemFree, [pointer] { return release(pointer); }));
+  return note(rt().enqueue(
+      stream, cudaGraphNodeTypeMemFree, [pointer] { return release(pointer); }, FreedPointer{pointer}));
 }
 cudaError_t cudaMallocFromPoolAsync(void** pointer, size_t size, cudaMemPool_t, cudaStream_t stream) {
   return cudaMallocAsync(pointer, size, stream);

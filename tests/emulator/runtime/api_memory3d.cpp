@@ -1,6 +1,4 @@
 // Copies and memsets of boxes.
-#include <cstring>
-
 #include "runtime/runtime.h"
 
 namespace emu {
@@ -29,10 +27,7 @@ cudaError_t run(const cudaMemcpy3DParms& p, cudaStream_t stream, bool waits) {
   if (rt().sticky != cudaSuccess) return note(rt().sticky);
   const cudaError_t error = check_copy_3d(p);
   if (error != cudaSuccess) return note(error);
-  const cudaError_t done = rt().enqueue(stream, cudaGraphNodeTypeMemcpy, [p] {
-    copy_3d(p);
-    return cudaSuccess;
-  });
+  const cudaError_t done = enqueue_copy(p, stream);
   return done != cudaSuccess || !waits ? note(done) : synchronised();
 }
 
@@ -55,19 +50,33 @@ cudaError_t fill(const cudaPitchedPtr& to, int value, const cudaExtent& extent, 
   const End end = end_of(to, {0, 0, 0});
   if (extent.width > to.pitch || extent.height > to.ysize || !end_fits(end, extent, true))
     return note(cudaErrorInvalidValue);
-  return note(rt().enqueue(stream, cudaGraphNodeTypeMemset, [=] {
-    for (size_t z = 0; z < extent.depth; ++z) {
-      for (size_t y = 0; y < extent.height; ++y) {
-        u8* row = end.first + z * end.slice + y * end.row;
-        std::memset(row, value, extent.width);
-        rt().heap.define(reinterpret_cast<u64>(row), extent.width);
-      }
-    }
-    return cudaSuccess;
-  }));
+  for (size_t z = 0; z < extent.depth; ++z) {
+    const cudaError_t error =
+        cudaMemset2DAsync(end.first + z * end.slice, end.row, value, extent.width, extent.height, stream);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
 }
 
 }  // namespace
+
+cudaMemcpy3DParms row_copy(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                           size_t height, cudaMemcpyKind kind) {
+  cudaMemcpy3DParms p{};
+  p.srcPtr = {const_cast<void*>(from), from_pitch, width, height};
+  p.dstPtr = {to, to_pitch, width, height};
+  p.extent = {width, height, 1};
+  p.kind = kind;
+  return p;
+}
+
+cudaError_t enqueue_copy(const cudaMemcpy3DParms& p, cudaStream_t stream) {
+  const auto work = [p] {
+    copy_3d(p);
+    return cudaSuccess;
+  };
+  return rt().enqueue(stream, cudaGraphNodeTypeMemcpy, work, p);
+}
 
 cudaError_t check_copy_3d(const cudaMemcpy3DParms& p) {
   if (p.srcArray != nullptr || p.dstArray != nullptr) {

@@ -52,6 +52,10 @@ FORWARD(cudaMemcpyToSymbolAsync_ptsz,
 FORWARD(cudaMemcpyFromSymbolAsync_ptsz,
         (void* t, const void* f, size_t n, size_t o, cudaMemcpyKind k, cudaStream_t s),
         cudaMemcpyFromSymbolAsync(t, f, n, o, k, own(s)))
+FORWARD(cudaMemcpyBatchAsync_ptsz,
+        (void* const* t, const void* const* f, const size_t* n, size_t c, cudaMemcpyAttributes* a, size_t* i,
+         size_t m, cudaStream_t s),
+        cudaMemcpyBatchAsync(t, f, n, c, a, i, m, own(s)))
 FORWARD(cudaMemset_ptds, (void* t, int v, size_t n), cudaMemsetAsync(t, v, n, own(nullptr)))
 FORWARD(cudaMemsetAsync_ptsz, (void* t, int v, size_t n, cudaStream_t s), cudaMemsetAsync(t, v, n, own(s)))
 FORWARD(cudaMemset2D_ptds, (void* t, size_t p, int v, size_t w, size_t h),
@@ -86,6 +90,15 @@ FORWARD(cudaStreamGetAttribute_ptsz, (cudaStream_t s, cudaStreamAttrID a, cudaSt
         cudaStreamGetAttribute(own(s), a, v))
 FORWARD(cudaStreamBeginCapture_ptsz, (cudaStream_t s, cudaStreamCaptureMode m),
         cudaStreamBeginCapture(own(s), m))
+FORWARD(cudaStreamBeginCaptureToGraph_ptsz,
+        (cudaStream_t s, cudaGraph_t g, const cudaGraphNode_t* d, const cudaGraphEdgeData* e, size_t n,
+         cudaStreamCaptureMode m),
+        cudaStreamBeginCaptureToGraph(own(s), g, d, e, n, m))
+FORWARD(cudaStreamUpdateCaptureDependencies_ptsz,
+        (cudaStream_t s, cudaGraphNode_t* d, const cudaGraphEdgeData* e, size_t n, unsigned f),
+        cudaStreamUpdateCaptureDependencies(own(s), d, e, n, f))
+FORWARD(cudaStreamCopyAttributes_ptsz, (cudaStream_t t, cudaStream_t f),
+        cudaStreamCopyAttributes(own(t), own(f)))
 FORWARD(cudaStreamEndCapture_ptsz, (cudaStream_t s, cudaGraph_t* g), cudaStreamEndCapture(own(s), g))
 FORWARD(cudaStreamIsCapturing_ptsz, (cudaStream_t s, cudaStreamCaptureStatus* c),
         cudaStreamIsCapturing(own(s), c))

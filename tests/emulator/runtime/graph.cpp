@@ -2,21 +2,12 @@
 #include "runtime/graph.h"
 
 #include <algorithm>
-#include <cstring>
 #include <set>
 
 namespace emu {
 namespace {
 
 Runtime& rt() { return Runtime::get(); }
-
-void fill(const cudaMemsetParams& p) {
-  for (size_t row = 0; row < p.height; ++row) {
-    u8* at = static_cast<u8*>(p.dst) + row * p.pitch;
-    for (size_t i = 0; i < p.width; ++i) std::memcpy(at + i * p.elementSize, &p.value, p.elementSize);
-    rt().heap.define(reinterpret_cast<u64>(at), p.width * p.elementSize);
-  }
-}
 
 }  // namespace
 
@@ -40,12 +31,6 @@ std::unique_ptr<Graph> Graph::clone() const {
     *made = *node;
     made->graph = copy.get();
     made->original = node.get();
-    if (made->launch.has_value()) {  // the arguments lie in the copy
-      for (void*& argument : made->arguments) {
-        const auto offset = static_cast<u8*>(argument) - node->launch->parameters.data();
-        argument = made->launch->parameters.data() + offset;
-      }
-    }
     twins[node.get()] = made;
   }
   for (const auto& node : copy->nodes) {
@@ -99,11 +84,7 @@ cudaError_t set_kernel(GraphNode& node, const cudaKernelNodeParams& params) {
     const cudaError_t error = rt().prepare(request, params.kernelParams);
     if (error != cudaSuccess) return error;
   }
-  node.function = params.func;
-  node.launch = request;
-  node.arguments.clear();
-  for (u32 offset : rt().image(*request.kernel, request.device).entry->parameter_offset)
-    node.arguments.push_back(node.launch->parameters.data() + offset);
+  node.given = request;
   node.work = [request] { return rt().execute(request); };
   return cudaSuccess;
 }
@@ -127,7 +108,7 @@ cudaError_t set_memset(GraphNode& node, const cudaMemsetParams& params) {
   if (!range_fits(params.dst, last, true)) return cudaErrorInvalidValue;
   node.given = params;
   node.work = [params] {
-    fill(params);
+    fill_rows(params);
     return cudaSuccess;
   };
   return cudaSuccess;
@@ -147,18 +128,9 @@ void set_event(GraphNode& node, cudaEvent_t event) {
   node.work = [=] { return records ? cudaEventRecord(event, nullptr) : cudaSuccess; };
 }
 
-void set_child(GraphNode& node, const Graph& child) {
-  node.child = child.clone();
-  node.work = [inner = node.child] { return inner->run(); };
-}
-
-cudaMemcpy3DParms row_copy(void* to, const void* from, size_t size, cudaMemcpyKind kind) {
-  cudaMemcpy3DParms p{};
-  p.srcPtr = {const_cast<void*>(from), size, size, 1};
-  p.dstPtr = {to, size, size, 1};
-  p.extent = {size, 1, 1};
-  p.kind = kind;
-  return p;
+void set_child(GraphNode& node, std::shared_ptr<Graph> child) {
+  node.given = child;
+  node.work = [child = std::move(child)] { return child->run(); };
 }
 
 }  // namespace emu

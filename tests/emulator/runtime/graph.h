@@ -1,8 +1,6 @@
 // Graphs: nodes are pieces of work with predecessors.
 #pragma once
 
-#include <variant>
-
 #include "runtime/runtime.h"
 
 namespace emu {
@@ -32,31 +30,24 @@ class GraphMemory {
   bool allocated_ = false;
 };
 
-struct FreedPointer {
-  void* pointer;
-};
-
 struct GraphNode {
   cudaGraphNodeType type = cudaGraphNodeTypeEmpty;
   std::function<cudaError_t()> work;
   std::vector<GraphNode*> after;  // predecessors
-  std::optional<LaunchRequest> launch;
-  const void* function = nullptr;  // the kernel, as the program named it
-  std::vector<void*> arguments;    // into launch->parameters
-  /// What the program gave, for those who ask.
-  std::variant<std::monostate, cudaMemcpy3DParms, cudaMemsetParams, cudaHostNodeParams, cudaEvent_t,
-               cudaMemAllocNodeParams, FreedPointer>
-      given;
-  std::shared_ptr<Graph> child;
+  Given given;
+  std::vector<void*> arguments;  // into the launch's parameters, for who asked
   Graph* graph = nullptr;
   GraphNode* original = nullptr;                       // of a clone's node
   std::map<int, cudaLaunchAttributeValue> attributes;  // of a kernel
   bool enabled = true;
+  /// The launch of a kernel's node; null for others.
+  LaunchRequest* launch() { return std::get_if<LaunchRequest>(&given); }
 };
 
 struct Graph {
   std::vector<std::unique_ptr<GraphNode>> nodes;
   u64 id = 0;
+  bool invalidated = false;                 // its capture was, by a call that it cannot hold
   std::vector<std::shared_ptr<void>> kept;  // its memory, and the program's objects that it refers to
   /// Null when there is not enough memory.
   GraphMemory* allocate(size_t bytes, int device);
@@ -84,6 +75,9 @@ struct Event {
   std::vector<GraphNode*> frontier;
 };
 
+/// Whether the program has made a stream, or an event, and not destroyed it.
+bool is_stream(cudaStream_t stream);
+bool is_event(cudaEvent_t event);
 Stream& stream_of(cudaStream_t stream);
 /// The graph that a stream captures into; null when it does not, or is none.
 Graph* capturing(cudaStream_t stream);
@@ -97,10 +91,7 @@ cudaError_t set_copy(GraphNode& node, const cudaMemcpy3DParms& params);
 cudaError_t set_memset(GraphNode& node, const cudaMemsetParams& params);
 void set_host(GraphNode& node, const cudaHostNodeParams& params);
 void set_event(GraphNode& node, cudaEvent_t event);
-void set_child(GraphNode& node, const Graph& child);
-
-/// A copy of bytes in a row, as a box.
-cudaMemcpy3DParms row_copy(void* to, const void* from, size_t size, cudaMemcpyKind kind);
+void set_child(GraphNode& node, std::shared_ptr<Graph> child);
 
 /// Adds a node; `set` gives it its work, and when that fails there is no node.
 template <class Set>

@@ -108,6 +108,15 @@ void Heap::set_flags(uint64_t address, unsigned flags) {
   if (found != all_.end()) found->second.flags = flags;
 }
 
+bool Heap::set_name(uint64_t address, std::string name) {
+  const std::lock_guard lock(mutex_);
+  const auto found = all_.find(address);
+  if (found == all_.end() || found->second.freed) return false;
+  found->second.name = std::move(name);
+  map_.reset();
+  return true;
+}
+
 bool Heap::find(uint64_t address, Allocation& out) const {
   const std::lock_guard lock(mutex_);
   auto after = all_.upper_bound(address);

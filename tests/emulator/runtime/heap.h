@@ -41,6 +41,8 @@ class Heap {
   std::string describe_free(uint64_t address) const;
   bool add_host(uint64_t address, uint64_t size);
   bool remove_host(uint64_t address);
+  /// False when there is no allocation that begins there.
+  bool set_name(uint64_t address, std::string name);
   void set_flags(uint64_t address, unsigned flags);
   /// The live allocation that holds an address; false when none does.
   bool find(uint64_t address, Allocation& out) const;

@@ -117,7 +117,7 @@ cudaError_t Runtime::execute(const LaunchRequest& request) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   if (after_launch) after_launch(launch, watcher.get(), seconds.count());
   if (launch.fault_code != 0) {
-    report(launch.fault_text);
+    report_fault(launch.fault_text);
     sticky = static_cast<cudaError_t>(launch.fault_code);
     unseen = sticky;
   }

@@ -56,9 +56,9 @@ void write_profile(const Launch& launch, const Profiler& profiler, double second
 // Prints each finding once and remembers that there was one.
 class Findings {
  public:
-  void add(const std::string& key, const std::string& text) {
+  void add(const std::string& key, const std::string& text, const char* prefix = "check: ") {
     const std::lock_guard lock(mutex_);
-    if (seen_.insert(key).second) report("check: " + text);
+    if (seen_.insert(key).second) report(prefix + text);
   }
   bool any() const { return !seen_.empty(); }
 
@@ -115,14 +115,23 @@ void watch_launches(Runtime& runtime) {
   };
 }
 
+// What the profile and the reports call an allocation from now on. A program finds this with dlsym, if it is
+// there.
+extern "C" void emulate_name(const void* pointer, const char* name) {
+  if (name == nullptr || !Runtime::get().heap.set_name(reinterpret_cast<u64>(pointer), name))
+    report("emulate_name: not the start of an allocation");
+}
+
 void report_mistake(const std::string& text) { findings().add(text, text); }
+void report_fault(const std::string& text) { findings().add(text, text, ""); }
 
 /// At the program's end: leaks, and the exit code that --error-exitcode asks for.
 void finish_checks(Runtime& runtime) {
-  if (runtime.options.check != CheckLevel::full) return;
-  report_leaks(runtime);
-  if (const cudaError_t unseen = runtime.unseen; unseen != cudaSuccess) {
-    findings().add("unseen", std::string("an error that nobody looked at: ") + cudaGetErrorString(unseen));
+  if (runtime.options.check == CheckLevel::full) {
+    report_leaks(runtime);
+    if (const cudaError_t unseen = runtime.unseen; unseen != cudaSuccess) {
+      findings().add("unseen", std::string("an error that nobody looked at: ") + cudaGetErrorString(unseen));
+    }
   }
   const char* code = std::getenv("EMULATE_ERROR_EXITCODE");
   if (code != nullptr && findings().any()) {

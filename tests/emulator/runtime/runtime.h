@@ -8,9 +8,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
+#include <thread>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "exec/decode.h"
@@ -25,6 +26,7 @@ struct Module;
 /// address.
 struct Kernel {
   Module* module = nullptr;
+  const void* host = nullptr;  // the program's name for it, if it was registered
   std::string name;
   int max_dynamic_shared = 48 << 10;  // cudaFuncAttributeMaxDynamicSharedMemorySize, less static
   bool opted_in = false;
@@ -62,8 +64,8 @@ struct Stream {
   Graph* capture = nullptr;
   bool capture_origin = false;
   bool capture_given = false;  // into a graph of the program
-  bool invalidated = false;
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
+  std::thread::id capture_thread;
   std::vector<GraphNode*> frontier;
   std::map<int, cudaStreamAttrValue> attributes;
 };
@@ -76,6 +78,15 @@ struct LaunchRequest {
   int device = 0;
   std::vector<u8> parameters;
 };
+
+struct FreedPointer {
+  void* pointer;
+};
+
+/// What the program gave a graph's node, or the call that became one, for those who ask the node.
+using Given =
+    std::variant<std::monostate, LaunchRequest, cudaMemcpy3DParms, cudaMemsetParams, cudaHostNodeParams,
+                 cudaEvent_t, cudaMemAllocNodeParams, FreedPointer, std::shared_ptr<Graph>>;
 
 class Runtime {
  public:
@@ -114,7 +125,7 @@ class Runtime {
 
   // Streams (api_stream.cpp).
   cudaError_t enqueue(cudaStream_t stream, cudaGraphNodeType type, std::function<cudaError_t()> work,
-                      std::optional<LaunchRequest> launch = std::nullopt);
+                      Given given = {});
 
   /// What a launch died of: every later call returns it, as on a GPU whose context is lost.
   cudaError_t sticky = cudaSuccess;
@@ -134,14 +145,27 @@ void watch_launches(Runtime& runtime);
 void finish_checks(Runtime& runtime);
 /// Reports a mistake of the program on the host.
 void report_mistake(const std::string& text);
+/// Reports what a launch died of.
+void report_fault(const std::string& text);
 
 /// A range that begins in an allocation must end in it; one that must be the device's must be one.
 bool range_fits(const void* pointer, size_t size, bool device);
 /// Copies and marks the bytes as written.
 void move_bytes(void* to, const void* from, size_t size);
-/// What a copy of a box does, once its parameters are right (api_memory3d.cpp).
+/// What a copy of a box does, once its parameters are right (api_memory3d.cpp), and how it gets onto a
+/// stream.
 cudaError_t check_copy_3d(const cudaMemcpy3DParms& p);
 void copy_3d(const cudaMemcpy3DParms& p);
+cudaError_t enqueue_copy(const cudaMemcpy3DParms& p, cudaStream_t stream);
+/// A copy of rows, as a box.
+cudaMemcpy3DParms row_copy(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                           size_t height, cudaMemcpyKind kind);
+/// What a memset does, once its parameters are right (api_memory.cpp).
+void fill_rows(const cudaMemsetParams& p);
+
+/// Whether a call that may wait for the device has to fail because a stream captures; it spoils the capture.
+/// `any`: whichever thread captures, in whichever mode.
+cudaError_t check_no_capture(bool any = false);
 
 int current_device();
 const cudaDeviceProp& device_properties();

@@ -146,3 +146,17 @@ TEST_CASE("a module of 50,000 lines is prepared in less than two seconds") {
   const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
   CHECK(seconds < 2);
 }
+
+TEST_CASE("where an inlined instruction comes from is said up to its kernel") {
+  const auto module = ptx::parse(entry(R"(
+  .loc 1 6 3
+  .loc 1 4 5, function_name $L__info_string0, inlined_at 1 6 3
+  .loc 2 107 3, function_name $L__info_string1, inlined_at 1 4 5
+  trap;
+  .loc 1 9 1
+  ret;
+)") + ".file 1 \"/home/kernel.cu\"\n.file 2 \"/usr/atomic.hpp\"\n");
+  const auto& body = module->find_function("k")->body;
+  CHECK(module->where(body[0].source) == "/usr/atomic.hpp:107 (from kernel.cu:4, kernel.cu:6)");
+  CHECK(module->where(body[1].source) == "/home/kernel.cu:9");
+}
