@@ -239,8 +239,9 @@ void exit_lanes(Warp& warp, u32 mask) {
   check_barriers(*warp.block);
 }
 
-// The activation of a call that other lanes have made before and not returned from; null when there is none, or these
-// would go on elsewhere. Lanes that were apart are together again in it: they may wait for each other in the function.
+// The activation of a call that other lanes have made before and not returned from; null when there is none,
+// or these would go on elsewhere. Lanes that were apart are together again in it: they may wait for each
+// other in the function.
 Frame* activation(Warp& warp, const Inst& inst, const Code& callee) {
   if (warp.splits.size() == 1) return nullptr;
   for (Frame& frame : warp.frames) {
