@@ -107,8 +107,9 @@ struct TilePlace {
 };
 
 /// Adds all steps' products to the product's sums. A product has load(step, stage), which starts the copies
-/// of a step's tiles, and multiply(stage). At the end no copy is under way and shared memory is free.
-template <typename Product>
+/// of a step's tiles, and multiply(stage). At the end no copy is under way and shared memory is free. A
+/// product may have fewer stages than others.
+template <int kStages = cuclip::kStages, typename Product>
 __device__ __forceinline__ void run_pipeline(Product& product, int steps) {
 #pragma unroll
   for (int s = 0; s < kStages - 1; ++s) {

@@ -27,7 +27,8 @@ constexpr int64_t kSliceRows = 512;
 
 template <typename T, typename Pixel>
 struct GradientArguments {
-  PatchRows<Pixel> patches;
+  PatchLines<Pixel> patches;
+  LineWindow window;
   const T* dout;
   float* sums;  // [slices, width, stride]
   int64_t width, stride, slice_rows;
@@ -42,35 +43,40 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   extern __shared__ uint4 shared[];
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   const int64_t begin = blockIdx.y * p.slice_rows, rows = min(p.slice_rows, p.patches.rows - begin);
-  const Operand<T> dout{p.dout + begin * p.width, p.width, p.width}, gathered{nullptr, 0, 0};
-  Product product(p.patches, begin, at.column, dout, gathered, at, rows, false, shared);
-  run_pipeline(product, steps_of<T>(rows));
+  const Operand<T> dout{p.dout + begin * p.width, p.width, p.width}, patches{nullptr, 0, 0};
+  const int steps = steps_of<T>(rows);
+  Product product(p.patches, p.window, static_cast<int>(begin), static_cast<int>(at.column), steps,
+                  reinterpret_cast<char*>(shared), dout, patches, at, rows, false);
+  run_pipeline<kPatchStages>(product, steps);
+  // Read once more, so that the place need not be kept: in f32 the steps take every register.
+  int tile;
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(tile));
   store_tile<Tail::none>(
       product,
       Epilogue<float>{.c = p.sums + blockIdx.y * p.width * p.stride, .rows = p.width, .columns = p.stride},
-      at);
+      TilePlace(tile, p.row_tiles, p.column_tiles));
 }
 
 // dweight[j, place(k)] += the slices' sums[j, k], added in order.
 __global__ void __launch_bounds__(kThreads)
     add_patch_slices_kernel(const float* sums, int64_t slices, int64_t width, int64_t stride,
-                            const PatchOrder order, float* dweight) {
+                            const PatchOrder order, int64_t length, float* dweight) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   const int64_t j = i / stride;
   const int k = static_cast<int>(i - j * stride);
-  if (j >= width || k >= order.length) return;
+  const int place = order.place(k);
+  if (j >= width || place < 0) return;
   float sum = 0.0f;
 #pragma unroll 4
   for (int64_t slice = 0; slice < slices; ++slice) sum += sums[slice * width * stride + i];
-  dweight[j * order.length + order.place(k)] += sum;
+  dweight[j * length + place] += sum;
 }
 
-template <template <typename, int, int, typename> typename PatchProduct,
-          template <Along, Along, bool, bool> typename Base, typename T, typename Pixel>
+template <template <Along, Along, bool, bool> typename Base, typename T, typename Pixel>
 void weight_gradient(const PatchEmbedBackward& p, const ExecContext& ctx) {
   const Pictures pictures(p.image, p.dweight.size(2), p.mean, p.stddev);
-  const PatchRows<Pixel> patches(pictures);
-  const int64_t width = p.dweight.size(0), stride = round_up(patches.length, Vec<float>::kSize);
+  const PatchLines<Pixel> patches(pictures);
+  const int64_t width = p.dweight.size(0), stride = round_up(patches.order.length, Vec<float>::kSize);
   const int64_t row_tiles = tiles_of(width), column_tiles = tiles_of(stride);
   const int64_t wanted = std::clamp<int64_t>(ceil_div(kWantedBlocks, row_tiles * column_tiles), 1,
                                              ceil_div(patches.rows, kSliceRows));
@@ -80,6 +86,7 @@ void weight_gradient(const PatchEmbedBackward& p, const ExecContext& ctx) {
   const auto sums = plan.add<float>(slices * width * stride);
   plan.reserve(ctx);
   const GradientArguments<T, Pixel> a{.patches = patches,
+                                      .window = patches.template window<T, 1>(),
                                       .dout = p.dout.as<T>(),
                                       .sums = plan[sums],
                                       .width = width,
@@ -91,13 +98,13 @@ void weight_gradient(const PatchEmbedBackward& p, const ExecContext& ctx) {
     launch({.kernel = "patch_weight_gradient_kernel",
             .grid = {row_tiles * column_tiles, slices},
             .threads = Product::kThreads,
-            .shared_bytes = kPipelineBytes},
+            .shared_bytes = static_cast<size_t>(kPatchLinesAt + a.window.bytes())},
            patch_weight_gradient_kernel<Product, T, Pixel>, ctx, a);
   };
   if (vector_lines(Operand<T>{a.dout, width, width})) {
-    with_run(patches, [&](auto run) {
+    with_pair(patches, [&](auto pair) {
       using Vectors = Base<Along::outer, Along::outer, true, false>;
-      gradient(std::type_identity<PatchProduct<Vectors, 1, decltype(run)::value, Pixel>>{});
+      gradient(std::type_identity<PatchProduct<Vectors, 1, decltype(pair)::value, Pixel>>{});
     });
   } else {
     using Elements = Base<Along::outer, Along::outer, false, false>;
@@ -106,7 +113,7 @@ void weight_gradient(const PatchEmbedBackward& p, const ExecContext& ctx) {
   launch({.kernel = "add_patch_slices_kernel",
           .grid = {ceil_div(width * stride, kThreads)},
           .threads = kThreads},
-         add_patch_slices_kernel, ctx, a.sums, slices, width, stride, PatchOrder(pictures),
+         add_patch_slices_kernel, ctx, a.sums, slices, width, stride, patches.order, pictures.length,
          p.dweight.as<float>());
 }
 
@@ -130,16 +137,16 @@ void patch_embed_backward_cuda(const PatchEmbedBackward& p, const ExecContext& c
   if (p.dout.dtype == DType::f32) {
     token_gradients<float>(p, ctx);
     if (ctx.tf32) {
-      bytes ? weight_gradient<MmaPatchProduct, Tf32Product, float, uint8_t>(p, ctx)
-            : weight_gradient<MmaPatchProduct, Tf32Product, float, float>(p, ctx);
+      bytes ? weight_gradient<Tf32Product, float, uint8_t>(p, ctx)
+            : weight_gradient<Tf32Product, float, float>(p, ctx);
     } else {
-      bytes ? weight_gradient<FfmaPatchProduct, FfmaProduct, float, uint8_t>(p, ctx)
-            : weight_gradient<FfmaPatchProduct, FfmaProduct, float, float>(p, ctx);
+      bytes ? weight_gradient<FfmaProduct, float, uint8_t>(p, ctx)
+            : weight_gradient<FfmaProduct, float, float>(p, ctx);
     }
   } else {
     token_gradients<bfloat16>(p, ctx);
-    bytes ? weight_gradient<MmaPatchProduct, MmaProduct, bfloat16, uint8_t>(p, ctx)
-          : weight_gradient<MmaPatchProduct, MmaProduct, bfloat16, float>(p, ctx);
+    bytes ? weight_gradient<MmaProduct, bfloat16, uint8_t>(p, ctx)
+          : weight_gradient<MmaProduct, bfloat16, float>(p, ctx);
   }
 }
 

@@ -178,6 +178,26 @@ TEST_CASE("patch embedding in tf32 matches float64, forward and backward") {
   }
 }
 
+TEST_CASE("patch embedding takes pictures at any address") {
+  for (const DType image_type : {DType::u8, DType::f32}) {
+    for (const DType dtype : kDTypes) {
+      const Problem inputs(shape_of({2, 28, 42, 14, 8}), image_type, dtype);
+      for_each_target([&](const ExecContext& ctx, const std::string& target) {
+        INFO(target << " " << name_of(image_type) << " " << name_of(dtype));
+        const Problem p = inputs;
+        Problem moved = inputs;
+        moved.image = inputs.image.shifted(1);
+        patch_embed_forward(p.forward(), ctx);
+        patch_embed_backward(p.backward(), ctx);
+        patch_embed_forward(moved.forward(), ctx);
+        patch_embed_backward(moved.backward(), ctx);
+        REQUIRE(moved.out.same_bits(p.out));
+        REQUIRE(moved.dweight.same_bits(p.dweight));
+      });
+    }
+  }
+}
+
 TEST_CASE("patch embedding gradients match finite differences of the forward") {
   TestContext ctx;
   const PatchEmbedShape s{.batch = 2, .height = 4, .columns = 6, .patch = 2, .width = 3};
