@@ -1,7 +1,7 @@
 // The product behind the cuBLAS stand-ins: column-major matrices in the emulated device's memory, f32 sums.
 #pragma once
 
-#include <cublas_api.h>
+#include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <library_types.h>
 
