@@ -16,7 +16,11 @@ set(emulate_checked ${emulate} --check full --error-exitcode 9)
 
 # cuclip_add_cuda_test(layer_norm_test): that program again, on CUDA.
 function(cuclip_add_cuda_test program)
-  if(cuda_tests STREQUAL "emulated")
+  if(cuda_tests STREQUAL "emulated" AND program STREQUAL "large_test")  # the ends of tensors of gigabytes
+    add_test(NAME large_test_emulated COMMAND ${emulate} --check none --blocks 64 $<TARGET_FILE:large_test>)
+    set_tests_properties(large_test_emulated PROPERTIES LABELS emulated TIMEOUT 600
+                                                        ENVIRONMENT CUCLIP_TEST_DEVICE=cuda)
+  elseif(cuda_tests STREQUAL "emulated")
     string(RANDOM LENGTH 6 ALPHABET 123456789 seed)
     add_test(NAME ${program}_emulated COMMAND ${emulate_checked} $<TARGET_FILE:${program}>)
     add_test(NAME ${program}_emulated_random

@@ -97,8 +97,10 @@ class Worker {
 
  private:
   bool start(Launch& launch) {
-    const u32 index = launch.next_block.fetch_add(1);
-    if (index >= launch.blocks()) return false;
+    u32 index = launch.next_block.fetch_add(1);
+    const u32 blocks = launch.blocks(), edge = launch.options->edge_blocks;
+    if (edge != 0 && blocks / 2 > edge && index >= edge) index += blocks - 2 * edge;
+    if (index >= blocks) return false;
     if (free_.empty()) free_.push_back(std::make_unique<Slot>());
     std::unique_ptr<Slot> slot = std::move(free_.back());
     free_.pop_back();

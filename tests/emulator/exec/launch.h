@@ -19,6 +19,7 @@ struct Options {
   bool random_schedule = false;
   u64 seed = 1;
   int threads = 1;
+  u32 edge_blocks = 0;       // only the first and the last so many blocks of a launch are executed; 0: all
   u64 max_instructions = 0;  // warp-instructions a launch may execute; 0: no limit
   std::string profile;
   bool profiling() const { return !profile.empty(); }

@@ -50,6 +50,8 @@ void read_options(Runtime& runtime) {
   const std::string limit = environment("EMULATE_MAX_INSTRUCTIONS"), devices = environment("EMULATE_DEVICES");
   if (!limit.empty()) options.max_instructions = std::strtoull(limit.c_str(), nullptr, 10);
   if (!devices.empty()) runtime.device_count = std::max(0, std::atoi(devices.c_str()));
+  const std::string blocks = environment("EMULATE_BLOCKS");
+  if (!blocks.empty()) options.edge_blocks = static_cast<u32>(std::strtoul(blocks.c_str(), nullptr, 10));
   const std::string memory = environment("EMULATE_MEMORY"), driver = environment("EMULATE_DRIVER");
   if (!memory.empty()) runtime.heap.set_limit(std::strtoull(memory.c_str(), nullptr, 10) << 20);
   if (!driver.empty()) runtime.driver = std::atoi(driver.c_str());
