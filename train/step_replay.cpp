@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
 
 namespace cuclip {
 namespace {
@@ -54,6 +55,15 @@ StepReplay::StepReplay(Context& context, Compute compute)
       compute_(std::move(compute)),
       workspace_(context.queue(), /*keep_segments=*/true),
       copies_(context.device()) {}
+
+// What is under way uses the memory that goes now.
+StepReplay::~StepReplay() {
+  try {
+    device_synchronize(context_.device(), copies_.handle());
+    device_synchronize(context_.device(), context_.stream());
+  } catch (const std::exception&) {  // the device has failed: nothing is under way
+  }
+}
 
 void StepReplay::make_room(size_t bytes) {
   if (inputs_ && inputs_.bytes() >= bytes) return;

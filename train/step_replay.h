@@ -45,6 +45,7 @@ class StepReplay {
   /// `compute` puts a step's work on the context's stream, for any inputs, without waiting for it. It must do
   /// the same for the same shapes.
   StepReplay(Context& context, Compute compute);
+  ~StepReplay();
 
   /// Puts one step on the stream. Of shapes that come for the first time it is computed as it is, which loads
   /// the kernels and tells how much memory it takes; the second time it is recorded. Texts are cut to a
