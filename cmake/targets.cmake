@@ -22,6 +22,10 @@ function(cuclip_add_executable)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/train/cli/*.cpp)
   add_executable(cuclip ${sources})
   set_target_properties(cuclip PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+  # The shared runtime need not be where the system looks.
+  if(CUCLIP_WITH_CUDA AND CMAKE_CUDA_RUNTIME_LIBRARY STREQUAL "Shared")
+    set_target_properties(cuclip PROPERTIES INSTALL_RPATH "${CUDAToolkit_LIBRARY_DIR}")
+  endif()
   # No test under the thread sanitizer runs it, and it is slow to compile there.
   if(CUCLIP_SANITIZE STREQUAL "thread")
     set_target_properties(cuclip PROPERTIES EXCLUDE_FROM_ALL TRUE)
