@@ -20,29 +20,13 @@ std::vector<int64_t> shapes_of(const StepInputs& inputs) {
 
 }  // namespace
 
-StepInputs inputs_on_host(Context& host, std::span<const MicroBatch> batches, float lr) {
+StepInputs inputs_on_host(Context& host, std::span<const MicroBatch> batches, float lr,
+                          int64_t text_multiple) {
   StepInputs inputs{.batches = {}, .lr = Tensor::full(host, {1}, lr)};
   for (const MicroBatch& batch : batches)
-    inputs.batches.push_back({batch.images, trim_text(host, batch.tokens), batch.kept});
+    inputs.batches.push_back({batch.images, trim_text(host, batch.tokens, text_multiple), batch.kept});
   return inputs;
 }
-
-// Copies tensors into a slot's host memory, one after another, and gives their counterparts in the inputs.
-struct StepReplay::Layout {
-  std::byte* host;
-  const Tensor& inputs;
-  size_t end = 0;
-
-  // `room`: bytes to leave for it, where other steps may need more than its own.
-  Tensor add(const Tensor& tensor, size_t room) {
-    if (!tensor) return Tensor();
-    std::memcpy(host + end, tensor.view().data, tensor.bytes());
-    const Tensor there = inputs.part(end, tensor.shape(), tensor.dtype());
-    end += static_cast<size_t>(round_up(static_cast<int64_t>(room), kDeviceAlignment));
-    return there;
-  }
-  Tensor add(const Tensor& tensor) { return add(tensor, tensor.bytes()); }
-};
 
 StepReplay::Slot::Slot(Context& context, size_t bytes)
     : host(context.device(), bytes),
@@ -75,33 +59,40 @@ void StepReplay::make_room(size_t bytes) {
 }
 
 StepInputs StepReplay::upload(std::span<const MicroBatch> batches, float lr) {
-  Context& host = context_.host();
-  size_t bytes = kDeviceAlignment;
-  for (const MicroBatch& batch : batches) {
-    const size_t kept = batch.kept ? batch.kept.bytes() : 0;
-    for (const size_t each : {batch.images.bytes(), batch.tokens.bytes(),
-                              static_cast<size_t>(batch.tokens.size(0)) * sizeof(int32_t), kept})
-      bytes += static_cast<size_t>(round_up(static_cast<int64_t>(each), kDeviceAlignment));
-  }
+  StepInputs inputs = inputs_on_host(context_.host(), batches, lr, kTextMultiple);
+  // Calls place(tensor, from) for each tensor; `from` is where it lies in a slot, and in the inputs. Texts
+  // have room for longer ones. Returns the end.
+  const auto for_each_place = [&](auto&& place) {
+    size_t end = 0;
+    const auto add = [&](Tensor& tensor, size_t bytes) {
+      if (!tensor) return;
+      place(tensor, end);
+      end += static_cast<size_t>(round_up(static_cast<int64_t>(bytes), kDeviceAlignment));
+    };
+    add(inputs.lr, inputs.lr.bytes());
+    for (size_t i = 0; i < batches.size(); ++i) {
+      StepInput& input = inputs.batches[i];
+      add(input.images, input.images.bytes());
+      add(input.text.tokens, batches[i].tokens.bytes());
+      add(input.text.end, input.text.end.bytes());
+      add(input.kept, input.kept.bytes());
+    }
+    return end;
+  };
+  const size_t bytes = for_each_place([](Tensor&, size_t) {});
   make_room(bytes);
   Slot& slot = *slots_[next_slot_];
   next_slot_ = (next_slot_ + 1) % slots_.size();
   slot.copied.synchronize();  // the host memory is free again
-  Layout layout{slot.host.data(), inputs_};
-  StepInputs inputs{.batches = {}, .lr = layout.add(Tensor::full(host, {1}, lr))};
-  for (const MicroBatch& batch : batches) {
-    const TextInput text = trim_text(host, batch.tokens, kTextMultiple);
-    StepInput& input = inputs.batches.emplace_back();
-    input.images = layout.add(batch.images);
-    input.text.tokens = layout.add(text.tokens, batch.tokens.bytes());
-    input.text.end = layout.add(text.end);
-    input.kept = layout.add(batch.kept);
-  }
+  for_each_place([&](Tensor& tensor, size_t from) {
+    std::memcpy(slot.host.data() + from, tensor.view().data, tensor.bytes());
+    tensor = inputs_.part(from, tensor.shape(), tensor.dtype());
+  });
   slot.consumed.delay(copies_.handle());
-  device_copy(Device::cuda, slot.device.view().data, slot.host.data(), layout.end, copies_.handle());
+  device_copy(Device::cuda, slot.device.view().data, slot.host.data(), bytes, copies_.handle());
   slot.copied.record(copies_.handle());
   slot.copied.delay(context_.stream());
-  device_copy(Device::cuda, inputs_.view().data, slot.device.view().data, layout.end, context_.stream());
+  device_copy(Device::cuda, inputs_.view().data, slot.device.view().data, bytes, context_.stream());
   slot.consumed.record(context_.stream());
   return inputs;
 }

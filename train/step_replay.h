@@ -35,8 +35,9 @@ struct StepInputs {
   Tensor lr;  // f32 [1]
 };
 
-/// The inputs of a step on the CPU: the batches themselves, their texts trimmed.
-StepInputs inputs_on_host(Context& host, std::span<const MicroBatch> batches, float lr);
+/// The inputs of a step in the host's memory: the batches themselves, their texts trimmed (trim_text).
+StepInputs inputs_on_host(Context& host, std::span<const MicroBatch> batches, float lr,
+                          int64_t text_multiple = 1);
 
 class StepReplay {
  public:
@@ -65,9 +66,6 @@ class StepReplay {
     Tensor device;
     DeviceEvent copied, consumed;
   };
-  // Where each tensor lies in a slot, and in the inputs.
-  struct Layout;
-
   StepInputs upload(std::span<const MicroBatch> batches, float lr);
   void make_room(size_t bytes);
   void compute_first(const StepInputs& inputs);
