@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/command.h"
+#include "tests/support/paths.h"
 
 namespace cuclip::test {
 namespace {
@@ -50,14 +51,15 @@ TEST_CASE("a full disk under standard output is a failure that is reported") {
 }
 
 TEST_CASE("a reader that closes the pipe early neither kills the command nor draws a message") {
-  const CommandResult result =
-      run_program("/bin/bash", {"-c", "'" CUCLIP_EXECUTABLE "' info --json | true; echo ${PIPESTATUS[0]}"});
+  const CommandResult result = run_program(
+      "/bin/bash", {"-c", "'" + cuclip_executable() + "' info --json | true; echo ${PIPESTATUS[0]}"});
   CHECK((result.out == "0\n" || result.out == "1\n"));  // 0 where the pipe's buffer took it before it closed
   CHECK(result.err.empty());
 }
 
 TEST_CASE("a standard output that is closed from the start is a failure that is reported") {
-  const CommandResult result = run_program("/bin/bash", {"-c", "'" CUCLIP_EXECUTABLE "' info --json >&-"});
+  const CommandResult result =
+      run_program("/bin/bash", {"-c", "'" + cuclip_executable() + "' info --json >&-"});
   CHECK(result.exit_code == 1);
   CHECK_THAT(result.err, Contains("standard output"));
 }

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/command.h"
+#include "tests/support/paths.h"
 
 namespace cuclip::test {
 namespace {
@@ -38,7 +39,7 @@ TEST_CASE("a tokeniser is trained, and encodes and decodes") {
 TEST_CASE("without texts or ids the tokeniser reads standard input line by line") {
   const TemporaryFolder folder;
   const std::string file = folder.write("merges.txt", "#version\na b</w>\n");
-  const std::string command = "'" CUCLIP_EXECUTABLE "' tokenizer ";
+  const std::string command = "'" + cuclip_executable() + "' tokenizer ";
   const auto piped =
       run_program("/bin/bash", {"-c", "printf 'ab\\nb ab\\n' | " + command + "encode --tokenizer '" + file +
                                           "' | " + command + "decode --tokenizer '" + file + "'"});

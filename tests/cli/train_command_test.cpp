@@ -10,6 +10,7 @@
 
 #include "core/file_io.h"
 #include "tests/support/command.h"
+#include "tests/support/paths.h"
 
 using namespace cuclip;
 using test::TemporaryFolder;
@@ -32,7 +33,7 @@ std::vector<std::string> train_arguments(const fs::path& out, std::vector<std::s
 int interrupt(const fs::path& out, int signal) {
   std::vector<std::string> arguments = train_arguments(out, {"--epochs", "100000"});
   std::vector<char*> argv;
-  std::string program = CUCLIP_EXECUTABLE;
+  std::string program = cuclip_executable();
   argv.push_back(program.data());
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);

@@ -5,6 +5,7 @@
 #include "core/file_io.h"
 #include "models/safetensors.h"
 #include "tests/support/model_on_disk.h"
+#include "tests/support/paths.h"
 
 namespace cuclip::test {
 namespace {
@@ -34,7 +35,7 @@ TEST_CASE_METHOD(ModelOnDisk, "pictures of every kind and shape are taken") {
   for (const char* name : {"one_row.png", "one_column.jpg", "one_pixel.png", "grey8_alpha.png", "grey16.png",
                            "rgb16_alpha.png", "palette1_alpha.png", "cmyk.jpg", "rgba32.bmp"}) {
     INFO(name);
-    const std::string file = std::string(CUCLIP_TEST_DATA) + "/pictures/" + name;
+    const std::string file = test_data() + "/pictures/" + name;
     CHECK(cuclip({"classify", file, "--labels", "a,b"}).exit_code == 0);
   }
 }

@@ -12,13 +12,14 @@
 #include "kernels/common/check.h"
 #include "tests/support/buffer.h"
 #include "tests/support/fnv.h"
+#include "tests/support/paths.h"
 
 using namespace cuclip;
 using Catch::Matchers::Contains;
 
 namespace {
 
-const std::filesystem::path kPictures = std::filesystem::path(CUCLIP_TEST_DATA) / "pictures";
+const std::filesystem::path kPictures = std::filesystem::path(test_data()) / "pictures";
 
 Image decode(std::string_view bytes, const DecodeLimits& limits = {}) {
   return decode_image(std::as_bytes(std::span<const char>(bytes)), "picture", limits);

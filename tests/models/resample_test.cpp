@@ -13,6 +13,7 @@
 #include "tests/support/fnv.h"
 #include "tests/support/generated_picture.h"
 #include "tests/support/kernel_test.h"
+#include "tests/support/paths.h"
 
 using namespace cuclip;
 using Catch::Matchers::Contains;
@@ -29,7 +30,7 @@ struct Recorded {
 };
 
 std::vector<Recorded> recorded() {
-  std::ifstream file(std::filesystem::path(CUCLIP_TEST_DATA) / "resample_pillow.txt");
+  std::ifstream file(std::filesystem::path(test_data()) / "resample_pillow.txt");
   std::vector<Recorded> list;
   for (std::string line; std::getline(file, line);) {
     char filter[16];

@@ -9,6 +9,7 @@
 #include "models/strict_json.h"
 #include "tests/support/buffer.h"
 #include "tests/support/command.h"
+#include "tests/support/paths.h"
 
 namespace cuclip {
 namespace {
@@ -17,7 +18,7 @@ using Catch::Contains;
 using test::Buffer;
 using test::TemporaryFolder;
 
-const std::string kData = CUCLIP_TEST_DATA "/safetensors/";
+const std::string kData = test_data() + "/safetensors/";
 
 std::string file_of(const std::string& header, const std::string& data = "") {
   std::string bytes(8, '\0');

@@ -9,6 +9,7 @@
 #include "models/text_cleaning.h"
 #include "models/tokenizer.h"
 #include "tests/support/clip_merges.h"
+#include "tests/support/paths.h"
 
 using namespace cuclip;
 
@@ -31,7 +32,7 @@ struct Difference {
 TEST_CASE("tokenizer gives the ids that CLIP's tokeniser gives") {
   CUCLIP_NEEDS_CLIP_MERGES(path);
   const Tokenizer tokenizer = Tokenizer::load(path);
-  const std::string file = CUCLIP_TEST_DATA "/tokenizer/recorded.jsonl.gz";
+  const std::string file = test_data() + "/tokenizer/recorded.jsonl.gz";
   std::istringstream lines(gunzip(read_file(file), file, 64 << 20));
   std::map<std::string, Difference> differences;
   int texts = 0;

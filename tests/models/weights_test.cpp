@@ -10,6 +10,7 @@
 #include "models/safetensors.h"
 #include "tests/support/buffer.h"
 #include "tests/support/command.h"
+#include "tests/support/paths.h"
 #include "tests/support/tiny_model.h"
 
 namespace cuclip::test {
@@ -228,7 +229,7 @@ TEST_CASE("resampling keeps the class token, constants and, at the same size, ev
 
 // tests/tools/record_positions.py wrote what torch.nn.functional.interpolate gives.
 TEST_CASE("resampling agrees with torch's antialiased bicubic interpolation") {
-  const Safetensors recorded = Safetensors::open(CUCLIP_TEST_DATA "/positions.safetensors");
+  const Safetensors recorded = Safetensors::open(test_data() + "/positions.safetensors");
   const auto values = [&](const std::string& name) {
     std::vector<float> v(static_cast<size_t>(recorded.find(name)->elements()));
     copy_to_f32(*recorded.find(name), name, v);

@@ -6,22 +6,25 @@
 #include <filesystem>
 #include <optional>
 
+#include "tests/support/paths.h"
+
 namespace cuclip::test {
 
 /// Where the file is ($CUCLIP_CLIP_MERGES, or build/test-data), or nothing when it has not been fetched.
 inline std::optional<std::filesystem::path> clip_merges() {
   const char* given = std::getenv("CUCLIP_CLIP_MERGES");
-  const std::filesystem::path path = given ? given : CUCLIP_CLIP_MERGES;
+  const std::filesystem::path path = given ? given : fetched_clip_merges();
   return std::filesystem::exists(path) ? std::optional(path) : std::nullopt;
 }
 
 }  // namespace cuclip::test
 
 /// Leaves the test, saying why, when CLIP's merges file isn't there. `path` is then its path.
-#define CUCLIP_NEEDS_CLIP_MERGES(path)                                                         \
-  const auto found_merges = ::cuclip::test::clip_merges();                                     \
-  if (!found_merges) {                                                                         \
-    WARN("skipped: no merges file; run tests/tools/fetch_clip_merges.sh " CUCLIP_CLIP_MERGES); \
-    return;                                                                                    \
-  }                                                                                            \
+#define CUCLIP_NEEDS_CLIP_MERGES(path)                                      \
+  const auto found_merges = ::cuclip::test::clip_merges();                  \
+  if (!found_merges) {                                                      \
+    WARN("skipped: no merges file; run tests/tools/fetch_clip_merges.sh " + \
+         ::cuclip::test::fetched_clip_merges());                            \
+    return;                                                                 \
+  }                                                                         \
   const std::filesystem::path& path = *found_merges

@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "core/file_io.h"
+#include "tests/support/paths.h"
 
 extern char** environ;
 
@@ -75,7 +76,7 @@ CommandResult run_program(const std::string& program, const std::vector<std::str
 }
 
 CommandResult run_cuclip(const std::vector<std::string>& arguments, const std::string& out_path) {
-  return run_program(CUCLIP_EXECUTABLE, arguments, out_path);
+  return run_program(cuclip_executable(), arguments, out_path);
 }
 
 }  // namespace cuclip::test

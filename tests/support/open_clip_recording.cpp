@@ -1,11 +1,12 @@
 #include "tests/support/open_clip_recording.h"
+#include "tests/support/paths.h"
 
 #include <cstring>
 
 namespace cuclip::test {
 namespace {
 
-std::string path_of(const std::string& file) { return std::string(CUCLIP_TEST_DATA) + "/open_clip/" + file; }
+std::string path_of(const std::string& file) { return test_data() + "/open_clip/" + file; }
 
 Shape shape_of(const SafetensorsEntry& entry) { return Shape(std::span<const int64_t>(entry.shape)); }
 

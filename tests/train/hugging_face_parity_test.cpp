@@ -5,12 +5,13 @@
 #include <cstring>
 
 #include "models/safetensors.h"
+#include "tests/support/paths.h"
 #include "train/model_source.h"
 
 namespace cuclip::test {
 namespace {
 
-const std::string kFolder = CUCLIP_TEST_DATA "/hugging_face";
+const std::string kFolder = test_data() + "/hugging_face";
 
 std::vector<float> recorded(const Safetensors& file, const std::string& name) {
   std::vector<float> values(static_cast<size_t>(file.find(name)->elements()));

@@ -1,5 +1,6 @@
 // labels: threads
 #include "train/data/loader.h"
+#include "tests/support/paths.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -270,7 +271,7 @@ TEST_CASE("a data set smaller than a batch is refused with both numbers") {
 }
 
 TEST_CASE("pictures that are not pictures are bad samples") {
-  const std::string good = file(std::string(CUCLIP_TEST_DATA) + "/pictures/rgb8.png");
+  const std::string good = file(test_data() + "/pictures/rgb8.png");
   REQUIRE(good.size() > 100);
   const TemporaryFolder folder;
   TarBytes tar;

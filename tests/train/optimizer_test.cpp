@@ -1,6 +1,7 @@
 // AdamW, clipping, the learning rate and the choice of decayed weights against PyTorch and open_clip
 // (tests/tools/record_optimizer.py).
 #include "train/optimizer.h"
+#include "tests/support/paths.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -17,7 +18,7 @@ namespace {
 
 const json& recording() {
   static const json recorded = [] {
-    std::ifstream in(std::string(CUCLIP_TEST_DATA) + "/optimizer.json");
+    std::ifstream in(test_data() + "/optimizer.json");
     return json::parse(in);
   }();
   return recorded;
@@ -133,7 +134,7 @@ TEST_CASE("the learning rate is open_clip's cosine_lr") {
 
 TEST_CASE("weights decay where open_clip lets them") {
   Context context(1);
-  const Clip model(context, load_clip_config(std::string(CUCLIP_TEST_DATA) + "/open_clip/gelu.json"));
+  const Clip model(context, load_clip_config(test_data() + "/open_clip/gelu.json"));
   const auto decayed = recording().at("decayed").get<std::vector<std::string>>();
   size_t found = 0;
   for (const Parameter& p : model.parameters().parameters()) {

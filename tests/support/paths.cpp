@@ -1,0 +1,11 @@
+#include "tests/support/paths.h"
+
+namespace cuclip::test {
+
+std::string test_data() { return CUCLIP_TEST_DATA; }
+
+std::string cuclip_executable() { return CUCLIP_EXECUTABLE; }
+
+std::string fetched_clip_merges() { return CUCLIP_CLIP_MERGES; }
+
+}  // namespace cuclip::test

@@ -1,0 +1,18 @@
+// Where the build and the repository have what tests need. Only paths.cpp is told: no other object depends on the place
+// of the checkout, so that a compiler cache serves every checkout.
+#pragma once
+
+#include <string>
+
+namespace cuclip::test {
+
+/// The folder tests/data, without a slash at its end.
+std::string test_data();
+
+/// The executable `cuclip` that was built with the tests.
+std::string cuclip_executable();
+
+/// Where tests/tools/fetch_clip_merges.sh puts CLIP's merges file; it need not be there.
+std::string fetched_clip_merges();
+
+}  // namespace cuclip::test
