@@ -33,7 +33,7 @@ std::vector<std::string> train_arguments(const fs::path& out, std::vector<std::s
 int interrupt(const fs::path& out, int signal) {
   std::vector<std::string> arguments = train_arguments(out, {"--epochs", "100000"});
   std::vector<char*> argv;
-  std::string program = cuclip_executable();
+  std::string program = test::cuclip_executable();
   argv.push_back(program.data());
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);

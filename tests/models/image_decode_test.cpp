@@ -19,7 +19,7 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-const std::filesystem::path kPictures = std::filesystem::path(test_data()) / "pictures";
+const std::filesystem::path kPictures = std::filesystem::path(test::test_data()) / "pictures";
 
 Image decode(std::string_view bytes, const DecodeLimits& limits = {}) {
   return decode_image(std::as_bytes(std::span<const char>(bytes)), "picture", limits);

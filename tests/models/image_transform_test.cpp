@@ -24,7 +24,7 @@ namespace {
 
 // The lines of this kind, without it.
 std::vector<std::istringstream> recorded(const std::string& kind) {
-  std::ifstream file(std::filesystem::path(test_data()) / "transform_torchvision.txt");
+  std::ifstream file(std::filesystem::path(test::test_data()) / "transform_torchvision.txt");
   std::vector<std::istringstream> lines;
   for (std::string line; std::getline(file, line);) {
     if (line.starts_with(kind + " ")) lines.emplace_back(line.substr(kind.size() + 1));

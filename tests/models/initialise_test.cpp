@@ -34,7 +34,7 @@ struct Moments {
 // bounds are five times that, for n drawn here; the recording drew 400/50 times as many.
 TEST_CASE("every parameter of a fresh model is distributed as in open_clip") {
   const test::OpenClipRecording recording("gelu");
-  std::ifstream in(test_data() + "/open_clip/initialisation.json");
+  std::ifstream in(test::test_data() + "/open_clip/initialisation.json");
   const nlohmann::json expected = nlohmann::json::parse(in);
   Context context(2);
   Clip model(context, recording.config());

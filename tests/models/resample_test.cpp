@@ -30,7 +30,7 @@ struct Recorded {
 };
 
 std::vector<Recorded> recorded() {
-  std::ifstream file(std::filesystem::path(test_data()) / "resample_pillow.txt");
+  std::ifstream file(std::filesystem::path(test::test_data()) / "resample_pillow.txt");
   std::vector<Recorded> list;
   for (std::string line; std::getline(file, line);) {
     char filter[16];

@@ -18,7 +18,7 @@ using Catch::Contains;
 using test::Buffer;
 using test::TemporaryFolder;
 
-const std::string kData = test_data() + "/safetensors/";
+const std::string kData = test::test_data() + "/safetensors/";
 
 std::string file_of(const std::string& header, const std::string& data = "") {
   std::string bytes(8, '\0');

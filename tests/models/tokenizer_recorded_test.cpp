@@ -32,7 +32,7 @@ struct Difference {
 TEST_CASE("tokenizer gives the ids that CLIP's tokeniser gives") {
   CUCLIP_NEEDS_CLIP_MERGES(path);
   const Tokenizer tokenizer = Tokenizer::load(path);
-  const std::string file = test_data() + "/tokenizer/recorded.jsonl.gz";
+  const std::string file = test::test_data() + "/tokenizer/recorded.jsonl.gz";
   std::istringstream lines(gunzip(read_file(file), file, 64 << 20));
   std::map<std::string, Difference> differences;
   int texts = 0;

@@ -271,7 +271,7 @@ TEST_CASE("a data set smaller than a batch is refused with both numbers") {
 }
 
 TEST_CASE("pictures that are not pictures are bad samples") {
-  const std::string good = file(test_data() + "/pictures/rgb8.png");
+  const std::string good = file(test::test_data() + "/pictures/rgb8.png");
   REQUIRE(good.size() > 100);
   const TemporaryFolder folder;
   TarBytes tar;
