@@ -1,29 +1,35 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing. Usage: install_packages.sh GROUP...
-#   build       compiler, CMake and the libraries that cuclip links
-#   data        the two picture collections that the quickstart trains on
-#   test        what the tests need besides
-#   bench       what the benchmarks need besides
+#   build       to build and use cuclip: compiler, CMake and the libraries that it links
+#   data        for train/quickstart.sh: the two picture collections that it trains on
+#   test        for tests/run.sh, besides build: Catch2, clang, what the emulator links, ccache
+#   clean       for scripts/clean_machine.sh: what makes a minimal Debian
+#   bench       for bench/, besides build
 # Does nothing, and needs no root, when everything is there already.
 set -euo pipefail
 
 # oneDNN's CMake package looks for OpenCL, which libdnnl-dev only recommends.
 declare -A groups=(
-  [build]="g++ cmake ninja-build ccache pkg-config libcli11-dev nlohmann-json3-dev libfmt-dev libarchive-dev
-           libjpeg62-turbo-dev zlib1g-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev libutf8proc-dev libpugixml-dev
-           libxxhash-dev"
+  [build]="g++ cmake ninja-build pkg-config libcli11-dev nlohmann-json3-dev libfmt-dev libarchive-dev libjpeg-dev
+           zlib1g-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev libutf8proc-dev libpugixml-dev libxxhash-dev"
   [data]="openclipart-svg openclipart-png tuxpaint-stamps-default"
-  [test]="catch2 librapidcheck-dev clang libclang-rt-14-dev unzip python3 python3-pip libzstd-dev
-          liblz4-dev"
+  [test]="catch2 clang libclang-rt-dev ccache unzip python3 python3-pip libzstd-dev liblz4-dev"
+  [clean]="debootstrap git"
   [bench]="libbenchmark-dev"
 )
 
+if (($# == 0)); then echo "install_packages.sh: no group given; there are: ${!groups[*]} (see --help)" >&2; exit 2; fi
 wanted=()
 for group in "$@"; do
+  if [[ $group == -h || $group == --help ]]; then sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0; fi
   [[ -v "groups[$group]" ]] || { echo "install_packages.sh: no group '$group'; there are: ${!groups[*]}" >&2; exit 2; }
   read -r -d '' -a names <<<"${groups[$group]}" || true
   wanted+=("${names[@]}")
 done
+command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || {
+  echo "install_packages.sh: this is no Debian, so nothing is installed; needed is what corresponds to ${wanted[*]}" >&2
+  exit 0  # it may be there: what is not, CMake names
+}
 
 missing=()
 for package in "${wanted[@]}"; do
@@ -35,9 +41,12 @@ if ((${#missing[@]} == 0)); then exit 0; fi
 echo "Installing Debian packages: ${missing[*]}"
 sudo=()
 if ((EUID != 0)); then
-  command -v sudo >/dev/null || { echo "install_packages.sh: run as root, or install: ${missing[*]}" >&2; exit 1; }
+  command -v sudo >/dev/null || {
+    echo "install_packages.sh: only root can install packages, and there is no sudo; as root, run" \
+         "$(realpath "$0") $*, or apt-get install --no-install-recommends ${missing[*]}" >&2
+    exit 1
+  }
   sudo=(sudo)
 fi
-export DEBIAN_FRONTEND=noninteractive
 "${sudo[@]}" apt-get update -qq
-"${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

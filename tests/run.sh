@@ -23,7 +23,7 @@ done
 
 jobs=$(nproc)
 say() { printf '\n== %s\n' "$*"; }
-build() { cmake --preset "$@" >"build/$1.configure.log" || { cat "build/$1.configure.log"; return 1; }
+build() { cmake --preset "$1" >"build/$1.configure.log" || { cat "build/$1.configure.log"; return 1; }
           cmake --build --preset "$1" -j "$jobs" -- --quiet; }
 
 say "Debian packages"
@@ -41,7 +41,7 @@ elif $with_cuda; then
   say "The CUDA compiler (from PyPI wheels)"
   tests/tools/fetch_cuda_toolkit.sh build/cuda-toolkit
 else
-  release=cpu
+  release=cpu-tests
   say "nvcc not found: the CUDA kernels are not tested; tests/run.sh --with-cuda fetches it (500 MB)"
 fi
 
@@ -53,7 +53,7 @@ gpu=false  # whoever has a GPU checks on it what was proved on the emulator
 if [[ -e /dev/nvidiactl && $release == cuda-ptx ]]; then
   gpu=true
   say "CUDA build for this machine's GPU"
-  build cuda -DCMAKE_CUDA_ARCHITECTURES=native
+  build cuda-tests
 fi
 
 if ! $quick; then
@@ -72,7 +72,7 @@ if ! $quick; then
   tests/fuzz/run.sh build/asan 10 || failed+=(fuzzing)
 fi
 ctest --test-dir build/$release -j "$jobs" "${labels[@]}" --output-on-failure || failed+=("$release")
-if $gpu; then ctest --test-dir build/cuda -L gpu --output-on-failure || failed+=(GPU); fi
+if $gpu; then ctest --test-dir build/cuda-tests -L gpu --output-on-failure || failed+=(GPU); fi
 if ((${#failed[@]} > 0)); then
   echo "tests/run.sh: failures in ${failed[*]}: see above" >&2
   exit 1

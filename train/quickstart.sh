@@ -3,18 +3,29 @@
 # pictures with captions, trains, evaluates on held-out pairs, and searches the pictures with words.
 # Works from any folder, takes no questions; run again, it reuses what is there.
 #
-#   train/quickstart.sh             results in runs/quickstart
-#   CUCLIP_RUNS=DIR train/quickstart.sh    results in DIR/quickstart
+#   train/quickstart.sh                    results in runs/quickstart
+#   train/quickstart.sh --max-steps N      stops training after N steps: a trial of everything around it, with results in
+#                                          runs/quickstart-N-steps
+#   CUCLIP_RUNS=DIR train/quickstart.sh    results below DIR instead of runs
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+run="${CUCLIP_RUNS:-runs}/quickstart"
+shortened=()
 case "${1:-}" in
   "") ;;
-  -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
-  *) echo "train/quickstart.sh: takes no arguments, got '$1' (see --help)" >&2; exit 2 ;;
+  -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  --max-steps)
+    [[ "${2:-}" =~ ^[1-9][0-9]*$ ]] || {
+      echo "train/quickstart.sh: --max-steps takes a number of steps, got '${2:-}' (see --help)" >&2
+      exit 2
+    }
+    shortened=(--max-steps "$2")
+    run="$run-$2-steps"
+    shift 2 ;;
 esac
+if (($# > 0)); then echo "train/quickstart.sh: unknown argument '$1' (see --help)" >&2; exit 2; fi
 
-run="${CUCLIP_RUNS:-runs}/quickstart"
 data="$run/data"
 model="$run/model"
 cuclip=build/bin/cuclip
@@ -46,8 +57,8 @@ if grep -qw avx512_bf16 /proc/cpuinfo; then precision=bf16; fi
 if [[ -e "$model/finished" ]]; then
   echo "already in $model; remove that folder to train again"
 else
-  "$cuclip" train --config train/quickstart.toml --precision "$precision" --train-data "$train_data" --val-data "$held_out" --out "$model" \
-    --resume latest
+  "$cuclip" train --config train/quickstart.toml --precision "$precision" --train-data "$train_data" \
+    --val-data "$held_out" --out "$model" --resume latest "${shortened[@]}"
   touch "$model/finished"
 fi
 

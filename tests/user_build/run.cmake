@@ -1,0 +1,33 @@
+# A user's build reads nothing of the tests, so it asks for no library of theirs either: configures cuclip as users do
+# (preset cpu; no preset; as a part of an outside project) and looks through CMake's trace for files under tests/.
+# cmake -DSOURCE=... -DWORK=... -DCOMPILER=... -DGENERATOR=... -P run.cmake
+function(configure name)
+  set(trace ${WORK}/${name}.trace)
+  execute_process(COMMAND ${CMAKE_COMMAND} -B ${WORK}/${name} -DCMAKE_CXX_COMPILER=${COMPILER} --trace-format=json-v1
+                          --trace-redirect=${trace} ${ARGN}
+                  WORKING_DIRECTORY ${SOURCE} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT code EQUAL 0)
+    message(FATAL_ERROR "${name}: configuring failed (${code})\n${output}")
+  endif()
+  file(STRINGS ${trace} library REGEX "\"file\":\"${SOURCE}/cmake/dependencies.cmake\"" LIMIT_COUNT 1)
+  if(NOT library)
+    message(FATAL_ERROR "${name}: the trace ${trace} does not show the library's own CMake files")
+  endif()
+  file(STRINGS ${trace} tests REGEX "\"file\":\"${SOURCE}/tests/" LIMIT_COUNT 1)
+  if(tests)
+    message(FATAL_ERROR "${name}: a user's build configures the tests:\n${tests}")
+  endif()
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+file(MAKE_DIRECTORY ${WORK}/outside)
+configure(preset --preset cpu)
+configure(plain -G ${GENERATOR} -S ${SOURCE})
+file(WRITE ${WORK}/outside/CMakeLists.txt "cmake_minimum_required(VERSION 3.25)\n"
+                                          "project(outside LANGUAGES CXX)\n"
+                                          "add_subdirectory(${SOURCE} cuclip)\n"
+                                          "add_executable(app app.cpp)\n"
+                                          "target_link_libraries(app PRIVATE cuclip::models)\n")
+file(WRITE ${WORK}/outside/app.cpp "int main() {}\n")
+configure(subproject -G ${GENERATOR} -S ${WORK}/outside)
+file(REMOVE_RECURSE ${WORK})
