@@ -10,7 +10,7 @@
 #     presets            configures every preset that this machine can configure
 #     tests              tests/run.sh --quick
 #   --as root | user     one of the two users
-#   --toolkit DIR        with this CUDA toolkit only; "none": without only
+#   --toolkit WHICH      only with this CUDA toolkit: a folder, "found" (this machine's) or "none"
 #   --suite NAME         another Debian than bookworm
 #   --whole              the two README commands uncut: train/quickstart.sh and tests/run.sh
 #   --keep               leaves the root folder there, to look into; the next run removes it
@@ -23,7 +23,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 refuse() { echo "scripts/clean_machine.sh: $2" >&2; exit "$1"; }
 
 suite=bookworm whole=false keep=false
-users=(root user) toolkits=() parts=()
+users=(root user) toolkits=() parts=() with=both
 while (($# > 0)); do
   case "$1" in
     -h | --help) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 0 ;;
@@ -33,10 +33,7 @@ while (($# > 0)); do
       (($# > 1)) || refuse 2 "$1 takes a value (see --help)"
       case "$1=$2" in
         --as=root | --as=user) users=("$2") ;;
-        --toolkit=none) toolkits=(none) ;;
-        --toolkit=*)
-          [[ -x $2/bin/nvcc ]] || refuse 2 "--toolkit takes a CUDA toolkit's folder, but there is no $2/bin/nvcc"
-          toolkits=("$(realpath "$2")") ;;
+        --toolkit=*) with=$2 ;;
         --suite=*) suite=$2 ;;
         *) refuse 2 "--as takes root or user, got '$2'" ;;
       esac
@@ -51,12 +48,18 @@ done
 for tool in debootstrap git; do
   command -v $tool >/dev/null || refuse 1 "$tool is missing: scripts/install_packages.sh clean (package $tool)"
 done
-if ((${#toolkits[@]} == 0)); then
-  toolkits=(none)
-  for folder in "$(dirname "$(dirname "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)")")" build/cuda-toolkit; do
-    if [[ -x $folder/bin/nvcc ]]; then toolkits+=("$(realpath "$folder")"); break; fi
-  done
-  ((${#toolkits[@]} > 1)) || echo "This machine has no CUDA toolkit: everything is run without only"
+found=$with
+if [[ $with == both || $with == found ]]; then
+  found=$(dirname "$(dirname "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)")")
+  if [[ ! -x $found/bin/nvcc ]]; then found=build/cuda-toolkit; fi
+fi
+if [[ $with == both || $with == none ]]; then toolkits+=(none); fi
+if [[ $with != none ]]; then
+  if [[ -x $found/bin/nvcc ]]; then
+    toolkits+=("$(realpath "$found")")
+  else
+    refuse 2 "no CUDA toolkit: there is no $found/bin/nvcc (--toolkit none goes without one)"
+  fi
 fi
 
 cache=$PWD/build/clean_machine/$suite
