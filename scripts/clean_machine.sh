@@ -70,7 +70,7 @@ flock --nonblock 9 || refuse 1 "another run of it uses $cache"
 
 child=
 clean_up() {
-  if [[ -n $child ]]; then kill "$child" 2>/dev/null && wait "$child" || true; fi
+  if [[ -n $child ]]; then kill "$child" 2>/dev/null || true; wait "$child" || true; fi
   $keep || rm -rf "$root"
 }
 trap clean_up EXIT
@@ -78,7 +78,6 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 # The mounts are in a namespace of their own: they, and all processes, are gone with the command, however that ends.
-# shellcheck disable=SC2317  # called below, by the shell that unshare starts
 in_namespace() {
   local root=$1 archives=$2 toolkit=$3 id=$4
   shift 4
