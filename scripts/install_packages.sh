@@ -38,15 +38,15 @@ for package in "${wanted[@]}"; do
 done
 if ((${#missing[@]} == 0)); then exit 0; fi
 
-echo "Installing Debian packages: ${missing[*]}"
 sudo=()
 if ((EUID != 0)); then
   command -v sudo >/dev/null || {
-    echo "install_packages.sh: only root can install packages, and there is no sudo; as root, run" \
+    echo "install_packages.sh: packages are missing that only root can install, and there is no sudo; as root, run" \
          "$(realpath "$0") $*, or apt-get install --no-install-recommends ${missing[*]}" >&2
     exit 1
   }
   sudo=(sudo)
 fi
+echo "Installing Debian packages: ${missing[*]}"
 "${sudo[@]}" apt-get update -qq
 "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
