@@ -6,6 +6,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <mutex>
+#include <set>
 
 #include "kernels/common/check.h"
 
@@ -13,6 +15,19 @@ namespace cuclip {
 namespace {
 
 std::string reason() { return std::strerror(errno); }
+
+// The temporary files that are there now. Whoever makes one, removes it or puts it in place does so with the
+// mutex held.
+struct Unfinished {
+  std::mutex mutex;
+  std::set<std::string> files;
+};
+
+// Never destroyed: the process may be ended by a thread of its own while it returns from main.
+Unfinished& unfinished() {
+  static auto* const all = new Unfinished;
+  return *all;
+}
 
 // Closes (and, unless committed, removes) a temporary file on every way out.
 struct TemporaryFile {
@@ -22,14 +37,25 @@ struct TemporaryFile {
 
   explicit TemporaryFile(const std::filesystem::path& target) {
     std::string pattern = target.string() + ".tmp-XXXXXX";
+    const std::lock_guard lock(unfinished().mutex);
     fd = ::mkostemp(pattern.data(), O_CLOEXEC);
     if (fd < 0) fail("cannot write {}: {}", target.string(), reason());
     path = pattern;
+    unfinished().files.insert(pattern);
     ::fchmod(fd, 0644);
   }
   ~TemporaryFile() {
     if (fd >= 0) ::close(fd);
-    if (!committed) ::unlink(path.c_str());
+    if (committed) return;
+    const std::lock_guard lock(unfinished().mutex);
+    ::unlink(path.c_str());
+    unfinished().files.erase(path);
+  }
+  void commit(const std::filesystem::path& target) {
+    const std::lock_guard lock(unfinished().mutex);
+    if (::rename(path.c_str(), target.c_str()) != 0) fail("cannot write {}: {}", target.string(), reason());
+    unfinished().files.erase(path);
+    committed = true;
   }
 };
 
@@ -86,9 +112,15 @@ void write_file_atomic(const std::filesystem::path& path, const std::function<vo
   const int closed = ::close(file.fd);
   file.fd = -1;
   if (closed != 0) fail("cannot write {}: {}", path.string(), reason());
-  if (::rename(file.path.c_str(), path.c_str()) != 0) fail("cannot write {}: {}", path.string(), reason());
-  file.committed = true;
+  file.commit(path);
   sync_folder(path.parent_path());
+}
+
+void abandon_writes_and_exit(int exit_code) {
+  Unfinished& all = unfinished();
+  const std::lock_guard lock(all.mutex);  // held to the end: nobody puts a file in place any more
+  for (const std::string& file : all.files) ::unlink(file.c_str());
+  ::_exit(exit_code);
 }
 
 void write_file_atomic(const std::filesystem::path& path, std::string_view contents) {

@@ -21,4 +21,8 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write);
 
+/// Ends the process at once, from any thread, and leaves no temporary file of write_file_atomic behind: what
+/// was being written is not there, what was written is whole. Nothing else is tidied up.
+[[noreturn]] void abandon_writes_and_exit(int exit_code);
+
 }  // namespace cuclip

@@ -22,7 +22,7 @@ void put_rows(const Tensor& part, const Tensor& all, int64_t row) {
 // Encodes texts in batches: encode(tape, tokens) → [rows, ...]; the results one after the other, in f32.
 template <typename Encode>
 Tensor encode_tokens(const Clip& model, const Tokenizer& tokenizer, std::span<const std::string> texts,
-                     Encode encode) {
+                     const EncodeProgress& progress, Encode encode) {
   CUCLIP_CHECK(!texts.empty(), "encode: there is no text");
   const int64_t length = model.config().text.context_length, count = std::ssize(texts);
   Tensor all;
@@ -40,6 +40,7 @@ Tensor encode_tokens(const Clip& model, const Tokenizer& tokenizer, std::span<co
       all = Tensor::empty(model.context(), shape, DType::f32);
     }
     put_rows(part, all, first);
+    if (progress) progress(first + rows);
   }
   return all;
 }
@@ -118,7 +119,7 @@ EncodedPictures encode_picture_files(const Clip& model, std::span<const std::fil
       progress);
 }
 
-Tensor encode_pixels(const Clip& model, std::span<const uint8_t> pixels) {
+Tensor encode_pixels(const Clip& model, std::span<const uint8_t> pixels, const EncodeProgress& progress) {
   const int64_t size = model.config().vision.image_size, bytes = size * size * 3;
   CUCLIP_CHECK(!pixels.empty() && std::ssize(pixels) % bytes == 0,
                "encode: {} bytes are not pictures of {} x {} pixels", pixels.size(), size, size);
@@ -131,18 +132,20 @@ Tensor encode_pixels(const Clip& model, std::span<const uint8_t> pixels) {
         pixels.subspan(static_cast<size_t>(first * bytes), static_cast<size_t>(rows * bytes)));
     Tape tape(model.context(), Tape::Mode::inference);
     put_rows(model.encode_image(tape, images), all, first);
+    if (progress) progress(first + rows);
   }
   return all;
 }
 
-Tensor encode_texts(const Clip& model, const Tokenizer& tokenizer, std::span<const std::string> texts) {
-  return encode_tokens(model, tokenizer, texts,
+Tensor encode_texts(const Clip& model, const Tokenizer& tokenizer, std::span<const std::string> texts,
+                    const EncodeProgress& progress) {
+  return encode_tokens(model, tokenizer, texts, progress,
                        [&](Tape& tape, const Tensor& tokens) { return model.encode_text(tape, tokens); });
 }
 
 Tensor encode_hidden_states(const Clip& model, const Tokenizer& tokenizer,
                             std::span<const std::string> texts) {
-  return encode_tokens(model, tokenizer, texts, [&](Tape& tape, const Tensor& tokens) {
+  return encode_tokens(model, tokenizer, texts, {}, [&](Tape& tape, const Tensor& tokens) {
     return model.text_hidden_states(tape, tokens);
   });
 }

@@ -25,7 +25,7 @@ struct EncodedPictures {
   std::vector<UnreadablePicture> unreadable;
 };
 
-/// Called now and then with the number of pictures done.
+/// Called now and then with the number of pictures or texts done. What it throws ends the work.
 using EncodeProgress = std::function<void(int64_t done)>;
 
 /// Encodes the pictures load(0) … load(count - 1), which are called on the context's threads, several at a
@@ -39,10 +39,11 @@ EncodedPictures encode_picture_files(const Clip& model, std::span<const std::fil
                                      const EncodeProgress& progress = {});
 
 /// pixels u8 [N, S, S, 3], S the model's image size → f32 [N, E], rows of unit length.
-Tensor encode_pixels(const Clip& model, std::span<const uint8_t> pixels);
+Tensor encode_pixels(const Clip& model, std::span<const uint8_t> pixels, const EncodeProgress& progress = {});
 
 /// f32 [texts.size(), E], rows of unit length. Texts that are too long are cut (Tokenizer::encode_padded).
-Tensor encode_texts(const Clip& model, const Tokenizer& tokenizer, std::span<const std::string> texts);
+Tensor encode_texts(const Clip& model, const Tokenizer& tokenizer, std::span<const std::string> texts,
+                    const EncodeProgress& progress = {});
 
 /// The text encoder's hidden states of all positions, f32 [texts.size(), context_length, C].
 Tensor encode_hidden_states(const Clip& model, const Tokenizer& tokenizer,

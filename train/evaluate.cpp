@@ -64,12 +64,13 @@ int64_t rank_of(const float* scores, int64_t candidates, std::span<const int64_t
 }
 
 std::vector<int64_t> ranks(Context& context, const Tensor& queries, const Tensor& candidates,
-                           const Matches& matches) {
+                           const Matches& matches, const EvaluationPoll& poll) {
   const int64_t n = queries.size(0), m = candidates.size(0);
   const int64_t block = std::clamp<int64_t>(kBlockScores / m, 1, n);
   const Tensor scores = Tensor::empty(context, {block, m}, DType::f32);
   std::vector<int64_t> result(static_cast<size_t>(n));
   for (int64_t first = 0; first < n; first += block) {
+    if (poll) poll();
     const int64_t rows = std::min(block, n - first);
     cosine_similarity({.a = queries.rows(first, rows), .b = candidates, .out = scores.rows(0, rows)},
                       context.exec());
@@ -107,8 +108,8 @@ double median(std::vector<int64_t> values) {
 }
 
 RetrievalDirection direction(Context& context, const Tensor& queries, const Tensor& candidates,
-                             const Matches& matches) {
-  const std::vector<int64_t> all = ranks(context, queries, candidates, matches);
+                             const Matches& matches, const EvaluationPoll& poll) {
+  const std::vector<int64_t> all = ranks(context, queries, candidates, matches, poll);
   RetrievalDirection result{.queries = queries.size(0), .candidates = candidates.size(0)};
   const auto n = static_cast<double>(all.size());
   for (size_t d = 0; d < RetrievalDirection::kDepths.size(); ++d) {
@@ -140,16 +141,18 @@ nlohmann::ordered_json to_json(const RetrievalDirection& d) {
 }  // namespace
 
 RetrievalMetrics retrieval_metrics(Context& context, const Tensor& image, const Tensor& text,
-                                   std::span<const int64_t> image_of_text) {
+                                   std::span<const int64_t> image_of_text, const EvaluationPoll& poll) {
   CUCLIP_CHECK(image.size(0) > 0 && text.size(0) > 0, "retrieval: there are no pairs");
   CUCLIP_CHECK(static_cast<int64_t>(image_of_text.size()) == text.size(0),
                "retrieval: {} captions have a picture, there are features of {}", image_of_text.size(),
                text.size(0));
-  return {.image_to_text = direction(context, image, text, texts_of_images(image.size(0), image_of_text)),
-          .text_to_image = direction(context, text, image, images_of_texts(image_of_text))};
+  return {
+      .image_to_text = direction(context, image, text, texts_of_images(image.size(0), image_of_text), poll),
+      .text_to_image = direction(context, text, image, images_of_texts(image_of_text), poll)};
 }
 
-RetrievalMetrics evaluate_retrieval(const Clip& model, const Tokenizer& tokenizer, const EvalData& data) {
+RetrievalMetrics evaluate_retrieval(const Clip& model, const Tokenizer& tokenizer, const EvalData& data,
+                                    const EvaluationPoll& poll) {
   CUCLIP_CHECK(data.count() > 0, "retrieval: there are no pairs");
   std::vector<std::string> texts;
   std::vector<int64_t> image_of_text;
@@ -159,8 +162,11 @@ RetrievalMetrics evaluate_retrieval(const Clip& model, const Tokenizer& tokenize
       image_of_text.push_back(i);
     }
   }
-  return retrieval_metrics(model.context(), encode_pixels(model, data.images),
-                           encode_texts(model, tokenizer, texts), image_of_text);
+  const EncodeProgress progress = [&](int64_t) {
+    if (poll) poll();
+  };
+  return retrieval_metrics(model.context(), encode_pixels(model, data.images, progress),
+                           encode_texts(model, tokenizer, texts, progress), image_of_text, poll);
 }
 
 nlohmann::ordered_json to_json(const RetrievalMetrics& metrics) {

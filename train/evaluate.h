@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <span>
 
@@ -29,13 +30,17 @@ struct RetrievalMetrics {
   RetrievalDirection image_to_text, text_to_image;
 };
 
+/// Called every now and then during an evaluation. What it throws ends it.
+using EvaluationPoll = std::function<void()>;
+
 /// image [N, E], text [M, E] of one dtype; caption m belongs to picture image_of_text[m]. A picture may have
 /// several captions, at least one. The N×M scores are never held, only some rows of them (at most 4 MiB).
 RetrievalMetrics retrieval_metrics(Context& context, const Tensor& image, const Tensor& text,
-                                   std::span<const int64_t> image_of_text);
+                                   std::span<const int64_t> image_of_text, const EvaluationPoll& poll = {});
 
 /// Encodes the pictures and all their captions and compares them.
-RetrievalMetrics evaluate_retrieval(const Clip& model, const Tokenizer& tokenizer, const EvalData& data);
+RetrievalMetrics evaluate_retrieval(const Clip& model, const Tokenizer& tokenizer, const EvalData& data,
+                                    const EvaluationPoll& poll = {});
 
 /// {"image_to_text": {"R@1", "R@5", "R@10", "median_rank", "queries", "candidates", "chance": {"R@1", ...}},
 ///  "text_to_image": {...}}; recalls in 0…1.

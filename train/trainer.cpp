@@ -252,7 +252,7 @@ void Trainer::refuse_endless_skipping(const StepResult& result) {
 }
 
 void Trainer::save() {
-  if (saved_step_ == state_.step) return;
+  if (saved_step_ == state_.step || state_.step == 0) return;  // before the first step there is nothing
   read_result();
   if (skipped_in_a_row_ > 0) {
     progress_->note(fmt::format("step {}: not saved, because the last step was skipped", state_.step));
@@ -268,9 +268,21 @@ void Trainer::save() {
   saved_step_ = state_.step;
 }
 
-void Trainer::evaluate() {
-  if (!eval_data_ || evaluated_step_ == state_.step) return;
-  const RetrievalMetrics metrics = evaluate_retrieval(*model_, *tokenizer_, *eval_data_);
+// Gives the signal that ended the evaluation early, or 0.
+int Trainer::evaluate(const std::function<int()>& interrupted) {
+  if (!eval_data_ || evaluated_step_ == state_.step) return 0;
+  struct Stopped {
+    int signal;
+  };
+  RetrievalMetrics metrics;
+  try {
+    metrics = evaluate_retrieval(*model_, *tokenizer_, *eval_data_, [&] {
+      if (const int signal = interrupted()) throw Stopped{signal};
+    });
+  } catch (const Stopped& stopped) {
+    progress_->note(fmt::format("step {}: the evaluation was interrupted", state_.step));
+    return stopped.signal;
+  }
   nlohmann::ordered_json line{{"step", state_.step}};
   line.update(to_json(metrics));
   folder_.append("eval.jsonl", line);
@@ -279,11 +291,13 @@ void Trainer::evaluate() {
                               metrics.image_to_text.chance[2]));
   evaluated_step_ = state_.step;
   window_ = {.start = now()};  // throughput is that of training
+  return 0;
 }
 
-void Trainer::after_step() {
+void Trainer::after_step(const std::function<int()>& interrupted) {
   const auto every = [&](int64_t n) { return n > 0 && state_.step % n == 0; };
-  if (every(config_.eval_every_steps) || every(config_.val_frequency * steps_per_epoch_)) evaluate();
+  if (every(config_.eval_every_steps) || every(config_.val_frequency * steps_per_epoch_))
+    evaluate(interrupted);
   if (every(config_.save_every_steps) || every(config_.save_frequency * steps_per_epoch_)) save();
 }
 
@@ -294,13 +308,13 @@ TrainOutcome Trainer::run(const std::function<int()>& interrupted) {
   int signal = 0;
   while (state_.step < last_step() && (signal = interrupted()) == 0) {
     take_step();
-    after_step();
+    after_step(interrupted);
   }
-  if (signal == 0) evaluate();
+  if (signal == 0) signal = evaluate(interrupted);
   save();
   const BadSamples bad = loader_->bad();
   if (bad.count > 0) progress_->note("samples that could not be used: " + bad.summary());
-  return {.steps = state_.step, .signal = signal};
+  return {.steps = state_.step, .saved_step = saved_step_, .signal = signal};
 }
 
 }  // namespace cuclip

@@ -16,10 +16,11 @@
 
 namespace cuclip {
 
-/// How a run ended. `signal` is SIGINT's or SIGTERM's number where one asked it to stop: the step under way
-/// was finished and everything saved.
+/// How a run ended. `signal` is the number of the signal that asked it to stop before its end: the step under
+/// way was finished, an evaluation left out, and everything saved.
 struct TrainOutcome {
   int64_t steps = 0;
+  int64_t saved_step = -1;  // of the newest checkpoint; -1: there is none
   int signal = 0;
 };
 
@@ -30,8 +31,9 @@ class Trainer {
   /// config.toml.
   Trainer(const TrainConfig& config, const std::string& resolved_config);
 
-  /// Trains to the end, or until `interrupted()` gives a signal's number. Throws Error when the loss stays
-  /// not finite.
+  /// Trains to the end, or until `interrupted()` gives a signal's number, which it then goes on giving. It is
+  /// asked before each step and every now and then in an evaluation. Throws Error when the loss stays not
+  /// finite.
   TrainOutcome run(const std::function<int()>& interrupted);
 
  private:
@@ -46,9 +48,9 @@ class Trainer {
   void read_result();
   void log_step(const StepResult& result);
   void refuse_endless_skipping(const StepResult& result);
-  void after_step();
+  void after_step(const std::function<int()>& interrupted);
   void save();
-  void evaluate();
+  int evaluate(const std::function<int()>& interrupted);
   int64_t last_step() const;
 
   TrainConfig config_;

@@ -9,6 +9,7 @@
 #include "kernels/common/device.h"
 #include "kernels/common/parallel.h"
 #include "kernels/common/profiler.h"
+#include "kernels/common/signals.h"
 
 namespace cuclip {
 
@@ -63,6 +64,7 @@ struct ExecContext {
 template <typename Body>
 void parallel_for(const ExecContext& ctx, int64_t tasks, Body&& body) {
   if (tasks == 1) {
+    const SignalScope scope;
     body(int64_t{0}, 0);
   } else if (tasks > 1) {
     ctx.pool->run(tasks, body);

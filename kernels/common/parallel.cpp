@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/common/signals.h"
+
 namespace cuclip {
 namespace {
 
@@ -78,32 +80,39 @@ struct ThreadPool::State {
         wake.wait(lock, [&] { return stopping.load() || pending.load() > 0; });
         continue;
       }
+      const SignalScope scope;  // of this job alone: setuid() waits for its end, not for the thread's
       job->work(worker);
       job->helpers.fetch_sub(1, std::memory_order_acq_rel);
     }
+  }
+
+  void stop() {
+    {
+      std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    wake.notify_all();
+    for (std::thread& worker : workers) worker.join();
   }
 };
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
   if (threads <= 0) threads = available_cpus();
-  for (int i = 1; i < threads; ++i) {
-    state_->workers.emplace_back([state = state_.get(), i] { state->worker_loop(i); });
+  try {
+    start_threads(state_->workers, threads - 1, [state = state_.get()](int i) { state->worker_loop(i + 1); });
+  } catch (...) {
+    state_->stop();
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
-  }
-  state_->wake.notify_all();
-  for (std::thread& worker : state_->workers) worker.join();
-}
+ThreadPool::~ThreadPool() { state_->stop(); }
 
 int ThreadPool::size() const { return static_cast<int>(state_->workers.size()) + 1; }
 
 void ThreadPool::run(int64_t tasks, const std::function<void(int64_t, int)>& body) {
   if (tasks <= 0) return;
+  const SignalScope scope;
   Job job;
   job.body = &body;
   job.tasks = tasks;

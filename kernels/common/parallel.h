@@ -11,10 +11,12 @@
 namespace cuclip {
 
 /// A pool of `threads - 1` workers; the calling thread is the remaining one. Several threads may call run()
-/// at the same time: they share the workers. Must outlive its calls.
+/// at the same time: they share the workers. Must outlive its calls. Workers take no asynchronous signals, and
+/// each call of run() is one SignalScope on the calling thread (signals.h).
 class ThreadPool {
  public:
-  /// threads = 0: as many as the process may use (affinity mask and cgroup quota).
+  /// threads = 0: as many as the process may use (affinity mask and cgroup quota). Throws Error when the system
+  /// refuses so many.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

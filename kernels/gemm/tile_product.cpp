@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/common/check.h"
+#include "kernels/common/signals.h"
 
 // oneDNN is built on GNU OpenMP; these two are all that is needed of it.
 extern "C" {
@@ -197,6 +198,8 @@ void tile_product(const TileProduct& p) {
     return;
   }
   SingleThreadedOpenMp single_threaded;
+  SignalScope scope;
+  scope.hold();
   try {
     if (p.input == DType::bf16 && !has_native_bf16_product()) {
       execute_widened(p, thread_state());

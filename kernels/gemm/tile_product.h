@@ -27,7 +27,8 @@ struct TileProduct {
 /// Computes the product on the calling thread. Sums are f32; the result depends on the arguments alone.
 /// k = 0 gives zeros (or leaves C with `accumulate`). C must not overlap A or B. Where the processor has no
 /// bf16 product (below AVX-512), bf16 inputs are widened to f32, exactly, which is slower; one warning says
-/// so. Throws Error with oneDNN's reason.
+/// so. Asynchronous signals wait on this thread until the product, or the SignalScope that it is part of, ends.
+/// Throws Error with oneDNN's reason.
 void tile_product(const TileProduct& p);
 
 /// True when this processor has products of bf16 inputs in hardware or oneDNN's emulation of them.

@@ -1,5 +1,5 @@
 // The executable `cuclip`: parses the command line, runs one subcommand, and turns what it throws into an
-// exit code: 0 done, 1 the work failed, 2 the arguments or inputs are wrong, 130 or 143 interrupted.
+// exit code: 0 done, 1 the work failed, 2 the arguments or inputs are wrong, 128 + N interrupted by signal N.
 #include <CLI/CLI.hpp>
 
 #include <cerrno>
@@ -11,6 +11,7 @@
 
 #include "kernels/common/check.h"
 #include "train/cli/commands.h"
+#include "train/cli/interruption.h"
 
 namespace {
 
@@ -22,7 +23,8 @@ constexpr const char* kExamples = R"(Examples:
   cuclip search photos.cuclip-index "a red bicycle" --contact-sheet found.png
 
 cuclip COMMAND --help describes a command, with examples of its own.
-Exit codes: 0 done, 1 the work failed, 2 the arguments or inputs are wrong, 130 and 143 interrupted.)";
+Exit codes: 0 done, 1 the work failed, 2 the arguments or inputs are wrong, 129, 130 and 143 interrupted
+by SIGHUP, SIGINT (Ctrl-C) and SIGTERM.)";
 
 void add_commands(CLI::App& app) {
   cuclip::add_train_command(app);
@@ -75,6 +77,7 @@ int flush_results(int code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  cuclip::take_signals();
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then an error of the write, not a death without a word
   CLI::App app{"cuclip trains and runs CLIP models: pictures and words in one space of features.", "cuclip"};
   app.set_version_flag("--version", std::string("cuclip " CUCLIP_VERSION));

@@ -1,19 +1,15 @@
 // cuclip train
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <memory>
 
 #include "train/cli/commands.h"
 #include "train/cli/config_file.h"
+#include "train/cli/interruption.h"
 #include "train/cli/model_flags.h"
 #include "train/trainer.h"
 
 namespace cuclip {
 namespace {
-
-volatile std::sig_atomic_t g_signal = 0;
-
-void remember_signal(int signal) { g_signal = signal; }
 
 void add_model_options(CLI::App* app, TrainConfig& c) {
   app->add_option("--model", c.model, "built-in name (see cuclip info) or a JSON file in open_clip's format")
@@ -100,20 +96,27 @@ void add_run_options(CLI::App* app, TrainConfig& c) {
       ->capture_default_str();
 }
 
+std::string how_it_was_interrupted(const TrainOutcome& outcome) {
+  if (outcome.steps == 0) return "interrupted before the first step: there was nothing to save";
+  if (outcome.saved_step == outcome.steps)
+    return fmt::format("interrupted: step {} is saved; continue with --resume latest", outcome.steps);
+  return fmt::format("interrupted: step {} was skipped and is not saved; the last checkpoint is {}",
+                     outcome.steps,
+                     outcome.saved_step < 0 ? "none" : fmt::format("step {}", outcome.saved_step));
+}
+
 void run_training(const TrainConfig& config, const std::string& resolved) {
   announced_device(config.device);
-  struct sigaction action {};
-  action.sa_handler = remember_signal;
-  action.sa_flags = SA_RESETHAND;  // a second signal ends the process at once
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
+  say_when_interrupted("interrupted before the first step: there was nothing to save");
   Trainer trainer(config, resolved);
-  const TrainOutcome outcome = trainer.run([] { return static_cast<int>(g_signal); });
-  if (outcome.signal != 0) {
-    fmt::print(stderr, "interrupted: step {} is saved; continue with --resume latest\n", outcome.steps);
-    throw Interrupted{outcome.signal};
+  finish_first("interrupted: finishing the step, then saving");
+  const TrainOutcome outcome = trainer.run(remembered_signal);
+  if (outcome.signal == 0) {
+    fmt::print("{}\n", config.out);
+    return;
   }
-  fmt::print("{}\n", config.out);
+  fmt::print(stderr, "{}\n", how_it_was_interrupted(outcome));
+  throw Interrupted{outcome.signal};
 }
 
 }  // namespace
@@ -131,7 +134,10 @@ void add_train_command(CLI::App& parent) {
       "  cuclip train --model cuclip-tiny --train-data synthetic:shapes --epochs 2 --out runs/shapes\n"
       "  cuclip train --train-data 'pairs/train-{000..003}.tar' --val-data pairs/held-out-000.tar \\\n"
       "      --precision bf16 --epochs 20 --lr 1e-3 --out runs/first\n"
-      "SIGINT and SIGTERM finish the step, save and exit with 130 and 143.");
+      "SIGINT (Ctrl-C), SIGTERM and SIGHUP finish the step, leave out an evaluation, save,\n"
+      "and exit with 130, 143 and 129; more of them change nothing. Before the first step\n"
+      "they exit at once: there is nothing to save. SIGQUIT (Ctrl-\\) and SIGKILL end at\n"
+      "once; the last checkpoint stays as it was.");
   app->callback([app, config] {
     apply_config_file(app);
     run_training(*config, app->config_to_str(true, false));

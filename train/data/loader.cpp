@@ -14,6 +14,7 @@
 #include <mutex>
 #include <thread>
 
+#include "kernels/common/signals.h"
 #include "models/image_transform.h"
 #include "train/data/sample_store.h"
 
@@ -120,8 +121,8 @@ Loader::Impl::Impl(const Dataset& dataset, const LoaderOptions& options)
 void Loader::Impl::start() {
   next_to_start_ = position_;
   stopping_ = false;
-  for (int i = 0; i < options_.workers; ++i) {
-    threads_.emplace_back([this] {
+  try {
+    start_threads(threads_, options_.workers, [this](int) {
       // Behind the threads that compute: they wait for each other at the end of each kernel, so a loader that
       // took its full share of a core would slow all of them down. When they have to wait for data, this
       // yields nothing.
@@ -129,6 +130,9 @@ void Loader::Impl::start() {
       ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kNice);
       work();
     });
+  } catch (...) {
+    stop();
+    throw;
   }
 }
 

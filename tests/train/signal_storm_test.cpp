@@ -1,0 +1,179 @@
+// labels: release_only
+// A program's own signal handlers run while the library trains, encodes and searches: nothing crashes, and not
+// one bit changes. Each run is a process of its own, so that one that dies is counted and named.
+#include <signal.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <atomic>
+#include <bit>
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <thread>
+
+#include "core/file_io.h"
+#include "kernels/gemm/tile_product.h"
+#include "tests/support/command.h"
+#include "tests/support/tiny_model.h"
+#include "train/encode.h"
+#include "train/feature_index.h"
+#include "train/trainer.h"
+
+using namespace cuclip;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int kRuns = 20;
+
+struct Outcome {
+  uint64_t bits = 0;  // hash of the result
+  int64_t handled = 0;
+};
+
+std::atomic<int64_t> g_handled{0};
+
+// On the stack of whatever thread takes the signal; without SA_RESTART, so that calls are interrupted too.
+void install_handlers() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { ++g_handled; };
+  for (const int signal : {SIGALRM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
+}
+
+void start_timer(int per_second) {
+  const timeval interval{.tv_sec = 0, .tv_usec = 1'000'000 / per_second};
+  const itimerval timer{.it_interval = interval, .it_value = interval};
+  ::setitimer(ITIMER_REAL, &timer, nullptr);
+}
+
+// What a profiler and a daemon do: a signal to each thread of the process, the library's among them, and
+// setuid() and its like, which interrupt every thread by the C library's own signal.
+void signal_every_thread() {
+  for (const auto& entry : fs::directory_iterator("/proc/self/task")) {
+    ::tgkill(::getpid(), std::stoi(entry.path().filename().string()), SIGUSR1);
+  }
+  (void)!::setresuid(static_cast<uid_t>(-1), static_cast<uid_t>(-1), static_cast<uid_t>(-1));
+}
+
+[[noreturn]] void storm_of_signals(int per_second) {
+  for (;;) {
+    signal_every_thread();
+    ::usleep(static_cast<useconds_t>(1'000'000 / per_second));
+  }
+}
+
+uint64_t hash_of(const Tensor& tensor) {
+  const std::vector<float> values = tensor.to_floats();
+  return XXH3_64bits(values.data(), values.size() * sizeof(float));
+}
+
+uint64_t train(DType dtype) {
+  test::TemporaryFolder folder;
+  TrainConfig config;
+  config.model = "cuclip-tiny";
+  config.train_data = "synthetic:shapes?size=32&count=64";
+  config.batch_size = 32;
+  config.epochs = 2;
+  config.precision = dtype == DType::bf16 ? "bf16" : "fp32";
+  config.threads = 2;
+  config.device = "cpu";
+  config.out = (folder / "run").string();
+  Trainer(config, "").run([] { return 0; });
+  const std::string weights = read_file(folder / "run/checkpoints/step-4/model.safetensors");
+  return XXH3_64bits(weights.data(), weights.size());
+}
+
+Tensor some_texts(const Clip& model, int count) {
+  std::vector<std::string> texts;
+  for (int i = 0; i < count; ++i) texts.push_back("a text of number " + std::to_string(i));
+  return encode_texts(model, test::tiny_tokenizer(), texts);
+}
+
+uint64_t encode(DType dtype) {
+  Context context(2);
+  Clip model(context, load_clip_config("cuclip-tiny"), {.dtype = dtype});
+  model.initialise(3);
+  const auto edge = static_cast<size_t>(model.config().vision.image_size);
+  std::vector<uint8_t> pictures(192 * edge * edge * 3);
+  for (size_t i = 0; i < pictures.size(); ++i) pictures[i] = static_cast<uint8_t>(i * i >> 7);
+  return hash_of(encode_pixels(model, pictures)) ^ hash_of(some_texts(model, 96));
+}
+
+// An index is searched in f32; the words' features come from a model of either.
+uint64_t search(DType dtype) {
+  Context context(2);
+  Clip model(context, load_clip_config("cuclip-tiny"), {.dtype = dtype});
+  model.initialise(3);
+  const int64_t pictures = 4000, width = model.config().embed_dim;
+  std::vector<float> features(static_cast<size_t>(pictures * width));
+  for (size_t i = 0; i < features.size(); ++i)
+    features[i] = static_cast<float>(i * i % 1013) / 1013.0f - 0.5f;
+  FeatureIndex index;
+  index.features = Tensor::from<float>(context, {pictures, width}, features);
+  const Tensor queries = some_texts(model, 40);
+  uint64_t bits = 0;
+  for (int64_t query = 0; query < queries.size(0); ++query) {
+    for (const Hit& hit : search_index(context, index, queries.rows(query, 1), 10)) {
+      bits = bits * 31 + static_cast<uint64_t>(hit.row) + std::bit_cast<uint32_t>(hit.similarity);
+    }
+  }
+  return bits;
+}
+
+// Runs `work` in a process of its own, with this many signals a second of each kind, or none.
+std::optional<Outcome> run(uint64_t (*work)(DType), DType dtype, int per_second) {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    install_handlers();
+    if (per_second > 0) {
+      start_timer(per_second);
+      std::thread(storm_of_signals, per_second).detach();
+    }
+    const uint64_t bits = work(dtype);
+    const Outcome outcome{.bits = bits, .handled = g_handled};
+    ::_exit(::write(ends[1], &outcome, sizeof(outcome)) == sizeof(outcome) ? 0 : 1);
+  }
+  ::close(ends[1]);
+  Outcome outcome;
+  const bool told = ::read(ends[0], &outcome, sizeof(outcome)) == sizeof(outcome);
+  ::close(ends[0]);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  if (!told || !WIFEXITED(status) || WEXITSTATUS(status) != 0) return std::nullopt;
+  return outcome;
+}
+
+}  // namespace
+
+TEST_CASE("handlers that run 500 and 5000 times a second crash nothing and change no bit") {
+  const std::map<std::string, uint64_t (*)(DType)> works = {
+      {"train", train}, {"encode", encode}, {"search", search}};
+  std::vector<DType> dtypes = {DType::f32};
+  if (has_native_bf16_product()) dtypes.push_back(DType::bf16);
+  for (const auto& [name, work] : works) {
+    for (const DType dtype : dtypes) {
+      const std::optional<Outcome> calm = run(work, dtype, 0);
+      REQUIRE(calm.has_value());
+      for (const int per_second : {500, 5000}) {
+        int died = 0, differed = 0;
+        int64_t handled = 0;
+        for (int i = 0; i < kRuns; ++i) {
+          const std::optional<Outcome> outcome = run(work, dtype, per_second);
+          died += !outcome;
+          differed += outcome && outcome->bits != calm->bits;
+          handled += outcome ? outcome->handled : 0;
+        }
+        CAPTURE(name, name_of(dtype), per_second, kRuns, handled);
+        CHECK(died == 0);
+        CHECK(differed == 0);
+        CHECK((handled > kRuns || died == kRuns));  // or nothing was tried
+      }
+    }
+  }
+}

@@ -1,0 +1,97 @@
+#include "train/cli/interruption.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "core/file_io.h"
+
+namespace cuclip {
+namespace {
+
+struct State {
+  std::mutex mutex;
+  const char* last_words = "interrupted";
+  const char* finishing = nullptr;  // set by finish_first
+  std::atomic<int> signal{0};       // remembered since then
+};
+
+// Never destroyed: the thread that takes signals outlives main.
+State& state() {
+  static auto* const s = new State;
+  return *s;
+}
+
+// Not through stdio: another thread may be in the middle of a line, with its lock.
+void say(const char* message) {
+  const char* start = ::isatty(STDERR_FILENO) == 1 ? "\n" : "";  // after "^C" or a line that rewrites itself
+  const std::string line = std::string(start) + "cuclip: " + message + "\n";
+  (void)!::write(STDERR_FILENO, line.data(), line.size());
+}
+
+void take(int signal) {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  if (s.finishing == nullptr) {
+    say(s.last_words);
+    abandon_writes_and_exit(128 + signal);
+  }
+  int none = 0;
+  if (s.signal.compare_exchange_strong(none, signal)) {
+    say(s.finishing);
+  } else {
+    say("still at it; Ctrl-\\ (SIGQUIT) ends at once and leaves the last checkpoint as it was");
+  }
+}
+
+[[noreturn]] void wait_for_signals(sigset_t signals, bool keyboard_ignored) {
+  for (;;) {
+    siginfo_t info;
+    const int signal = ::sigwaitinfo(&signals, &info);
+    if (signal < 0) continue;  // interrupted by another signal
+    if (signal == SIGINT && keyboard_ignored && info.si_code == SI_KERNEL) continue;
+    take(signal);
+  }
+}
+
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  ::sigaction(signal, nullptr, &action);
+  return action.sa_handler == SIG_IGN;
+}
+
+}  // namespace
+
+void take_signals() {
+  const bool keyboard_ignored = is_ignored(SIGINT);
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGINT);
+  for (const int signal : {SIGTERM, SIGHUP}) {
+    if (!is_ignored(signal)) ::sigaddset(&signals, signal);
+  }
+  // Every thread that is started from now on inherits this; only sigwaitinfo gets them.
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGINT, SIG_DFL);  // an ignored signal need not be kept for sigwaitinfo
+  state();
+  std::thread(wait_for_signals, signals, keyboard_ignored).detach();
+}
+
+void say_when_interrupted(const char* message) {
+  const std::lock_guard lock(state().mutex);
+  state().last_words = message;
+}
+
+void finish_first(const char* message) {
+  const std::lock_guard lock(state().mutex);
+  state().finishing = message;
+}
+
+int remembered_signal() { return state().signal; }
+
+}  // namespace cuclip
