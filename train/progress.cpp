@@ -7,15 +7,6 @@
 #include <cstdio>
 
 namespace cuclip {
-namespace {
-
-// Whether anybody reads it or not: a terminal or a pipe that has gone ends no training. (fmt::print would throw.)
-void say(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stderr);
-  std::fflush(stderr);
-}
-
-}  // namespace
 
 std::string format_duration(double seconds) {
   const auto s = static_cast<int64_t>(std::llround(seconds));
@@ -40,14 +31,19 @@ void Progress::show(const Line& line) {
       "step {}/{}  epoch {:.2f}  loss {:.4f}  lr {:.2e}  {:.0f} samples/s  data wait {:.1f} %  ETA {}",
       line.step, last_, line.epoch, line.loss, line.lr, line.samples_per_second, 100 * line.data_wait_share,
       format_duration(left));
-  say(terminal_ ? "\r\033[K" + text : text + "\n");
-  line_open_ = terminal_;
+  if (terminal_) {
+    fmt::print(stderr, "\r\033[K{}", text);
+    line_open_ = true;
+  } else {
+    fmt::print(stderr, "{}\n", text);
+  }
+  std::fflush(stderr);
 }
 
 void Progress::note(const std::string& message) {
   if (line_open_) std::fputc('\n', stderr);
   line_open_ = false;
-  say(message + "\n");
+  fmt::print(stderr, "{}\n", message);
 }
 
 }  // namespace cuclip

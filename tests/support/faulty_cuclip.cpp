@@ -151,7 +151,7 @@ void SmallRuns::check_tidy(const std::string& run) {
 }
 
 void SmallRuns::check_goes_on(const std::string& run) const {
-  const CommandResult result = run_cuclip(arguments(run, 3));
+  const CommandResult result = run_faulty_cuclip({.under = run}, arguments(run, 3));
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
   REQUIRE(check_newest(run) == 3);

@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -11,6 +10,7 @@
 
 #include "kernels/common/check.h"
 #include "train/cli/commands.h"
+#include "train/cli/standard_streams.h"
 
 namespace {
 
@@ -75,7 +75,7 @@ int flush_results(int code) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then an error of the write, not a death without a word
+  cuclip::secure_standard_streams();
   CLI::App app{"cuclip trains and runs CLIP models: pictures and words in one space of features.", "cuclip"};
   app.set_version_flag("--version", std::string("cuclip " CUCLIP_VERSION));
   app.require_subcommand(1);
