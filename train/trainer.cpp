@@ -81,12 +81,15 @@ void Trainer::make_tokenizer(const std::filesystem::path& checkpoint) {
     fmt::print(stderr, "learning a vocabulary of {} from the training captions\n",
                clip_config_.text.vocab_size);
     std::vector<std::string> captions;
+    BadSamples bad;
     for (int64_t i = 0; i < train_data_->size(); ++i) {
       try {
         for (std::string& caption : train_data_->captions(i)) captions.push_back(std::move(caption));
-      } catch (const SampleError&) {  // the loader counts it when its turn comes
+      } catch (const SampleError& error) {  // the loader counts it when its turn comes
+        bad.add(error.reason(), error.what());
       }
     }
+    CUCLIP_CHECK(!captions.empty(), "{}: no caption can be read: {}", config_.train_data, bad.summary());
     tokenizer_ = train_bpe(captions, clip_config_.text.vocab_size);
   }
   // Few captions may hold fewer merges than were asked for.
