@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -165,7 +166,9 @@ void sync_folder(const std::filesystem::path& folder) {
 bool is_temporary_of(const std::filesystem::path& file, std::string_view name) {
   const std::string found = file.filename().string(), start = std::string(name) + std::string(kTemporaryMark);
   return found.starts_with(start) && found.size() == start.size() + kRandomLetters &&
-         found.find_first_not_of("abcdefghijklmnopqrstuvwxyz", start.size()) == std::string::npos;
+         std::all_of(found.end() - kRandomLetters, found.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+         });
 }
 
 }  // namespace cuclip

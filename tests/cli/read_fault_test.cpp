@@ -25,9 +25,9 @@ void check_named(const CommandResult& result, const std::string& file, int exit_
   CHECK_THAT(result.err, Contains(file) && Contains(kReason));
 }
 
-// The disk fails from its n-th read of the file on.
+// The disk fails from its n-th read of the file on. A weights file is mapped.
 SystemFault broken(const std::string& file, int64_t at = 1) {
-  return {.under = file, .calls = "read", .how = "EIO", .at = at, .for_ever = true};
+  return {.under = file, .calls = "read,map", .how = "EIO", .at = at, .for_ever = true};
 }
 
 struct Pairs : SmallRuns {
@@ -81,9 +81,9 @@ TEST_CASE_METHOD(Pairs, "a shard on a bad sector is refused at the start, its sa
   CHECK_THAT(many.err, Contains("--max-bad-fraction"));
 }
 
-TEST_CASE_METHOD(Pairs,
-                 "a checkpoint that cannot be read is passed over by name, a tokeniser or a model refused") {
-  for (const char* file : {"state.json", "tokenizer.txt.gz", "open_clip_config.json"}) {
+TEST_CASE_METHOD(Pairs, "a checkpoint that cannot be read is passed over by name") {
+  for (const char* file : {"state.json", "tokenizer.txt.gz", "open_clip_config.json", "model.safetensors",
+                           "optimizer.safetensors"}) {
     fs::remove_all(folder / "run");
     fs::copy(folder / "reference", folder / "run", fs::copy_options::recursive);
     const std::string path = folder / "run/checkpoints/step-3" / file;
@@ -100,6 +100,14 @@ TEST_CASE_METHOD(Pairs,
   CHECK_THAT(passed.err, Contains(weights + ": Permission denied") && Contains("(step 2)"));
 }
 
+TEST_CASE_METHOD(Pairs, "a folder that leads back to itself is walked once") {
+  fs::create_directory_symlink(folder / "pairs", folder / "pairs/again");
+  const CommandResult result = run_cuclip(train(folder / "pairs"));
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.err, Contains("pairs: 24 pictures with captions"));
+}
+
 TEST_CASE_METHOD(ModelOnDisk, "pictures that cannot be read are listed, or named where there is only one") {
   const SystemFault fault = broken("/pictures/3.png");
   const auto run_it = [&](Arguments arguments) {
@@ -114,6 +122,12 @@ TEST_CASE_METHOD(ModelOnDisk, "pictures that cannot be read are listed, or named
   }
   check_named(run_it({"classify", picture(3), "--labels", "a,b"}), "3.png", 2);
   check_named(run_it({"search", folder / "i.cuclip-index", "--image", picture(3)}), "3.png", 2);
+
+  const std::string weights = run + "/checkpoints/step-3/model.safetensors";
+  for (const std::string& damaged : {weights, (folder / "i.cuclip-index").string()}) {
+    const Arguments search = {"search", folder / "i.cuclip-index", "a", "--model", weights};
+    check_named(run_faulty_cuclip(broken(damaged), search), "cannot read " + damaged, 2);
+  }
 }
 
 }  // namespace

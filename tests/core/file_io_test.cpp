@@ -90,7 +90,8 @@ TEST_CASE("names with blanks, line feeds and of any length are written") {
     CHECK(read_file(folder / name) == name);
   }
   CHECK(count(folder.path()) == 4);
-  CHECK_THROWS_WITH(write_file_atomic(folder / std::string(256, 'x'), "x"), Contains("File name too long"));
+  CHECK_THROWS_WITH(write_file_atomic(folder / std::string(256, 'x'), "x"),
+                    Contains("cannot write") && Contains(std::string(256, 'x') + ": "));
 }
 
 TEST_CASE("an error in the middle of writing leaves the old file and nothing else") {

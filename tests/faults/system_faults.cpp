@@ -3,7 +3,8 @@
 //
 //   FAULT_UNDER  counts calls on files whose absolute path contains this
 //   FAULT_CALLS  counts these kinds of calls, separated by commas: create mkdir open write fsync close rename unlink
-//                truncate read ("open" and "read" are reading; "close" is of files that were written)
+//                truncate read map ("open" and "read" are reading, "map" is fetching a mapped file's pages; "close" is
+//                of files that were written)
 //   FAULT_LOG    file that each counted call is written to, a line "KIND PATH" or "rename FROM -> TO"
 //   FAULT_AT     number of the call that goes wrong, the first is 1; nothing goes wrong without
 //   FAULT_HOW    "kill": half of a write is done, then the process is gone; "ENOSPC": half of a write is done, that call
@@ -15,6 +16,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -124,6 +126,17 @@ int open_at(int folder, const char* path, int flags, mode_t mode) {
   return static_cast<int>(::syscall(SYS_openat, folder, path, flags, mode));
 }
 
+// The file that this thread mapped last: its pages are fetched next.
+struct Mapping {
+  void* address = nullptr;
+  std::string path;
+};
+Mapping& last_mapping() {
+  static thread_local Mapping mapping;
+  return mapping;
+}
+constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ
+
 // Half of the bytes where this is the call that goes wrong; `write` writes so many of them.
 template <typename Write>
 ssize_t faulty_write(int fd, size_t size, Write write) {
@@ -188,6 +201,20 @@ ssize_t pread(int fd, void* bytes, size_t size, off_t at) {
   return fails("read", path_of(fd)) ? -1 : ::syscall(SYS_pread64, fd, bytes, size, at);
 }
 ssize_t pread64(int fd, void* bytes, size_t size, off64_t at) { return pread(fd, bytes, size, at); }
+
+void* mmap(void* address, size_t size, int protection, int flags, int fd, off_t offset) noexcept {
+  auto* result = reinterpret_cast<void*>(::syscall(SYS_mmap, address, size, protection, flags, fd, offset));
+  if (fd >= 0 && result != MAP_FAILED) last_mapping() = {result, path_of(fd)};
+  return result;
+}
+void* mmap64(void* address, size_t size, int protection, int flags, int fd, off64_t offset) noexcept {
+  return mmap(address, size, protection, flags, fd, offset);
+}
+int madvise(void* address, size_t size, int advice) noexcept {
+  const bool fetched = advice == kPopulateRead && address == last_mapping().address;
+  if (fetched && fails("map", last_mapping().path)) return -1;
+  return static_cast<int>(::syscall(SYS_madvise, address, size, advice));
+}
 
 // Not waited for: nobody cuts the power.
 int fsync(int fd) { return fails("fsync", path_of(fd)) ? -1 : 0; }

@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "core/device_choice.h"
-#include "core/file_io.h"
 
 namespace cuclip {
 namespace {
@@ -65,7 +64,7 @@ Session::Session(const ModelFlags& flags)
 }
 
 void check_can_write(const std::string& file) {
-  const std::filesystem::path folder = std::filesystem::absolute(output_file(file)).parent_path();
+  const std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
   if (::access(folder.c_str(), W_OK | X_OK) != 0) fail("cannot write {}: {}", file, std::strerror(errno));
 }
 
