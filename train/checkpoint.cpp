@@ -1,7 +1,10 @@
 #include "train/checkpoint.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -116,6 +119,20 @@ void remove_checkpoint(const fs::path& folder) {
   fs::remove_all(partial);
 }
 
+// Gives a checkpoint that was written its name, and makes that survive a power cut before `latest` says it. One
+// of the same step (damaged, or of a run that was taken back) is exchanged for it, so that there always is one,
+// where the file system can.
+void put_in_place(const fs::path& partial, const fs::path& folder) {
+  const bool replaced = fs::exists(fs::symlink_status(folder));
+  const bool exchanged =
+      replaced && ::renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) == 0;
+  if (replaced && !exchanged) fs::remove_all(folder);
+  if (!exchanged) fs::rename(partial, folder);
+  sync_folder(folder.parent_path());
+  std::error_code ignored;  // the next run removes what stays
+  fs::remove_all(partial, ignored);
+}
+
 void check_settings(const ordered_json& then, const Settings& now, const fs::path& checkpoint) {
   std::string differences;
   for (const auto& [name, value] : now) {
@@ -135,7 +152,6 @@ fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer
   const fs::path folder = run / kFolder / fmt::format("{}{}", kStep, state.step);
   const fs::path partial = folder.string() + std::string(kPartial);
   try {
-    if (fs::exists(folder)) remove_checkpoint(folder);  // computed again after a damage
     fs::remove_all(partial);
     fs::create_directories(partial);
     save_weights(model, partial / "model.safetensors");
@@ -143,8 +159,7 @@ fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer
     write_file_atomic(partial / "open_clip_config.json", clip_config_json(model.config()));
     tokenizer.save(partial / "tokenizer.txt.gz");
     write_file_atomic(partial / "state.json", state_json(state, settings).dump(2) + "\n");
-    fs::rename(partial, folder);
-    sync_folder(folder.parent_path());  // before `latest` names it
+    put_in_place(partial, folder);
     write_file_atomic(run / "latest", folder.filename().string() + "\n");
   } catch (const fs::filesystem_error& e) {
     std::error_code ignored;

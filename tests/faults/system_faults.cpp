@@ -2,8 +2,8 @@
 // listed, and the n-th of them fails or is the last thing that the program does. Told by the environment:
 //
 //   FAULT_UNDER  counts calls on files whose absolute path contains this
-//   FAULT_CALLS  counts these kinds of calls, separated by commas: create mkdir open write fsync close rename unlink
-//                truncate read map ("open" and "read" are reading, "map" is fetching a mapped file's pages; "close" is
+//   FAULT_CALLS  counts these kinds of calls, separated by commas: create mkdir open write fsync close rename exchange
+//                unlink truncate read map ("open" and "read" are reading, "map" is fetching a mapped file's pages; "close" is
 //                of files that were written)
 //   FAULT_LOG    file that each counted call is written to, a line "KIND PATH" or "rename FROM -> TO"
 //   FAULT_AT     number of the call that goes wrong, the first is 1; nothing goes wrong without
@@ -24,6 +24,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdarg>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -40,6 +41,7 @@ int error_named(const std::string& name) {
   if (name == "EDQUOT") return EDQUOT;
   if (name == "EROFS") return EROFS;
   if (name == "EACCES") return EACCES;
+  if (name == "EINVAL") return EINVAL;
   return EIO;
 }
 
@@ -234,6 +236,11 @@ int close(int fd) {
 int rename(const char* from, const char* to) noexcept {
   if (fails("rename", path_at(AT_FDCWD, from), " -> " + path_at(AT_FDCWD, to))) return -1;
   return static_cast<int>(::syscall(SYS_rename, from, to));
+}
+int renameat2(int from_folder, const char* from, int to_folder, const char* to, unsigned flags) noexcept {
+  const char* kind = (flags & RENAME_EXCHANGE) != 0 ? "exchange" : "rename";
+  if (fails(kind, path_at(from_folder, from), " -> " + path_at(to_folder, to))) return -1;
+  return static_cast<int>(::syscall(SYS_renameat2, from_folder, from, to_folder, to, flags));
 }
 int mkdir(const char* path, mode_t mode) noexcept {
   return fails("mkdir", path_at(AT_FDCWD, path)) ? -1 : static_cast<int>(::syscall(SYS_mkdir, path, mode));

@@ -55,15 +55,6 @@ nlohmann::json state_without_times(const fs::path& checkpoint) {
   return state;
 }
 
-void check_same(const fs::path& found, const fs::path& expected) {
-  for (const char* file :
-       {"model.safetensors", "optimizer.safetensors", "tokenizer.txt.gz", "open_clip_config.json"}) {
-    INFO(file);
-    REQUIRE((read_file(found / file) == read_file(expected / file)));
-  }
-  REQUIRE(state_without_times(found) == state_without_times(expected));
-}
-
 }  // namespace
 
 CommandResult run_faulty_cuclip(const SystemFault& fault, const std::vector<std::string>& arguments) {
@@ -128,7 +119,7 @@ int64_t SmallRuns::check_newest(const std::string& run) const {
   REQUIRE(newest);
   REQUIRE(notes == std::vector<std::string>());
   REQUIRE(checkpoint_names(run).size() <= 2);
-  check_same(*newest, folder / "reference/checkpoints" / newest->filename());
+  check_same_checkpoint(*newest, folder / "reference/checkpoints" / newest->filename());
   return read_train_state(*newest).step;
 }
 
@@ -161,6 +152,20 @@ void SmallRuns::check_goes_on(const std::string& run) const {
   for (const std::string& line : lines_of(run + "/metrics.jsonl"))
     steps.push_back(nlohmann::json::parse(line)["step"].get<int64_t>());
   REQUIRE(steps == std::vector<int64_t>{1, 2, 3});
+}
+
+void check_same_checkpoint(const fs::path& found, const fs::path& expected) {
+  for (const char* file :
+       {"model.safetensors", "optimizer.safetensors", "tokenizer.txt.gz", "open_clip_config.json"}) {
+    INFO(file);
+    REQUIRE((read_file(found / file) == read_file(expected / file)));
+  }
+  REQUIRE(state_without_times(found) == state_without_times(expected));
+}
+
+bool tells_something_new(const std::vector<std::string>& calls, int64_t at) {
+  const auto i = static_cast<size_t>(at - 1);
+  return i == 0 || i + 1 == calls.size() || calls[i] != calls[i - 1] || calls[i] != calls[i + 1];
 }
 
 std::vector<std::string> checkpoint_names(const std::string& run) {

@@ -13,7 +13,7 @@ namespace cuclip::test {
 /// What happens to the calls on files under `under` (an absolute path, or a part of one).
 struct SystemFault {
   std::string under;
-  std::string calls = "create,mkdir,write,fsync,close,rename,unlink,truncate";
+  std::string calls = "create,mkdir,write,fsync,close,rename,exchange,unlink,truncate";
   std::string how = "";   // "kill", "ENOSPC", "EIO", ...; empty: nothing, the calls are only listed
   int64_t at = 0;         // the call that goes wrong, from 1 on
   bool for_ever = false;  // so do all that follow
@@ -46,6 +46,12 @@ class SmallRuns {
 
   const TemporaryFolder folder;
 };
+
+/// Requires the same weights, moments, tokeniser and state, but for the times.
+void check_same_checkpoint(const std::filesystem::path& found, const std::filesystem::path& expected);
+
+/// True unless the call is one of many writes to one file, and neither the first nor the last of them.
+bool tells_something_new(const std::vector<std::string>& calls, int64_t at);
 
 /// The run's step-N folders, by name.
 std::vector<std::string> checkpoint_names(const std::string& run);
