@@ -1,13 +1,16 @@
 #include "core/file_io.h"
 
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
 #include <set>
+#include <utility>
 
 #include "kernels/common/check.h"
 
@@ -29,6 +32,26 @@ Unfinished& unfinished() {
   return *all;
 }
 
+constexpr std::string_view kTemporaryMark = ".tmp-";
+constexpr size_t kRandomLetters = 6;
+constexpr size_t kLongestName = 255;  // bytes, on every usual file system
+
+std::string random_letters() {
+  uint64_t bits = 0;
+  if (::getrandom(&bits, sizeof(bits), 0) != sizeof(bits)) fail("cannot draw a random number: {}", reason());
+  std::string letters;
+  for (size_t i = 0; i < kRandomLetters; ++i, bits /= 26) letters += static_cast<char>('a' + bits % 26);
+  return letters;
+}
+
+// Beside the target; of a very long name the end is left out.
+std::filesystem::path temporary_name(const std::filesystem::path& target) {
+  const size_t room = kLongestName - kTemporaryMark.size() - kRandomLetters;
+  std::string name = target.filename().string().substr(0, room);
+  name += kTemporaryMark;
+  return target.parent_path() / (name + random_letters());
+}
+
 // Closes (and, unless committed, removes) a temporary file on every way out.
 struct TemporaryFile {
   std::filesystem::path path;
@@ -36,14 +59,19 @@ struct TemporaryFile {
   bool committed = false;
 
   explicit TemporaryFile(const std::filesystem::path& target) {
-    std::string pattern = target.string() + ".tmp-XXXXXX";
     const std::lock_guard lock(unfinished().mutex);
-    fd = ::mkostemp(pattern.data(), O_CLOEXEC);
+    do {
+      path = temporary_name(target);
+      fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (fd < 0 && errno == EEXIST);
     if (fd < 0) fail("cannot write {}: {}", target.string(), reason());
-    path = pattern;
-    unfinished().files.insert(pattern);
-    ::fchmod(fd, 0644);
+    unfinished().files.insert(path);
+    struct stat old {};
+    // Where the file system knows no permissions there are none to keep.
+    if (::stat(target.c_str(), &old) == 0) (void)!::fchmod(fd, old.st_mode & 07777);
   }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
   ~TemporaryFile() {
     if (fd >= 0) ::close(fd);
     if (committed) return;
@@ -59,21 +87,18 @@ struct TemporaryFile {
   }
 };
 
-void write_all(int fd, const std::byte* data, size_t size, const std::filesystem::path& target) {
-  while (size > 0) {
-    const ssize_t n = ::write(fd, data, size);
+void write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::path& target) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail("cannot write {}: {}", target.string(), reason());
-    data += n;
-    size -= static_cast<size_t>(n);
+    if (n == 0) fail("cannot write {}: the system takes no more bytes", target.string());
+    bytes = bytes.subspan(static_cast<size_t>(n));
   }
 }
 
-void sync_folder(const std::filesystem::path& folder) {
-  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) fail("cannot open folder {}: {}", folder.string(), reason());
-  ::fsync(fd);  // some file systems refuse this for folders; the rename itself has succeeded
-  ::close(fd);
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span<const char>(text.data(), text.size()));
 }
 
 }  // namespace
@@ -105,15 +130,34 @@ std::string read_file(const std::filesystem::path& path) {
   return contents;
 }
 
+std::filesystem::path output_file(const std::filesystem::path& path) {
+  constexpr int kMaxLinks = 40;  // as the kernel's
+  std::filesystem::path file = path;
+  struct stat info {};
+  for (int links = 0; ::lstat(file.c_str(), &info) == 0; ++links) {
+    if (!S_ISLNK(info.st_mode)) {
+      if (S_ISREG(info.st_mode)) return file;
+      fail("cannot write {}: it is {}, expected a file or nothing there", path.string(),
+           S_ISDIR(info.st_mode) ? "a folder" : "no regular file");
+    }
+    if (links == kMaxLinks) fail("cannot write {}: too many symbolic links", path.string());
+    std::error_code error;
+    const std::filesystem::path target = std::filesystem::read_symlink(file, error);
+    if (error) fail("cannot write {}: {}", path.string(), error.message());
+    file = file.parent_path() / target;  // an absolute target replaces all of it
+  }
+  return file;
+}
+
 void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write) {
-  TemporaryFile file(path);
-  write([&](std::span<const std::byte> bytes) { write_all(file.fd, bytes.data(), bytes.size(), path); });
+  const std::filesystem::path target = output_file(path);
+  TemporaryFile file(target);
+  write([&](std::span<const std::byte> bytes) { write_all(file.fd, bytes, path); });
   if (::fsync(file.fd) != 0) fail("cannot write {}: {}", path.string(), reason());
-  const int closed = ::close(file.fd);
-  file.fd = -1;
+  const int closed = ::close(std::exchange(file.fd, -1));
   if (closed != 0) fail("cannot write {}: {}", path.string(), reason());
-  file.commit(path);
-  sync_folder(path.parent_path());
+  file.commit(target);
+  sync_folder(target.parent_path());
 }
 
 void abandon_writes_and_exit(int exit_code) {
@@ -124,9 +168,39 @@ void abandon_writes_and_exit(int exit_code) {
 }
 
 void write_file_atomic(const std::filesystem::path& path, std::string_view contents) {
-  write_file_atomic(path, [&](const ByteSink& sink) {
-    sink(std::as_bytes(std::span<const char>(contents.data(), contents.size())));
-  });
+  write_file_atomic(path, [&](const ByteSink& sink) { sink(bytes_of(contents)); });
+}
+
+void append_to_file(const std::filesystem::path& path, std::string_view text) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (fd < 0) fail("cannot write {}: {}", path.string(), reason());
+  const off_t end = ::lseek(fd, 0, SEEK_END);
+  try {
+    write_all(fd, bytes_of(text), path);
+  } catch (const Error&) {
+    (void)!::ftruncate(fd, end);  // at worst a torn line stays, which RunFolder::rewind drops
+    ::close(fd);
+    throw;
+  }
+  if (::close(fd) != 0) fail("cannot write {}: {}", path.string(), reason());
+}
+
+void sync_folder(const std::filesystem::path& folder) {
+  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;  // one may write into a folder that one may not list
+  const bool disk_failed =
+      ::fsync(fd) != 0 && (errno == EIO || errno == ENOSPC || errno == EDQUOT);  // others: it cannot
+  const std::string why = reason();
+  ::close(fd);
+  if (disk_failed) fail("cannot write the folder {}: {}", folder.string(), why);
+}
+
+bool is_temporary_of(const std::filesystem::path& file, std::string_view name) {
+  const std::string found = file.filename().string(), start = std::string(name) + std::string(kTemporaryMark);
+  return found.starts_with(start) && found.size() == start.size() + kRandomLetters &&
+         std::all_of(found.end() - kRandomLetters, found.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+         });
 }
 
 }  // namespace cuclip

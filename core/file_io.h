@@ -13,13 +13,30 @@ namespace cuclip {
 /// The whole file. Throws InputError naming the file and the system's reason.
 std::string read_file(const std::filesystem::path& path);
 
-/// Writes path through a temporary file in the same folder: write, fsync, rename, fsync the folder. The old
-/// file stays as it was when anything fails. Throws Error naming the file and the system's reason.
+/// The file that a write to `path` makes or replaces: `path`, or what it leads to where it is a symbolic link
+/// (which need not be there yet). Throws Error if something else than a regular file is there: a folder is not
+/// replaced, nor is a device.
+std::filesystem::path output_file(const std::filesystem::path& path);
+
+/// Writes output_file(path) through a temporary file in the same folder, NAME.tmp-XXXXXX: write, fsync, rename,
+/// fsync the folder. The old file stays as it was when anything fails, and its permissions are kept; a new one
+/// has those that the umask leaves. Throws Error naming the file and the system's reason.
 void write_file_atomic(const std::filesystem::path& path, std::string_view contents);
 
 /// The same for contents that come in pieces: `write` is called with a sink that takes bytes.
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write);
+
+/// Appends `text`, in one write where the system takes it whole. When anything fails, what was written of it is
+/// cut off again. Throws Error naming the file and the system's reason.
+void append_to_file(const std::filesystem::path& path, std::string_view text);
+
+/// Makes what was renamed or made in a folder survive a power cut. Does nothing where the file system cannot;
+/// throws Error when the disk fails.
+void sync_folder(const std::filesystem::path& folder);
+
+/// True for NAME.tmp-XXXXXX: a temporary file of write_file_atomic(NAME) that a kill left behind.
+bool is_temporary_of(const std::filesystem::path& file, std::string_view name);
 
 /// Ends the process at once, from any thread, and leaves no temporary file of write_file_atomic behind: what
 /// was being written is not there, what was written is whole. Nothing else is tidied up.

@@ -161,6 +161,19 @@ struct Safetensors::Mapping {
   }
 };
 
+namespace {
+
+// Fetches a mapped file's pages. One that the disk cannot give would otherwise end the process with SIGBUS when
+// it is touched.
+void fetch(void* address, size_t size, const std::filesystem::path& path) {
+  constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, which older headers lack
+  if (::madvise(address, size, kPopulateRead) == 0 || errno == EINVAL) return;  // before Linux 5.14: unknown
+  const int why = errno == EFAULT ? EIO : errno;
+  fail_input("cannot read {}: {}", path.string(), std::strerror(why));
+}
+
+}  // namespace
+
 Safetensors Safetensors::open(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(), std::strerror(errno));
@@ -175,6 +188,7 @@ Safetensors Safetensors::open(const std::filesystem::path& path) {
   ::close(fd);
   CUCLIP_CHECK(mapping->address, "{}: expected a safetensors file, found {}", path.string(),
                S_ISDIR(info.st_mode) ? "a folder" : "an empty file");
+  fetch(mapping->address, mapping->size, path);
   Safetensors file = parse({static_cast<const std::byte*>(mapping->address), mapping->size}, path.string());
   file.mapping_ = std::move(mapping);
   return file;

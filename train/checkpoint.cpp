@@ -1,6 +1,10 @@
 #include "train/checkpoint.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -13,6 +17,9 @@ namespace {
 
 using nlohmann::ordered_json;
 namespace fs = std::filesystem;
+
+constexpr const char* kFolder = "checkpoints";
+constexpr std::string_view kStep = "step-", kPartial = ".partial";
 
 // A parameter's part of an arena that is laid out like the parameters'.
 Tensor part_of(const Tensor& arena, const Parameter& parameter) {
@@ -80,19 +87,50 @@ std::string problem_of(const fs::path& checkpoint) {
   }
 }
 
+// N of "step-N" and then `ending`; -1 for another name.
+int64_t step_of(const fs::path& folder, std::string_view ending = "") {
+  const std::string name = folder.filename().string();
+  if (!name.starts_with(kStep) || !name.ends_with(ending)) return -1;
+  const char* first = name.data() + kStep.size();
+  const char* last = name.data() + name.size() - ending.size();
+  int64_t step = -1;
+  const auto [end, error] = std::from_chars(first, last, step);
+  return error == std::errc() && end == last ? step : -1;
+}
+
 // step-N folders, newest first.
 std::vector<fs::path> checkpoints_of(const fs::path& run) {
   std::vector<std::pair<int64_t, fs::path>> found;
   std::error_code none;
-  for (const auto& entry : fs::directory_iterator(run / "checkpoints", none)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with("step-") || name.find_first_not_of("0123456789", 5) != std::string::npos) continue;
-    found.emplace_back(std::strtoll(name.c_str() + 5, nullptr, 10), entry.path());
+  for (const auto& entry : fs::directory_iterator(run / kFolder, none)) {
+    if (const int64_t step = step_of(entry.path()); step >= 0) found.emplace_back(step, entry.path());
   }
   std::sort(found.rbegin(), found.rend());
   std::vector<fs::path> paths;
   for (const auto& [step, path] : found) paths.push_back(path);
   return paths;
+}
+
+// First the name goes, then the contents: half a checkpoint is never seen under its name.
+void remove_checkpoint(const fs::path& folder) {
+  const fs::path partial = folder.string() + std::string(kPartial);
+  fs::remove_all(partial);
+  fs::rename(folder, partial);
+  fs::remove_all(partial);
+}
+
+// Gives a checkpoint that was written its name, and makes that survive a power cut before `latest` says it. One
+// of the same step (damaged, or of a run that was taken back) is exchanged for it, so that there always is one,
+// where the file system can.
+void put_in_place(const fs::path& partial, const fs::path& folder) {
+  const bool replaced = fs::exists(fs::symlink_status(folder));
+  const bool exchanged =
+      replaced && ::renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) == 0;
+  if (replaced && !exchanged) fs::remove_all(folder);
+  if (!exchanged) fs::rename(partial, folder);
+  sync_folder(folder.parent_path());
+  std::error_code ignored;  // the next run removes what stays
+  fs::remove_all(partial, ignored);
 }
 
 void check_settings(const ordered_json& then, const Settings& now, const fs::path& checkpoint) {
@@ -111,8 +149,8 @@ void check_settings(const ordered_json& then, const Settings& now, const fs::pat
 
 fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer& optimizer,
                          const Tokenizer& tokenizer, const TrainState& state, const Settings& settings) {
-  const fs::path folder = run / "checkpoints" / fmt::format("step-{}", state.step);
-  const fs::path partial = folder.string() + ".partial";
+  const fs::path folder = run / kFolder / fmt::format("{}{}", kStep, state.step);
+  const fs::path partial = folder.string() + std::string(kPartial);
   try {
     fs::remove_all(partial);
     fs::create_directories(partial);
@@ -121,8 +159,7 @@ fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer
     write_file_atomic(partial / "open_clip_config.json", clip_config_json(model.config()));
     tokenizer.save(partial / "tokenizer.txt.gz");
     write_file_atomic(partial / "state.json", state_json(state, settings).dump(2) + "\n");
-    fs::remove_all(folder);
-    fs::rename(partial, folder);
+    put_in_place(partial, folder);
     write_file_atomic(run / "latest", folder.filename().string() + "\n");
   } catch (const fs::filesystem_error& e) {
     std::error_code ignored;
@@ -141,7 +178,7 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run, std::vector<std::
   if (fs::exists(run / "latest")) {
     std::string name = read_file(run / "latest");
     name.erase(name.find_last_not_of(" \n\r\t") + 1);
-    const fs::path named = run / "checkpoints" / name;
+    const fs::path named = run / kFolder / name;
     // `latest` first, then what is older; newer ones were left behind on purpose or never finished.
     const auto at = std::find(candidates.begin(), candidates.end(), named);
     if (at != candidates.end()) {
@@ -158,6 +195,28 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run, std::vector<std::
   CUCLIP_CHECK(candidates.empty(), "none of the checkpoints of {} can be read; the newest: {}", run.string(),
                notes.empty() ? "" : notes.front());
   return std::nullopt;
+}
+
+void remove_older_checkpoints(const fs::path& run, const fs::path& newest) {
+  std::error_code ignored;  // a checkpoint too many is no reason to stop
+  if (!fs::equivalent(newest.parent_path(), run / kFolder, ignored)) return;
+  for (const fs::path& checkpoint : checkpoints_of(run)) {
+    if (step_of(checkpoint) >= step_of(newest)) continue;
+    try {
+      remove_checkpoint(checkpoint);
+    } catch (const fs::filesystem_error& error) {
+      fmt::print(stderr, "the older checkpoint {} stays: {}\n", checkpoint.string(), error.code().message());
+    }
+  }
+}
+
+std::vector<fs::path> partial_checkpoints(const fs::path& run) {
+  std::vector<fs::path> found;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(run / kFolder, none)) {
+    if (step_of(entry.path(), kPartial) >= 0) found.push_back(entry.path());
+  }
+  return found;
 }
 
 TrainState read_train_state(const fs::path& checkpoint) {

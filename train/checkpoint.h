@@ -5,6 +5,7 @@
 //                      state.json               where the run is, and the settings it was started with
 //                      open_clip_config.json    the model's shape
 //                      tokenizer.txt.gz         its merges
+//   latest                                      names the newest
 #pragma once
 
 #include <filesystem>
@@ -36,8 +37,9 @@ struct TrainState {
 
 using Settings = std::vector<std::pair<std::string, std::string>>;
 
-/// Writes checkpoints/step-N under `run`, complete or not at all, then points `latest` at it. Returns its
-/// folder.
+/// Writes checkpoints/step-N under `run`, complete or not at all, then points `latest` at it: what is named has
+/// reached the disk. Until then the work is in step-N.partial. Returns its folder. Throws Error naming the file
+/// that could not be written.
 std::filesystem::path save_checkpoint(const std::filesystem::path& run, const Clip& model,
                                       const Optimizer& optimizer, const Tokenizer& tokenizer,
                                       const TrainState& state, const Settings& settings);
@@ -47,6 +49,13 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run, const Cl
 /// only damaged ones.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run,
                                                        std::vector<std::string>& notes);
+
+/// Removes the checkpoints of `run` that are older than its checkpoint `newest`; nothing if that is another
+/// run's. One that cannot be removed stays.
+void remove_older_checkpoints(const std::filesystem::path& run, const std::filesystem::path& newest);
+
+/// The step-N.partial folders of a run: what was being written or removed when it was killed.
+std::vector<std::filesystem::path> partial_checkpoints(const std::filesystem::path& run);
 
 /// Where the run was. Throws InputError for a damaged file.
 TrainState read_train_state(const std::filesystem::path& checkpoint);

@@ -1,32 +1,60 @@
 #include "train/run_folder.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <sstream>
+#include <vector>
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
+#include "train/checkpoint.h"
 
 namespace cuclip {
 namespace {
 constexpr const char* kLogs[] = {"metrics.jsonl", "eval.jsonl"};
-}
+constexpr const char* kWritten[] = {"metrics.jsonl", "eval.jsonl", "config.toml", "latest"};
+}  // namespace
 
 RunFolder::RunFolder(const std::filesystem::path& path) : path_(path) {
   std::error_code error;
   std::filesystem::create_directories(checkpoints(), error);
   if (error) fail("cannot create the run folder {}: {}", path.string(), error.message());
-  const std::filesystem::path lock_file = path / "lock";
-  lock_ = ::open(lock_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock_ < 0) fail("cannot write to the run folder {}: {}", path.string(), std::strerror(errno));
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    ::close(lock_);
-    fail_input("the run folder {} is in use by another process; choose another --out", path.string());
+  lock();
+  remove_leftovers();
+  sync_folder(path);
+  sync_folder(std::filesystem::absolute(path).parent_path());
+}
+
+void RunFolder::lock() {
+  const std::filesystem::path lock_file = path_ / "lock";
+  lock_ = ::open(lock_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (lock_ < 0) fail("cannot write to the run folder {}: {}", path_.string(), std::strerror(errno));
+  if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  const int why = errno;
+  ::close(lock_);
+  if (why == EWOULDBLOCK)
+    fail_input("the run folder {} is in use by another process; choose another --out", path_.string());
+  fail("cannot lock {}: {}", lock_file.string(), std::strerror(why));
+}
+
+// Only a run that holds the lock writes these, so what is unfinished is of one that was killed.
+void RunFolder::remove_leftovers() const {
+  std::vector<std::filesystem::path> leftovers = partial_checkpoints(path_);
+  std::error_code ignored;  // what cannot be removed is no reason to stop
+  for (const auto& entry : std::filesystem::directory_iterator(path_, ignored)) {
+    const auto left = [&](const char* name) { return is_temporary_of(entry.path(), name); };
+    if (std::any_of(std::begin(kWritten), std::end(kWritten), left)) leftovers.push_back(entry.path());
+  }
+  for (const std::filesystem::path& leftover : leftovers) {
+    std::filesystem::remove_all(leftover, ignored);
+    fmt::print(stderr, "removed {}, which a killed run left unfinished\n", leftover.string());
   }
 }
 
@@ -45,27 +73,22 @@ void RunFolder::require_space(int64_t bytes) const {
 }
 
 void RunFolder::append(const char* file, const nlohmann::ordered_json& line) const {
-  const std::filesystem::path path = path_ / file;
-  const std::string text = line.dump() + "\n";
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (fd < 0) fail("cannot write {}: {}", path.string(), std::strerror(errno));
-  const ssize_t written = ::write(fd, text.data(), text.size());
-  const std::string why = written < 0 ? std::strerror(errno) : "the disk is full";
-  ::close(fd);
-  if (written != static_cast<ssize_t>(text.size())) fail("cannot write {}: {}", path.string(), why);
+  append_to_file(path_ / file, line.dump() + "\n");
 }
 
 void RunFolder::rewind(int64_t step) const {
   for (const char* name : kLogs) {
     const std::filesystem::path path = path_ / name;
     if (!std::filesystem::exists(path)) continue;
-    std::istringstream lines(read_file(path));
+    const std::string text = read_file(path);
+    std::istringstream lines(text);
     std::string kept;
     for (std::string line; std::getline(lines, line);) {
       const auto json = nlohmann::json::parse(line, nullptr, false);  // a torn last line is dropped
-      if (json.is_object() && json.value("step", int64_t{0}) <= step) kept += line + "\n";
+      const bool ours = json.is_object() && json.contains("step") && json["step"].is_number_integer();
+      if (ours && json["step"].get<int64_t>() <= step) kept += line + "\n";
     }
-    write_file_atomic(path, kept);
+    if (kept != text) write_file_atomic(path, kept);
   }
 }
 

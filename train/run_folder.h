@@ -12,7 +12,7 @@ namespace cuclip {
 class RunFolder {
  public:
   /// Creates the folder if need be, proves that it can be written, and locks it against a second run until
-  /// this object ends. Throws InputError if another process holds the lock, Error if nothing can be written
+  /// this object ends. What a killed run left unfinished is removed. Throws InputError if another process holds the lock, Error if nothing can be written
   /// there.
   explicit RunFolder(const std::filesystem::path& path);
   ~RunFolder();
@@ -27,7 +27,7 @@ class RunFolder {
   /// it.
   void require_space(int64_t bytes) const;
 
-  /// Appends one line to metrics.jsonl or eval.jsonl, in one write.
+  /// Appends one line to metrics.jsonl or eval.jsonl, whole or not at all. Throws Error naming the file.
   void append(const char* file, const nlohmann::ordered_json& line) const;
 
   /// Drops the lines of metrics.jsonl and eval.jsonl whose step is beyond `step`: what an interrupted run had
@@ -35,6 +35,9 @@ class RunFolder {
   void rewind(int64_t step) const;
 
  private:
+  void lock();
+  void remove_leftovers() const;
+
   std::filesystem::path path_;
   int lock_ = -1;
 };

@@ -47,8 +47,11 @@ Trainer::Trainer(const TrainConfig& config, const std::string& resolved_config)
   open_data();
   make_tokenizer(checkpoint);
   make_model(checkpoint);
+  folder_.rewind(state_.step);
   make_loader();
   write_file_atomic(folder_.path() / "config.toml", resolved_config);
+  if (config_.delete_previous_checkpoint && !checkpoint.empty())
+    remove_older_checkpoints(folder_.path(), checkpoint);
 }
 
 void Trainer::open_data() {
@@ -78,12 +81,15 @@ void Trainer::make_tokenizer(const std::filesystem::path& checkpoint) {
     fmt::print(stderr, "learning a vocabulary of {} from the training captions\n",
                clip_config_.text.vocab_size);
     std::vector<std::string> captions;
+    BadSamples bad;
     for (int64_t i = 0; i < train_data_->size(); ++i) {
       try {
         for (std::string& caption : train_data_->captions(i)) captions.push_back(std::move(caption));
-      } catch (const SampleError&) {  // the loader counts it when its turn comes
+      } catch (const SampleError& error) {  // the loader counts it when its turn comes
+        bad.add(error.reason(), error.what());
       }
     }
+    CUCLIP_CHECK(!captions.empty(), "{}: no caption can be read: {}", config_.train_data, bad.summary());
     tokenizer_ = train_bpe(captions, clip_config_.text.vocab_size);
   }
   // Few captions may hold fewer merges than were asked for.
@@ -111,8 +117,8 @@ void Trainer::make_model(const std::filesystem::path& checkpoint) {
   step_ = std::make_unique<TrainStep>(*model_, *optimizer_, config_.lock_image);
   if (!checkpoint.empty()) {
     state_ = load_checkpoint(checkpoint, *model_, *optimizer_, identity(config_));
-    folder_.rewind(state_.step);
     saved_step_ = state_.step;
+    previous_checkpoint_ = checkpoint;
     fmt::print(stderr, "resuming from {} (step {})\n", checkpoint.string(), state_.step);
     return;
   }
@@ -260,10 +266,7 @@ void Trainer::save() {
   }
   const std::filesystem::path folder =
       save_checkpoint(folder_.path(), *model_, *optimizer_, *tokenizer_, state_, identity(config_));
-  if (config_.delete_previous_checkpoint && !previous_checkpoint_.empty()) {
-    std::error_code ignored;  // a checkpoint too many is no reason to stop
-    std::filesystem::remove_all(previous_checkpoint_, ignored);
-  }
+  if (config_.delete_previous_checkpoint) remove_older_checkpoints(folder_.path(), folder);
   previous_checkpoint_ = folder;
   saved_step_ = state_.step;
 }

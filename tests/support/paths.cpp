@@ -8,4 +8,6 @@ std::string cuclip_executable() { return CUCLIP_EXECUTABLE; }
 
 std::string fetched_clip_merges() { return CUCLIP_CLIP_MERGES; }
 
+std::string system_faults_library() { return CUCLIP_SYSTEM_FAULTS; }
+
 }  // namespace cuclip::test

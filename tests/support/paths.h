@@ -15,4 +15,7 @@ std::string cuclip_executable();
 /// Where tests/tools/fetch_clip_merges.sh puts CLIP's merges file; it need not be there.
 std::string fetched_clip_merges();
 
+/// The library of tests/faults/system_faults.cpp, to preload; not there in a build with sanitizers.
+std::string system_faults_library();
+
 }  // namespace cuclip::test

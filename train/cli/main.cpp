@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -12,6 +11,7 @@
 #include "kernels/common/check.h"
 #include "train/cli/commands.h"
 #include "train/cli/interruption.h"
+#include "train/cli/standard_streams.h"
 
 namespace {
 
@@ -77,8 +77,8 @@ int flush_results(int code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  cuclip::secure_standard_streams();
   cuclip::take_signals();
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then an error of the write, not a death without a word
   CLI::App app{"cuclip trains and runs CLIP models: pictures and words in one space of features.", "cuclip"};
   app.set_version_flag("--version", std::string("cuclip " CUCLIP_VERSION));
   app.require_subcommand(1);

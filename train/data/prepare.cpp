@@ -27,6 +27,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kStatistics = "statistics.json";
+
 uint64_t hash_of(const std::string& text) { return XXH64(text.data(), text.size(), 0); }
 
 // The prepared pictures' bytes on disk until it is known which of them go where. The file has no name: it is
@@ -38,7 +40,7 @@ class Spool {
     int64_t size = 0;
   };
 
-  explicit Spool(const fs::path& folder) {
+  explicit Spool(const fs::path& folder) : folder_(folder) {
     std::string pattern = (folder / ".spool-XXXXXX").string();
     fd_ = ::mkostemp(pattern.data(), O_CLOEXEC);
     if (fd_ < 0) fail("cannot write to {}: {}", folder.string(), std::strerror(errno));
@@ -54,7 +56,7 @@ class Spool {
     for (size_t done = 0; done < bytes.size();) {
       const ssize_t n =
           ::pwrite(fd_, bytes.data() + done, bytes.size() - done, end_ + static_cast<off_t>(done));
-      if (n <= 0) fail("cannot write the temporary file of the preparation: {}", std::strerror(errno));
+      if (n <= 0) fail("cannot write a temporary file in {}: {}", folder_.string(), std::strerror(errno));
       done += static_cast<size_t>(n);
     }
     end_ += extent.size;
@@ -66,13 +68,14 @@ class Spool {
     for (size_t done = 0; done < bytes.size();) {
       const ssize_t n =
           ::pread(fd_, bytes.data() + done, bytes.size() - done, extent.offset + static_cast<off_t>(done));
-      if (n <= 0) fail("cannot read the temporary file of the preparation: {}", std::strerror(errno));
+      if (n <= 0) fail("cannot read a temporary file in {}: {}", folder_.string(), std::strerror(errno));
       done += static_cast<size_t>(n);
     }
     return bytes;
   }
 
  private:
+  fs::path folder_;
   int fd_;
   std::mutex mutex_;
   int64_t end_ = 0;
@@ -320,6 +323,8 @@ void Preparation::remove_stale_shards() const {
 }
 
 void Preparation::write() {
+  // It vouches for the shards: until they are all new there is none.
+  fs::remove(options_.out / kStatistics);
   report_.held_out_shards = write_split("held-out", held_out_);
   report_.train_shards = write_split("train", candidates_);
   remove_stale_shards();
@@ -341,7 +346,7 @@ PrepareReport prepare_dataset(const PrepareOptions& options) {
                "data prepare: limits must be positive");
   fs::create_directories(options.out);
   PrepareReport report = Preparation(options).run();
-  write_file_atomic(options.out / "statistics.json", to_json(report, options));
+  write_file_atomic(options.out / kStatistics, to_json(report, options));
   return report;
 }
 

@@ -174,7 +174,11 @@ class TarDataset final : public Dataset {
       throw SampleError("file too large", fmt::format("{}: expected at most {} bytes, found {}", name(entry),
                                                       limit, extent.size));
     }
-    return file.read_exactly(extent.offset, extent.size);
+    try {
+      return file.read_exactly(extent.offset, extent.size);
+    } catch (const InputError& error) {
+      throw SampleError("unreadable file", fmt::format("{}: {}", name(entry), error.what()));
+    }
   }
 
   std::vector<std::string> read_captions(const Entry& entry, const InputFile& file) const {

@@ -1,0 +1,171 @@
+// labels: release_only
+// Disks that fill up or fail: whatever call fails, the command says which file and why and exits with 1; under the final
+// name is what was there before or the whole new file, and no temporary file is left. What cannot be read is named, and
+// counted where it is a sample.
+#include <sys/stat.h>
+
+#include <catch2/catch.hpp>
+#include <map>
+#include <tuple>
+
+#include "core/file_io.h"
+#include "tests/support/faulty_cuclip.h"
+#include "tests/support/model_on_disk.h"
+#include "tests/train/data_fixtures.h"
+
+namespace cuclip::test {
+namespace {
+
+using Catch::Contains;
+namespace fs = std::filesystem;
+using Arguments = std::vector<std::string>;
+
+constexpr const char* kChanges = "create,mkdir,write,fsync,close,rename,truncate";
+
+// Every file below a folder, with its contents.
+std::map<std::string, std::string> contents_of(const fs::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files[entry.path().lexically_relative(folder)] = read_file(entry.path());
+  return files;
+}
+
+std::string reason_of(const std::string& how) {
+  return how == "ENOSPC" ? "No space left on device" : "Input/output error";
+}
+
+TEST_CASE(
+    "a disk that fills up or fails under a run stops it, wherever, and the checkpoint before it loads") {
+  const SmallRuns runs;
+  // A write that fails fails alike, whatever the reason: the second round leaves writes out.
+  for (const auto& [how, calls, least] : {std::tuple<std::string, const char*, int>("ENOSPC", kChanges, 100),
+                                          {"EIO", "create,mkdir,fsync,close,rename,truncate", 25}}) {
+    int failed = 0;
+    for (int64_t at = 1;; ++at) {
+      const std::string run = runs.copy_of_base("run");
+      const SystemFault fault{.under = run, .calls = calls, .how = how, .at = at};
+      const CommandResult result = run_faulty_cuclip(fault, runs.arguments(run, 2));
+      INFO(how << " at call " << at << ": " << result.err);
+      const int64_t step = runs.check_newest(run);
+      if (result.exit_code == 0) {
+        REQUIRE(step == 2);
+        break;
+      }
+      ++failed;
+      REQUIRE(result.exit_code == 1);
+      REQUIRE(result.out.empty());
+      REQUIRE_THAT(result.err, Contains("cuclip: ") && Contains(run) && Contains(reason_of(how)));
+      SmallRuns::check_tidy(run);
+      if (at % 8 == 0) runs.check_goes_on(run);
+    }
+    REQUIRE(failed >= least);
+  }
+}
+
+// A command that writes, and the folder it writes into.
+struct Writer {
+  const char* name;
+  Arguments arguments;
+  std::string out;
+  bool model = true;
+};
+
+std::vector<Writer> writers(const ModelOnDisk& disk) {
+  const std::string picture = disk.picture(0), index = disk.folder / "i.cuclip-index";
+  const std::string pairs = disk.folder / "pairs", out = disk.folder / "out";
+  return {
+      {"index", {"index", disk.pictures, "--out", out + "/x.cuclip-index"}, out},
+      {"npy", {"encode", "image", picture, "--out", out + "/x.npy"}, out},
+      {"safetensors", {"encode", "text", "a cat", "--out", out + "/x.safetensors"}, out},
+      {"convert to a file", {"convert", "--to", "hf", "--out", out + "/x.safetensors"}, out},
+      {"convert to a folder", {"convert", "--to", "hf", "--out", out + "/folder"}, out},
+      {"matrix as PNG", {"matrix", "--images", picture, "--texts", "a", "--out", out + "/x.png"}, out},
+      {"matrix as SVG", {"matrix", "--images", picture, "--texts", "a", "--out", out + "/x.svg"}, out},
+      {"contact sheet", {"search", index, "a cat", "--contact-sheet", out + "/x.png"}, out},
+      {"tokenizer",
+       {"tokenizer", "train", "--captions", pairs + "/0.txt", "--vocab-size", "520", "--out", out + "/x.gz"},
+       out,
+       false},
+      {"prepare",
+       {"data", "prepare", "--from", pairs, "--held-out", "2", "--image-size", "16", "--out", out},
+       out,
+       false},
+  };
+}
+
+struct Disk : ModelOnDisk {
+  Disk() {
+    const char* words[] = {"a red cat",     "a red dog",     "the big dog",
+                           "the big house", "a small house", "one small bird"};
+    for (int i = 0; i < 6; ++i) {
+      folder.write("pairs/" + std::to_string(i) + ".png", bmp_bytes(random_image(30 + i, 21)));
+      folder.write("pairs/" + std::to_string(i) + ".txt", words[i]);
+    }
+    if (cuclip({"index", pictures, "--out", folder / "i.cuclip-index"}).exit_code != 0) throw 1;
+  }
+  Arguments whole(const Writer& writer) const {
+    Arguments arguments = writer.arguments;
+    if (writer.model) arguments.insert(arguments.end(), {"--model", run});
+    return arguments;
+  }
+};
+
+// A preparation's spool has no name, and is not read after it is closed.
+bool is_end_of_spool(const std::string& call) {
+  return call.starts_with("close ") && call.ends_with(" (deleted)");
+}
+
+TEST_CASE_METHOD(Disk, "no command leaves half a file when the disk fills up or fails, at whatever call") {
+  for (const Writer& writer : writers(*this)) {
+    INFO(writer.name);
+    const auto empty = [&] {
+      fs::remove_all(writer.out);
+      fs::create_directories(writer.out);
+    };
+    empty();
+    const std::vector<std::string> calls = calls_of({.under = writer.out, .calls = kChanges}, whole(writer));
+    REQUIRE(calls.size() >= 5);  // create, write, fsync, close, rename and more
+    const auto good = contents_of(writer.out);
+    for (const std::string how : {"ENOSPC", "EIO", "kill"}) {
+      for (int64_t at = 1; at <= std::ssize(calls); ++at) {
+        if (is_end_of_spool(calls[static_cast<size_t>(at - 1)]) || !tells_something_new(calls, at)) continue;
+        empty();
+        const SystemFault fault{.under = writer.out, .calls = kChanges, .how = how, .at = at};
+        const CommandResult result = run_faulty_cuclip(fault, whole(writer));
+        INFO(how << " at " << calls[static_cast<size_t>(at - 1)] << ": " << result.err);
+        if (how == "kill") {
+          REQUIRE(result.exit_code == -9);
+        } else {
+          REQUIRE(result.exit_code == 1);
+          REQUIRE_THAT(result.err, Contains(writer.out) && Contains(reason_of(how)));
+        }
+        for (const auto& [name, contents] : contents_of(writer.out)) {
+          if (how == "kill" && name.find(".tmp-") != std::string::npos) continue;
+          INFO(name);
+          REQUIRE(good.contains(name));
+          REQUIRE((name == "statistics.json" || contents == good.at(name)));  // that has the seconds it took
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE_METHOD(Disk, "a preparation that failed half-way is not taken for finished") {
+  const std::string out = folder / "out", pairs = folder / "pairs";
+  const Arguments one = {"data", "prepare",      "--from", pairs,   "--held-out",
+                         "1",    "--image-size", "16",     "--out", out};
+  Arguments two = one;
+  two[5] = "2";
+  REQUIRE(run_cuclip(one).exit_code == 0);
+  const auto good = contents_of(out);
+  const SystemFault fault{.under = out, .calls = "rename", .how = "EIO", .at = 2};  // one shard is new
+  REQUIRE(run_faulty_cuclip(fault, two).exit_code == 1);
+  REQUIRE(contents_of(out) != good);
+  REQUIRE(run_cuclip(one).exit_code == 0);
+  auto again = contents_of(out);
+  REQUIRE(again.erase("statistics.json") == 1);
+  for (const auto& [name, contents] : again) REQUIRE(contents == good.at(name));
+}
+
+}  // namespace
+}  // namespace cuclip::test

@@ -1,0 +1,118 @@
+// What write_file_atomic leaves: permissions, links, and what is no file.
+#include "core/file_io.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "kernels/common/check.h"
+#include "tests/support/command.h"
+
+namespace cuclip::test {
+namespace {
+
+using Catch::Contains;
+namespace fs = std::filesystem;
+
+mode_t mode_of(const fs::path& path) {
+  struct stat info {};
+  REQUIRE(::lstat(path.c_str(), &info) == 0);
+  return info.st_mode & 07777;
+}
+
+class Umask {
+ public:
+  explicit Umask(mode_t mask) : before_(::umask(mask)) {}
+  ~Umask() { ::umask(before_); }
+  Umask(const Umask&) = delete;
+  Umask& operator=(const Umask&) = delete;
+
+ private:
+  mode_t before_;
+};
+
+size_t count(const fs::path& folder) {
+  return static_cast<size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+}
+
+TEST_CASE("a new file has the permissions that the umask leaves, a replaced one keeps its own") {
+  const TemporaryFolder folder;
+  for (const auto& [mask, mode] : {std::pair{0022, 0644}, {0077, 0600}, {0002, 0664}, {0000, 0666}}) {
+    const Umask umask(static_cast<mode_t>(mask));
+    const fs::path file = folder / ("new" + std::to_string(mask)),
+                   log = folder / ("log" + std::to_string(mask));
+    write_file_atomic(file, "1");
+    append_to_file(log, "1");
+    CHECK(mode_of(file) == static_cast<mode_t>(mode));
+    CHECK(mode_of(log) == static_cast<mode_t>(mode));
+    REQUIRE(::chmod(file.c_str(), 0640) == 0);
+    write_file_atomic(file, "2");
+    CHECK(mode_of(file) == 0640);
+    CHECK(read_file(file) == "2");
+  }
+}
+
+TEST_CASE("a symbolic link is written through, also one whose file is not there yet") {
+  const TemporaryFolder folder;
+  folder.write("below/file", "old");
+  fs::create_symlink("below/file", folder / "relative");
+  fs::create_symlink(folder / "relative", folder / "second");
+  fs::create_symlink("below/new", folder / "dangling");
+  write_file_atomic(folder / "second", "new");
+  write_file_atomic(folder / "dangling", "made");
+  for (const char* link : {"relative", "second", "dangling"}) CHECK(fs::is_symlink(folder / link));
+  CHECK(read_file(folder / "below/file") == "new");
+  CHECK(read_file(folder / "below/new") == "made");
+  fs::create_symlink("circle", folder / "circle");
+  CHECK_THROWS_WITH(write_file_atomic(folder / "circle", "x"), Contains("circle: too many symbolic links"));
+  CHECK(count(folder / "below") == 2);
+}
+
+TEST_CASE("folders, pipes and devices are not replaced by a file") {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "folder");
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  fs::create_symlink("/dev/null", folder / "null");
+  CHECK_THROWS_WITH(write_file_atomic(folder / "folder", "x"), Contains("folder: it is a folder"));
+  CHECK_THROWS_WITH(write_file_atomic(folder / "pipe", "x"), Contains("pipe: it is no regular file"));
+  CHECK_THROWS_WITH(write_file_atomic(folder / "null", "x"), Contains("null: it is no regular file"));
+  CHECK(fs::is_fifo(folder / "pipe"));
+  CHECK(fs::is_symlink(folder / "null"));
+  CHECK(count(folder.path()) == 3);
+}
+
+TEST_CASE("names with blanks, line feeds and of any length are written") {
+  const TemporaryFolder folder;
+  for (const std::string& name :
+       {std::string("a b"), std::string("a\nb"), std::string(255, 'x'), std::string("-")}) {
+    write_file_atomic(folder / name, name);
+    CHECK(read_file(folder / name) == name);
+  }
+  CHECK(count(folder.path()) == 4);
+  CHECK_THROWS_WITH(write_file_atomic(folder / std::string(256, 'x'), "x"),
+                    Contains("cannot write") && Contains(std::string(256, 'x') + ": "));
+}
+
+TEST_CASE("an error in the middle of writing leaves the old file and nothing else") {
+  const TemporaryFolder folder;
+  folder.write("file", "old");
+  const auto write_half = [](const ByteSink& sink) {
+    const std::byte bytes[3] = {};
+    sink(bytes);
+    throw Error("half");
+  };
+  CHECK_THROWS_WITH(write_file_atomic(folder / "file", write_half), "half");
+  CHECK(read_file(folder / "file") == "old");
+  CHECK(count(folder.path()) == 1);
+}
+
+TEST_CASE("a temporary file is told from others by its name") {
+  CHECK(is_temporary_of("run/latest.tmp-abcxyz", "latest"));
+  for (const char* other : {"latest", "latest.tmp-", "latest.tmp-abcxy", "latest.tmp-abcxyzz",
+                            "latest.tmp-abc.yz", "my-latest.tmp-abcxyz", "latest.tmp-abcxyz.tmp-abcxyz"})
+    CHECK_FALSE(is_temporary_of(other, "latest"));
+}
+
+}  // namespace
+}  // namespace cuclip::test
