@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace cuclip {
@@ -12,6 +13,8 @@ struct Image {
   int width = 0;
   int height = 0;
   std::vector<uint8_t> rgb;  // width * height * 3
+  /// Of a picture whose data are damaged, some of its pixels a decoder's guess: whose and how. Otherwise empty.
+  std::string damage{};
 };
 
 /// Whole pixels from (x, y), `width` x `height` of them.

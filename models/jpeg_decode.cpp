@@ -29,6 +29,7 @@ struct JpegReader {
   jpeg_progress_mgr progress{};
   std::jmp_buf jump;
   char message[JMSG_LENGTH_MAX] = "";
+  char damage[JMSG_LENGTH_MAX] = "";
 
   JpegReader() {
     info.err = jpeg_std_error(&errors);
@@ -47,17 +48,22 @@ struct JpegReader {
     std::longjmp(reader->jump, 1);
   }
 
-  // The library warns about damaged data and goes on with grey blocks. Those warnings are errors here; the
-  // others (stray bytes between markers, an unknown JFIF revision, ...) leave the picture whole.
+  // The library warns about damaged data and goes on with a guess: the first such warning is kept. That there is
+  // no end marker is an error here, as with Pillow. Other warnings (stray bytes between markers, an unknown JFIF
+  // revision, ...) leave the picture whole.
   static void on_message(j_common_ptr info, int level) {
     if (level >= 0) return;  // a trace
+    auto* reader = static_cast<JpegReader*>(info->client_data);
     switch (info->err->msg_code) {
+      case JWRN_JPEG_EOF:
+        on_error(info);
       case JWRN_HIT_MARKER:
       case JWRN_HUFF_BAD_CODE:
       case JWRN_ARITH_BAD_CODE:
-      case JWRN_JPEG_EOF:
       case JWRN_MUST_RESYNC:
-        on_error(info);
+      case JWRN_BOGUS_PROGRESSION:
+        if (reader->damage[0] == '\0') info->err->format_message(info, reader->damage);
+        break;
       default:
         break;
     }
@@ -127,6 +133,7 @@ Image decode_jpeg(Bytes bytes, std::string_view name, const DecodeLimits& limits
   std::vector<uint8_t> cmyk(components == 4 ? static_cast<size_t>(width) * 4 : 0);
   CUCLIP_CHECK(read_pixels(reader, image.rgb.data(), cmyk.empty() ? nullptr : cmyk.data()),
                "{}: a damaged or truncated JPEG picture: {}", name, reader.message);
+  if (reader.damage[0] != '\0') image.damage = fmt::format("{}: {}", name, reader.damage);
   return image;
 }
 
