@@ -144,6 +144,22 @@ TEST_CASE("arithmetic-coded and progressive JPEGs have the pixels of baseline on
   CHECK(decode(progressive).rgb == expected.rgb);
 }
 
+TEST_CASE("JPEGs of one row, one column and one pixel are read") {
+  for (const auto& [width, height] : {std::pair{1, 40}, {40, 1}, {1, 1}, {17, 1}}) {
+    const Image picture = test::generated_picture(width, height, 2, 3);
+    const Image image = decode(jpeg_of(picture, [](auto& jpeg) {
+      jpeg_set_quality(&jpeg, 100, TRUE);
+      jpeg.comp_info[0].h_samp_factor = jpeg.comp_info[0].v_samp_factor = 1;
+    }));
+    REQUIRE(image.width == width);
+    REQUIRE(image.height == height);
+    for (size_t i = 0; i < image.rgb.size(); ++i) {
+      // Quality 100 without subsampling: the roundings of two colour conversions and a transform.
+      CHECK(std::abs(int{image.rgb[i]} - int{picture.rgb[i]}) <= 4);
+    }
+  }
+}
+
 TEST_CASE("JPEGs of 12 bits a sample and of two components are refused by name") {
   std::string bytes = jpeg_of(test::generated_picture(16, 16, 2, 3));
   const size_t frame = bytes.find("\xFF\xC0");
