@@ -277,7 +277,8 @@ std::string clip_config_json(const ClipConfig& c) {
                                 {"layers", c.text.layers},
                                 {"mlp_ratio", c.text.mlp_ratio}}}};
   ordered_json preprocessing = {{"mean", c.mean}, {"std", c.stddev}};
-  // Only where they differ from open_clip's defaults: the text is part of an index's fingerprint of its model.
+  // Only where they differ from open_clip's defaults: the text is part of an index's fingerprint of its
+  // model.
   if (c.interpolation == ResampleFilter::bilinear) preprocessing["interpolation"] = "bilinear";
   if (c.resize_mode == ResizeMode::squash) preprocessing["resize_mode"] = "squash";
   const ordered_json root = {{"model_cfg", model}, {"preprocess_cfg", preprocessing}};

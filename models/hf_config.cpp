@@ -24,8 +24,8 @@ int read_integer(const json& object, const std::string& where, const char* key, 
 // One of the objects of config.json; missing keys have defaults there.
 class Section {
  public:
-  // Where there is a `key`_dict, transformers makes a whole configuration of it and updates `key` with that: its
-  // defaults too replace what `key` says.
+  // Where there is a `key`_dict, transformers makes a whole configuration of it and updates `key` with that:
+  // its defaults too replace what `key` says.
   Section(const json& parent, const std::string& key, std::string_view name) {
     const auto is_given = [&](const std::string& k) { return parent.contains(k) && !parent[k].is_null(); };
     const std::string used = is_given(key + "_dict") ? key + "_dict" : key;
@@ -57,8 +57,8 @@ class Section {
     CUCLIP_CHECK(channels == 3, "{}: num_channels {} is not built in; it must be 3", where_, channels);
   }
 
-  // transformers takes the features at the first token of this id; for 2, an old mistake, at the largest id. We
-  // take the largest, which is the same where it is the vocabulary's last.
+  // transformers takes the features at the first token of this id; for 2, an old mistake, at the largest id.
+  // We take the largest, which is the same where it is the vocabulary's last.
   void check_end_of_text(int vocab_size) const {
     const int id = integer("eos_token_id", 2);
     CUCLIP_CHECK(id == 2 || id == vocab_size - 1,

@@ -13,7 +13,8 @@ struct Image {
   int width = 0;
   int height = 0;
   std::vector<uint8_t> rgb;  // width * height * 3
-  /// Of a picture whose data are damaged, some of its pixels a decoder's guess: whose and how. Otherwise empty.
+  /// What is wrong with the file where some pixels are a decoder's guess, beginning with its name; otherwise
+  /// empty.
   std::string damage{};
 };
 

@@ -1,6 +1,7 @@
 // JPEG through libjpeg-turbo with the settings that Pillow uses: accurate integer DCT, smooth chroma
 // upsampling. The library's scaled decoding (1/2, 1/4, 1/8) would save time for thumbnails, but its pixels
 // differ from those of full decoding followed by the resampler, so it is not used.
+#include <algorithm>
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>  // jpeglib.h needs FILE and size_t to be declared
@@ -30,6 +31,7 @@ struct JpegReader {
   std::jmp_buf jump;
   char message[JMSG_LENGTH_MAX] = "";
   char damage[JMSG_LENGTH_MAX] = "";
+  bool has_rows = false;  // all of them
 
   JpegReader() {
     info.err = jpeg_std_error(&errors);
@@ -48,15 +50,16 @@ struct JpegReader {
     std::longjmp(reader->jump, 1);
   }
 
-  // The library warns about damaged data and goes on with a guess: the first such warning is kept. That there is
-  // no end marker is an error here, as with Pillow. Other warnings (stray bytes between markers, an unknown JFIF
-  // revision, ...) leave the picture whole.
+  // The library warns about damaged data and goes on with a guess: the first such warning is kept. A file
+  // that ends before the last row is an error here, as with Pillow. Other warnings (stray bytes between
+  // markers, an unknown JFIF revision, ...) leave the picture whole.
   static void on_message(j_common_ptr info, int level) {
     if (level >= 0) return;  // a trace
     auto* reader = static_cast<JpegReader*>(info->client_data);
     switch (info->err->msg_code) {
       case JWRN_JPEG_EOF:
-        on_error(info);
+        if (!reader->has_rows) on_error(info);
+        [[fallthrough]];
       case JWRN_HIT_MARKER:
       case JWRN_HUFF_BAD_CODE:
       case JWRN_ARITH_BAD_CODE:
@@ -87,6 +90,16 @@ bool read_header(JpegReader& reader, const uint8_t* data, size_t size) {
   return true;
 }
 
+// Whether scans of a progressive file are missing. The library does not warn of that: it shows what has come.
+bool lacks_scans(const jpeg_decompress_struct& info) {
+  if (!info.coef_bits) return false;
+  for (int component = 0; component < info.num_components; ++component) {
+    const int* bits = info.coef_bits[component];  // lowest bit that came of each coefficient, -1: none did
+    if (std::any_of(bits, bits + DCTSIZE2, [](int lowest) { return lowest != 0; })) return true;
+  }
+  return false;
+}
+
 // One row of inverted CMYK to RGB, with the roundings of Pillow's cmyk2rgb.
 void cmyk_row(const uint8_t* cmyk, int64_t width, uint8_t* rgb) {
   for (int64_t x = 0; x < width; ++x, cmyk += 4, rgb += 3) {
@@ -110,6 +123,10 @@ bool read_pixels(JpegReader& reader, uint8_t* rgb, uint8_t* cmyk) {
     JSAMPROW row = cmyk ? cmyk : target;
     jpeg_read_scanlines(&info, &row, 1);
     if (cmyk) cmyk_row(cmyk, info.output_width, target);
+  }
+  reader.has_rows = true;
+  if (reader.damage[0] == '\0' && lacks_scans(info)) {
+    std::snprintf(reader.damage, sizeof(reader.damage), "scans of this progressive JPEG are missing");
   }
   jpeg_finish_decompress(&info);  // reads up to the end marker
   return true;

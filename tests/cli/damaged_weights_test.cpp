@@ -1,5 +1,5 @@
-// Every kind of damaged or foreign weights on the command line: exit code 2, the file's name and the fault, nothing
-// written. tests/models/safetensors_test.cpp and weights_test.cpp have the finer points.
+// Every kind of damaged or foreign weights on the command line: exit code 2, the file's name and the fault,
+// nothing written. tests/models/safetensors_test.cpp and weights_test.cpp have the finer points.
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <functional>
@@ -110,7 +110,7 @@ const std::vector<Fault> kFaults = {
        w.header.erase("visual.proj");
        return w.bytes();
      }},
-    {"NaN", "not finite",
+    {"NaN", "is nan; weights must be finite",
      [](Weights w) {
        w.data.replace(w.data.size() - 4, 4, std::string("\0\0\xC0\x7F", 4));
        return w.bytes();

@@ -1,5 +1,5 @@
-// Models in transformers' form on the command line: what config.json and preprocessor_config.json say is done, or
-// refused by name.
+// Models in transformers' form on the command line: what config.json and preprocessor_config.json say is
+// done, or refused by name.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 

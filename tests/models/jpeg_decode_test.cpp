@@ -1,4 +1,5 @@
-// What is particular to JPEG: damaged data, and the kinds of coding. The pictures of image_decode_test have the rest.
+// What is particular to JPEG: damaged data, and the kinds of coding. The pictures of image_decode_test have
+// the rest.
 #include <catch2/catch.hpp>
 #include <cstddef>
 #include <cstdio>  // jpeglib.h needs FILE and size_t to be declared
@@ -142,6 +143,16 @@ TEST_CASE("arithmetic-coded and progressive JPEGs have the pixels of baseline on
   const std::string progressive = jpeg_of(picture, [](auto& jpeg) { jpeg_simple_progression(&jpeg); });
   CHECK(progressive.find("\xFF\xC2") != std::string::npos);
   CHECK(decode(progressive).rgb == expected.rgb);
+  CHECK(decode(progressive).damage.empty());
+}
+
+TEST_CASE("a progressive JPEG without its last scans is read, and says so though libjpeg does not warn") {
+  const std::string whole =
+      jpeg_of(test::generated_picture(45, 61, 2, 3), [](auto& jpeg) { jpeg_simple_progression(&jpeg); });
+  const size_t last = whole.rfind("\xFF\xDA"), tables = whole.rfind("\xFF\xC4", last);
+  const Image image = decode(whole.substr(0, tables) + "\xFF\xD9");
+  CHECK(image.damage == "a.jpg: scans of this progressive JPEG are missing");
+  CHECK(image.rgb != decode(whole).rgb);
 }
 
 TEST_CASE("JPEGs of one row, one column and one pixel are read") {

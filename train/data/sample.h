@@ -31,8 +31,8 @@ class SampleError : public InputError {
   std::string reason_;
 };
 
-/// What was skipped: how many samples, for which reasons, and the first few messages; and what was used though
-/// it is damaged.
+/// What was skipped: how many samples, for which reasons, and the first few messages; and what was used
+/// though it is damaged.
 struct BadSamples {
   static constexpr size_t kExamples = 5;
 
