@@ -61,6 +61,16 @@ class Reader {
     for (size_t i = 0; i < 3; ++i) value[i] = (*found)[i].get<float>();
   }
 
+  // The first of `built_in` where there is no such key.
+  std::string choose(const char* key, const std::vector<std::string>& built_in) {
+    const json* found = find(key);
+    if (!found) return built_in.front();
+    CUCLIP_CHECK(std::find(built_in.begin(), built_in.end(), *found) != built_in.end(),
+                 "{}: {} = {} is not built in; it must be absent or one of {}", where_, key, found->dump(),
+                 fmt::join(built_in, ", "));
+    return found->get<std::string>();
+  }
+
   // Keys that other open_clip models have. One that is set to what is built in anyway changes nothing.
   void accept_only(const char* key, const std::vector<json>& harmless) {
     const json* found = find(key);
@@ -135,10 +145,14 @@ void read_preprocessing(const json& object, const std::string& name, ClipConfig&
   reader.read("mean", config.mean);
   reader.read("std", config.stddev);
   reader.accept_only("mode", {"RGB"});
-  reader.accept_only("interpolation", {"bicubic"});
-  reader.accept_only("resize_mode", {"shortest"});
-  reader.find("fill_color");
-  reader.find("size");
+  if (reader.choose("interpolation", {"bicubic", "bilinear"}) == "bilinear") {
+    config.interpolation = ResampleFilter::bilinear;
+  }
+  if (reader.choose("resize_mode", {"shortest", "squash"}) == "squash") {
+    config.resize_mode = ResizeMode::squash;
+  }
+  reader.find("fill_color");  // of borders, which only the mode "longest" has
+  reader.find("size");        // open_clip too takes the model's image_size instead
   reader.refuse_unknown();
 }
 
@@ -262,7 +276,12 @@ std::string clip_config_json(const ClipConfig& c) {
                                 {"heads", c.text.heads},
                                 {"layers", c.text.layers},
                                 {"mlp_ratio", c.text.mlp_ratio}}}};
-  const ordered_json root = {{"model_cfg", model}, {"preprocess_cfg", {{"mean", c.mean}, {"std", c.stddev}}}};
+  ordered_json preprocessing = {{"mean", c.mean}, {"std", c.stddev}};
+  // Only where they differ from open_clip's defaults: the text is part of an index's fingerprint of its
+  // model.
+  if (c.interpolation == ResampleFilter::bilinear) preprocessing["interpolation"] = "bilinear";
+  if (c.resize_mode == ResizeMode::squash) preprocessing["resize_mode"] = "squash";
+  const ordered_json root = {{"model_cfg", model}, {"preprocess_cfg", preprocessing}};
   return root.dump(2) + "\n";
 }
 

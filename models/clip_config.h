@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "models/image_transform.h"
+
 namespace cuclip {
 
 struct ClipConfig {
@@ -40,6 +42,12 @@ struct ClipConfig {
   Text text;
   std::array<float, 3> mean = {0.48145466f, 0.4578275f, 0.40821073f};
   std::array<float, 3> stddev = {0.26862954f, 0.26130258f, 0.27577711f};
+  ResampleFilter interpolation = ResampleFilter::bicubic;  // or bilinear
+  ResizeMode resize_mode = ResizeMode::shortest;
+
+  /// What pictures go through for evaluation, up to 8-bit pixels. (Training crops at random and resizes
+  /// bicubically whatever these say, as open_clip does.)
+  EvaluationTransform evaluation_transform() const { return {vision.image_size, interpolation, resize_mode}; }
   bool operator==(const ClipConfig&) const = default;
 };
 

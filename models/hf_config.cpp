@@ -1,10 +1,10 @@
 #include "models/hf_config.h"
 
-#include <algorithm>
-#include <array>
 #include <cmath>
+#include <filesystem>
 
 #include "kernels/common/check.h"
+#include "models/hf_preprocessor.h"
 #include "models/strict_json.h"
 
 namespace cuclip {
@@ -24,9 +24,13 @@ int read_integer(const json& object, const std::string& where, const char* key, 
 // One of the objects of config.json; missing keys have defaults there.
 class Section {
  public:
-  Section(const json& parent, const char* key, std::string_view name)
-      : where_(fmt::format("{}: {}", name, key)) {
-    if (const auto found = parent.find(key); found != parent.end() && !found->is_null()) object_ = *found;
+  // Where there is a `key`_dict, transformers makes a whole configuration of it and updates `key` with that:
+  // its defaults too replace what `key` says.
+  Section(const json& parent, const std::string& key, std::string_view name) {
+    const auto is_given = [&](const std::string& k) { return parent.contains(k) && !parent[k].is_null(); };
+    const std::string used = is_given(key + "_dict") ? key + "_dict" : key;
+    where_ = fmt::format("{}: {}", name, used);
+    if (is_given(used)) object_ = parent[used];
     CUCLIP_CHECK(object_.is_object(), "{} must be a JSON object, got {}", where_, object_.type_name());
   }
 
@@ -35,16 +39,31 @@ class Section {
   }
 
   bool quick_gelu() const {
-    const std::string activation = object_.value("hidden_act", std::string("quick_gelu"));
+    const json activation = value("hidden_act", "quick_gelu");
     CUCLIP_CHECK(activation == "quick_gelu" || activation == "gelu",
-                 "{}: hidden_act \"{}\" is not built in; it must be quick_gelu or gelu", where_, activation);
+                 "{}: hidden_act {} is not built in; it must be quick_gelu or gelu", where_,
+                 activation.dump());
     return activation == "quick_gelu";
   }
 
   void check_eps() const {
-    const auto eps = object_.value("layer_norm_eps", 1e-5);
-    CUCLIP_CHECK(std::abs(eps - 1e-5) < 1e-9, "{}: layer_norm_eps {} is not built in; it must be 1e-5",
-                 where_, eps);
+    const json eps = value("layer_norm_eps", 1e-5);
+    CUCLIP_CHECK(eps.is_number() && std::abs(eps.get<double>() - 1e-5) < 1e-9,
+                 "{}: layer_norm_eps {} is not built in; it must be 1e-5", where_, eps.dump());
+  }
+
+  void check_channels() const {
+    const int channels = integer("num_channels", 3);
+    CUCLIP_CHECK(channels == 3, "{}: num_channels {} is not built in; it must be 3", where_, channels);
+  }
+
+  // transformers takes the features at the first token of this id; for 2, an old mistake, at the largest id.
+  // We take the largest, which is the same where it is the vocabulary's last.
+  void check_end_of_text(int vocab_size) const {
+    const int id = integer("eos_token_id", 2);
+    CUCLIP_CHECK(id == 2 || id == vocab_size - 1,
+                 "{}: eos_token_id {} is not built in; it must be {}, the vocabulary's last, or 2", where_,
+                 id, vocab_size - 1);
   }
 
   float mlp_ratio(int width, int default_size) const {
@@ -55,28 +74,20 @@ class Section {
   }
 
  private:
+  json value(const char* key, const json& default_value) const {
+    const auto found = object_.find(key);
+    return found == object_.end() || found->is_null() ? default_value : *found;
+  }
+
   std::string where_;
   json object_ = json::object();
 };
 
-void read_preprocessor(std::string_view text, std::string_view name, ClipConfig& config) {
-  const json root = parse_strict_json(text, name);
-  const auto read = [&](const char* key, std::array<float, 3>& value) {
-    const auto found = root.find(key);
-    if (found == root.end() || found->is_null()) return;
-    value = found->get<std::array<float, 3>>();
-    const auto is_moderate = [](float v) { return std::abs(v) <= 1e6f; };
-    CUCLIP_CHECK(std::all_of(value.begin(), value.end(), is_moderate), "{}: {} must be three numbers, got {}",
-                 name, key, found->dump());
-  };
-  read("image_mean", config.mean);
-  read("image_std", config.stddev);
-}
-
 ClipConfig read_config(const json& root, std::string_view name) {
-  CUCLIP_CHECK(root.value("model_type", std::string()) == "clip",
-               "{}: expected the configuration of a CLIP model (\"model_type\": \"clip\"), found \"{}\"",
-               name, root.value("model_type", std::string()));
+  const json type = root.value("model_type", json());
+  CUCLIP_CHECK(type == "clip",
+               "{}: expected the configuration of a CLIP model (\"model_type\": \"clip\"), found {}", name,
+               type.is_null() ? "no model_type" : type.dump());
   const Section text(root, "text_config", name), vision(root, "vision_config", name);
   ClipConfig config;
   config.embed_dim = read_integer(root, std::string(name), "projection_dim", 512);
@@ -101,6 +112,8 @@ ClipConfig read_config(const json& root, std::string_view name) {
   config.quick_gelu = text.quick_gelu();
   text.check_eps();
   vision.check_eps();
+  vision.check_channels();
+  text.check_end_of_text(config.text.vocab_size);
   return config;
 }
 
@@ -117,8 +130,13 @@ void check_sizes(const ClipConfig& config, std::string_view name) {
 ClipConfig parse_hf_config(std::string_view text, std::string_view preprocessor, std::string_view name) {
   try {
     ClipConfig config = read_config(parse_strict_json(text, name), name);
-    if (!preprocessor.empty()) read_preprocessor(preprocessor, name, config);
     check_sizes(config, name);
+    if (!preprocessor.empty()) {
+      const std::filesystem::path file(name);
+      const std::string beside = file.parent_path() / "preprocessor_config.json";
+      read_hf_preprocessor(preprocessor, beside, config);
+      check_sizes(config, beside);
+    }
     return config;
   } catch (const json::exception& error) {  // a value of another type than expected
     fail_input("{}: {}", name, error.what());

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace cuclip {
@@ -12,6 +13,9 @@ struct Image {
   int width = 0;
   int height = 0;
   std::vector<uint8_t> rgb;  // width * height * 3
+  /// What is wrong with the file where some pixels are a decoder's guess, beginning with its name; otherwise
+  /// empty.
+  std::string damage{};
 };
 
 /// Whole pixels from (x, y), `width` x `height` of them.

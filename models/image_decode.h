@@ -14,8 +14,9 @@
 // EXIF orientation, gamma and colour profiles are ignored, as Pillow's Image.open(...).convert("RGB") does,
 // which is what CLIP's published weights were trained behind.
 //
-// A damaged file is refused whole, never returned half grey: JPEG data must be complete up to the end marker,
-// PNG checksums are verified and the IEND chunk must be there.
+// A truncated file is refused whole, never returned half grey: JPEG data must go on up to the end marker, PNG
+// checksums are verified and the IEND chunk must be there. JPEG has no checksums; compressed data that are
+// damaged in between give libjpeg-turbo's best guess (= Pillow), and Image::damage says so.
 #pragma once
 
 #include <cstddef>
@@ -36,7 +37,7 @@ struct DecodeLimits {
 /// Decodes one picture; the format is found from the bytes, never from the name. `name` (a path, an archive
 /// member) only begins the error messages. Throws InputError for anything that is not a whole picture within
 /// the limits; the message says what was found instead (an HTML page, a WebP picture, an empty file, a
-/// truncated PNG, ...).
+/// truncated PNG, ...). Image::damage begins with `name` too.
 Image decode_image(std::span<const std::byte> bytes, std::string_view name, const DecodeLimits& limits = {});
 
 /// Reads and decodes a file.

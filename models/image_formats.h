@@ -44,7 +44,7 @@ inline void check_size(std::string_view name, std::string_view format, int64_t w
 }
 
 inline Image make_image(int64_t width, int64_t height) {
-  Image image{.width = static_cast<int>(width), .height = static_cast<int>(height), .rgb = {}};
+  Image image{.width = static_cast<int>(width), .height = static_cast<int>(height), .rgb = {}, .damage = {}};
   image.rgb.resize(static_cast<size_t>(width * height * 3));
   return image;
 }

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "kernels/common/check.h"
-#include "models/resample.h"
 
 namespace cuclip {
 namespace {
@@ -44,28 +43,33 @@ void check_transform(const TrainingTransform& t) {
 
 }  // namespace
 
-EvaluationGeometry evaluation_geometry(int width, int height, int size) {
-  const int64_t shorter = std::min(width, height);
+EvaluationGeometry evaluation_geometry(int width, int height, const EvaluationTransform& transform) {
+  const int size = transform.size;
+  EvaluationGeometry g{
+      .width = size, .height = size, .window = {.x = 0, .y = 0, .width = size, .height = size}};
+  if (transform.mode == ResizeMode::squash) return g;
+  const int shorter = std::min(width, height);
   const int64_t longer = size * static_cast<int64_t>(std::max(width, height)) / shorter;
   CUCLIP_CHECK(longer <= std::numeric_limits<int>::max(),
                "a picture of {} x {} pixels is too elongated to resize", width, height);
-  EvaluationGeometry g;
-  g.width = width <= height ? size : static_cast<int>(longer);
-  g.height = width <= height ? static_cast<int>(longer) : size;
+  (width <= height ? g.height : g.width) = static_cast<int>(longer);
   // Python's round, which the transform is written with, takes halves to the even neighbour, as nearbyint
   // does.
-  g.window = {.x = static_cast<int>(std::nearbyint((g.width - size) / 2.0)),
-              .y = static_cast<int>(std::nearbyint((g.height - size) / 2.0)),
-              .width = size,
-              .height = size};
+  g.window.x = static_cast<int>(std::nearbyint((g.width - size) / 2.0));
+  g.window.y = static_cast<int>(std::nearbyint((g.height - size) / 2.0));
   return g;
 }
 
-void evaluation_pixels(const ImageView& image, int size, std::span<uint8_t> out) {
-  check_image("evaluation transform", image, size, out.size());
-  const EvaluationGeometry g = evaluation_geometry(image.width, image.height, size);
-  resample(
-      {.source = image, .width = g.width, .height = g.height, .box = {}, .window = g.window, .out = out});
+void evaluation_pixels(const ImageView& image, const EvaluationTransform& transform, std::span<uint8_t> out) {
+  check_image("evaluation transform", image, transform.size, out.size());
+  const EvaluationGeometry g = evaluation_geometry(image.width, image.height, transform);
+  resample({.source = image,
+            .width = g.width,
+            .height = g.height,
+            .filter = transform.filter,
+            .box = {},
+            .window = g.window,
+            .out = out});
 }
 
 PixelRect random_crop(int width, int height, const TrainingTransform& t, SplitMix64& rng) {
@@ -132,12 +136,12 @@ void normalize_pixels(std::span<const uint8_t> pixels, int size, const Normaliza
   }
 }
 
-void evaluation_tensor(const ImageView& image, int size, const Normalization& normalization,
-                       std::span<float> out) {
-  check_image("evaluation transform", image, size, out.size());
-  std::vector<uint8_t> pixels(pixel_bytes(size));
-  evaluation_pixels(image, size, pixels);
-  normalize_pixels(pixels, size, normalization, out);
+void evaluation_tensor(const ImageView& image, const EvaluationTransform& transform,
+                       const Normalization& normalization, std::span<float> out) {
+  check_image("evaluation transform", image, transform.size, out.size());
+  std::vector<uint8_t> pixels(pixel_bytes(transform.size));
+  evaluation_pixels(image, transform, pixels);
+  normalize_pixels(pixels, transform.size, normalization, out);
 }
 
 }  // namespace cuclip

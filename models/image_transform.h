@@ -8,6 +8,7 @@
 #include <span>
 
 #include "models/image.h"
+#include "models/resample.h"
 #include "models/rng.h"
 
 namespace cuclip {
@@ -20,6 +21,24 @@ struct Normalization {
 /// The "inception" figures of some open_clip weights (LAION-2B ViT-L/14).
 inline constexpr Normalization kHalfNormalization{.mean = {0.5f, 0.5f, 0.5f}, .stddev = {0.5f, 0.5f, 0.5f}};
 
+/// How a picture becomes a square. These are open_clip's names.
+enum class ResizeMode : uint8_t {
+  shortest,  // the shorter edge is resized to the square's, the middle of the longer one is kept
+  squash,    // both edges are resized to the square's, whatever becomes of the proportions
+};
+
+/// How a picture is prepared for evaluation.
+struct EvaluationTransform {
+  int size = 224;
+  ResampleFilter filter = ResampleFilter::bicubic;
+  ResizeMode mode = ResizeMode::shortest;
+
+  /// Not explicit: the size alone stands for the transform of CLIP's published weights.
+  EvaluationTransform(int size, ResampleFilter filter = ResampleFilter::bicubic,
+                      ResizeMode mode = ResizeMode::shortest)
+      : size(size), filter(filter), mode(mode) {}
+};
+
 /// What is computed for evaluation: the whole picture resized to width x height, of which only `window` is
 /// kept.
 struct EvaluationGeometry {
@@ -29,12 +48,12 @@ struct EvaluationGeometry {
 };
 
 /// torchvision's Resize(size) and CenterCrop(size): the shorter edge becomes `size`, the longer one is
-/// rounded down, offsets round half to even. Throws InputError when the resized longer edge would exceed 2^31
-/// - 1 pixels.
-EvaluationGeometry evaluation_geometry(int width, int height, int size);
+/// rounded down, offsets round half to even; of a picture to be squashed, Resize((size, size)). Throws
+/// InputError when the resized longer edge would exceed 2^31 - 1 pixels.
+EvaluationGeometry evaluation_geometry(int width, int height, const EvaluationTransform& transform);
 
-/// The evaluation transform up to 8-bit pixels: bicubic resize, centre crop. out: [size, size, 3].
-void evaluation_pixels(const ImageView& image, int size, std::span<uint8_t> out);
+/// The evaluation transform up to 8-bit pixels: resize, centre crop. out: [size, size, 3].
+void evaluation_pixels(const ImageView& image, const EvaluationTransform& transform, std::span<uint8_t> out);
 
 /// torchvision's RandomResizedCrop, with the defaults of open_clip, and RandomHorizontalFlip.
 struct TrainingTransform {
@@ -62,7 +81,7 @@ void normalize_pixels(std::span<const uint8_t> pixels, int size, const Normaliza
                       std::span<float> out);
 
 /// The evaluation transform whole. out: [3, size, size].
-void evaluation_tensor(const ImageView& image, int size, const Normalization& normalization,
-                       std::span<float> out);
+void evaluation_tensor(const ImageView& image, const EvaluationTransform& transform,
+                       const Normalization& normalization, std::span<float> out);
 
 }  // namespace cuclip

@@ -1,6 +1,7 @@
 // JPEG through libjpeg-turbo with the settings that Pillow uses: accurate integer DCT, smooth chroma
 // upsampling. The library's scaled decoding (1/2, 1/4, 1/8) would save time for thumbnails, but its pixels
 // differ from those of full decoding followed by the resampler, so it is not used.
+#include <algorithm>
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>  // jpeglib.h needs FILE and size_t to be declared
@@ -29,6 +30,8 @@ struct JpegReader {
   jpeg_progress_mgr progress{};
   std::jmp_buf jump;
   char message[JMSG_LENGTH_MAX] = "";
+  char damage[JMSG_LENGTH_MAX] = "";
+  bool has_rows = false;  // all of them
 
   JpegReader() {
     info.err = jpeg_std_error(&errors);
@@ -47,17 +50,23 @@ struct JpegReader {
     std::longjmp(reader->jump, 1);
   }
 
-  // The library warns about damaged data and goes on with grey blocks. Those warnings are errors here; the
-  // others (stray bytes between markers, an unknown JFIF revision, ...) leave the picture whole.
+  // The library warns about damaged data and goes on with a guess: the first such warning is kept. A file
+  // that ends before the last row is an error here, as with Pillow. Other warnings (stray bytes between
+  // markers, an unknown JFIF revision, ...) leave the picture whole.
   static void on_message(j_common_ptr info, int level) {
     if (level >= 0) return;  // a trace
+    auto* reader = static_cast<JpegReader*>(info->client_data);
     switch (info->err->msg_code) {
+      case JWRN_JPEG_EOF:
+        if (!reader->has_rows) on_error(info);
+        [[fallthrough]];
       case JWRN_HIT_MARKER:
       case JWRN_HUFF_BAD_CODE:
       case JWRN_ARITH_BAD_CODE:
-      case JWRN_JPEG_EOF:
       case JWRN_MUST_RESYNC:
-        on_error(info);
+      case JWRN_BOGUS_PROGRESSION:
+        if (reader->damage[0] == '\0') info->err->format_message(info, reader->damage);
+        break;
       default:
         break;
     }
@@ -79,6 +88,16 @@ bool read_header(JpegReader& reader, const uint8_t* data, size_t size) {
   jpeg_mem_src(&reader.info, data, static_cast<unsigned long>(size));
   jpeg_read_header(&reader.info, TRUE);
   return true;
+}
+
+// Whether scans of a progressive file are missing. The library does not warn of that: it shows what has come.
+bool lacks_scans(const jpeg_decompress_struct& info) {
+  if (!info.coef_bits) return false;
+  for (int component = 0; component < info.num_components; ++component) {
+    const int* bits = info.coef_bits[component];  // lowest bit that came of each coefficient, -1: none did
+    if (std::any_of(bits, bits + DCTSIZE2, [](int lowest) { return lowest != 0; })) return true;
+  }
+  return false;
 }
 
 // One row of inverted CMYK to RGB, with the roundings of Pillow's cmyk2rgb.
@@ -105,6 +124,10 @@ bool read_pixels(JpegReader& reader, uint8_t* rgb, uint8_t* cmyk) {
     jpeg_read_scanlines(&info, &row, 1);
     if (cmyk) cmyk_row(cmyk, info.output_width, target);
   }
+  reader.has_rows = true;
+  if (reader.damage[0] == '\0' && lacks_scans(info)) {
+    std::snprintf(reader.damage, sizeof(reader.damage), "scans of this progressive JPEG are missing");
+  }
   jpeg_finish_decompress(&info);  // reads up to the end marker
   return true;
 }
@@ -127,6 +150,7 @@ Image decode_jpeg(Bytes bytes, std::string_view name, const DecodeLimits& limits
   std::vector<uint8_t> cmyk(components == 4 ? static_cast<size_t>(width) * 4 : 0);
   CUCLIP_CHECK(read_pixels(reader, image.rgb.data(), cmyk.empty() ? nullptr : cmyk.data()),
                "{}: a damaged or truncated JPEG picture: {}", name, reader.message);
+  if (reader.damage[0] != '\0') image.damage = fmt::format("{}: {}", name, reader.damage);
   return image;
 }
 

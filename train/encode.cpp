@@ -48,19 +48,23 @@ Tensor encode_tokens(const Clip& model, const Tokenizer& tokenizer, std::span<co
 struct LoadedBatch {
   std::vector<uint8_t> pixels;       // of the good pictures, one after the other
   std::vector<std::string> reasons;  // of each picture; empty for the good ones
+  std::vector<std::string> damage;   // of each picture
 };
 
 LoadedBatch load_batch(const Clip& model, int64_t first, int64_t rows,
                        const std::function<Image(int64_t)>& load) {
-  const int size = model.config().vision.image_size;
-  const size_t bytes = static_cast<size_t>(size) * static_cast<size_t>(size) * 3;
+  const EvaluationTransform transform = model.config().evaluation_transform();
+  const size_t bytes = static_cast<size_t>(transform.size) * static_cast<size_t>(transform.size) * 3;
   LoadedBatch batch;
   batch.pixels.resize(static_cast<size_t>(rows) * bytes);
   batch.reasons.resize(static_cast<size_t>(rows));
+  batch.damage.resize(static_cast<size_t>(rows));
   model.context().pool()->run(rows, [&](int64_t i, int) {
     const auto row = static_cast<size_t>(i);
     try {
-      evaluation_pixels(load(first + i), size, std::span(batch.pixels).subspan(row * bytes, bytes));
+      Image image = load(first + i);
+      evaluation_pixels(image, transform, std::span(batch.pixels).subspan(row * bytes, bytes));
+      batch.damage[row] = std::move(image.damage);
     } catch (const InputError& error) {
       batch.reasons[row] = error.what();
     }
@@ -102,6 +106,8 @@ EncodedPictures encode_pictures(const Clip& model, int64_t count, const std::fun
       } else {
         result.unreadable.push_back({first + i, reason});
       }
+      const std::string& damage = batch.damage[static_cast<size_t>(i)];
+      if (!damage.empty()) result.damaged.push_back(damage);
     }
     if (!batch.pixels.empty()) put_rows(encode_pixels(model, batch.pixels), features, done);
     if (progress) progress(first + rows);

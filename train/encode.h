@@ -23,6 +23,7 @@ struct EncodedPictures {
   Tensor features;            // f32 [kept.size(), E], rows of unit length
   std::vector<int64_t> kept;  // which pictures they are of, ascending
   std::vector<UnreadablePicture> unreadable;
+  std::vector<std::string> damaged;  // Image::damage of pictures that are kept all the same
 };
 
 /// Called now and then with the number of pictures or texts done. What it throws ends the work.

@@ -25,6 +25,26 @@ bool is_run_folder(const fs::path& folder) {
   return fs::exists(folder / "latest") || fs::is_directory(folder / "checkpoints");
 }
 
+// Throws InputError naming transformers' index of weights that lie in several files, where `folder` has one.
+void refuse_sharded(const fs::path& folder) {
+  const fs::path index =
+      first_of(folder, {"model.safetensors.index.json", "open_clip_model.safetensors.index.json"});
+  CUCLIP_CHECK(index.empty(),
+               "{}: these weights lie in several files, and only weights in one file are read: expected "
+               "model.safetensors with all tensors (transformers' save_pretrained writes it with a "
+               "max_shard_size that is large enough)",
+               index.string());
+}
+
+void refuse_pickled(const fs::path& folder) {
+  const fs::path pickled = first_of(folder, {"pytorch_model.bin", "pytorch_model.bin.index.json",
+                                             "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pt"});
+  CUCLIP_CHECK(pickled.empty(),
+               "{}: pickled weights are not read, since they can run code: expected model.safetensors "
+               "(transformers' save_pretrained writes it)",
+               pickled.string());
+}
+
 ClipConfig config_beside(const fs::path& weights, const ModelOptions& options) {
   if (!options.config_name.empty()) return load_clip_config(options.config_name);
   const fs::path folder = weights.parent_path();
@@ -77,6 +97,10 @@ LoadedModel from_folder(Context& context, const fs::path& folder, const ModelOpt
     checkpoint = *latest;
   }
   const fs::path weights = first_of(checkpoint, {"model.safetensors", "open_clip_model.safetensors"});
+  if (weights.empty()) {
+    refuse_sharded(checkpoint);
+    refuse_pickled(checkpoint);
+  }
   CUCLIP_CHECK(
       !weights.empty(),
       "{}: expected a run's folder (with checkpoints/) or a checkpoint's (with model.safetensors), found "
@@ -114,6 +138,10 @@ const Tokenizer& LoadedModel::tokenizer() const {
 
 LoadedModel load_model(Context& context, const std::string& spec, const ModelOptions& options) {
   CUCLIP_CHECK(!spec.empty(), "--model is empty; expected a folder, a .safetensors file or a name");
+  const fs::path path(spec);
+  if (spec.ends_with(".index.json") || path.filename().string().find("-of-") != std::string::npos) {
+    refuse_sharded(path.parent_path());  // one of the shards, or what lists them
+  }
   if (fs::is_directory(spec)) return from_folder(context, spec, options);
   if (fs::exists(spec) && fs::path(spec).extension() != ".json") return from_weights(context, spec, options);
   CUCLIP_CHECK(fs::path(spec).extension() != ".safetensors", "cannot read {}: no such file", spec);

@@ -34,11 +34,14 @@ struct LoadedModel {
 };
 
 /// `spec` is one of
-///   RUN_FOLDER          its newest checkpoint; a damaged one is passed over for the one before it, said on
-///   standard error CHECKPOINT_FOLDER   model.safetensors or open_clip_model.safetensors,
-///   open_clip_config.json, merges FILE.safetensors    with open_clip_config.json beside it, or
-///   options.config_name NAME | FILE.json    a built-in name or a configuration: untrained, every value drawn
-///   from options.seed
+///   - a run's folder: its newest checkpoint; a damaged one is passed over for the one before it, said on
+///     standard error
+///   - a checkpoint's folder: model.safetensors or open_clip_model.safetensors, configuration, merges
+///   - a .safetensors file
+///   - a built-in name or a configuration's .json file: untrained, every value drawn from options.seed
+/// The configuration of weights is options.config_name, or open_clip_config.json, or transformers' config.json
+/// with its preprocessor_config.json (hf_config.h) beside them. Weights in several files
+/// (model.safetensors.index.json) are refused.
 /// Merges are options.tokenizer, or tokenizer.txt.gz, bpe_simple_vocab_16e6.txt.gz or merges.txt beside the
 /// weights. An untrained model without merges reads bytes. Throws InputError: what was expected and what was
 /// found. The context must outlive the model.

@@ -82,7 +82,7 @@ ordered_json write_report(Context& context, const ReportInputs& inputs) {
   const TrainState state = read_train_state(*checkpoint);
   const auto train_data = open_dataset(inputs.train_data), val_data = open_dataset(inputs.val_data);
   const ClipConfig& config = loaded.model->config();
-  const EvalData data = load_eval_data(*val_data, config.vision.image_size, context.exec().pool->size());
+  const EvalData data = load_eval_data(*val_data, config.evaluation_transform(), context.exec().pool->size());
   const RetrievalMetrics metrics = evaluate_retrieval(*loaded.model, loaded.tokenizer(), data);
   const std::string precision = read_setting(*checkpoint, "precision");
   const double peak = matrix_product_peak(context, precision == "bf16" ? DType::bf16 : DType::f32);

@@ -137,8 +137,8 @@ void Trainer::make_loader() {
                                                                  .flip_probability = config_.hflip});
   loader_->restore({.epoch = state_.epoch, .batch = state_.batch_in_epoch});
   if (val_data_) {
-    eval_data_ = load_eval_data(*val_data_, clip_config_.vision.image_size, context_.exec().pool->size(), 0,
-                                config_.max_bad_fraction);
+    eval_data_ = load_eval_data(*val_data_, clip_config_.evaluation_transform(), context_.exec().pool->size(),
+                                0, config_.max_bad_fraction);
   }
   fmt::print(stderr, "{}\nmodel {}: {:.2f} M parameters, {}, {} threads\n{} steps of {} pairs in {} epochs\n",
              loader_->describe(), config_.model, static_cast<double>(model_->parameters().count()) / 1e6,
@@ -317,6 +317,7 @@ TrainOutcome Trainer::run(const std::function<int()>& interrupted) {
   save();
   const BadSamples bad = loader_->bad();
   if (bad.count > 0) progress_->note("samples that could not be used: " + bad.summary());
+  if (bad.damaged > 0) progress_->note("damaged pictures used: " + bad.damage_summary());
   return {.steps = state_.step, .saved_step = saved_step_, .signal = signal};
 }
 

@@ -117,9 +117,42 @@ TEST_CASE("open_clip's form with preprocessing is read, and nulls are as good as
   CHECK_THROWS_WITH(parse_clip_config(with(R"({"std": [1, 0, 1]})"), "f"),
                     Catch::Contains("std must be above 0"));
   CHECK_THROWS_WITH(parse_clip_config(with(R"({"mean": [1, 0]})"), "f"), Catch::Contains("three numbers"));
-  CHECK_THROWS_WITH(parse_clip_config(with(R"({"interpolation": "bilinear"})"), "f"),
-                    Catch::Contains("interpolation = \"bilinear\" is not built in"));
+  const std::pair<const char*, const char*> not_built_in[] = {
+      {R"({"interpolation": "nearest"})",
+       R"(interpolation = "nearest" is not built in; it must be absent or one of bicubic, bilinear)"},
+      {R"({"interpolation": "random"})", R"(interpolation = "random" is not built in)"},
+      {R"({"interpolation": 3})", "interpolation = 3 is not built in"},
+      {R"({"resize_mode": "longest"})",
+       R"(resize_mode = "longest" is not built in; it must be absent or one of shortest, squash)"},
+      {R"({"mode": "L"})", R"(mode = "L" is not built in)"},
+      {R"({"crop_pct": 0.9})", "unknown key \"crop_pct\""},
+  };
+  for (const auto& [preprocessing, message] : not_built_in) {
+    CHECK_THROWS_WITH(parse_clip_config(with(preprocessing), "f"),
+                      Catch::Contains("f: preprocess_cfg: ") && Catch::Contains(message));
+  }
   CHECK_THROWS_WITH(parse_clip_config(R"({"embed_dim": 1, "embed_dim": 2})", "f"), Catch::Contains("twice"));
+}
+
+TEST_CASE("open_clip's interpolation and resize mode are read, and survive being written") {
+  const auto read = [](const char* preprocessing) {
+    const ClipConfig config = parse_clip_config(
+        fmt::format(
+            R"({{"model_cfg": {{"embed_dim": 8, "vision_cfg": {{}}, "text_cfg": {{}}}}, "preprocess_cfg": {}}})",
+            preprocessing),
+        "f");
+    CHECK(parse_clip_config(clip_config_json(config), "written") == config);
+    return config;
+  };
+  const ClipConfig plain =
+      read(R"({"interpolation": "bicubic", "resize_mode": "shortest", "size": [224, 224]})");
+  CHECK(plain == read("{}"));
+  CHECK(plain.evaluation_transform().filter == ResampleFilter::bicubic);
+  CHECK(plain.evaluation_transform().mode == ResizeMode::shortest);
+  const ClipConfig other = read(R"({"interpolation": "bilinear", "resize_mode": "squash"})");
+  CHECK(other.evaluation_transform().filter == ResampleFilter::bilinear);
+  CHECK(other.evaluation_transform().mode == ResizeMode::squash);
+  CHECK(other.evaluation_transform().size == 224);
 }
 
 TEST_CASE("the quickgelu names are the same models with the other activation") {

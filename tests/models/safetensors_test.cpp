@@ -150,6 +150,7 @@ TEST_CASE("damaged headers are refused, with what was expected and found") {
       {file_of("{"), "not JSON"},
       {file_of("{} x"), "not JSON"},
       {file_of("\x80{}"), "not JSON"},
+      {file_of("{\"\xFF\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}}", data), "ill-formed UTF-8"},
       {file_of(std::string(100'000, '[')), "nested more than 16 deep"},
       {file_of(R"({"a":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}"),
        "nested more than 16"},

@@ -53,7 +53,9 @@ void classify(const Options& options) {
   const std::vector<std::string> templates = load_templates(options.templates);
   Session session(options.model);
   const std::vector<std::filesystem::path> files = {options.image};
-  const Tensor image = encode_picture_files(session.model(), files).features;
+  const EncodedPictures encoded = encode_picture_files(session.model(), files);
+  report_damaged(encoded.damaged);
+  const Tensor& image = encoded.features;
   const Tensor classes = zero_shot_classifier(session.model(), session.loaded.tokenizer(), labels, templates);
   const Tensor scores = Tensor::empty(session.context, {1, classes.size(0)}, DType::f32);
   cosine_similarity({.a = image, .b = classes, .out = scores}, session.context.exec());

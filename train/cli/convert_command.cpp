@@ -6,6 +6,7 @@
 
 #include "core/file_io.h"
 #include "models/hf_config.h"
+#include "models/hf_preprocessor.h"
 #include "models/weights.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
@@ -34,6 +35,7 @@ void convert(const Options& options) {
   if (!is_file) {
     if (options.to == "hf") {
       write_file_atomic(folder / "config.json", hf_config_json(session.model().config()));
+      write_file_atomic(folder / "preprocessor_config.json", hf_preprocessor_json(session.model().config()));
     }
     write_file_atomic(folder / "open_clip_config.json", clip_config_json(session.model().config()));
     if (session.loaded.found_tokenizer) session.loaded.found_tokenizer->save(folder / "tokenizer.txt.gz");

@@ -58,6 +58,7 @@ void encode_images(const Options& options) {
   const EncodedPictures encoded =
       encode_picture_files(session.model(), files, progress_to_terminal("encoded", std::ssize(files)));
   report_unreadable(encoded.unreadable);
+  report_damaged(encoded.damaged);
   write_features(options.out, encoded.features.to(session.context.host()));
   auto names = nlohmann::ordered_json::array();
   for (const int64_t i : encoded.kept) names.push_back(files[static_cast<size_t>(i)].string());
@@ -65,7 +66,8 @@ void encode_images(const Options& options) {
     return print_json({{"out", options.out},
                        {"shape", extents(encoded.features)},
                        {"rows", names},
-                       {"unreadable", unreadable_json(encoded.unreadable)}});
+                       {"unreadable", unreadable_json(encoded.unreadable)},
+                       {"damaged_pictures_used", encoded.damaged.size()}});
   }
   // A row's picture is on the line of the same number.
   for (const int64_t i : encoded.kept) fmt::print("{}\n", files[static_cast<size_t>(i)].string());

@@ -37,16 +37,16 @@ void retrieval(const RetrievalOptions& options) {
   Session session(options.model);
   const auto dataset = open_dataset(options.data, options.dataset);
   const EvalData data =
-      load_eval_data(*dataset, session.model().config().vision.image_size, session.context.pool()->size(),
-                     options.limit, options.max_bad_fraction);
+      load_eval_data(*dataset, session.model().config().evaluation_transform(),
+                     session.context.pool()->size(), options.limit, options.max_bad_fraction);
   const RetrievalMetrics metrics = evaluate_retrieval(session.model(), session.loaded.tokenizer(), data);
   if (data.bad.count > 0) fmt::print(stderr, "cuclip: samples left out: {}\n", data.bad.summary());
+  if (data.bad.damaged > 0)
+    fmt::print(stderr, "cuclip: damaged pictures used: {}\n", data.bad.damage_summary());
   if (options.json) {
-    Json json = {{"model", session.loaded.description},
-                 {"data", options.data},
-                 {"pictures", metrics.image_to_text.queries},
-                 {"captions", metrics.text_to_image.queries},
-                 {"samples_left_out", data.bad.count}};
+    Json json = {{"model", session.loaded.description},       {"data", options.data},
+                 {"pictures", metrics.image_to_text.queries}, {"captions", metrics.text_to_image.queries},
+                 {"samples_left_out", data.bad.count},        {"damaged_pictures_used", data.bad.damaged}};
     json.update(to_json(metrics));
     return print_json(json);
   }
@@ -120,6 +120,7 @@ void zero_shot(const ZeroShotOptions& options) {
   const EncodedPictures encoded = encode_picture_files(
       session.model(), pictures.files, progress_to_terminal("encoded", std::ssize(pictures.files)));
   report_unreadable(encoded.unreadable);
+  report_damaged(encoded.damaged);
   std::vector<int32_t> labels;
   for (const int64_t i : encoded.kept) labels.push_back(pictures.labels[static_cast<size_t>(i)]);
   const ZeroShotMetrics metrics = zero_shot_metrics(session.context, encoded.features, classifier, labels);
@@ -127,7 +128,8 @@ void zero_shot(const ZeroShotOptions& options) {
   Json json = {{"model", session.loaded.description},
                {"data", options.data},
                {"templates", options.templates},
-               {"unreadable", encoded.unreadable.size()}};
+               {"unreadable", encoded.unreadable.size()},
+               {"damaged_pictures_used", encoded.damaged.size()}};
   json.update(metrics_json(metrics, pictures.classes));
   print_json(json);
 }

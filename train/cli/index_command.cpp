@@ -37,13 +37,15 @@ std::string absolute_spec(const std::string& spec) {
 struct Indexed {
   FeatureIndex index;
   std::vector<UnreadablePicture> unreadable;
+  std::vector<std::string> damaged;
 };
 
 Indexed index_folder(const Session& session, const std::string& folder) {
   const std::vector<fs::path> files = find_pictures(folder);
   EncodedPictures encoded =
       encode_picture_files(session.model(), files, progress_to_terminal("indexed", std::ssize(files)));
-  Indexed result{.index = {}, .unreadable = std::move(encoded.unreadable)};
+  Indexed result{
+      .index = {}, .unreadable = std::move(encoded.unreadable), .damaged = std::move(encoded.damaged)};
   result.index.source = fs::absolute(folder).lexically_normal();
   result.index.is_folder = true;
   result.index.features = encoded.features;
@@ -67,7 +69,8 @@ Indexed index_dataset(const Session& session, const std::string& spec) {
         return std::move(sample.picture);
       },
       progress_to_terminal("indexed", dataset->size()));
-  Indexed result{.index = {}, .unreadable = std::move(encoded.unreadable)};
+  Indexed result{
+      .index = {}, .unreadable = std::move(encoded.unreadable), .damaged = std::move(encoded.damaged)};
   result.index.source = absolute_spec(spec);
   result.index.is_folder = false;
   result.index.features = encoded.features;
@@ -84,6 +87,7 @@ void run_index(const Options& options) {
   Indexed made = fs::is_directory(options.source) ? index_folder(session, options.source)
                                                   : index_dataset(session, options.source);
   report_unreadable(made.unreadable);
+  report_damaged(made.damaged);
   FeatureIndex& index = made.index;
   index.model = fs::exists(options.model.model)
                     ? fs::absolute(options.model.model).lexically_normal().string()
@@ -94,7 +98,8 @@ void run_index(const Options& options) {
     return print_json({{"out", options.out},
                        {"pictures", index.names.size()},
                        {"dimensions", index.features.size(1)},
-                       {"unreadable", unreadable_json(made.unreadable)}});
+                       {"unreadable", unreadable_json(made.unreadable)},
+                       {"damaged_pictures_used", made.damaged.size()}});
   }
   fmt::print("{}: {} pictures, {} left out\n", options.out, index.names.size(), made.unreadable.size());
 }

@@ -78,6 +78,7 @@ void run_matrix(const Options& options) {
   const EncodedPictures encoded = encode_picture_files(session.model(), files);
   // Left out, the pictures behind it would stand beside the wrong captions.
   CUCLIP_CHECK(encoded.unreadable.empty(), "{}", encoded.unreadable.front().reason);
+  report_damaged(encoded.damaged);
   for (const int64_t i : encoded.kept) matrix.images.push_back(files[static_cast<size_t>(i)]);
   const Tensor texts = encode_texts(session.model(), session.loaded.tokenizer(), matrix.texts);
   const Tensor scores = Tensor::empty(session.context, {encoded.features.size(0), texts.size(0)}, DType::f32);

@@ -82,6 +82,11 @@ void report_unreadable(const std::vector<UnreadablePicture>& unreadable) {
   if (unreadable.size() > kListed) fmt::print(stderr, "  and {} more\n", unreadable.size() - kListed);
 }
 
+void report_damaged(const std::vector<std::string>& damaged) {
+  if (damaged.empty()) return;
+  fmt::print(stderr, "cuclip: damaged pictures used: {}, the first: {}\n", damaged.size(), damaged.front());
+}
+
 nlohmann::ordered_json unreadable_json(const std::vector<UnreadablePicture>& unreadable) {
   auto list = nlohmann::ordered_json::array();
   for (const UnreadablePicture& picture : unreadable) {

@@ -51,6 +51,9 @@ void print_json(const nlohmann::ordered_json& json);
 /// Lists the first few unreadable pictures on standard error, and how many there are.
 void report_unreadable(const std::vector<UnreadablePicture>& unreadable);
 
+/// Says on standard error how many pictures were used although their data are damaged, and names the first.
+void report_damaged(const std::vector<std::string>& damaged);
+
 /// [{"index"?, "reason"}, ...]
 nlohmann::ordered_json unreadable_json(const std::vector<UnreadablePicture>& unreadable);
 

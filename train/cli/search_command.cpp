@@ -32,7 +32,9 @@ Tensor encode_query(const Options& options, const Session& session) {
     return encode_texts(session.model(), session.loaded.tokenizer(), std::span(&options.words, 1));
   }
   const fs::path file = options.image;
-  return encode_picture_files(session.model(), std::span(&file, 1)).features;
+  const EncodedPictures encoded = encode_picture_files(session.model(), std::span(&file, 1));
+  report_damaged(encoded.damaged);
+  return encoded.features;
 }
 
 // The pictures of the hits and what is written under them.

@@ -16,6 +16,7 @@ namespace {
 
 struct Seen {
   std::optional<SampleError> error;
+  std::string damage;
   std::string caption;
   int64_t captions = 0;
   int width = 0, height = 0;
@@ -29,6 +30,7 @@ Seen look_at(const Dataset& dataset, int64_t index, bool decode, int64_t max_pix
       const DecodedSample sample = decode_sample(dataset, index, max_pixels);
       seen.caption = sample.captions.at(0);
       seen.captions = std::ssize(sample.captions);
+      seen.damage = sample.picture.damage;
       seen.width = sample.picture.width;
       seen.height = sample.picture.height;
       seen.fingerprint = fingerprint_of(sample.picture);
@@ -76,6 +78,7 @@ DatasetStatistics dataset_statistics(const Dataset& dataset, bool decode, int64_
     if (seen.error) {
       statistics.bad.add(seen.error->reason(), seen.error->what());
     } else {
+      statistics.bad.add_damaged(seen.damage);
       counter.add(seen.caption, seen.captions);
       statistics.max_words = std::max(statistics.max_words, std::ssize(split_words(seen.caption)));
     }
@@ -106,6 +109,8 @@ std::string to_text(const DatasetStatistics& s) {
   for (const auto& [reason, samples] : s.bad.by_reason)
     text += fmt::format("  {:<32}{:>6}\n", reason, samples);
   for (const std::string& example : s.bad.examples) text += "  for example: " + example + "\n";
+  if (s.max_width > 0) line("damaged pictures used", s.bad.damaged);
+  if (s.bad.damaged > 0) text += "  the first: " + s.bad.first_damaged + "\n";
   text += "most frequent first captions\n";
   for (const auto& [caption, pictures] : s.captions.most_frequent) {
     text += fmt::format("  {:>6} x {}\n", pictures, printable(caption));
@@ -131,7 +136,8 @@ std::string to_json(const DatasetStatistics& s) {
       {"width", {{"min", s.min_width}, {"max", s.max_width}}},
       {"height", {{"min", s.min_height}, {"max", s.max_height}}},
       {"most_frequent", frequent},
-      {"bad", {{"count", s.bad.count}, {"by_reason", s.bad.by_reason}, {"examples", s.bad.examples}}}};
+      {"bad", {{"count", s.bad.count}, {"by_reason", s.bad.by_reason}, {"examples", s.bad.examples}}},
+      {"damaged_pictures_used", {{"count", s.bad.damaged}, {"first", s.bad.first_damaged}}}};
   return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

@@ -2,7 +2,6 @@
 
 #include "kernels/common/parallel.h"
 #include "models/image_decode.h"
-#include "models/image_transform.h"
 #include "train/data/loader.h"
 #include "train/data/sample_store.h"
 
@@ -11,26 +10,31 @@ namespace {
 
 struct Outcome {
   std::optional<SampleError> error;
+  std::string damage;
   std::string key;
   std::vector<std::string> captions;
 };
 
-Outcome read_one(const Dataset& dataset, int64_t index, int image_size, std::span<uint8_t> out) {
+Outcome read_one(const Dataset& dataset, int64_t index, const EvaluationTransform& transform,
+                 std::span<uint8_t> out) {
   try {
     DecodedSample sample = decode_sample(dataset, index, DecodeLimits{}.max_pixels);
-    evaluation_pixels(sample.picture, image_size, out);
-    return {.error = {}, .key = std::move(sample.key), .captions = std::move(sample.captions)};
+    evaluation_pixels(sample.picture, transform, out);
+    return {.error = {},
+            .damage = std::move(sample.picture.damage),
+            .key = std::move(sample.key),
+            .captions = std::move(sample.captions)};
   } catch (const SampleError& error) {
-    return {.error = error, .key = {}, .captions = {}};
+    return {.error = error, .damage = {}, .key = {}, .captions = {}};
   }
 }
 
 }  // namespace
 
-EvalData load_eval_data(const Dataset& dataset, int image_size, int threads, int64_t limit,
-                        double max_bad_fraction) {
+EvalData load_eval_data(const Dataset& dataset, const EvaluationTransform& transform, int threads,
+                        int64_t limit, double max_bad_fraction) {
   const int64_t count = limit > 0 ? std::min(limit, dataset.size()) : dataset.size();
-  const int64_t bytes = int64_t{image_size} * image_size * 3;
+  const int64_t bytes = int64_t{transform.size} * transform.size * 3;
   EvalData data;
   data.images.resize(static_cast<size_t>(count * bytes));
   std::vector<Outcome> outcomes(static_cast<size_t>(count));
@@ -38,7 +42,7 @@ EvalData load_eval_data(const Dataset& dataset, int image_size, int threads, int
   pool.run(count, [&](int64_t i, int) {
     const auto place =
         std::span(data.images).subspan(static_cast<size_t>(i * bytes), static_cast<size_t>(bytes));
-    outcomes[static_cast<size_t>(i)] = read_one(dataset, i, image_size, place);
+    outcomes[static_cast<size_t>(i)] = read_one(dataset, i, transform, place);
   });
   data.bad = dataset.bad();
   for (int64_t i = 0; i < count; ++i) {
@@ -47,6 +51,7 @@ EvalData load_eval_data(const Dataset& dataset, int image_size, int threads, int
       data.bad.add(outcome.error->reason(), outcome.error->what());
       continue;
     }
+    data.bad.add_damaged(outcome.damage);
     // Close the gaps that bad samples left.
     const int64_t place = data.count();
     if (place != i) std::copy_n(data.images.begin() + i * bytes, bytes, data.images.begin() + place * bytes);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "models/image_transform.h"
 #include "train/data/dataset.h"
 
 namespace cuclip {
@@ -103,7 +104,7 @@ class Permutation {
   uint64_t key_;
 };
 
-/// A data set for evaluation, decoded whole: centre crops in order, without augmentation.
+/// A data set for evaluation, decoded whole: through the evaluation transform in order, without augmentation.
 struct EvalData {
   std::vector<uint8_t> images;                     // [count, image_size, image_size, 3]
   std::vector<std::vector<std::string>> captions;  // of each picture
@@ -114,7 +115,7 @@ struct EvalData {
 
 /// Reads at most `limit` samples (0: all) with `threads` threads. Throws InputError when none is good or more
 /// than max_bad_fraction are bad.
-EvalData load_eval_data(const Dataset& dataset, int image_size, int threads = 1, int64_t limit = 0,
-                        double max_bad_fraction = 0.1);
+EvalData load_eval_data(const Dataset& dataset, const EvaluationTransform& transform, int threads = 1,
+                        int64_t limit = 0, double max_bad_fraction = 0.1);
 
 }  // namespace cuclip

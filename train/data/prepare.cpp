@@ -157,7 +157,7 @@ void Preparation::collect() {
 
 void Preparation::read_pictures() {
   std::vector<Candidate> all(raw_.size());
-  std::vector<std::string> reasons(raw_.size()), errors(raw_.size());
+  std::vector<std::string> reasons(raw_.size()), errors(raw_.size()), damage(raw_.size());
   ThreadPool pool(options_.threads);
   pool.run(std::ssize(raw_), [&](int64_t task, int) {
     const auto i = static_cast<size_t>(task);
@@ -170,12 +170,14 @@ void Preparation::read_pictures() {
                 .bytes = spool_.append(picture.bytes),
                 .fingerprint = picture.fingerprint,
                 .drawing = pair.drawing};
+      damage[i] = std::move(picture.damage);
     } catch (const SampleError& error) {
       reasons[i] = error.reason();
       errors[i] = error.what();
     }
   });
   for (size_t i = 0; i < raw_.size(); ++i) {
+    report_.left_out.add_damaged(damage[i]);
     if (reasons[i].empty()) {
       candidates_.push_back(std::move(all[i]));
     } else {

@@ -123,6 +123,7 @@ PreparedPicture prepare_picture(const RawPair& pair, int shorter_edge, int64_t m
     throw SampleError("unreadable picture", error.what());
   }
   const int shorter = std::min(picture.width, picture.height);
+  std::string damage = std::move(picture.damage);
   if (pair.drawing) {
     try {
       picture = cut_out_drawing(picture, shorter_edge);
@@ -134,7 +135,8 @@ PreparedPicture prepare_picture(const RawPair& pair, int shorter_edge, int64_t m
   }
   PreparedPicture prepared{.extension = is_jpeg(bytes) && !pair.drawing ? "jpg" : "png",
                            .bytes = {},
-                           .fingerprint = fingerprint_of(picture)};
+                           .fingerprint = fingerprint_of(picture),
+                           .damage = std::move(damage)};
   const bool unchanged = !pair.drawing && shorter <= shorter_edge && (is_jpeg(bytes) || is_png(bytes));
   prepared.bytes = unchanged                     ? std::move(bytes)
                    : prepared.extension == "jpg" ? encode_jpeg(picture)

@@ -14,6 +14,7 @@ struct PreparedPicture {
   std::string extension;  // "png" or "jpg"
   std::string bytes;      // of the file
   PictureFingerprint fingerprint;
+  std::string damage;  // Image::damage
 };
 
 /// Decodes, cuts drawings out of their ground, shrinks to the shorter edge and encodes again: JPEG where it

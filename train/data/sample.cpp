@@ -16,6 +16,17 @@ void BadSamples::add(const BadSamples& other) {
   for (const std::string& example : other.examples) {
     if (examples.size() < kExamples) examples.push_back(example);
   }
+  if (damaged == 0) first_damaged = other.first_damaged;
+  damaged += other.damaged;
+}
+
+void BadSamples::add_damaged(std::string_view damage) {
+  if (damage.empty()) return;
+  if (damaged++ == 0) first_damaged = damage;
+}
+
+std::string BadSamples::damage_summary() const {
+  return damaged == 0 ? "none" : fmt::format("{}, the first: {}", damaged, first_damaged);
 }
 
 std::string BadSamples::summary() const {

@@ -31,18 +31,26 @@ class SampleError : public InputError {
   std::string reason_;
 };
 
-/// What was skipped: how many samples, for which reasons, and the first few messages.
+/// What was skipped: how many samples, for which reasons, and the first few messages; and what was used
+/// though it is damaged.
 struct BadSamples {
   static constexpr size_t kExamples = 5;
 
   int64_t count = 0;
   std::map<std::string, int64_t> by_reason;
   std::vector<std::string> examples;
+  /// Pictures that were used although some of their pixels are a guess (Image::damage); not part of `count`.
+  int64_t damaged = 0;
+  std::string first_damaged;
 
   void add(std::string_view reason, std::string_view message, int64_t samples = 1);
   void add(const BadSamples& other);
+  /// Takes note of a picture that is used; nothing happens where `damage` is empty.
+  void add_damaged(std::string_view damage);
   /// "3 (2 no caption, 1 unreadable picture), for example: ...", or "none".
   std::string summary() const;
+  /// "2, the first: a.jpg: Corrupt JPEG data: ...", or "none".
+  std::string damage_summary() const;
 };
 
 }  // namespace cuclip

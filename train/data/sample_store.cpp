@@ -10,7 +10,9 @@ Image shrink_to_edge(Image&& picture, int shorter_edge) {
   const int shorter = std::min(picture.width, picture.height);
   if (shorter <= shorter_edge) return std::move(picture);
   const auto scaled = [&](int edge) { return static_cast<int>(int64_t{edge} * shorter_edge / shorter); };
-  return resize(picture, scaled(picture.width), scaled(picture.height));
+  Image shrunk = resize(picture, scaled(picture.width), scaled(picture.height));
+  shrunk.damage = std::move(picture.damage);
+  return shrunk;
 }
 
 DecodedSample decode_sample(const Dataset& dataset, int64_t index, int64_t max_pixels, int shorter_edge) {
@@ -53,7 +55,16 @@ const DecodedSample* SampleStore::get(int64_t index, DecodedSample& spare) {
     }
     return nullptr;
   }
+  if (!spare.picture.damage.empty()) note_damage(i, spare.picture.damage);
   return kept_.empty() ? &spare : keep(i, spare);
+}
+
+void SampleStore::note_damage(size_t index, const std::string& damage) {
+  const std::lock_guard lock(mutex_);
+  uint8_t state = unknown;
+  if (states_[index].compare_exchange_strong(state, damaged, std::memory_order_acq_rel)) {
+    bad_.add_damaged(damage);
+  }
 }
 
 const DecodedSample* SampleStore::keep(size_t index, DecodedSample& sample) {

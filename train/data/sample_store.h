@@ -40,13 +40,14 @@ class SampleStore {
   /// Thread-safe.
   const DecodedSample* get(int64_t index, DecodedSample& spare);
 
-  /// Bad samples found so far (each once), not those that the data set left out.
+  /// Bad samples and damaged pictures found so far (each once), not those that the data set left out.
   BadSamples bad() const;
   int64_t bad_count() const { return bad_count_.load(std::memory_order_relaxed); }
 
  private:
-  enum State : uint8_t { unknown, kept, bad_sample };
+  enum State : uint8_t { unknown, damaged, kept, bad_sample };  // damaged: counted, but not kept
 
+  void note_damage(size_t index, const std::string& damage);
   const DecodedSample* keep(size_t index, DecodedSample& sample);
 
   const Dataset& dataset_;
