@@ -71,6 +71,7 @@ DatasetStatistics dataset_statistics(const Dataset& dataset, bool decode, int64_
   statistics.description = dataset.describe();
   statistics.samples = dataset.size();
   statistics.bad = dataset.bad();
+  statistics.notes = dataset.notes();
   CaptionCounter counter;
   for (const Seen& seen : all) {
     if (seen.error) {
@@ -106,6 +107,7 @@ std::string to_text(const DatasetStatistics& s) {
   for (const auto& [reason, samples] : s.bad.by_reason)
     text += fmt::format("  {:<32}{:>6}\n", reason, samples);
   for (const std::string& example : s.bad.examples) text += "  for example: " + example + "\n";
+  for (const std::string& note : s.notes) text += note + "\n";
   text += "most frequent first captions\n";
   for (const auto& [caption, pictures] : s.captions.most_frequent) {
     text += fmt::format("  {:>6} x {}\n", pictures, printable(caption));
@@ -131,6 +133,7 @@ std::string to_json(const DatasetStatistics& s) {
       {"width", {{"min", s.min_width}, {"max", s.max_width}}},
       {"height", {{"min", s.min_height}, {"max", s.max_height}}},
       {"most_frequent", frequent},
+      {"notes", s.notes},
       {"bad", {{"count", s.bad.count}, {"by_reason", s.bad.by_reason}, {"examples", s.bad.examples}}}};
   return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }

@@ -69,6 +69,7 @@ std::string to_text(const PrepareReport& report) {
   for (const auto& [reason, pictures] : report.left_out.by_reason) {
     text += fmt::format("  {:<32}{:>6}\n", reason, pictures);
   }
+  for (const std::string& note : report.notes) text += "  " + note + "\n";
   text += "\nmost frequent captions before\n" + frequent_captions(report.before);
   text += "most frequent captions to train on\n" + frequent_captions(report.train);
   text += fmt::format("\n{} shards to train on, {} held out, in {:.1f} s\n", report.train_shards.size(),
@@ -89,6 +90,7 @@ std::string to_json(const PrepareReport& report, const PrepareOptions& options) 
                                    {"train", to_json(report.train)},
                                    {"held_out", to_json(report.held_out)},
                                    {"left_out", report.left_out.by_reason},
+                                   {"notes", report.notes},
                                    {"train_shards", report.train_shards},
                                    {"held_out_shards", report.held_out_shards},
                                    {"seconds", report.seconds}};
