@@ -7,6 +7,7 @@
 #include "core/file_io.h"
 #include "models/safetensors.h"
 #include "models/weights.h"
+#include "train/data/file_names.h"
 
 namespace cuclip {
 namespace {
@@ -160,7 +161,7 @@ fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer
 
 std::optional<fs::path> latest_checkpoint(const fs::path& run, std::vector<std::string>& notes) {
   std::vector<fs::path> candidates = checkpoints_of(run);
-  if (fs::exists(run / "latest")) {
+  if (path_exists(run / "latest")) {
     std::string name = read_file(run / "latest");
     name.erase(name.find_last_not_of(" \n\r\t") + 1);
     const fs::path named = run / "checkpoints" / name;

@@ -114,7 +114,7 @@ class ArchiveIndex {
     if (is_caption_extension(extension)) {
       dotted_stems_.insert(name.substr(0, name.rfind('.')));
       dotted_captions_.try_emplace(std::string(key), std::move(name));
-    } else if (has_picture_extension(extension)) {
+    } else if (is_picture_extension(extension)) {
       dotted_pictures_.push_back(std::move(name));
     }
   }
@@ -128,11 +128,14 @@ class ArchiveIndex {
     const bool is_pair = dotted_stems_.count(name.substr(0, name.rfind('.'))) > 0;
     if (key_is_whole && !is_pair) return passed_over_.add(kFurtherPicture, shown(name));
     said_.insert(std::string(key));
+    constexpr const char* kReason = "name with several dots";
+    const bool first = bad_.by_reason.count(kReason) == 0;  // the rule is explained once
     bad_.add(
-        "name with several dots",
-        fmt::format("{}: the key '{}' ends at the first dot of the name (WebDataset's rule), which leaves "
-                    "the extension '{}', expected jpg, jpeg or png: rename the members",
-                    shown(name), printable(key), printable(extension)));
+        kReason,
+        first ? fmt::format("{}: the key '{}' ends at the first dot of the name (WebDataset's rule), which "
+                            "leaves the extension '{}', expected jpg, jpeg or png: rename the members",
+                            shown(name), printable(key), printable(extension))
+              : fmt::format("{}: the extension is '{}'", shown(name), printable(extension)));
   }
 
   Entry& find(std::string key) {
