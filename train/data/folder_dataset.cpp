@@ -70,7 +70,8 @@ class FolderDataset final : public Dataset {
     CaptionFiles files;
     if (!at(index).json.empty()) files.json = read(at(index).json);
     if (!at(index).text.empty()) files.text = read(at(index).text);
-    return read_caption_files(files, (folder_ / at(index).picture.name).string(), max_caption_bytes_);
+    return read_caption_files(files, printable((folder_ / at(index).picture.name).string()),
+                              max_caption_bytes_);
   }
 
   std::string describe() const override {
