@@ -2,11 +2,13 @@
 // folders sees the same in all of them.
 #include "train/data/folder_walk.h"
 
+#include <linux/capability.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <catch2/catch.hpp>
-#include <fstream>
 
 #include "kernels/common/check.h"
 #include "tests/support/command.h"
@@ -37,13 +39,20 @@ std::string picture_of(const Dataset& dataset, int64_t index) {
   return std::get<std::string>(dataset.load(index).picture);
 }
 
-// Permissions hold for everybody but root.
-struct WithoutRoot {
-  WithoutRoot() : user(::geteuid()) {
-    if (user == 0) REQUIRE(::seteuid(65534) == 0);
+// Permissions hold for root too while this lives.
+class WithoutOverride {
+ public:
+  WithoutOverride() {
+    REQUIRE(::syscall(SYS_capget, &header_, before_.data()) == 0);
+    auto now = before_;
+    now[0].effective &= ~(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH);
+    REQUIRE(::syscall(SYS_capset, &header_, now.data()) == 0);
   }
-  ~WithoutRoot() { (void)!::seteuid(user); }
-  uid_t user;
+  ~WithoutOverride() { ::syscall(SYS_capset, &header_, before_.data()); }
+
+ private:
+  __user_cap_header_struct header_{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, 2> before_{};
 };
 
 // Pairs with links for names, pictures in `pool` under other ones, that sort the other way round.
@@ -116,11 +125,10 @@ TEST_CASE("an entry that cannot be read is passed over by its name, and the walk
   fs::create_symlink("me", folder / "me");
   fs::create_symlink("gone.txt", folder / "dangling.txt");
   REQUIRE(::mkfifo((folder / "pipe.txt").c_str(), 0600) == 0);
-  fs::permissions(folder.path(), fs::perms(0755));
   fs::permissions(folder / "locked", fs::perms(0));
   fs::permissions(folder / "unsearchable", fs::perms(0444));
   {
-    const WithoutRoot guard;
+    const WithoutOverride guard;
     const FolderListing listing = walk_folder(folder.path());
     CHECK(names(listing) == Strings{"z.txt"});
     CHECK(listing.broken_links == std::vector<fs::path>{"dangling.txt", "me"});
