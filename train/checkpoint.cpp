@@ -11,6 +11,7 @@
 #include "core/file_io.h"
 #include "models/safetensors.h"
 #include "models/weights.h"
+#include "train/data/file_names.h"
 
 namespace cuclip {
 namespace {
@@ -52,6 +53,25 @@ void load_optimizer(const fs::path& path, Clip& model, Optimizer& optimizer) {
   }
 }
 
+// Hashes as text: not every reader of JSON keeps 64 bits of a number.
+ordered_json to_json(const DatasetFingerprint& data) {
+  const auto hex = [](uint64_t hash) { return fmt::format("{:016x}", hash); };
+  return {{"pairs", data.pairs},
+          {"names", hex(data.names)},
+          {"captions", hex(data.captions)},
+          {"sizes", hex(data.sizes)}};
+}
+
+DatasetFingerprint fingerprint_from_json(const ordered_json& json) {
+  const auto hash = [&](const char* key) {
+    return static_cast<uint64_t>(std::stoull(json.at(key).get<std::string>(), nullptr, 16));
+  };
+  return {.pairs = json.at("pairs").get<int64_t>(),
+          .names = hash("names"),
+          .captions = hash("captions"),
+          .sizes = hash("sizes")};
+}
+
 ordered_json state_json(const TrainState& state, const Settings& settings) {
   ordered_json json{{"step", state.step},
                     {"optimizer_steps", state.optimizer_steps},
@@ -59,9 +79,12 @@ ordered_json state_json(const TrainState& state, const Settings& settings) {
                     {"skipped_steps", state.skipped_steps},
                     {"epoch", state.epoch},
                     {"batch_in_epoch", state.batch_in_epoch},
+                    {"data_step", state.data_step},
+                    {"data_epoch", state.data_epoch},
                     {"train_seconds", state.train_seconds},
                     {"wait_seconds", state.wait_seconds},
                     {"model_flops", state.model_flops}};
+  if (state.data) json["data"] = to_json(*state.data);
   for (const auto& [name, value] : settings) json["settings"][name] = value;
   return json;
 }
@@ -175,7 +198,7 @@ fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer
 
 std::optional<fs::path> latest_checkpoint(const fs::path& run, std::vector<std::string>& notes) {
   std::vector<fs::path> candidates = checkpoints_of(run);
-  if (fs::exists(run / "latest")) {
+  if (path_exists(run / "latest")) {
     std::string name = read_file(run / "latest");
     name.erase(name.find_last_not_of(" \n\r\t") + 1);
     const fs::path named = run / kFolder / name;
@@ -222,16 +245,20 @@ std::vector<fs::path> partial_checkpoints(const fs::path& run) {
 TrainState read_train_state(const fs::path& checkpoint) {
   const ordered_json json = read_state(checkpoint / "state.json");
   try {
-    return {.step = json.at("step").get<int64_t>(),
-            .optimizer_steps = json.at("optimizer_steps").get<int64_t>(),
-            .samples_seen = json.at("samples_seen").get<int64_t>(),
-            .skipped_steps = json.at("skipped_steps").get<int64_t>(),
-            .epoch = json.at("epoch").get<int64_t>(),
-            .batch_in_epoch = json.at("batch_in_epoch").get<int64_t>(),
-            .train_seconds = json.at("train_seconds").get<double>(),
-            .wait_seconds = json.at("wait_seconds").get<double>(),
-            .model_flops = json.at("model_flops").get<double>()};
-  } catch (const nlohmann::json::exception& e) {
+    return {
+        .step = json.at("step").get<int64_t>(),
+        .optimizer_steps = json.at("optimizer_steps").get<int64_t>(),
+        .samples_seen = json.at("samples_seen").get<int64_t>(),
+        .skipped_steps = json.at("skipped_steps").get<int64_t>(),
+        .epoch = json.at("epoch").get<int64_t>(),
+        .batch_in_epoch = json.at("batch_in_epoch").get<int64_t>(),
+        .data = json.contains("data") ? std::optional(fingerprint_from_json(json.at("data"))) : std::nullopt,
+        .data_step = json.value("data_step", int64_t{0}),
+        .data_epoch = json.value("data_epoch", int64_t{0}),
+        .train_seconds = json.at("train_seconds").get<double>(),
+        .wait_seconds = json.at("wait_seconds").get<double>(),
+        .model_flops = json.at("model_flops").get<double>()};
+  } catch (const std::exception& e) {  // of JSON, or of a hash that is no number
     fail_input("{}: {}", (checkpoint / "state.json").string(), e.what());
   }
 }
@@ -243,14 +270,12 @@ std::string read_setting(const fs::path& checkpoint, const std::string& name) {
   return settings[name].get<std::string>();
 }
 
-TrainState load_checkpoint(const fs::path& checkpoint, Clip& model, Optimizer& optimizer,
-                           const Settings& settings) {
+void load_checkpoint(const fs::path& checkpoint, Clip& model, Optimizer& optimizer,
+                     const Settings& settings) {
   check_settings(read_state(checkpoint / "state.json")["settings"], settings, checkpoint);
   load_weights(model, checkpoint / "model.safetensors");
   load_optimizer(checkpoint / "optimizer.safetensors", model, optimizer);
-  const TrainState state = read_train_state(checkpoint);
-  optimizer.set_steps(state.optimizer_steps);
-  return state;
+  optimizer.set_steps(read_train_state(checkpoint).optimizer_steps);
 }
 
 }  // namespace cuclip

@@ -2,7 +2,8 @@
 //
 //   checkpoints/step-N/model.safetensors        weights, under open_clip's names
 //                      optimizer.safetensors    the moments: exp_avg.NAME, exp_avg_sq.NAME
-//                      state.json               where the run is, and the settings it was started with
+//                      state.json               where the run is, the settings it was started with, and the
+//                                               fingerprint of its training data (data/fingerprint.h)
 //                      open_clip_config.json    the model's shape
 //                      tokenizer.txt.gz         its merges
 //   latest                                      names the newest
@@ -16,6 +17,7 @@
 
 #include "models/clip.h"
 #include "models/tokenizer.h"
+#include "train/data/fingerprint.h"
 #include "train/optimizer.h"
 
 namespace cuclip {
@@ -29,6 +31,11 @@ struct TrainState {
   int64_t skipped_steps = 0;
   int64_t epoch = 0;           // of the next batch
   int64_t batch_in_epoch = 0;  // of the next batch
+  // The data that it is being trained on, and where it began with them: 0 and 0 unless they were changed on
+  // the way. None in checkpoints of versions that did not record it.
+  std::optional<DatasetFingerprint> data = {};
+  int64_t data_step = 0;
+  int64_t data_epoch = 0;
   // What the run has cost so far; changes nothing of what comes.
   double train_seconds = 0;  // in steps, without evaluation and saving
   double wait_seconds = 0;   // of these, waiting for data
@@ -65,7 +72,7 @@ std::string read_setting(const std::filesystem::path& checkpoint, const std::str
 
 /// Fills the model and the optimiser. Throws InputError if the checkpoint was made with other settings,
 /// listing each with both values.
-TrainState load_checkpoint(const std::filesystem::path& checkpoint, Clip& model, Optimizer& optimizer,
-                           const Settings& settings);
+void load_checkpoint(const std::filesystem::path& checkpoint, Clip& model, Optimizer& optimizer,
+                     const Settings& settings);
 
 }  // namespace cuclip

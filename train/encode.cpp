@@ -1,10 +1,14 @@
 #include "train/encode.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 
 #include "models/image_decode.h"
 #include "models/image_transform.h"
+#include "train/data/file_names.h"
+#include "train/data/folder_walk.h"
 
 namespace cuclip {
 namespace {
@@ -80,14 +84,6 @@ LoadedBatch load_batch(const Clip& model, int64_t first, int64_t rows,
   return batch;
 }
 
-bool is_picture(const std::filesystem::path& path) {
-  std::string extension = path.extension().string();
-  for (char& c : extension) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return extension == ".jpg" || extension == ".jpeg" || extension == ".png" || extension == ".bmp";
-}
-
 }  // namespace
 
 EncodedPictures encode_pictures(const Clip& model, int64_t count, const std::function<Image(int64_t)>& load,
@@ -156,19 +152,22 @@ Tensor encode_hidden_states(const Clip& model, const Tokenizer& tokenizer,
   });
 }
 
-std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder) {
-  namespace fs = std::filesystem;
-  std::vector<fs::path> pictures;
-  try {
-    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-      if (is_picture(entry.path()) && entry.is_regular_file()) pictures.push_back(entry.path());
-    }
-  } catch (const fs::filesystem_error& error) {
-    fail_input("cannot read the folder {}: {}", folder.string(), error.code().message());
+bool is_picture_file(const std::filesystem::path& path) {
+  return has_picture_extension(path.native()) || lower_extension(path.native()) == ".bmp";
+}
+
+std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder,
+                                                 std::vector<std::string>& notes) {
+  const FolderListing listing = walk_folder(folder);
+  const std::vector<std::string> passed_over = listing.passed_over.notes(folder.string());
+  std::vector<std::filesystem::path> pictures;
+  for (const FoundFile& file : listing.files) {
+    if (is_picture_file(file.name)) pictures.push_back(folder / file.name);
   }
-  CUCLIP_CHECK(!pictures.empty(), "{}: found no picture (.jpg, .jpeg, .png, .bmp) in this folder or below",
-               folder.string());
-  std::sort(pictures.begin(), pictures.end());
+  CUCLIP_CHECK(!pictures.empty(),
+               "{}: found no picture (.jpg, .jpeg, .png, .bmp) in this folder or below{}{}", folder.string(),
+               passed_over.empty() ? "" : "\n", fmt::join(passed_over, "\n"));
+  notes.insert(notes.end(), passed_over.begin(), passed_over.end());
   return pictures;
 }
 

@@ -1,11 +1,15 @@
 #include "train/labelled_pictures.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
 #include "train/data/csv.h"
+#include "train/data/file_names.h"
+#include "train/data/folder_walk.h"
 #include "train/encode.h"
 
 namespace cuclip {
@@ -16,18 +20,29 @@ namespace fs = std::filesystem;
 // A file and the label that the source gives it.
 using Labelled = std::vector<std::pair<fs::path, std::string>>;
 
-Labelled read_folders(const fs::path& folder) {
+// The pictures below each folder in `folder`, under its name.
+Labelled read_folders(const fs::path& folder, std::vector<std::string>& notes) {
+  FolderListing listing = walk_folder(folder);
+  std::map<fs::path, bool> has_pictures;  // of each class
+  for (const fs::path& name : listing.folders) has_pictures.emplace(*name.begin(), false);
+  CUCLIP_CHECK(!has_pictures.empty(),
+               "{}: expected a folder of pictures for each class, found no folder in it", folder.string());
   Labelled result;
-  std::vector<fs::path> classes;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.is_directory()) classes.push_back(entry.path());
+  for (const FoundFile& file : listing.files) {
+    if (!is_picture_file(file.name) || !file.name.has_parent_path()) continue;
+    const fs::path& label = *file.name.begin();
+    has_pictures[label] = true;
+    result.emplace_back(folder / file.name, label.string());
   }
-  CUCLIP_CHECK(!classes.empty(), "{}: expected a folder of pictures for each class, found no folder in it",
-               folder.string());
-  std::sort(classes.begin(), classes.end());
-  for (const fs::path& name : classes) {
-    for (const fs::path& file : find_pictures(name)) result.emplace_back(file, name.filename().string());
+  for (const auto& [name, has] : has_pictures) {
+    if (!has) {
+      listing.passed_over.add({"class folder without a picture", "class folders without a picture"},
+                              name.string());
+    }
   }
+  notes = listing.passed_over.notes(folder.string());
+  CUCLIP_CHECK(!result.empty(), "{}: found no picture (.jpg, .jpeg, .png, .bmp) in its {} class folders{}{}",
+               folder.string(), has_pictures.size(), notes.empty() ? "" : "\n", fmt::join(notes, "\n"));
   return result;
 }
 
@@ -41,7 +56,7 @@ size_t column_of(const std::vector<std::string>& header, const std::string& name
 
 Labelled read_table(const fs::path& file, const std::string& image_column, const std::string& label_column) {
   const std::string text = read_file(file);
-  CsvReader reader(text, file.extension() == ".tsv" ? '\t' : ',', file.string());
+  CsvReader reader(text, lower_extension(file.native()) == ".tsv" ? '\t' : ',', file.string());
   std::vector<std::string> fields;
   CUCLIP_CHECK(reader.next(fields), "{}: expected a header line, the file is empty", file.string());
   const size_t columns = fields.size(), image = column_of(fields, image_column, file),
@@ -93,16 +108,19 @@ Classes occurring_classes(const Labelled& pictures, bool folders) {
 
 LabelledPictures read_labelled_pictures(const fs::path& path, const std::string& classes_file,
                                         const std::string& image_column, const std::string& label_column) {
-  CUCLIP_CHECK(fs::exists(path), "cannot read {}: no such file or folder", path.string());
-  const bool folders = fs::is_directory(path);
+  CUCLIP_CHECK(path_exists(path), "cannot read {}: no such file or folder", path.string());
+  const bool folders = is_folder(path);
+  const std::string extension = lower_extension(path.native());
   CUCLIP_CHECK(
-      folders || path.extension() == ".csv" || path.extension() == ".tsv",
+      folders || extension == ".csv" || extension == ".tsv",
       "{}: expected a folder with a folder of pictures for each class, or a .csv or .tsv file with labels",
       path.string());
-  const Labelled pictures = folders ? read_folders(path) : read_table(path, image_column, label_column);
+  LabelledPictures result;
+  const Labelled pictures =
+      folders ? read_folders(path, result.notes) : read_table(path, image_column, label_column);
   const Classes classes =
       classes_file.empty() ? occurring_classes(pictures, folders) : listed_classes(classes_file);
-  LabelledPictures result{.classes = classes.names, .files = {}, .labels = {}};
+  result.classes = classes.names;
   for (const auto& [file, label] : pictures) {
     const auto found = classes.index.find(label);
     CUCLIP_CHECK(found != classes.index.end(), "{}: the label \"{}\" is not listed in {}", file.string(),

@@ -11,14 +11,15 @@ namespace cuclip {
 struct LabelledPictures {
   std::vector<std::string> classes;  // as prompts name them
   std::vector<std::filesystem::path> files;
-  std::vector<int32_t> labels;  // of each file: index into classes
+  std::vector<int32_t> labels;     // of each file: index into classes
+  std::vector<std::string> notes;  // to be said: empty class folders, what the folder walk passed over
 };
 
 /// `path` is a folder with one folder of pictures a class, or a .csv/.tsv file with the columns
 /// `image_column` (paths, relative ones from the file's folder) and `label_column`.
 ///
 /// Without `classes_file`, the classes are the folders or the labels that occur, sorted; a folder's
-/// underscores are read as blanks. With it they are its lines, in order, each a class's name or
+/// underscores are read as blanks; folders without a picture in them or below are left out. With it they are its lines, in order, each a class's name or
 /// "label<TAB>name" (the folder's or the CSV's label, and the words for prompts); classes without pictures
 /// still compete. Throws InputError: for something that is neither, an empty set, a label that the classes
 /// file does not list, a class listed twice.

@@ -9,7 +9,6 @@ std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& c) 
   return {{"model", c.model},
           {"pretrained", c.pretrained},
           {"tokenizer", c.tokenizer},
-          {"train-data", c.train_data},
           {"batch-size", text(c.batch_size)},
           {"accum-freq", text(c.accum_freq)},
           {"epochs", text(c.epochs)},

@@ -46,8 +46,9 @@ struct TrainConfig {
 
   // The run.
   std::string out;
-  std::string resume;          // "latest" or a checkpoint's folder
-  int64_t save_frequency = 1;  // epochs
+  std::string resume;               // "latest" or a checkpoint's folder
+  bool allow_changed_data = false;  // resume with other training data, from the next epoch on
+  int64_t save_frequency = 1;       // epochs
   int64_t save_every_steps = 0;
   bool delete_previous_checkpoint = false;
   int64_t val_frequency = 1;  // epochs
@@ -60,7 +61,7 @@ struct TrainConfig {
 };
 
 /// The settings that decide the numbers, as "name: value" lines: a resumed run must agree on all of them.
-/// Where the data lie, how much is logged, threads and --max-steps may differ.
+/// What the data are is compared by their fingerprint. Where they lie, how much is logged, threads and --max-steps may differ.
 std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& config);
 
 /// Throws InputError for a value out of range, naming the flag.

@@ -45,6 +45,8 @@ Trainer::Trainer(const TrainConfig& config, const std::string& resolved_config)
     checkpoint = config_.resume;
   }
   open_data();
+  if (!checkpoint.empty()) resume_data(checkpoint);
+  make_schedule();
   make_tokenizer(checkpoint);
   make_model(checkpoint);
   folder_.rewind(state_.step);
@@ -66,8 +68,57 @@ void Trainer::open_data() {
       steps_per_epoch_ >= 1,
       "{} has {} usable pairs, a step needs --batch-size {} x --accum-freq {} = {}; use smaller ones",
       config_.train_data, train_data_->size(), config_.batch_size, config_.accum_freq, pairs_per_step);
-  schedule_ = {.peak = config_.lr, .total_steps = steps_per_epoch_ * config_.epochs};
+  state_.data = train_data_->fingerprint();
+  for (const Dataset* data : {train_data_.get(), val_data_.get()}) {
+    if (data == nullptr) continue;
+    for (const std::string& note : data->notes()) fmt::print(stderr, "{}\n", note);
+  }
+}
+
+// Takes up the checkpoint's state where the data are those that it was made with; refuses others, or starts
+// the next epoch on them.
+void Trainer::resume_data(const std::filesystem::path& checkpoint) {
+  const std::optional<DatasetFingerprint> now = std::exchange(state_, read_train_state(checkpoint)).data;
+  const std::optional<DatasetFingerprint> then = std::exchange(state_.data, now);
+  std::string changed = then ? difference(*then, *now) : "";
+  // Where it would stand now after as many steps: all that is known of a data set without a fingerprint.
+  const int64_t steps = state_.data_step + (state_.epoch - state_.data_epoch) * steps_per_epoch_ +
+                        state_.batch_in_epoch / config_.accum_freq;
+  if (changed.empty() &&
+      (steps != state_.step || state_.batch_in_epoch >= train_data_->size() / config_.batch_size)) {
+    changed =
+        fmt::format("an epoch had another number of steps than the {} that it has now", steps_per_epoch_);
+  }
+  if (!then) {
+    fmt::print(stderr, "{} does not say what data it was trained on: that they are the same is not checked\n",
+               checkpoint.string());
+  }
+  if (changed.empty()) return;
+  CUCLIP_CHECK(
+      config_.allow_changed_data,
+      "{}: the training data have changed since {} was saved: {}. Resume with the data as they were, or "
+      "give --allow-changed-data to go on with the next epoch on these",
+      config_.train_data, checkpoint.string(), changed);
+  if (state_.batch_in_epoch > 0) ++state_.epoch;
+  state_.batch_in_epoch = 0;
+  state_.data_step = state_.step;
+  state_.data_epoch = state_.epoch;
+  fmt::print(
+      stderr,
+      "the training data have changed: {}; going on with epoch {} of {} on the new ones, which is not bit "
+      "for bit what one run would give\n",
+      changed, state_.epoch + 1, config_.epochs);
+}
+
+void Trainer::make_schedule() {
+  const int64_t epochs_left = std::max<int64_t>(config_.epochs - state_.data_epoch, 0);
+  schedule_ = {.peak = config_.lr, .total_steps = state_.data_step + epochs_left * steps_per_epoch_};
   schedule_.warmup_steps = config_.warmup >= 0 ? config_.warmup : schedule_.total_steps / 10;
+}
+
+double Trainer::epochs_done() const {
+  return static_cast<double>(state_.data_epoch) +
+         static_cast<double>(state_.step - state_.data_step) / static_cast<double>(steps_per_epoch_);
 }
 
 void Trainer::make_tokenizer(const std::filesystem::path& checkpoint) {
@@ -116,7 +167,7 @@ void Trainer::make_model(const std::filesystem::path& checkpoint) {
   optimizer_ = std::make_unique<Optimizer>(context_, model_->parameters(), options);
   step_ = std::make_unique<TrainStep>(*model_, *optimizer_, config_.lock_image);
   if (!checkpoint.empty()) {
-    state_ = load_checkpoint(checkpoint, *model_, *optimizer_, identity(config_));
+    load_checkpoint(checkpoint, *model_, *optimizer_, identity(config_));
     saved_step_ = state_.step;
     previous_checkpoint_ = checkpoint;
     fmt::print(stderr, "resuming from {} (step {})\n", checkpoint.string(), state_.step);
@@ -229,7 +280,7 @@ void Trainer::log_step(const StepResult& result) {
                                    {"samples_per_second", samples_per_second},
                                    {"data_wait_share", wait_share}});
   progress_->show({.step = state_.step,
-                   .epoch = static_cast<double>(state_.step) / static_cast<double>(steps_per_epoch_),
+                   .epoch = epochs_done(),
                    .loss = static_cast<double>(result.loss),
                    .lr = lr,
                    .samples_per_second = samples_per_second,
@@ -298,10 +349,13 @@ int Trainer::evaluate(const std::function<int()>& interrupted) {
 }
 
 void Trainer::after_step(const std::function<int()>& interrupted) {
-  const auto every = [&](int64_t n) { return n > 0 && state_.step % n == 0; };
-  if (every(config_.eval_every_steps) || every(config_.val_frequency * steps_per_epoch_))
+  const auto every = [](int64_t n, int64_t step) { return n > 0 && step % n == 0; };
+  const auto every_epochs = [&](int64_t n) {
+    return every(n * steps_per_epoch_, state_.step - state_.data_step);
+  };
+  if (every(config_.eval_every_steps, state_.step) || every_epochs(config_.val_frequency))
     evaluate(interrupted);
-  if (every(config_.save_every_steps) || every(config_.save_frequency * steps_per_epoch_)) save();
+  if (every(config_.save_every_steps, state_.step) || every_epochs(config_.save_frequency)) save();
 }
 
 TrainOutcome Trainer::run(const std::function<int()>& interrupted) {

@@ -38,6 +38,9 @@ class Trainer {
 
  private:
   void open_data();
+  void resume_data(const std::filesystem::path& checkpoint);
+  void make_schedule();
+  double epochs_done() const;
   void make_tokenizer(const std::filesystem::path& checkpoint);
   void make_model(const std::filesystem::path& checkpoint);
   void make_loader();

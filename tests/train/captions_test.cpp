@@ -78,6 +78,43 @@ TEST_CASE("captions: JSON gives one or several") {
   CHECK_THROWS_WITH(captions_from_json(R"({"captions": ["a", null]})", "x.json"), Contains("found null"));
 }
 
+TEST_CASE("captions: JSON as Python writes it, with numbers that are not finite and with None") {
+  for (const char* number : {"NaN", "Infinity", "-Infinity"}) {
+    INFO(number);
+    const std::string text =
+        fmt::format(R"({{"similarity": {0}, "caption": "a \" {0}", "boxes": [{0},{0}]}})", number);
+    CHECK(captions_from_json(text, "x").captions == Strings{fmt::format("a \" {}", number)});
+  }
+  for (const char* broken : {R"({"caption": "a", "n": nan})", R"({"caption": "a", "n": NaNs})",
+                             R"({"caption": "a", "n": +Infinity})", R"({"caption": "a", "n": --Infinity})",
+                             R"({"caption": "a", NaN: 1})", R"({"caption": "a\)"}) {
+    INFO(broken);
+    CHECK_THROWS_WITH(captions_from_json(broken, "x.json"), Contains("x.json: expected JSON"));
+  }
+  CHECK(captions_from_json(R"({"caption": null, "captions": ["a", "b"]})", "x").captions ==
+        Strings{"a", "b"});
+  CHECK(captions_from_json(R"({"caption": "a", "captions": null})", "x").captions == Strings{"a"});
+  CHECK(captions_from_json(R"({"caption": NaN})", "x").captions.empty());
+}
+
+TEST_CASE("captions: none is another reason than an empty one") {
+  const auto reason = [](const std::string& json) -> std::string {
+    try {
+      read_caption_files({.json = json, .text = {}}, "x", kMaxCaptionBytes);
+    } catch (const SampleError& error) {
+      return error.reason();
+    }
+    return "";
+  };
+  for (const char* none :
+       {R"({"caption": null})", "{}", "null", R"({"captions": []})", R"({"caption": NaN})"})
+    CHECK(reason(none) == "no caption");
+  CHECK(reason(R"({"caption": " "})") == "empty caption");
+  CHECK(reason(R"({"caption": 3})") == "unreadable caption");
+  CHECK(read_caption_files({.json = R"({"caption": null})", .text = "t"}, "x", kMaxCaptionBytes) ==
+        Strings{"t"});
+}
+
 TEST_CASE("captions: a picture's files give its captions or the reason why not") {
   auto read = [](CaptionFiles files) { return read_caption_files(files, "x", kMaxCaptionBytes); };
   CHECK(read({.json = R"({"captions": ["j"]})", .text = "t"}) == Strings{"j"});

@@ -5,6 +5,8 @@
 
 #include "tests/train/data_fixtures.h"
 #include "train/data/csv.h"
+#include "train/data/loader.h"
+#include "train/draw/png.h"
 
 using namespace cuclip;
 using Catch::Matchers::Contains;
@@ -196,6 +198,20 @@ TEST_CASE("CSV: columns, separators and relative paths") {
   CHECK_THROWS_WITH(open_dataset(folder.write("empty.csv", "")), Contains("0 bytes"));
   CHECK_THROWS_WITH(open_dataset(folder.write("header.csv", "filepath,title\n")),
                     Contains("no usable sample"));
+}
+
+TEST_CASE("CSV: pictures that are not there are counted and named, wherever the command was started") {
+  const TemporaryFolder folder;
+  std::string text = "filepath,title\n" + (folder / "absolute.png").string() + ",absolute\n";
+  for (int i = 0; i < 8; ++i) text += fmt::format("pictures/{}.png,caption {}\n", i, i);
+  const Image grey{.width = 8, .height = 8, .rgb = std::vector<uint8_t>(8 * 8 * 3, 128)};
+  folder.write("absolute.png", encode_png(grey));
+  for (int i = 0; i < 7; ++i) folder.write(fmt::format("pictures/{}.png", i), encode_png(grey));
+  const EvalData data = load_eval_data(*open_dataset(folder.write("pairs.csv", text)), 8, 2, 0, 0.2);
+  CHECK(data.count() == 8);
+  CHECK(data.bad.by_reason == std::map<std::string, int64_t>{{"unreadable file", 1}});
+  CHECK_THAT(data.bad.summary(),
+             Contains("pairs.csv: cannot read") && Contains("pictures/7.png: No such file"));
 }
 
 TEST_CASE("a folder pairs pictures with texts of the same stem, in any order of listing") {

@@ -129,14 +129,16 @@ TEST_CASE_METHOD(Fixture, "pictures are found in folders below, sorted, by any c
   folder.write("notes.txt", "x");
   folder.write("fake.png/inner.txt", "x");
   std::vector<std::string> names;
-  for (const auto& path : find_pictures(folder.path()))
+  std::vector<std::string> notes;
+  for (const auto& path : find_pictures(folder.path(), notes))
     names.push_back(std::filesystem::relative(path, folder.path()));
   CHECK(names == std::vector<std::string>{"a/b/x.jpeg", "a/z.png", "b/1.JPG", "c.bmp"});
 }
 
 TEST_CASE_METHOD(Fixture, "a folder without pictures, or that is none, is refused") {
-  CHECK_THROWS_WITH(find_pictures(folder.path()), Catch::Contains("no picture"));
-  CHECK_THROWS_WITH(find_pictures(folder / "missing"), Catch::Contains("missing"));
+  std::vector<std::string> notes;
+  CHECK_THROWS_WITH(find_pictures(folder.path(), notes), Catch::Contains("no picture"));
+  CHECK_THROWS_WITH(find_pictures(folder / "missing", notes), Catch::Contains("missing"));
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ class FakeDataset final : public Dataset {
     return {.key = name, .picture = std::move(image), .captions = {name, name + " again"}};
   }
   std::string describe() const override { return fmt::format("fake: {}", count_); }
-  uint64_t fingerprint() const override { return static_cast<uint64_t>(count_); }
+  std::string key(int64_t index) const override { return std::to_string(index); }
+  int64_t picture_bytes(int64_t) const override { return 0; }
   void leave_out(int64_t samples) { bad_.add("test", "left out", samples); }
 
  private:
@@ -309,7 +310,8 @@ TEST_CASE("a picture is not flipped when its caption says left or right") {
       return {.key = "x", .picture = std::move(image), .captions = {index % 2 == 0 ? "Leftwards" : "halves"}};
     }
     std::string describe() const override { return "halves"; }
-    uint64_t fingerprint() const override { return 1; }
+    std::string key(int64_t) const override { return "x"; }
+    int64_t picture_bytes(int64_t) const override { return 0; }
   } dataset;
   LoaderOptions o = options(32, 0);
   o.scale_min = 1;

@@ -132,6 +132,36 @@ TEST_CASE("tar: a file cut inside a header or a member's contents is refused") {
   CHECK_THROWS_WITH(walk(whole.substr(0, 800)), Contains("truncated") && Contains("700 bytes, 288 are left"));
 }
 
+TEST_CASE("tar: archives one after the other are walked, and what is none of them is counted") {
+  const std::string one = TarBytes().file("a", "1").finish(),
+                    two = TarBytes().file("b", "2").file("c", "3").finish();
+  const std::string empty(10240, '\0');
+  for (const std::string& between : {std::string(), empty, std::string(200'000 / 512 * 512, '\0')}) {
+    INFO(between.size());
+    const std::string bytes = one + between + two;
+    const Walked walked = walk(bytes);
+    REQUIRE(walked.members.size() == 3);
+    CHECK(contents(bytes, walked.members[2]) == "3");
+    CHECK(walked.members[0].archive == 0);
+    CHECK(walked.members[1].archive == 1);
+    CHECK(walked.members[2].archive == 1);
+    CHECK(walked.counts.zeros == 1024);
+    CHECK(walked.counts.foreign == 0);
+  }
+  CHECK(walk(empty + one).members.size() == 1);
+  // A lone block of zeros, which some writers leave, ends nothing.
+  CHECK(walk(TarBytes().file("a", "1").raw(std::string(512, '\0')).file("b", "2").finish()).members.size() ==
+        2);
+
+  const std::string foreign = one + std::string(1024, '\0') + "<html>" + std::string(700, ' ');
+  CHECK(walk(foreign).members.size() == 1);
+  CHECK(walk(foreign).counts.foreign == 706);
+  CHECK(walk(foreign).counts.foreign_at == std::ssize(one) + 1024);
+  std::string damaged = one + two;
+  damaged[one.size() + 3] ^= 1;  // in the second archive's first header
+  CHECK(walk(damaged).counts.foreign == std::ssize(two));
+}
+
 TEST_CASE("tar: a damaged header is refused with its position and both checksums") {
   std::string bytes = TarBytes().file("a.jpg", "a").file("b.txt", "b").finish();
   bytes[1024 + 3] ^= 1;  // in the second header's name

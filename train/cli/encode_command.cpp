@@ -8,6 +8,7 @@
 #include "models/safetensors.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
+#include "train/data/file_names.h"
 #include "train/labelled_pictures.h"
 #include "train/npy.h"
 
@@ -47,8 +48,10 @@ void encode_images(const Options& options) {
   check_out(options.out);
   std::vector<fs::path> files;
   for (const std::string& input : options.inputs) {
-    if (fs::is_directory(input)) {
-      const std::vector<fs::path> found = find_pictures(input);
+    if (is_folder(input)) {
+      std::vector<std::string> notes;
+      const std::vector<fs::path> found = find_pictures(input, notes);
+      print_notes(notes);
       files.insert(files.end(), found.begin(), found.end());
     } else {
       files.emplace_back(input);

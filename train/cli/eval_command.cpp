@@ -36,6 +36,7 @@ void print_direction(const char* name, const RetrievalDirection& d) {
 void retrieval(const RetrievalOptions& options) {
   Session session(options.model);
   const auto dataset = open_dataset(options.data, options.dataset);
+  print_notes(dataset->notes());
   const EvalData data =
       load_eval_data(*dataset, session.model().config().evaluation_transform(),
                      session.context.pool()->size(), options.limit, options.max_bad_fraction);
@@ -115,6 +116,7 @@ void zero_shot(const ZeroShotOptions& options) {
   if (is_synthetic) return synthetic(options, session);
   const LabelledPictures pictures =
       read_labelled_pictures(options.data, options.classes, options.image_column, options.label_column);
+  print_notes(pictures.notes);
   const Tensor classifier = zero_shot_classifier(session.model(), session.loaded.tokenizer(),
                                                  pictures.classes, load_templates(options.templates));
   const EncodedPictures encoded = encode_picture_files(

@@ -24,12 +24,9 @@ struct Options {
 // Every part of a data set's name as an absolute path, so that the index can be used from anywhere.
 std::string absolute_spec(const std::string& spec) {
   std::string result;
-  for (size_t at = 0; at <= spec.size();) {
-    const size_t end = std::min(spec.find("::", at), spec.size());
-    const std::string part = spec.substr(at, end - at);
-    if (at > 0) result += "::";
+  for (const std::string& part : joined_specs(spec)) {
+    if (!result.empty()) result += "::";
     result += part.starts_with("synthetic:") ? part : fs::absolute(part).lexically_normal().string();
-    at = end + 2;
   }
   return result;
 }
@@ -41,7 +38,9 @@ struct Indexed {
 };
 
 Indexed index_folder(const Session& session, const std::string& folder) {
-  const std::vector<fs::path> files = find_pictures(folder);
+  std::vector<std::string> notes;
+  const std::vector<fs::path> files = find_pictures(folder, notes);
+  print_notes(notes);
   EncodedPictures encoded =
       encode_picture_files(session.model(), files, progress_to_terminal("indexed", std::ssize(files)));
   Indexed result{
@@ -58,6 +57,7 @@ Indexed index_folder(const Session& session, const std::string& folder) {
 
 Indexed index_dataset(const Session& session, const std::string& spec) {
   const auto dataset = open_dataset(spec);
+  print_notes(dataset->notes());
   if (dataset->bad().count > 0)
     fmt::print(stderr, "cuclip: samples left out: {}\n", dataset->bad().summary());
   std::vector<std::string> keys(static_cast<size_t>(dataset->size()));
@@ -84,12 +84,12 @@ Indexed index_dataset(const Session& session, const std::string& spec) {
 void run_index(const Options& options) {
   check_can_write(options.out);
   Session session(options.model);
-  Indexed made = fs::is_directory(options.source) ? index_folder(session, options.source)
-                                                  : index_dataset(session, options.source);
+  Indexed made = is_folder(options.source) ? index_folder(session, options.source)
+                                           : index_dataset(session, options.source);
   report_unreadable(made.unreadable);
   report_damaged(made.damaged);
   FeatureIndex& index = made.index;
-  index.model = fs::exists(options.model.model)
+  index.model = path_exists(options.model.model)
                     ? fs::absolute(options.model.model).lexically_normal().string()
                     : options.model.model;
   index.model_fingerprint = model_fingerprint(session.model());

@@ -72,6 +72,10 @@ void print_json(const nlohmann::ordered_json& json) {
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
+void print_notes(const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) fmt::print(stderr, "cuclip: {}\n", note);
+}
+
 void report_unreadable(const std::vector<UnreadablePicture>& unreadable) {
   if (unreadable.empty()) return;
   fmt::print(stderr, "cuclip: {} {} could not be read and left out:\n", unreadable.size(),

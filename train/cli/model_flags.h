@@ -48,6 +48,9 @@ void check_can_write(const std::string& file);
 /// Prints JSON and a line feed. Bytes that are no UTF-8 (in file names) are replaced.
 void print_json(const nlohmann::ordered_json& json);
 
+/// What a data source has to say (Dataset::notes()), on standard error.
+void print_notes(const std::vector<std::string>& notes);
+
 /// Lists the first few unreadable pictures on standard error, and how many there are.
 void report_unreadable(const std::vector<UnreadablePicture>& unreadable);
 

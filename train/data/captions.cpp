@@ -11,6 +11,8 @@
 namespace cuclip {
 namespace {
 
+using nlohmann::json;
+
 enum class CharacterKind { keep, space, drop };
 
 bool is_noncharacter(utf8proc_int32_t c) { return (c >= 0xfdd0 && c <= 0xfdef) || (c & 0xfffe) == 0xfffe; }
@@ -43,6 +45,35 @@ void cut(std::string& text, size_t max_bytes) {
   if (space != std::string::npos && space >= max_bytes - max_bytes / 4) end = space;
   text.resize(end);
   while (!text.empty() && text.back() == ' ') text.pop_back();
+}
+
+// A copy in which NaN, Infinity and -Infinity outside strings are null.
+std::string without_non_finite(std::string_view text) {
+  std::string out;
+  bool in_string = false;
+  for (size_t at = 0; at < text.size();) {
+    size_t length = 0;
+    for (const std::string_view word : {"NaN", "Infinity", "-Infinity"}) {
+      if (!in_string && text.substr(at, word.size()) == word) length = word.size();
+    }
+    if (length > 0) {
+      out += "null";
+    } else {
+      length = in_string && text[at] == '\\' ? 2 : 1;  // the escaped character may be a quote
+      if (text[at] == '"') in_string = !in_string;
+      out += text.substr(at, length);
+    }
+    at += length;
+  }
+  return out;
+}
+
+// JSON as Python's json module reads and writes it: numbers that are not finite have names. Discarded where
+// it is no JSON.
+json parse_as_python(std::string_view text) {
+  json document = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (document.is_discarded()) document = json::parse(without_non_finite(text), nullptr, false);
+  return document;
 }
 
 }  // namespace
@@ -95,11 +126,11 @@ CaptionList captions_from_text(std::string_view text, int64_t max_bytes) {
 }
 
 CaptionList captions_from_json(std::string_view text, std::string_view name, int64_t max_bytes) {
-  using nlohmann::json;
-  const json document = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const json document = parse_as_python(text);
   CUCLIP_CHECK(!document.is_discarded(), "{}: expected JSON, found something else", name);
   CaptionList list;
   auto add = [&](const json& value, const char* what) {
+    if (value.is_null()) return;  // what Python writes for None
     if (value.is_string()) return list.add(value.get_ref<const std::string&>(), max_bytes);
     CUCLIP_CHECK(value.is_array(), "{}: expected {} to be a string or a list of strings, found {}", name,
                  what, value.type_name());
@@ -139,7 +170,9 @@ std::vector<std::string> take_captions(CaptionList&& list, std::string_view name
   if (list.invalid_utf8 > 0) {
     throw SampleError("caption not UTF-8", fmt::format("{}: the caption is not valid UTF-8", name));
   }
-  throw SampleError("empty caption", fmt::format("{}: the caption is empty", name));
+  if (list.empty > 0) throw SampleError("empty caption", fmt::format("{}: the caption is empty", name));
+  throw SampleError("no caption",
+                    fmt::format("{}: expected a \"caption\" or \"captions\", found neither, or null", name));
 }
 
 }  // namespace cuclip

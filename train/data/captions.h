@@ -40,8 +40,9 @@ struct CaptionList {
 /// A .txt file: its whole text is one caption.
 CaptionList captions_from_text(std::string_view text, int64_t max_bytes = kMaxCaptionBytes);
 
-/// A .json file: `{"caption": "..."}`, `{"captions": ["...", ...]}` (both may be there; other keys are
-/// ignored), a string, or a list of strings. Throws InputError saying what was found instead.
+/// A .json file: `{"caption": "..."}`, `{"captions": ["...", ...]}` (both may be there; null is as if it were
+/// not there; other keys are ignored), a string, or a list of strings. NaN, Infinity and -Infinity, which
+/// Python writes for such numbers, are read as null. Throws InputError saying what was found instead.
 CaptionList captions_from_json(std::string_view text, std::string_view name,
                                int64_t max_bytes = kMaxCaptionBytes);
 

@@ -12,6 +12,7 @@
 #include "kernels/common/parallel.h"
 #include "train/data/captions.h"
 #include "train/data/drawing_captions.h"
+#include "train/data/folder_walk.h"
 #include "train/data/words.h"
 
 namespace cuclip {
@@ -20,13 +21,16 @@ namespace {
 namespace fs = std::filesystem;
 
 // Every file below a folder with this extension, relative to it, without the extension, in a fixed order.
-std::vector<fs::path> stems(const fs::path& folder, const std::string& extension) {
+std::vector<fs::path> stems(const fs::path& folder, const std::string& extension,
+                            std::vector<std::string>& notes) {
+  const FolderListing listing = walk_folder(folder);
   std::vector<fs::path> found;
-  for (const fs::directory_entry& file : fs::recursive_directory_iterator(folder)) {
-    if (!file.is_regular_file() || file.path().extension() != extension) continue;
-    found.push_back(fs::relative(file.path(), folder).replace_extension());
+  for (const FoundFile& file : listing.files) {
+    if (file.name.extension() == extension) found.push_back(fs::path(file.name).replace_extension());
   }
   std::sort(found.begin(), found.end());
+  const std::vector<std::string> passed_over = listing.passed_over.notes(folder.string());
+  notes.insert(notes.end(), passed_over.begin(), passed_over.end());
   return found;
 }
 
@@ -95,14 +99,14 @@ std::optional<fs::path> collection_folder(const std::string& from, const std::st
 }  // namespace
 
 RawPairs list_openclipart(const fs::path& folder, int threads) {
-  const std::vector<fs::path> paths = stems(folder / "svg", ".svg");
+  RawPairs result;
+  const std::vector<fs::path> paths = stems(folder / "svg", ".svg", result.notes);
   std::vector<std::optional<DrawingMetadata>> metadata(paths.size());
   ThreadPool pool(threads);
   pool.run(std::ssize(paths), [&](int64_t task, int) {
     const auto i = static_cast<size_t>(task);
     metadata[i] = read_metadata(read_file((folder / "svg" / paths[i]).string() + ".svg"), paths[i].string());
   });
-  RawPairs result;
   std::vector<DrawingMetadata> readable;
   for (size_t i = 0; i < paths.size(); ++i) {
     if (metadata[i]) readable.push_back(std::move(*metadata[i]));
@@ -114,7 +118,7 @@ RawPairs list_openclipart(const fs::path& folder, int threads) {
     std::string caption = normalise_caption(captioner.caption(drawing)).text;
     if (caption.empty()) {
       result.bad.add("no caption", drawing.path);
-    } else if (!fs::exists(picture)) {
+    } else if (!path_exists(picture)) {
       result.bad.add("no picture", drawing.path);
     } else {
       RawPair& pair = result.pairs.emplace_back();
@@ -130,9 +134,9 @@ RawPairs list_openclipart(const fs::path& folder, int threads) {
 
 RawPairs list_tuxpaint(const fs::path& folder) {
   RawPairs result;
-  for (const fs::path& path : stems(folder, ".txt")) {
+  for (const fs::path& path : stems(folder, ".txt", result.notes)) {
     const fs::path picture = (folder / path).string() + ".png";
-    if (!fs::exists(picture)) {
+    if (!path_exists(picture)) {
       result.bad.add("no picture", path.string());
       continue;
     }
@@ -157,14 +161,14 @@ RawPairs list_tuxpaint(const fs::path& folder) {
 
 RawPairs list_pairs(const std::string& from, const DatasetOptions& options, int threads) {
   if (const auto folder = collection_folder(from, "openclipart", "/usr/share/openclipart")) {
-    CUCLIP_CHECK(fs::is_directory(*folder / "svg") && fs::is_directory(*folder / "png"),
+    CUCLIP_CHECK(is_folder(*folder / "svg") && is_folder(*folder / "png"),
                  "openclipart: expected {0}/svg and {0}/png; install the Debian packages openclipart-svg and "
                  "openclipart-png, or say openclipart:FOLDER",
                  folder->string());
     return list_openclipart(*folder, threads);
   }
   if (const auto folder = collection_folder(from, "tuxpaint", "/usr/share/tuxpaint/stamps")) {
-    CUCLIP_CHECK(fs::is_directory(*folder),
+    CUCLIP_CHECK(is_folder(*folder),
                  "tuxpaint: expected {}; install the Debian package tuxpaint-stamps-default, or say "
                  "tuxpaint:FOLDER",
                  folder->string());
@@ -173,6 +177,7 @@ RawPairs list_pairs(const std::string& from, const DatasetOptions& options, int 
   RawPairs result;
   const std::shared_ptr<const Dataset> dataset = open_dataset(from, options);
   result.bad = dataset->bad();
+  result.notes = dataset->notes();
   for (int64_t i = 0; i < dataset->size(); ++i) {
     try {
       RawPair pair;

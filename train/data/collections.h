@@ -26,7 +26,8 @@ struct RawPair {
 
 struct RawPairs {
   std::vector<RawPair> pairs;
-  BadSamples bad;  // pictures without caption, captions without picture
+  BadSamples bad;                  // pictures without caption, captions without picture
+  std::vector<std::string> notes;  // Dataset::notes()
 };
 
 /// The pictures of `from`: "openclipart" or "tuxpaint" (Debian's packages openclipart-svg and

@@ -1,7 +1,6 @@
 // Picture paths and captions from separated values. Rows with the same picture are one sample with several
 // captions: as separate samples they would be each other's negatives whenever they meet in a batch.
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -26,7 +25,7 @@ char choose_separator(const std::string& path, const std::string& text, const Da
                  options.csv_separator);
     return options.csv_separator[0];
   }
-  if (std::filesystem::path(path).extension() == ".tsv") return '\t';
+  if (lower_extension(path) == ".tsv") return '\t';
   const std::string header = text.substr(0, text.find('\n'));
   for (char candidate : {',', '\t', ';'}) {
     if (header.find(candidate) != std::string::npos) return candidate;
@@ -57,7 +56,6 @@ class CsvDataset final : public Dataset {
       : path_(path), folder_(std::filesystem::path(path).parent_path()) {
     const std::string text = read_file(path);
     CUCLIP_CHECK(!text.empty(), "{}: expected a header line, found 0 bytes", path);
-    fingerprint_ = XXH3_64bits(text.data(), text.size());
     CsvReader reader(text, choose_separator(path, text, options), path);
     std::vector<std::string> fields;
     CUCLIP_CHECK(reader.next(fields), "{}: expected a header line, found none", path);
@@ -76,6 +74,13 @@ class CsvDataset final : public Dataset {
   }
 
   int64_t size() const override { return std::ssize(rows_); }
+  std::string key(int64_t index) const override { return rows_.at(static_cast<size_t>(index)).path; }
+
+  int64_t picture_bytes(int64_t index) const override {
+    std::error_code error;
+    const auto bytes = std::filesystem::file_size(folder_ / key(index), error);
+    return error ? -1 : static_cast<int64_t>(bytes);
+  }
 
   Sample load(int64_t index) const override {
     const Row& row = rows_.at(static_cast<size_t>(index));
@@ -95,7 +100,6 @@ class CsvDataset final : public Dataset {
   std::string describe() const override {
     return fmt::format("{}: {} pictures with captions", path_, size());
   }
-  uint64_t fingerprint() const override { return fingerprint_; }
 
  private:
   void add(const std::string& picture, const std::string& text, int64_t line, int64_t max_caption_bytes) {
@@ -119,7 +123,6 @@ class CsvDataset final : public Dataset {
   std::filesystem::path folder_;
   std::vector<Row> rows_;
   std::unordered_map<std::string, size_t> by_path_;
-  uint64_t fingerprint_ = 0;
 };
 
 }  // namespace

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "train/data/captions.h"
+#include "train/data/file_names.h"
+#include "train/data/fingerprint.h"
 #include "train/data/sample.h"
 
 namespace cuclip {
@@ -25,21 +27,33 @@ class Dataset {
   /// for one that cannot be used; its picture is not decoded here, so a damaged picture is found later.
   virtual Sample load(int64_t index) const = 0;
 
+  /// The sample's key alone, without reading anything.
+  virtual std::string key(int64_t index) const = 0;
+
+  /// Bytes of the picture's file, without reading it; of the pixels where the picture is rendered; -1 where
+  /// there is no such file.
+  virtual int64_t picture_bytes(int64_t index) const = 0;
+
   /// The captions alone, without reading the picture where the source can do so.
   virtual std::vector<std::string> captions(int64_t index) const { return load(index).captions; }
 
   /// One line for logs: what it is and how much of it.
   virtual std::string describe() const = 0;
 
-  /// Changes when the samples or their order do (contents of pictures are not looked at).
-  virtual uint64_t fingerprint() const = 0;
+  /// What it is made of, for a comparison with what it was (fingerprint.h). Reads all captions.
+  DatasetFingerprint fingerprint() const;
 
   /// What was left out while the source was listed: pictures without caption, captions without picture,
   /// links.
   const BadSamples& bad() const { return bad_; }
 
+  /// What else whoever opened it should be told, one line each: hidden files that were passed over,
+  /// unreadable folders, bytes behind the end of an archive. No sample is known to be lost by these.
+  const std::vector<std::string>& notes() const { return notes_; }
+
  protected:
   BadSamples bad_;
+  std::vector<std::string> notes_;
 };
 
 struct DatasetOptions {
@@ -51,13 +65,14 @@ struct DatasetOptions {
 
 /// Opens a data set. SPEC is one of these, or several of them joined with "::" (their samples follow each
 /// other):
-///   shards-{000..012}.tar   WebDataset shards, any number of brace ranges; .jpg/.jpeg/.png with .txt or
-///   .json pairs.csv, pairs.tsv    a column of picture paths (relative ones start at the file's folder), one
-///   of captions;
-///                           rows with the same picture are one sample with several captions
+///   shards-{000..012}.tar   WebDataset shards, any number of brace ranges, * and []: .jpg/.jpeg/.png with
+///                           .txt or .json
+///   pairs.csv, pairs.tsv    a column of picture paths (relative ones start at the file's folder), one of
+///                           captions; rows with the same picture are one sample with several captions
 ///   FOLDER                  pictures with captions of the same stem in .txt or .json, or a captions.csv/.tsv
 ///   synthetic:shapes        rendered scenes; ?size=64&count=20000&seed=1&split=train|val|held-out
-/// Throws InputError naming the file, what was expected and what was found; also when no sample is left.
+/// Extensions count in upper and lower case alike. What exists under a name with "::", braces or brackets in
+/// it is taken as it is written. Throws InputError naming the file, what was expected and what was found; also when no sample is left.
 std::unique_ptr<Dataset> open_dataset(const std::string& spec, const DatasetOptions& options = {});
 
 // The kinds of source; open_dataset chooses.
@@ -71,8 +86,13 @@ std::unique_ptr<Dataset> open_folder_dataset(const std::string& path, const Data
 /// or more than a million names.
 std::vector<std::string> expand_braces(const std::string& pattern);
 
-/// Picture files by their extension, in any case: .jpg, .jpeg, .png.
-bool has_picture_extension(std::string_view name);
+/// The shards that a pattern with braces, * or [] names, in order. A name that exists, or the folders at its
+/// beginning that do, are taken literally. Throws InputError as expand_braces does, and for a * or [] that
+/// fits no file.
+std::vector<std::string> shard_names(const std::string& pattern);
+
+/// The data sets that SPEC joins with "::".
+std::vector<std::string> joined_specs(const std::string& spec);
 
 /// A printable version of a key or name that somebody else chose: control characters and bytes that are no
 /// UTF-8 become '?', long ones are shortened.

@@ -73,6 +73,7 @@ DatasetStatistics dataset_statistics(const Dataset& dataset, bool decode, int64_
   statistics.description = dataset.describe();
   statistics.samples = dataset.size();
   statistics.bad = dataset.bad();
+  statistics.notes = dataset.notes();
   CaptionCounter counter;
   for (const Seen& seen : all) {
     if (seen.error) {
@@ -111,6 +112,7 @@ std::string to_text(const DatasetStatistics& s) {
   for (const std::string& example : s.bad.examples) text += "  for example: " + example + "\n";
   if (s.max_width > 0) line("damaged pictures used", s.bad.damaged);
   if (s.bad.damaged > 0) text += "  the first: " + s.bad.first_damaged + "\n";
+  for (const std::string& note : s.notes) text += note + "\n";
   text += "most frequent first captions\n";
   for (const auto& [caption, pictures] : s.captions.most_frequent) {
     text += fmt::format("  {:>6} x {}\n", pictures, printable(caption));
@@ -136,6 +138,7 @@ std::string to_json(const DatasetStatistics& s) {
       {"width", {{"min", s.min_width}, {"max", s.max_width}}},
       {"height", {{"min", s.min_height}, {"max", s.max_height}}},
       {"most_frequent", frequent},
+      {"notes", s.notes},
       {"bad", {{"count", s.bad.count}, {"by_reason", s.bad.by_reason}, {"examples", s.bad.examples}}},
       {"damaged_pictures_used", {{"count", s.bad.damaged}, {"first", s.bad.first_damaged}}}};
   return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";

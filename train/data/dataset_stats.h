@@ -18,6 +18,7 @@ struct DatasetStatistics {
   int64_t duplicate_pictures = 0;  // pictures that look the same as one before them; 0 without decoding
   int64_t min_width = 0, max_width = 0, min_height = 0, max_height = 0;  // of decoded pictures
   BadSamples bad;
+  std::vector<std::string> notes;  // Dataset::notes()
 };
 
 /// Reads all of it; decode = false leaves the pictures alone and looks at the captions only. threads = 0: one

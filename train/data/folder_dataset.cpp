@@ -1,7 +1,6 @@
 // A folder of pictures: a captions.csv or captions.tsv in it, or beside each picture (in sub-folders too) a
-// .txt or .json of the same stem.
+// .txt or .json of the same stem. Which files there are is the folder walk's to say.
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -9,6 +8,7 @@
 
 #include "core/file_io.h"
 #include "train/data/dataset.h"
+#include "train/data/folder_walk.h"
 
 namespace cuclip {
 namespace {
@@ -16,75 +16,92 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Entry {
-  fs::path picture, text, json;  // relative to the folder; empty: not there
+  FoundFile picture;  // names are relative to the folder; empty: not there
+  fs::path text, json;
 };
+
+// Of a.jpg, a.JPG and a.png one can have the caption: the one whose extension is in lower case, and of these
+// the name that sorts first.
+bool goes_before(const fs::path& a, const fs::path& b) {
+  const auto rank = [](const fs::path& name) { return name.extension() != lower_extension(name.native()); };
+  return rank(a) != rank(b) ? rank(a) < rank(b) : a < b;
+}
+
+fs::path stem_of(const fs::path& name) { return name.parent_path() / name.stem(); }
 
 class FolderDataset final : public Dataset {
  public:
   FolderDataset(const fs::path& folder, const DatasetOptions& options)
       : folder_(folder), max_caption_bytes_(options.max_caption_bytes) {
-    // A map: the order must not depend on how the file system lists a folder.
+    const FolderListing listing = walk_folder(folder);
+    notes_ = listing.passed_over.notes(folder.string());
     std::map<std::string, Entry> found;
-    const auto options_of_walk = fs::directory_options::skip_permission_denied;
-    for (const fs::directory_entry& file : fs::recursive_directory_iterator(folder, options_of_walk)) {
-      if (!file.is_regular_file()) continue;
-      collect(fs::relative(file.path(), folder), found);
+    for (const FoundFile& file : listing.files) collect(file, found);
+    for (const fs::path& link : listing.broken_links) {
+      const auto at = found.find(stem_of(link).string());
+      if (!has_picture_extension(link.native()) || at == found.end() || !at->second.picture.name.empty())
+        continue;
+      bad_.add("no picture", fmt::format("{}: the link leads nowhere", printable((folder / link).string())));
     }
     for (auto& [key, entry] : found) {
-      const bool captioned = !entry.text.empty() || !entry.json.empty();
-      if (entry.picture.empty()) continue;  // a text file beside pictures need not be a caption
-      if (!captioned) {
-        bad_.add("no caption",
-                 fmt::format("{}: expected {}.txt or .json beside it, found neither",
-                             (folder_ / entry.picture).string(), fs::path(key).filename().string()));
+      if (entry.picture.name.empty()) continue;  // a text file beside pictures need not be a caption
+      if (entry.text.empty() && entry.json.empty()) {
+        bad_.add("no caption", fmt::format("{}: expected {}.txt or .json beside it, found neither",
+                                           printable((folder_ / entry.picture.name).string()),
+                                           printable(fs::path(key).filename().string())));
         continue;
       }
-      fingerprint_ = XXH3_64bits_withSeed(key.data(), key.size(), fingerprint_);
       keys_.push_back(key);
       entries_.push_back(std::move(entry));
     }
   }
 
   int64_t size() const override { return std::ssize(entries_); }
+  std::string key(int64_t index) const override { return keys_.at(static_cast<size_t>(index)); }
+  int64_t picture_bytes(int64_t index) const override { return at(index).picture.bytes; }
 
   Sample load(int64_t index) const override {
-    Sample sample{
-        .key = keys_.at(static_cast<size_t>(index)), .picture = std::string(), .captions = captions(index)};
-    sample.picture = read(entries_.at(static_cast<size_t>(index)).picture);
+    Sample sample{.key = key(index), .picture = std::string(), .captions = captions(index)};
+    sample.picture = read(at(index).picture.name);
     return sample;
   }
 
   std::vector<std::string> captions(int64_t index) const override {
-    const Entry& entry = entries_.at(static_cast<size_t>(index));
     CaptionFiles files;
-    if (!entry.json.empty()) files.json = read(entry.json);
-    if (!entry.text.empty()) files.text = read(entry.text);
-    return read_caption_files(files, (folder_ / entry.picture).string(), max_caption_bytes_);
+    if (!at(index).json.empty()) files.json = read(at(index).json);
+    if (!at(index).text.empty()) files.text = read(at(index).text);
+    return read_caption_files(files, printable((folder_ / at(index).picture.name).string()),
+                              max_caption_bytes_);
   }
 
   std::string describe() const override {
     return fmt::format("{}: {} pictures with captions", folder_.string(), size());
   }
-  uint64_t fingerprint() const override { return fingerprint_; }
 
  private:
-  void collect(const fs::path& file, std::map<std::string, Entry>& found) {
-    const std::string key = (file.parent_path() / file.stem()).string();
-    const std::string extension = file.extension().string();
-    if (has_picture_extension(file.string())) {
-      fs::path& picture = found[key].picture;
-      if (picture.empty()) {
-        picture = file;
-      } else {  // x.jpg and x.png: the name that sorts first is used
-        bad_.add("repeated picture", fmt::format("{}: {} has another extension and the same caption",
-                                                 (folder_ / file).string(), picture.string()));
-        picture = std::min(picture, file);
-      }
-    } else if (extension == ".txt") {
-      found[key].text = file;
-    } else if (extension == ".json") {
-      found[key].json = file;
+  const Entry& at(int64_t index) const { return entries_.at(static_cast<size_t>(index)); }
+
+  void collect(const FoundFile& file, std::map<std::string, Entry>& found) {
+    const std::string extension = lower_extension(file.name.native());
+    const bool picture = is_picture_extension(extension);
+    if (!picture && !is_caption_extension(extension)) return;
+    Entry& entry = found[stem_of(file.name).string()];
+    if (picture) {
+      if (takes_place(entry.picture.name, file.name, "repeated picture", "caption")) entry.picture = file;
+    } else {
+      fs::path& place = extension == ".txt" ? entry.text : entry.json;
+      if (takes_place(place, file.name, "repeated caption file", "picture")) place = file.name;
     }
+  }
+
+  // Whether `file` takes the place that `holder` (empty: nobody) has; the loser is counted.
+  bool takes_place(const fs::path& holder, const fs::path& file, const char* reason, const char* shared) {
+    if (holder.empty()) return true;
+    const bool takes = goes_before(file, holder);
+    bad_.add(reason, fmt::format("{}: {} has another extension and the same {}",
+                                 printable((folder_ / (takes ? holder : file)).string()),
+                                 printable((takes ? file : holder).string()), shared));
+    return takes;
   }
 
   std::string read(const fs::path& file) const {
@@ -99,16 +116,30 @@ class FolderDataset final : public Dataset {
   int64_t max_caption_bytes_;
   std::vector<std::string> keys_;
   std::vector<Entry> entries_;
-  uint64_t fingerprint_ = 0;
 };
+
+// The folder's own list of captions, whatever the case of its extension; empty where it has none.
+std::string caption_table(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const fs::path name = entry->path().filename();
+    const std::string extension = lower_extension(name.native());
+    std::error_code ignored;
+    if (name.stem() == "captions" && (extension == ".csv" || extension == ".tsv") &&
+        entry->is_regular_file(ignored))
+      found.push_back(name);
+  }
+  CUCLIP_CHECK(!error, "cannot read the folder {}: {}", folder.string(), error.message());
+  const auto first = std::min_element(found.begin(), found.end(), goes_before);
+  return first == found.end() ? "" : (folder / *first).string();
+}
 
 }  // namespace
 
 std::unique_ptr<Dataset> open_folder_dataset(const std::string& path, const DatasetOptions& options) {
-  for (const char* name : {"captions.csv", "captions.tsv"}) {
-    const fs::path csv = fs::path(path) / name;
-    if (fs::is_regular_file(csv)) return open_csv_dataset(csv.string(), options);
-  }
+  const std::string table = caption_table(path);
+  if (!table.empty()) return open_csv_dataset(table, options);
   return std::make_unique<FolderDataset>(path, options);
 }
 

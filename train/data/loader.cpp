@@ -174,28 +174,31 @@ Slot* Loader::Impl::slot_with_work() {
   return &slots_.back();
 }
 
+// What a worker does until it is told to stop or something fails, whatever it is: an exception that left the
+// thread would end the process.
 void Loader::Impl::work() {
   std::unique_lock lock(mutex_);
-  for (;;) {
-    Slot* slot = nullptr;
-    work_.wait(lock, [&] { return stopping_ || error_ || (slot = slot_with_work()) != nullptr; });
-    if (stopping_ || error_) return;
-    const int64_t first = slot->next_place;
-    const int64_t last = std::min(first + kChunk, options_.batch_size);
-    slot->next_place = last;
-    lock.unlock();
-    int64_t bad_samples = 0;
-    std::exception_ptr error;
-    try {
+  try {
+    for (;;) {
+      Slot* slot = nullptr;
+      work_.wait(lock, [&] { return stopping_ || error_ || (slot = slot_with_work()) != nullptr; });
+      if (stopping_ || error_) return;
+      const int64_t first = slot->next_place;
+      const int64_t last = std::min(first + kChunk, options_.batch_size);
+      slot->next_place = last;
+      lock.unlock();
+      int64_t bad_samples = 0;
       fill(*slot, first, last, bad_samples);  // a deque's elements stay where they are
-    } catch (...) {
-      error = std::current_exception();
+      lock.lock();
+      slot->batch.bad_samples += bad_samples;
+      slot->places_done += last - first;
+      if (slot->places_done == options_.batch_size) ready_.notify_one();
     }
-    lock.lock();
-    if (error && !error_) error_ = error;
-    slot->batch.bad_samples += bad_samples;
-    slot->places_done += last - first;
-    if (error_ || slot->places_done == options_.batch_size) ready_.notify_one();
+  } catch (...) {
+    if (!lock.owns_lock()) lock.lock();
+    if (!error_) error_ = std::current_exception();
+    ready_.notify_one();
+    work_.notify_all();
   }
 }
 

@@ -149,6 +149,7 @@ void Preparation::collect() {
   for (const std::string& from : options_.from) {
     RawPairs found = list_pairs(from, options_.dataset, options_.threads);
     report_.left_out.add(found.bad);
+    report_.notes.insert(report_.notes.end(), found.notes.begin(), found.notes.end());
     std::move(found.pairs.begin(), found.pairs.end(), std::back_inserter(raw_));
   }
   for (const RawPair& pair : raw_) counter.add(pair.original, 1);
@@ -312,15 +313,28 @@ std::vector<std::string> Preparation::write_split(const char* prefix, const std:
   });
 }
 
+// "train-007.tar", "held-out-000.tar": a name that write_shards may have given.
+bool is_shard_name(const std::string& name) {
+  const size_t digits = name.rfind('-') + 1, end = name.size() - std::min<size_t>(name.size(), 4);
+  const bool prefix = name.substr(0, digits) == "train-" || name.substr(0, digits) == "held-out-";
+  return prefix && name.substr(end) == ".tar" && digits < end &&
+         name.find_first_not_of("0123456789", digits) == end;
+}
+
 // Shards of an earlier, larger set of the same name would be read along with the new ones.
 void Preparation::remove_stale_shards() const {
   std::set<std::string> current(report_.train_shards.begin(), report_.train_shards.end());
   current.insert(report_.held_out_shards.begin(), report_.held_out_shards.end());
-  for (const fs::directory_entry& file : fs::directory_iterator(options_.out)) {
-    const std::string name = file.path().filename().string();
-    const bool shard = file.path().extension() == ".tar" &&
-                       (name.compare(0, 6, "train-") == 0 || name.compare(0, 9, "held-out-") == 0);
-    if (shard && current.count(name) == 0) fs::remove(file.path());
+  std::vector<fs::path> stale;
+  std::error_code error;
+  for (fs::directory_iterator file(options_.out, error), end; !error && file != end; file.increment(error)) {
+    const std::string name = file->path().filename().string();
+    if (is_shard_name(name) && current.count(name) == 0) stale.push_back(file->path());
+  }
+  if (error) fail("cannot read the folder {}: {}", options_.out.string(), error.message());
+  for (const fs::path& file : stale) {
+    if (!fs::remove(file, error) && error)
+      fail("cannot remove {}, of an earlier set: {}", file.string(), error.message());
   }
 }
 
@@ -346,7 +360,9 @@ PrepareReport prepare_dataset(const PrepareOptions& options) {
   CUCLIP_CHECK(options.held_out >= 0 && options.max_per_caption > 0 && options.max_per_series > 0 &&
                    options.samples_per_shard > 0,
                "data prepare: limits must be positive");
-  fs::create_directories(options.out);
+  std::error_code error;
+  fs::create_directories(options.out, error);
+  if (error) fail("cannot create the folder {}: {}", options.out.string(), error.message());
   PrepareReport report = Preparation(options).run();
   write_file_atomic(options.out / kStatistics, to_json(report, options));
   return report;

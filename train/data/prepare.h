@@ -38,6 +38,7 @@ struct CaptionStatistics {
 struct PrepareReport {
   CaptionStatistics before, train, held_out;  // `before`: as found, each picture's original caption
   BadSamples left_out;
+  std::vector<std::string> notes;  // of the sources: Dataset::notes()
   std::vector<std::string> train_shards, held_out_shards;
   double seconds = 0;
 };

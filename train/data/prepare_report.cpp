@@ -72,6 +72,7 @@ std::string to_text(const PrepareReport& report) {
   if (report.left_out.damaged > 0) {
     text += "\ndamaged pictures used: " + report.left_out.damage_summary() + "\n";
   }
+  for (const std::string& note : report.notes) text += "  " + note + "\n";
   text += "\nmost frequent captions before\n" + frequent_captions(report.before);
   text += "most frequent captions to train on\n" + frequent_captions(report.train);
   text += fmt::format("\n{} shards to train on, {} held out, in {:.1f} s\n", report.train_shards.size(),
@@ -93,6 +94,7 @@ std::string to_json(const PrepareReport& report, const PrepareOptions& options) 
                                    {"held_out", to_json(report.held_out)},
                                    {"left_out", report.left_out.by_reason},
                                    {"damaged_pictures_used", report.left_out.damaged},
+                                   {"notes", report.notes},
                                    {"train_shards", report.train_shards},
                                    {"held_out_shards", report.held_out_shards},
                                    {"seconds", report.seconds}};

@@ -38,10 +38,12 @@ class SyntheticDataset final : public Dataset {
 
   int64_t size() const override { return options_.count; }
 
+  std::string key(int64_t index) const override { return fmt::format("{:06}", index); }
+
   Sample load(int64_t index) const override {
     SplitMix64 rng = rng_of(index);
     const Scene scene = random_scene(options_.split == SyntheticSplit::held_out, rng);
-    return {.key = fmt::format("{:06}", index),
+    return {.key = key(index),
             .picture = shapes::render(scene, options_.image_size),
             .captions = shapes::describe(scene, rng)};
   }
@@ -57,9 +59,8 @@ class SyntheticDataset final : public Dataset {
                        options_.image_size, options_.seed);
   }
 
-  uint64_t fingerprint() const override {
-    const auto count = static_cast<uint64_t>(options_.count);
-    return sample_rng(options_.seed + stream(), count, static_cast<uint64_t>(options_.image_size)).next();
+  int64_t picture_bytes(int64_t) const override {
+    return int64_t{options_.image_size} * options_.image_size * 3;
   }
 
  private:

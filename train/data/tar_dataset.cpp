@@ -1,16 +1,18 @@
 // WebDataset shards: members that share the part of their name before the first dot of its last component are
-// one sample. The headers are read once; load() then reads at a known position, so that shuffling is over the
-// whole set.
+// one sample, wherever in the archive they are. The headers are read once; load() then reads at a known
+// position, so that shuffling is over the whole set.
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cctype>
-#include <filesystem>
+#include <optional>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 #include "train/data/dataset.h"
 #include "train/data/input_file.h"
+#include "train/data/passed_over.h"
 #include "train/data/tar_index.h"
 
 namespace cuclip {
@@ -32,6 +34,15 @@ struct Entry {
   bool captioned() const { return text.present() || json.present(); }
 };
 
+constexpr PassedOver::Kind kHiddenMember{"hidden member", "hidden members"};
+constexpr PassedOver::Kind kFurtherPicture{"further picture of a pair that has one (<key>.<more>.jpg)",
+                                           "further pictures of pairs that have one (<key>.<more>.jpg)"};
+constexpr PassedOver::Kind kForeignEnd{"piece of something else after the end of the archive, not read",
+                                       "pieces of something else after the ends of the archives, not read"};
+constexpr PassedOver::Kind kZeroEnd{
+    "long run of zeros after the end of the archive: was all of it downloaded?",
+    "long runs of zeros after the ends of the archives: was all of them downloaded?"};
+
 std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -46,49 +57,87 @@ std::pair<std::string_view, std::string_view> split_key(std::string_view name) {
   return {name.substr(0, dot), name.substr(dot + 1)};
 }
 
-bool is_leftover(std::string_view name) {
+// WebDataset's own "__meta__" beside what systems leave.
+bool is_passed_over(std::string_view name) {
   const size_t slash = name.rfind('/');
-  const std::string_view base = slash == std::string_view::npos ? name : name.substr(slash + 1);
-  return base.empty() || base.front() == '.' || base.substr(0, 2) == "__";  // ".DS_Store", "__meta__"
+  return is_leftover(name) || lies_in_leftovers(name) ||
+         name.substr(slash == std::string_view::npos ? 0 : slash + 1).starts_with("__");
 }
 
-// Collects one shard's samples.
-class ShardIndex {
+// Collects the samples of one archive. The key ends at the first dot of the name, which is WebDataset's rule;
+// a picture that finds no caption because of that is counted, and so is one whose place is taken.
+class ArchiveIndex {
  public:
-  ShardIndex(int32_t shard, std::string path, BadSamples& bad)
-      : shard_(shard), path_(std::move(path)), bad_(bad) {}
+  ArchiveIndex(int32_t shard, std::string path, BadSamples& bad, PassedOver& passed_over)
+      : shard_(shard), path_(std::move(path)), bad_(bad), passed_over_(passed_over) {}
 
   void add(TarMember&& member) {
-    if (is_leftover(member.name)) return;
-    const auto [key, extension] = split_key(member.name);
-    const std::string type = lower(extension);
-    const bool picture = type == "jpg" || type == "jpeg" || type == "png";
-    if (!picture && type != "txt" && type != "json")
-      return;  // .cls, .npy and whatever else a shard may carry
+    if (member.name.empty() || member.name.back() == '/') return;
+    if (is_passed_over(member.name)) return passed_over_.add(kHiddenMember, shown(member.name));
+    const std::string_view key = split_key(member.name).first;
+    const std::string type = lower(member.name.substr(key.size()));
+    const bool picture = is_picture_extension(type);
+    if (!picture && !is_caption_extension(type)) return add_dotted(std::move(member.name), key);
     Entry& entry = find(std::string(key));
-    Extent& extent = picture ? entry.picture : type == "txt" ? entry.text : entry.json;
+    Extent& extent = picture ? entry.picture : type == ".txt" ? entry.text : entry.json;
     if (extent.present()) {
-      return bad_.add("repeated member",
-                      fmt::format("{}: {}: expected one {}, found another", path_, printable(member.name),
-                                  picture ? "picture" : "caption"));
+      return bad_.add("repeated member", fmt::format("{}: expected one {}, found another", shown(member.name),
+                                                     picture ? "picture" : "caption"));
     }
     extent = {.offset = member.offset, .size = member.size};
   }
 
   void finish(std::vector<Entry>& all) {
+    for (const std::string& name : dotted_pictures_) finish_dotted(name);
     for (Entry& entry : entries_) {
       if (entry.picture.present() && entry.captioned()) {
         all.push_back(std::move(entry));
-      } else {
-        const char* reason = entry.picture.present() ? "no caption" : "no picture";
-        const char* expected = entry.picture.present() ? "a .txt or .json" : "a .jpg, .jpeg or .png";
-        bad_.add(reason, fmt::format("{}: {}: expected {} beside it, found none", path_, printable(entry.key),
-                                     expected));
+      } else if (entry.picture.present()) {
+        const auto caption = dotted_captions_.find(entry.key);
+        bad_.add("no caption",
+                 fmt::format("{}: expected a .txt or .json beside it, found {}", shown(entry.key),
+                             caption == dotted_captions_.end() ? "none" : printable(caption->second)));
+      } else if (said_.count(entry.key) == 0) {
+        bad_.add("no picture",
+                 fmt::format("{}: expected a .jpg, .jpeg or .png beside it, found none", shown(entry.key)));
       }
     }
   }
 
  private:
+  std::string shown(std::string_view name) const { return fmt::format("{}: {}", path_, printable(name)); }
+
+  // A member like "000.seg.jpg" or "v1.2 name.txt"; .cls, .npy and whatever else a shard may carry is none of
+  // ours.
+  void add_dotted(std::string&& name, std::string_view key) {
+    const std::string extension = lower_extension(name);
+    if (is_caption_extension(extension)) {
+      dotted_stems_.insert(name.substr(0, name.rfind('.')));
+      dotted_captions_.try_emplace(std::string(key), std::move(name));
+    } else if (is_picture_extension(extension)) {
+      dotted_pictures_.push_back(std::move(name));
+    }
+  }
+
+  void finish_dotted(const std::string& name) {
+    const auto [key, extension] = split_key(name);
+    const auto at = by_key_.find(std::string(key));
+    const bool key_is_whole =
+        at != by_key_.end() && entries_[at->second].picture.present() && entries_[at->second].captioned();
+    // A caption with the same name but for the last extension: a pair, by any other rule.
+    const bool is_pair = dotted_stems_.count(name.substr(0, name.rfind('.'))) > 0;
+    if (key_is_whole && !is_pair) return passed_over_.add(kFurtherPicture, shown(name));
+    said_.insert(std::string(key));
+    constexpr const char* kReason = "name with several dots";
+    const bool first = bad_.by_reason.count(kReason) == 0;  // the rule is explained once
+    bad_.add(
+        kReason,
+        first ? fmt::format("{}: the key '{}' ends at the first dot of the name (WebDataset's rule), which "
+                            "leaves the extension '{}', expected jpg, jpeg or png: rename the members",
+                            shown(name), printable(key), printable(extension))
+              : fmt::format("{}: the extension is '{}'", shown(name), printable(extension)));
+  }
+
   Entry& find(std::string key) {
     const auto [it, inserted] = by_key_.try_emplace(key, entries_.size());
     if (inserted) {
@@ -102,33 +151,31 @@ class ShardIndex {
   int32_t shard_;
   std::string path_;
   BadSamples& bad_;
+  PassedOver& passed_over_;
   std::vector<Entry> entries_;
   std::unordered_map<std::string, size_t> by_key_;
+
+  // Members whose extension has a dot in it.
+  std::vector<std::string> dotted_pictures_;
+  std::unordered_map<std::string, std::string> dotted_captions_;  // the first of each key
+  std::unordered_set<std::string> dotted_stems_;                  // names of captions without .txt or .json
+  std::unordered_set<std::string> said_;                          // keys of dotted pictures that were counted
 };
 
 class TarDataset final : public Dataset {
  public:
   TarDataset(const std::vector<std::string>& shards, const DatasetOptions& options)
       : shards_(shards), max_caption_bytes_(options.max_caption_bytes) {
-    int64_t links = 0;
-    for (size_t i = 0; i < shards.size(); ++i) {
-      const InputFile file(shards[i]);
-      sizes_.push_back(file.size());
-      ShardIndex index(static_cast<int32_t>(i), shards[i], bad_);
-      links += walk_tar([&](int64_t offset, std::span<char> into) { return file.read_at(offset, into); },
-                        file.size(), shards[i], [&](TarMember&& member) { index.add(std::move(member)); })
-                   .links;
-      index.finish(entries_);
-    }
-    for (const Entry& entry : entries_) {
-      const int64_t facts[] = {entry.picture.offset, entry.picture.size, entry.text.size, entry.json.size};
-      fingerprint_ = XXH64(entry.key.data(), entry.key.size(), fingerprint_);
-      fingerprint_ = XXH64(facts, sizeof(facts), fingerprint_);
-    }
-    if (links > 0) bad_.add("link", fmt::format("{}: links are never followed", shards.front()), links);
+    PassedOver passed_over;
+    for (size_t i = 0; i < shards.size(); ++i) list_shard(i, passed_over);
+    notes_ = passed_over.notes(name());
   }
 
   int64_t size() const override { return std::ssize(entries_); }
+  std::string key(int64_t index) const override { return entries_.at(static_cast<size_t>(index)).key; }
+  int64_t picture_bytes(int64_t index) const override {
+    return entries_.at(static_cast<size_t>(index)).picture.size;
+  }
 
   Sample load(int64_t index) const override {
     const Entry& entry = entries_.at(static_cast<size_t>(index));
@@ -144,13 +191,45 @@ class TarDataset final : public Dataset {
   }
 
   std::string describe() const override {
-    const std::string name = shards_.size() == 1 ? shards_[0] : fmt::format("{} shards", shards_.size());
-    return fmt::format("{}: {} pictures with captions", name, size());
+    return fmt::format("{}: {} pictures with captions", name(), size());
   }
 
-  uint64_t fingerprint() const override { return fingerprint_; }
-
  private:
+  std::string name() const {
+    return shards_.size() == 1 ? shards_[0] : fmt::format("{} shards", shards_.size());
+  }
+
+  void list_shard(size_t shard, PassedOver& passed_over) {
+    constexpr int64_t kPadding = 1 << 20;  // writers fill up to blocks of this size at most
+    const std::string& path = shards_[shard];
+    const InputFile file(path);
+    sizes_.push_back(file.size());
+    std::optional<ArchiveIndex> index;
+    const auto start_archive = [&] {
+      if (index) index->finish(entries_);
+      index.emplace(static_cast<int32_t>(shard), path, bad_, passed_over);
+    };
+    start_archive();
+    int64_t archive = 0;
+    const TarCounts counts = walk_tar(
+        [&](int64_t offset, std::span<char> into) { return file.read_at(offset, into); }, file.size(), path,
+        [&](TarMember&& member) {
+          // Archives that were joined may number their samples alike.
+          if (std::exchange(archive, member.archive) != member.archive) start_archive();
+          index->add(std::move(member));
+        });
+    index->finish(entries_);
+    if (counts.links > 0) {
+      bad_.add("link", fmt::format("{}: {}: links are never followed", path, printable(counts.first_link)),
+               counts.links);
+    }
+    if (counts.foreign > 0) {
+      passed_over.add(kForeignEnd,
+                      fmt::format("{}: {} bytes from byte {} on", path, counts.foreign, counts.foreign_at));
+    }
+    if (counts.zeros > kPadding) passed_over.add(kZeroEnd, fmt::format("{}: {} bytes", path, counts.zeros));
+  }
+
   std::string name(const Entry& entry) const {
     return fmt::format("{}: {}", shards_[static_cast<size_t>(entry.shard)], printable(entry.key));
   }
@@ -192,7 +271,6 @@ class TarDataset final : public Dataset {
   std::vector<int64_t> sizes_;
   std::vector<Entry> entries_;
   int64_t max_caption_bytes_;
-  uint64_t fingerprint_ = 0;
 };
 
 }  // namespace

@@ -1,9 +1,12 @@
 #include "train/data/tar_index.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "kernels/common/check.h"
 
@@ -11,6 +14,7 @@ namespace cuclip {
 namespace {
 
 constexpr int64_t kBlock = 512;
+constexpr size_t kZerosAtOnce = 1 << 16;
 constexpr int64_t kMaxExtension = 1 << 20;  // bytes of a pax header or a long name: more is not a name
 
 // The fields of POSIX.1-1988 (ustar) headers that matter here, as (offset, length).
@@ -76,38 +80,77 @@ class Walker {
   TarCounts walk() {
     Block block;
     while (position_ < size_) {
-      read_block(block);
-      const int64_t header = position_;
-      position_ += kBlock;
-      if (is_zero(block)) {
-        if (header == 0) check_not_empty();
-        break;  // the end-of-archive marker; what follows is padding
+      const bool complete = read_block(block);
+      const bool zero = is_zero(block);
+      // At the end of an archive, what is left may be padding, another archive or something else.
+      if (ended_ && !zero && !(complete && is_header(block))) {
+        counts_.foreign = size_ - position_;
+        counts_.foreign_at = position_;
+        break;
       }
-      check_header(block, header);
-      take(block, header);
+      CUCLIP_CHECK(complete || ended_,
+                   "{}: truncated: expected a header of 512 bytes at byte {}, found {} bytes", tar_,
+                   position_, size_ - position_);
+      if (zero) {
+        starts_with_zeros_ = starts_with_zeros_ || position_ == 0;
+        skip_zeros();
+      } else {
+        ended_ = false;
+        const int64_t header = position_;
+        position_ += kBlock;
+        check_header(block, header);
+        take(block, header);
+      }
     }
+    check_not_empty();
     return counts_;
   }
 
  private:
-  static bool is_zero(const Block& block) {
-    for (char byte : block) {
-      if (byte != 0) return false;
+  static bool is_zero(std::span<const char> bytes) {
+    return std::all_of(bytes.begin(), bytes.end(), [](char byte) { return byte == 0; });
+  }
+
+  // To the block with the next byte that is not zero, or to the end.
+  void skip_zeros() {
+    if (!std::exchange(ended_, true)) ++archive_;
+    next_ = {};
+    std::vector<char> bytes(kZerosAtOnce);
+    for (counts_.zeros = 0; position_ < size_;) {
+      const size_t got = read_(position_, bytes);
+      if (got == 0) fail_input("{}: expected {} bytes, found {}", tar_, size_, position_);
+      const auto end = bytes.begin() + static_cast<std::ptrdiff_t>(got);
+      const auto other = std::find_if(bytes.begin(), end, [](char byte) { return byte != 0; });
+      const int64_t zeros =
+          other == end ? static_cast<int64_t>(got) : (other - bytes.begin()) / kBlock * kBlock;
+      position_ += zeros;
+      counts_.zeros += zeros;
+      if (other != end) {
+        counts_.zeros = 0;
+        return;
+      }
     }
-    return true;
   }
 
   // An archive of zero members is two zero blocks; a file of zeros only is what a broken download leaves.
   void check_not_empty() const {
     constexpr int64_t kEmptyArchive = 10240;  // writers pad to 20 blocks
-    CUCLIP_CHECK(size_ <= kEmptyArchive, "{}: expected a tar file, found zeros at its start", tar_);
+    const bool members = counts_.files + counts_.links + counts_.others > 0;
+    CUCLIP_CHECK(members || !starts_with_zeros_ || size_ <= kEmptyArchive,
+                 "{}: expected a tar file, found zeros at its start", tar_);
   }
 
-  void read_block(Block& block) {
+  // Fills the block, with zeros beyond the end of the file; whether the file had all of it.
+  bool read_block(Block& block) {
     const size_t got = read_(position_, block);
-    CUCLIP_CHECK(static_cast<int64_t>(got) == kBlock,
-                 "{}: truncated: expected a header of 512 bytes at byte {}, found {} bytes", tar_, position_,
-                 got);
+    std::fill(block.begin() + static_cast<std::ptrdiff_t>(got), block.end(), 0);
+    return static_cast<int64_t>(got) == kBlock;
+  }
+
+  static bool is_header(const Block& block) {
+    const std::optional<int64_t> stored = number(field(block, kChecksum));
+    int64_t expected = 0;
+    return stored && checksum_matches(block, *stored, expected);
   }
 
   void check_header(const Block& block, int64_t header) const {
@@ -158,16 +201,16 @@ class Walker {
 
   void finish(const Block& block, char type, int64_t contents, int64_t size) {
     if (type == '1' || type == '2') {
-      ++counts_.links;
+      if (counts_.links++ == 0) counts_.first_link = name_of(block);
     } else if (type == '0' || type == '\0' || type == '7') {
       ++counts_.files;
-      on_member_({.name = next_.name ? std::move(*next_.name) : header_name(block),
-                  .offset = contents,
-                  .size = size});
+      on_member_({.name = name_of(block), .offset = contents, .size = size, .archive = archive_});
     } else {
       ++counts_.others;
     }
   }
+
+  std::string name_of(const Block& block) const { return next_.name ? *next_.name : header_name(block); }
 
   static std::string header_name(const Block& block) {
     std::string name(text(block, kName));
@@ -226,6 +269,9 @@ class Walker {
   std::string_view tar_;
   const std::function<void(TarMember&&)>& on_member_;
   int64_t position_ = 0;
+  int64_t archive_ = 0;
+  bool starts_with_zeros_ = false;
+  bool ended_ = false;  // the last thing that was read was an end-of-archive marker
   Overrides next_;
   TarCounts counts_;
 };

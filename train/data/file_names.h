@@ -1,0 +1,38 @@
+// What a file's name says about it, and questions to the file system that never throw: a name of any length
+// and any bytes is an answer like others.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace cuclip {
+
+/// The extension in lower case, with its dot: "a/B.JPG" -> ".jpg"; empty where there is none.
+std::string lower_extension(std::string_view name);
+
+/// What data sets read, by an extension in lower case with its dot: pictures are .jpg, .jpeg and .png, captions
+/// .txt and .json.
+bool is_picture_extension(std::string_view extension);
+bool is_caption_extension(std::string_view extension);
+
+/// is_picture_extension of lower_extension.
+bool has_picture_extension(std::string_view name);
+
+/// Whether the last part of a name is what a system leaves beside people's files: hidden files and folders
+/// ("._a.jpg", ".thumbnails", ".ipynb_checkpoints") and those that other systems keep without a dot
+/// ("@eaDir", "__MACOSX"). Such files may be called like pictures and be none.
+bool is_leftover(std::string_view name);
+
+/// Whether one of the folders in a name is known to hold leftovers only: "a/@eaDir/b.jpg". Other hidden
+/// folders may be where a user's archive was packed ("home/me/.cache/pairs/1.jpg").
+bool lies_in_leftovers(std::string_view name);
+
+/// Whether there is something with this name; a link that leads nowhere is nothing. False too where the
+/// system cannot tell (a name that is too long, a folder that may not be searched).
+bool path_exists(const std::filesystem::path& path);
+
+/// The same for a folder, or a link to one.
+bool is_folder(const std::filesystem::path& path);
+
+}  // namespace cuclip
