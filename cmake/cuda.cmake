@@ -24,9 +24,11 @@ endif()
 if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   set(CMAKE_CUDA_COMPILER ${CUCLIP_NVCC})
 endif()
+# A100; RTX 30 and A10; RTX 40 and L4; H100; B200; RTX 50. PTX of the oldest for those between that run no other's code
+# (Jetson Orin sm_87 and Thor sm_110), of the newest for what comes after. tests/cuda/images_test.py checks the list.
+set(cuclip_gpu_architectures 80 86-real 89-real 90-real 100-real 120)
 if(NOT CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
-  # A100; RTX 30 and A10; RTX 40 and L4; H100; B200; RTX 50, and PTX of that for what comes after.
-  set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90-real 100-real 120)
+  set(CMAKE_CUDA_ARCHITECTURES ${cuclip_gpu_architectures})
 endif()
 if(CCACHE_PROGRAM AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE_PROGRAM})

@@ -24,8 +24,8 @@ size_t round_up_to(size_t bytes, size_t multiple) { return (bytes + multiple - 1
 }  // namespace
 
 struct CachingAllocator::State {
-  State(std::shared_ptr<const DeviceQueue> queue, bool keep_segments)
-      : queue(std::move(queue)), keep_segments(keep_segments) {}
+  State(std::shared_ptr<const DeviceQueue> queue, std::shared_ptr<State> other)
+      : queue(std::move(queue)), other(std::move(other)) {}
   ~State() { release(); }
 
   struct Piece {
@@ -36,7 +36,7 @@ struct CachingAllocator::State {
   using FreePieces = std::set<std::pair<size_t, std::byte*>>;
 
   const std::shared_ptr<const DeviceQueue> queue;
-  const bool keep_segments;
+  const std::shared_ptr<State> other;  // gives up its cached segments instead of this one, which keeps them
   std::mutex mutex;
   Pieces pieces;              // all, by address
   FreePieces free_pieces[2];  // by size: of large, of small segments
@@ -80,8 +80,13 @@ struct CachingAllocator::State {
 
   FreePieces::iterator add_segment(size_t bytes, bool small) {
     void* memory = device_try_allocate(queue->device, bytes);
-    if (!memory && !keep_segments) {  // cached segments may make room
-      release();
+    if (!memory) {  // cached segments may make room
+      if (other) {
+        const std::lock_guard lock(other->mutex);  // never the other way round
+        other->release();
+      } else {
+        release();
+      }
       memory = device_try_allocate(queue->device, bytes);
     }
     if (!memory) {
@@ -140,8 +145,11 @@ CachingAllocator::Block::Block(std::shared_ptr<State> owner, size_t bytes)
 
 CachingAllocator::Block::~Block() { owner_->give_back(data_); }
 
-CachingAllocator::CachingAllocator(std::shared_ptr<const DeviceQueue> queue, bool keep_segments)
-    : state_(std::make_shared<State>(std::move(queue), keep_segments)) {}
+CachingAllocator::CachingAllocator(std::shared_ptr<const DeviceQueue> queue)
+    : state_(std::make_shared<State>(std::move(queue), nullptr)) {}
+
+CachingAllocator::CachingAllocator(std::shared_ptr<const DeviceQueue> queue, const CachingAllocator& other)
+    : state_(std::make_shared<State>(std::move(queue), other.state_)) {}
 
 std::shared_ptr<const CachingAllocator::Block> CachingAllocator::allocate(size_t bytes) {
   return std::make_shared<const Block>(state_, bytes);

@@ -54,8 +54,10 @@ class CachingAllocator {
     std::byte* data_;
   };
 
-  /// keep_segments: cached memory stays even when the system has no more, because recorded work refers to it.
-  explicit CachingAllocator(std::shared_ptr<const DeviceQueue> queue, bool keep_segments = false);
+  explicit CachingAllocator(std::shared_ptr<const DeviceQueue> queue);
+  /// For recorded work, which refers to the memory: what is cached stays even when the system has no more. What
+  /// `other` has cached, an allocator of the same queue that is not for recorded work, goes then instead.
+  CachingAllocator(std::shared_ptr<const DeviceQueue> queue, const CachingAllocator& other);
 
   /// At least `bytes` bytes, 64-byte aligned, uninitialised. Throws Error that says how much was asked for
   /// and is in use when the device has no more.

@@ -13,8 +13,10 @@ namespace cuclip {
 
 /// Where tensors and scratch come from. Its memory is ordered on the queue's stream.
 struct Workspace {
-  explicit Workspace(const std::shared_ptr<const DeviceQueue>& queue, bool keep_segments = false)
-      : allocator(queue, keep_segments), scratch(queue->device, [this](size_t bytes) {
+  /// The arguments are the allocator's.
+  template <typename... Arguments>
+  explicit Workspace(const std::shared_ptr<const DeviceQueue>& queue, const Arguments&... arguments)
+      : allocator(queue, arguments...), scratch(queue->device, [this](size_t bytes) {
           const auto block = allocator.allocate(bytes);
           return std::shared_ptr<void>(block, block->data());
         }) {}

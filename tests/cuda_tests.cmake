@@ -18,7 +18,7 @@ set(emulate_checked ${emulate} --check full --error-exitcode 9)
 function(cuclip_add_cuda_test program)
   if(cuda_tests STREQUAL "emulated" AND program STREQUAL "large_test")  # the ends of tensors of gigabytes
     add_test(NAME large_test_emulated COMMAND ${emulate} --check none --blocks 64 $<TARGET_FILE:large_test>)
-    set_tests_properties(large_test_emulated PROPERTIES LABELS emulated TIMEOUT 600
+    set_tests_properties(large_test_emulated PROPERTIES LABELS emulated TIMEOUT 600 SKIP_RETURN_CODE ${all_skipped}
                                                         ENVIRONMENT CUCLIP_TEST_DEVICE=cuda)
   elseif(cuda_tests STREQUAL "emulated")
     string(RANDOM LENGTH 6 ALPHABET 123456789 seed)
@@ -26,22 +26,25 @@ function(cuclip_add_cuda_test program)
     add_test(NAME ${program}_emulated_random
              COMMAND ${emulate_checked} --schedule random:${seed} $<TARGET_FILE:${program}>)
     set_tests_properties(${program}_emulated ${program}_emulated_random
-                         PROPERTIES LABELS emulated TIMEOUT 600
+                         PROPERTIES LABELS emulated TIMEOUT 600 SKIP_RETURN_CODE ${all_skipped}
                                     ENVIRONMENT "CUCLIP_TEST_DEVICE=cuda;CUCLIP_TEST_REDUCED=1")
     foreach(schedule RANGE 1 20)
       add_test(NAME ${program}_emulated_slow_${schedule}
                COMMAND ${emulate_checked} --schedule random:${seed}${schedule} $<TARGET_FILE:${program}>)
       set_tests_properties(${program}_emulated_slow_${schedule}
-                           PROPERTIES LABELS "emulated;slow" TIMEOUT 3600 ENVIRONMENT CUCLIP_TEST_DEVICE=cuda)
+                           PROPERTIES LABELS "emulated;slow" TIMEOUT 3600 SKIP_RETURN_CODE ${all_skipped}
+                                      ENVIRONMENT CUCLIP_TEST_DEVICE=cuda)
     endforeach()
   elseif(cuda_tests STREQUAL "gpu")
     add_test(NAME ${program}_gpu COMMAND ${program})
-    set_tests_properties(${program}_gpu PROPERTIES LABELS gpu TIMEOUT 600 ENVIRONMENT CUCLIP_TEST_DEVICE=cuda)
+    set_tests_properties(${program}_gpu PROPERTIES LABELS gpu TIMEOUT 600 SKIP_RETURN_CODE ${all_skipped}
+                                                    ENVIRONMENT CUCLIP_TEST_DEVICE=cuda)
     foreach(tool memcheck racecheck initcheck)
       if(CUCLIP_COMPUTE_SANITIZER)
         add_test(NAME ${program}_gpu_${tool}
                  COMMAND ${CUCLIP_COMPUTE_SANITIZER} --tool ${tool} --error-exitcode 9 $<TARGET_FILE:${program}>)
         set_tests_properties(${program}_gpu_${tool} PROPERTIES LABELS gpu TIMEOUT 3600 RUN_SERIAL TRUE
+                             SKIP_RETURN_CODE ${all_skipped}
                              ENVIRONMENT "CUCLIP_TEST_DEVICE=cuda;CUCLIP_TEST_REDUCED=1")
       endif()
     endforeach()

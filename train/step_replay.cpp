@@ -37,7 +37,7 @@ StepReplay::Slot::Slot(Context& context, size_t bytes)
 StepReplay::StepReplay(Context& context, Compute compute)
     : context_(context),
       compute_(std::move(compute)),
-      workspace_(context.queue(), /*keep_segments=*/true),
+      workspace_(context.queue(), context.allocator()),
       copies_(context.device()) {}
 
 // What is under way uses the memory that goes now.

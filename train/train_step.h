@@ -42,8 +42,10 @@ class TrainStep {
 
   /// Kernels that the latest step launched with one call; 0 for a step that was not replayed.
   int64_t replayed_kernels() const { return replay_ ? replay_->kernels() : 0; }
-  /// The memory that replayed steps use for themselves; on Device::cuda only.
-  CachingAllocator::Statistics memory() const { return replay_->memory(); }
+  /// The memory that replayed steps keep for themselves: none on the CPU, whose steps take the context's.
+  CachingAllocator::Statistics memory() const {
+    return replay_ ? replay_->memory() : CachingAllocator::Statistics{};
+  }
 
  private:
   struct Features {

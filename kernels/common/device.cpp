@@ -5,7 +5,7 @@
 
 #include "kernels/common/check.h"
 #ifdef CUCLIP_WITH_CUDA
-#include "kernels/common/cuda_check.cuh"
+#include "kernels/common/launch.cuh"
 #endif
 
 namespace cuclip {
@@ -60,7 +60,7 @@ std::string cuda_problem() {
     return fmt::format("{} is sm_{}{}, sm_{}0 or newer is needed", properties.name, properties.major,
                        properties.minor, kOldestMajor);
   }
-  return "";
+  return image_problem();
 }
 
 std::string cuda_description() {

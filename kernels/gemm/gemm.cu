@@ -70,7 +70,7 @@ void run(const Gemm& p, const ExecContext& ctx) {
 }  // namespace
 
 void gemm_cuda(const Gemm& p, const ExecContext& ctx) {
-  if (ctx.cublaslt && CublasLt::takes(p)) return ctx.cublaslt->run(p, ctx);
+  if (ctx.cublaslt && CublasLt::takes(p) && ctx.cublaslt->run(p, ctx)) return;
   if (p.a.dtype == DType::f32) {
     ctx.tf32 ? run<Tf32Product, float, float>(p, ctx) : run<FfmaProduct, float, float>(p, ctx);
   } else if (p.c.dtype == DType::f32) {

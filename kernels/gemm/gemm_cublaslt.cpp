@@ -10,7 +10,9 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
+#include <utility>
 
 #include "kernels/common/cuda_check.cuh"
 #include "kernels/common/scratch_plan.h"
@@ -82,12 +84,16 @@ struct Operands {
   void* bias;
 };
 
-void check(cublasStatus_t status, const char* call, const Product& p) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
-  fail("{} failed for a product of [{}, {}] and [{}, {}] ({} to {}): {}", call, p.n, p.k, p.k, p.m,
-       p.in == CUDA_R_32F ? "f32" : "bf16", p.out == CUDA_R_32F ? "f32" : "bf16", lt().GetStatusName(status));
+/// cuBLASLt does not compute a product.
+struct Refusal {
+  const char* call;
+  cublasStatus_t status;
+};
+
+void check(cublasStatus_t status, const char* call) {
+  if (status != CUBLAS_STATUS_SUCCESS) throw Refusal{call, status};
 }
-#define CUCLIP_LT_CHECK(name, product, ...) check(lt().name(__VA_ARGS__), "cublasLt" #name, product)
+#define CUCLIP_LT_CHECK(name, ...) check(lt().name(__VA_ARGS__), "cublasLt" #name)
 
 /// An object of the library.
 template <typename T, cublasStatus_t (*Functions::*kDestroy)(T)>
@@ -109,6 +115,7 @@ using Layout = Owned<cublasLtMatrixLayout_t, &Functions::MatrixLayoutDestroy>;
 
 /// Made once for each kind of product.
 struct Plan {
+  enum class State { untried, works, refused } state = State::untried;
   Owned<cublasLtMatmulDesc_t, &Functions::MatmulDescDestroy> description;
   Layout a, b, d;
   cublasLtMatmulAlgo_t algorithm;
@@ -137,7 +144,7 @@ class CublasLtWithWorkspace : public CublasLt {
     if (status != CUBLAS_STATUS_SUCCESS) fail("cublasLtCreate failed: {}", lt().GetStatusName(status));
   }
 
-  void run(const Gemm& p, const ExecContext& ctx) override {
+  bool run(const Gemm& p, const ExecContext& ctx) override {
     const Product product{.m = p.c.size(1),
                           .n = p.c.size(0),
                           .k = p.a.size(1),
@@ -146,11 +153,15 @@ class CublasLtWithWorkspace : public CublasLt {
                           .in = type_of(p.a.dtype),
                           .out = type_of(p.c.dtype),
                           .compute = compute_type(ctx),
-                          .epilogue = p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT};
-    multiply(product, {p.b.data, p.a.data, p.c.data, p.bias.data}, 0.0f, ctx);
+                          .epilogue = p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT,
+                          .a_alignment = alignment(p.b.data),
+                          .b_alignment = alignment(p.a.data),
+                          .d_alignment = alignment(p.c.data),
+                          .bias_alignment = p.bias ? alignment(p.bias.data) : 0};
+    return multiply(plans_[product], product, {p.b.data, p.a.data, p.c.data, p.bias.data}, 0.0f, ctx);
   }
 
-  void run(const GemmWeightGradient& p, const ExecContext& ctx) override {
+  bool run(const GemmWeightGradient& p, const ExecContext& ctx) override {
     const Product product{.m = p.dweight.size(1),
                           .n = p.dweight.size(0),
                           .k = p.dy.size(0),
@@ -159,13 +170,28 @@ class CublasLtWithWorkspace : public CublasLt {
                           .in = type_of(p.dy.dtype),
                           .out = CUDA_R_32F,
                           .compute = compute_type(ctx),
-                          .epilogue = p.dbias ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_DEFAULT};
-    // The epilogue overwrites where ours accumulates.
-    ScratchPlan plan;
-    const auto slot = plan.add<float>(p.dbias ? product.n : 0);
-    plan.reserve(ctx);
-    multiply(product, {p.x.data, p.dy.data, p.dweight.data, plan[slot]}, 1.0f, ctx);
-    if (p.dbias) add_cuda({.a = p.dbias, .b = make_view(plan[slot], p.dbias.shape), .out = p.dbias}, ctx);
+                          .epilogue = p.dbias ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_DEFAULT,
+                          .a_alignment = alignment(p.x.data),
+                          .b_alignment = alignment(p.dy.data),
+                          .d_alignment = alignment(p.dweight.data),
+                          .bias_alignment = p.dbias ? uint32_t{Scratch::kAlignment} : 0};
+    Plan& plan = plans_[product];
+    if (plan.state == Plan::State::refused) return false;
+    // A product that is tried for the first time may fail after some of its kernels have added to dweight.
+    const bool untried = plan.state == Plan::State::untried;
+    ScratchPlan scratch;
+    const auto bias =
+        scratch.add<float>(p.dbias ? product.n : 0);  // the epilogue overwrites, ours accumulates
+    const auto before = scratch.add<float>(untried ? p.dweight.elements() : 0);
+    scratch.reserve(ctx);
+    const size_t bytes = static_cast<size_t>(p.dweight.elements()) * sizeof(float);
+    if (untried) device_copy(Device::cuda, scratch[before], p.dweight.data, bytes, ctx.stream);
+    if (!multiply(plan, product, {p.x.data, p.dy.data, p.dweight.data, scratch[bias]}, 1.0f, ctx)) {
+      if (untried) device_copy(Device::cuda, p.dweight.data, scratch[before], bytes, ctx.stream);
+      return false;
+    }
+    if (p.dbias) add_cuda({.a = p.dbias, .b = make_view(scratch[bias], p.dbias.shape), .out = p.dbias}, ctx);
+    return true;
   }
 
  private:
@@ -177,43 +203,54 @@ class CublasLtWithWorkspace : public CublasLt {
     return ctx.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   }
 
-  /// d = op(a) op(b) + beta d.
-  void multiply(Product product, const Operands& at, float beta, const ExecContext& ctx) {
-    product.a_alignment = alignment(at.a);
-    product.b_alignment = alignment(at.b);
-    product.d_alignment = alignment(at.d);
-    const bool with_bias = product.epilogue != CUBLASLT_EPILOGUE_DEFAULT;
-    product.bias_alignment = with_bias ? alignment(at.bias) : 0;
-    const auto [place, is_new] = plans_.try_emplace(product);
-    Plan& plan = place->second;
-    try {
-      if (is_new) describe(plan, product);
-      if (with_bias) set(plan, product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, at.bias);
-      if (is_new) choose_algorithm(plan, product);
-    } catch (...) {
-      plans_.erase(place);
-      throw;
-    }
+  /// d = op(a) op(b) + beta d. False, of this call and of all later ones, if cuBLASLt will not: d is undefined then.
+  bool multiply(Plan& plan, const Product& product, const Operands& at, float beta, const ExecContext& ctx) {
+    if (plan.state == Plan::State::refused) return false;
+    const bool untried = plan.state == Plan::State::untried;
     const float one = 1.0f;
-    CUCLIP_LT_CHECK(Matmul, product, handle_, plan.description, &one, at.a, plan.a, at.b, plan.b, &beta, at.d,
-                    plan.d, at.d, plan.d, &plan.algorithm, workspace_.get(), workspace_bytes_,
-                    static_cast<cudaStream_t>(ctx.stream));
+    try {
+      if (untried) describe(plan, product);
+      if (product.epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+        set(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, at.bias);
+      if (untried) choose_algorithm(plan, product);
+      CUCLIP_LT_CHECK(Matmul, handle_, plan.description, &one, at.a, plan.a, at.b, plan.b, &beta, at.d,
+                      plan.d, at.d, plan.d, &plan.algorithm, workspace_.get(), workspace_bytes_,
+                      static_cast<cudaStream_t>(ctx.stream));
+    } catch (const Refusal& refusal) {
+      (void)cudaGetLastError();  // the next launch is not to report it
+      plan.state = Plan::State::refused;
+      say_once(product, refusal);
+      return false;
+    }
+    plan.state = Plan::State::works;
+    return true;
+  }
+
+  void say_once(const Product& p, const Refusal& refusal) {
+    if (std::exchange(said_, true)) return;
+    const std::string line = fmt::format(
+        "cuclip: cuBLASLt refuses a product of [{}, {}] and [{}, {}] ({} to {}): {}: {}; what it refuses, "
+        "now or "
+        "later, cuclip's own kernels compute\n",
+        p.n, p.k, p.k, p.m, p.in == CUDA_R_32F ? "f32" : "bf16", p.out == CUDA_R_32F ? "f32" : "bf16",
+        refusal.call, lt().GetStatusName(refusal.status));
+    std::fputs(line.c_str(), stderr);
   }
 
   template <typename T>
-  static void set(Plan& plan, const Product& p, cublasLtMatmulDescAttributes_t attribute, const T& value) {
-    CUCLIP_LT_CHECK(MatmulDescSetAttribute, p, plan.description, attribute, &value, sizeof value);
+  static void set(Plan& plan, cublasLtMatmulDescAttributes_t attribute, const T& value) {
+    CUCLIP_LT_CHECK(MatmulDescSetAttribute, plan.description, attribute, &value, sizeof value);
   }
 
   static void describe(Plan& plan, const Product& p) {
-    CUCLIP_LT_CHECK(MatmulDescCreate, p, plan.description.place(), p.compute, CUDA_R_32F);
-    set(plan, p, CUBLASLT_MATMUL_DESC_TRANSA, p.op_a);
-    set(plan, p, CUBLASLT_MATMUL_DESC_TRANSB, p.op_b);
-    set(plan, p, CUBLASLT_MATMUL_DESC_EPILOGUE, p.epilogue);
+    CUCLIP_LT_CHECK(MatmulDescCreate, plan.description.place(), p.compute, CUDA_R_32F);
+    set(plan, CUBLASLT_MATMUL_DESC_TRANSA, p.op_a);
+    set(plan, CUBLASLT_MATMUL_DESC_TRANSB, p.op_b);
+    set(plan, CUBLASLT_MATMUL_DESC_EPILOGUE, p.epilogue);
     const auto layout = [&](Layout& made, cudaDataType_t type, int64_t rows, int64_t columns,
                             bool transposed) {
       if (transposed) std::swap(rows, columns);
-      CUCLIP_LT_CHECK(MatrixLayoutCreate, p, made.place(), type, static_cast<uint64_t>(rows),
+      CUCLIP_LT_CHECK(MatrixLayoutCreate, made.place(), type, static_cast<uint64_t>(rows),
                       static_cast<uint64_t>(columns), rows);
     };
     layout(plan.a, p.in, p.m, p.k, p.op_a == CUBLAS_OP_T);
@@ -225,9 +262,9 @@ class CublasLtWithWorkspace : public CublasLt {
   // through workspace in f32, to be added in order.
   void choose_algorithm(Plan& plan, const Product& p) const {
     Owned<cublasLtMatmulPreference_t, &Functions::MatmulPreferenceDestroy> preference;
-    CUCLIP_LT_CHECK(MatmulPreferenceCreate, p, preference.place());
+    CUCLIP_LT_CHECK(MatmulPreferenceCreate, preference.place());
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
-      CUCLIP_LT_CHECK(MatmulPreferenceSetAttribute, p, preference, attribute, &value, sizeof value);
+      CUCLIP_LT_CHECK(MatmulPreferenceSetAttribute, preference, attribute, &value, sizeof value);
     };
     const auto workspace = static_cast<uint64_t>(workspace_bytes_);
     const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
@@ -239,9 +276,9 @@ class CublasLtWithWorkspace : public CublasLt {
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, p.d_alignment);
     cublasLtMatmulHeuristicResult_t found{};
     int count = 0;
-    CUCLIP_LT_CHECK(MatmulAlgoGetHeuristic, p, handle_, plan.description, plan.a, plan.b, plan.d, plan.d,
+    CUCLIP_LT_CHECK(MatmulAlgoGetHeuristic, handle_, plan.description, plan.a, plan.b, plan.d, plan.d,
                     preference, 1, &found, &count);
-    check(count > 0 ? found.state : CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic", p);
+    check(count > 0 ? found.state : CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic");
     plan.algorithm = found.algo;
   }
 
@@ -249,6 +286,7 @@ class CublasLtWithWorkspace : public CublasLt {
   std::unique_ptr<void, Free> workspace_;
   Owned<cublasLtHandle_t, &Functions::Destroy> handle_;
   std::map<Product, Plan> plans_;
+  bool said_ = false;
 };
 
 }  // namespace

@@ -138,7 +138,7 @@ void run(const GemmWeightGradient& p, const ExecContext& ctx) {
 }  // namespace
 
 void gemm_weight_gradient_cuda(const GemmWeightGradient& p, const ExecContext& ctx) {
-  if (ctx.cublaslt && CublasLt::takes(p)) return ctx.cublaslt->run(p, ctx);
+  if (ctx.cublaslt && CublasLt::takes(p) && ctx.cublaslt->run(p, ctx)) return;
   if (p.dy.dtype == DType::f32) {
     ctx.tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
   } else {

@@ -14,9 +14,7 @@ using Statistics = CachingAllocator::Statistics;
 
 namespace {
 
-CachingAllocator make(bool keep_segments = false) {
-  return CachingAllocator(std::make_shared<const DeviceQueue>(Device::cpu), keep_segments);
-}
+CachingAllocator make() { return CachingAllocator(std::make_shared<const DeviceQueue>(Device::cpu)); }
 
 constexpr size_t kMiB = size_t{1} << 20;
 

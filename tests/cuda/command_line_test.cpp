@@ -47,7 +47,7 @@ std::vector<std::string> training(const std::string& out, const std::string& pre
 }  // namespace
 
 TEST_CASE("train on CUDA follows the CPU, and a run goes on on the other device") {
-  if (!on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   // tf32 rounds an eighth as coarsely as bf16, and on CUDA only.
   const auto [precision, gemm, mean_bound, bound] =
       GENERATE(std::tuple("fp32", "cuclip", 1e-5, 1e-5), std::tuple("fp32", "cublaslt", 1e-5, 1e-5),
@@ -83,8 +83,27 @@ TEST_CASE("train on CUDA follows the CPU, and a run goes on on the other device"
   if (!reduced) CHECK(sum / static_cast<double>(losses.size()) < mean_bound);
 }
 
+TEST_CASE("training goes on where cuBLASLt refuses its products, and says it once") {
+  CUCLIP_NEEDS_EMULATOR();
+  const TemporaryFolder folder;
+  const std::string own = folder / "own", refused = folder / "refused";
+  REQUIRE(run_cuclip(training(own, "fp32", "cuda", 3)).exit_code == 0);
+  const Emulate refusing("EMULATE_CUBLASLT_REFUSE", "launch");
+  const CommandResult result = run_cuclip(training(refused, "fp32", "cuda", 3, "cublaslt"));
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  CHECK(losses_of(refused) == losses_of(own));
+  const std::string said = "cuclip: cuBLASLt refuses a product of [";
+  const size_t first = result.err.find(said);
+  REQUIRE(first != std::string::npos);
+  CHECK(result.err.find(said, first + 1) == std::string::npos);
+  CHECK_THAT(result.err.substr(first, result.err.find('\n', first) - first),
+             Catch::Matches(".*product of \\[\\d+, \\d+\\] and \\[\\d+, \\d+\\] \\(f32 to f32\\): "
+                            "cublasLtMatmul: CUBLAS_STATUS_EXECUTION_FAILED; .*"));
+}
+
 TEST_CASE_METHOD(ModelOnDisk, "commands on CUDA answer as on the CPU") {
-  if (!on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   const auto on = [&](const std::string& device, std::vector<std::string> arguments) {
     arguments.insert(arguments.end(), {"--device", device});
     return cuclip_json(arguments);

@@ -167,4 +167,10 @@ void launch_with(const TensorView& out, int64_t blocks, int threads, size_t shar
          launch_with_kernel, ctx, out.as<float>());
 }
 
+size_t allowed_shared_bytes() {
+  cudaFuncAttributes attributes{};
+  CUCLIP_CUDA_CHECK(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(launch_with_kernel)));
+  return static_cast<size_t>(attributes.maxDynamicSharedSizeBytes);
+}
+
 }  // namespace cuclip::test

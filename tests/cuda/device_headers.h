@@ -26,5 +26,9 @@ void copy_tile(const TensorView& x, const TensorView& out, int chunks, const Exe
 /// Launches a kernel with that many threads and bytes of dynamic shared memory, and writes 1 to out[0].
 void launch_with(const TensorView& out, int64_t blocks, int threads, size_t shared_bytes,
                  const ExecContext& ctx);
+/// The most dynamic shared memory that a launch of that kernel may ask for now, in bytes.
+size_t allowed_shared_bytes();
+/// A kernel that is compiled for sm_90 and newer only (newer_kernel.cu).
+const void* newer_than_sm_80();
 
 }  // namespace cuclip::test

@@ -1,8 +1,11 @@
 // The headers that kernels are built from (kernels/common/*.cuh), on CUDA only.
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
+#include <thread>
 
+#include "kernels/common/launch.cuh"
 #include "kernels/common/stream.h"
 #include "tests/cuda/device_headers.h"
 #include "tests/support/kernel_test.h"
@@ -139,6 +142,54 @@ TEST_CASE("a launch takes shared memory beyond 48 KB, and says what it cannot la
                       Contains("2048 threads") && Contains("cudaErrorInvalidConfiguration"));
   REQUIRE_THROWS_WITH(launch_with(out.view(), int64_t{1} << 32, 32, 16, ctx), Contains("cannot launch"));
   REQUIRE_NOTHROW(launch_with(out.view(), 1, 32, 16, ctx));  // the errors are not left behind
+}
+
+// The limit is the function's: lowering it for one launch would take it away from another thread's.
+TEST_CASE("the shared memory that a kernel may have only grows") {
+  TestContext ctx;
+  const Buffer out = Buffer::zeros({1}, DType::f32);
+  RUN(launch_with(out.view(), 1, 32, 90 * 1024, ctx));
+  CHECK(allowed_shared_bytes() >= 90 * 1024);
+  RUN(launch_with(out.view(), 1, 32, 60 * 1024, ctx));
+  CHECK(allowed_shared_bytes() >= 90 * 1024);
+}
+
+TEST_CASE("host threads launch one kernel with different shared memory at the same time") {
+  constexpr size_t kSizes[] = {50 * 1024, 60 * 1024, 90 * 1024};
+  std::atomic<int> refused = 0;
+  std::vector<std::thread> threads;
+  for (const size_t size : kSizes) {
+    threads.emplace_back([&, size] {
+      const DeviceStream stream(Device::cuda);
+      const ExecContext ctx{.device = Device::cuda, .stream = stream.handle()};
+      void* memory = device_allocate(Device::cuda, sizeof(float));
+      for (int i = 0; i < 300; ++i) {
+        try {
+          launch_with(TensorView(memory, DType::f32, {1}), 1, 32, size, ctx);
+        } catch (const Error&) {
+          ++refused;
+        }
+      }
+      device_synchronize(Device::cuda, stream.handle());
+      device_free(Device::cuda, memory);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(refused == 0);
+}
+
+TEST_CASE("a device that a kernel was not compiled for is named, and what to build for it") {
+  CHECK(image_problem() == "");
+  const std::string problem = image_problem(newer_than_sm_80());
+  int major = 0;
+  REQUIRE(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) == cudaSuccess);
+  if (major >= 9) {
+    CHECK(problem == "");
+  } else {
+    CHECK_THAT(problem, Catch::Matches(".+ is sm_8\\d, which this program has no kernels for; build it with "
+                                       "-DCMAKE_CUDA_ARCHITECTURES=8\\d"));
+    CHECK(cudaGetLastError() == cudaSuccess);
+  }
 }
 
 TEST_CASE("device memory is copied both ways on a stream, and a full device is an error") {

@@ -1,7 +1,6 @@
 // What the executable says where the GPU or its driver will not do, or its memory does not. The emulator
 // plays such machines; on a GPU there is nothing to see.
 #include <catch2/catch.hpp>
-#include <cstdlib>
 #include <sstream>
 
 #include "core/context.h"
@@ -13,19 +12,7 @@ namespace {
 
 using Catch::Matchers::Matches;
 
-bool emulated() { return on_cuda() && cuda_description().find("(emulated)") != std::string::npos; }
-
-// An option of tests/emulate for the programs that are run meanwhile.
-class Emulate {
- public:
-  Emulate(const char* variable, const char* value) : variable_(variable) { ::setenv(variable, value, 1); }
-  ~Emulate() { ::unsetenv(variable_); }
-  Emulate(const Emulate&) = delete;
-  Emulate& operator=(const Emulate&) = delete;
-
- private:
-  const char* variable_;
-};
+constexpr size_t kMiB = size_t{1} << 20;
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
@@ -44,7 +31,7 @@ CommandResult train_on(const std::string& device, const std::string& out, const 
 TEST_CASE(
     "an old driver, an old GPU and a machine without a GPU are refused in one line that says what is "
     "needed") {
-  if (!emulated()) return;
+  CUCLIP_NEEDS_EMULATOR();
   const auto [variable, value, problem] = GENERATE(
       std::tuple("EMULATE_DRIVER", "12040",
                  "the driver supports CUDA 12\\.4, CUDA 13\\.\\d or newer is needed"),
@@ -70,7 +57,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a device that is full says what was asked for, what is in use and what to reduce") {
-  if (!on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   Context context(1, Device::cuda);
   const auto block = context.allocator().allocate(3 << 20);
   CHECK_THROWS_WITH(
@@ -80,8 +67,29 @@ TEST_CASE("a device that is full says what was asked for, what is in use and wha
   CHECK_NOTHROW(context.allocator().allocate(1 << 20));  // the failure is not left behind
 }
 
+TEST_CASE("recorded work on a full device takes what the context has cached, and keeps its own") {
+  CUCLIP_NEEDS_EMULATOR();
+  Context context(1, Device::cuda);
+  CachingAllocator& own = context.allocator();
+  Workspace recorded(context.queue(), own);
+  const auto held = own.allocate(3 * kMiB);
+  own.allocate(32 * kMiB), recorded.allocator.allocate(16 * kMiB);  // cached, in either
+  const auto rest = fill_device();
+  const auto block = recorded.allocator.allocate(20 * kMiB);
+  CHECK(block->data() != nullptr);
+  CHECK(own.statistics().bytes_reserved == 16 * kMiB);  // held's segment
+  CHECK(recorded.allocator.statistics().bytes_reserved == 48 * kMiB);
+  // Now nothing is left.
+  const std::string problem =
+      "out of memory on device cuda: 50331648 bytes were asked for with 20971520 in use; use a smaller "
+      "batch, "
+      "--accum-freq or --grad-checkpointing";
+  CHECK_THROWS_WITH(recorded.allocator.allocate(48 * kMiB), problem);
+  CHECK(recorded.allocator.statistics().bytes_reserved == 48 * kMiB);
+}
+
 TEST_CASE("training on a device whose memory does not hold the batch fails in one line") {
-  if (!emulated()) return;
+  CUCLIP_NEEDS_EMULATOR();
   const TemporaryFolder folder;
   for (const char* memory : {"1", "16"}) {  // MiB: less than the parameters, less than a step
     const Emulate small("EMULATE_MEMORY", memory);

@@ -91,15 +91,15 @@ class Rows {
   std::unique_ptr<std::byte, Free> memory_;
 };
 
-// Runs a test's body where there is memory for it.
+// Runs a test's body where there is memory for it; else the case counts as skipped.
 template <typename Body>
 void where_it_fits(Body&& body) {
-  if (!on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   TestContext ctx;
   try {
     body(static_cast<ExecContext>(ctx));
   } catch (const TooLarge& e) {
-    std::fprintf(stderr, "skipped: there is no memory for a tensor of %zu bytes\n", e.bytes);
+    note_skipped("there is no memory for a tensor of " + std::to_string(e.bytes) + " bytes");
   }
 }
 

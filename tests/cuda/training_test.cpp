@@ -83,7 +83,7 @@ double distance(const std::vector<float>& a, const std::vector<float>& b) {
 }  // namespace
 
 TEST_CASE("a model on CUDA has the CPU's features, loss and gradients") {
-  if (!test::on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   const uint64_t seed = test::rng()();
   const DType dtype = GENERATE(DType::f32, DType::bf16);
   CAPTURE(name_of(dtype));
@@ -119,7 +119,7 @@ TEST_CASE("a model on CUDA has the CPU's features, loss and gradients") {
 }
 
 TEST_CASE("training on CUDA follows the CPU and repeats itself bit for bit") {
-  if (!test::on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   const uint64_t seed = test::rng()();
   const bool checkpointing = GENERATE(false, true);
   constexpr int kSteps = 3;
@@ -133,7 +133,7 @@ TEST_CASE("training on CUDA follows the CPU and repeats itself bit for bit") {
 
 // Captions of two lengths, so that steps have two shapes; the second needs more memory than the first.
 TEST_CASE("steps of several shapes are recorded and replayed in memory that they share") {
-  if (!test::on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   const uint64_t seed = test::rng()();
   ClipConfig config = test::tiny_config();
   config.text.context_length = 20;
@@ -162,7 +162,7 @@ TEST_CASE("steps of several shapes are recorded and replayed in memory that they
 }
 
 TEST_CASE("a replayed step with a non-finite loss is skipped and counted, and the next one is not") {
-  if (!test::on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   Twin twin(Device::cuda, DType::f32, test::rng()());
   TrainStep step(twin.model, twin.optimizer);
   const auto run = [&] { return step.run(std::span(&twin.batch, 1), 1e-3f); };
@@ -190,7 +190,7 @@ TEST_CASE("a replayed step with a non-finite loss is skipped and counted, and th
 
 // What a step must hold at its fullest: what the tape saves, and gradients under way.
 TEST_CASE("the memory of replayed steps is what one of them needs") {
-  if (!test::on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   Twin twin(Device::cuda, DType::bf16, test::rng()());
   TrainStep step(twin.model, twin.optimizer);
   for (int i = 0; i < 3; ++i) step.enqueue(std::span(&twin.batch, 1), 1e-3f);
@@ -199,8 +199,27 @@ TEST_CASE("the memory of replayed steps is what one of them needs") {
   CHECK(memory.bytes_reserved <= memory.peak_in_use + kSmallSegment);
 }
 
+TEST_CASE("a step that finds the device full goes on in what the context has cached") {
+  CUCLIP_NEEDS_EMULATOR();
+  ClipConfig config = test::tiny_config();
+  config.text.context_length = 64;
+  Twin twin(Device::cuda, DType::f32, test::rng()(), false, config);
+  TrainStep step(twin.model, twin.optimizer);
+  const auto run = [&](int64_t length) {
+    const MicroBatch batch{twin.batch.images,
+                           test::random_tokens(twin.context.host(), config, kBatch, length)};
+    return step.run(std::span(&batch, 1), 1e-3f);
+  };
+  run(3);
+  run(3);
+  twin.context.allocator().allocate(size_t{64} << 20);  // as an evaluation leaves it
+  const auto rest = test::fill_device();
+  for (int64_t i = 3; i <= 4; ++i) CHECK(run(64).steps == i);  // longer captions: more memory
+  CHECK(step.replayed_kernels() > 0);
+}
+
 TEST_CASE("accumulated batches on CUDA give the gradients of the whole batch") {
-  if (!test::on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   const uint64_t seed = test::rng()();
   Twin whole(Device::cuda, DType::f32, seed), parts(Device::cuda, DType::f32, seed);
   const float loss = whole.train(1)[0];

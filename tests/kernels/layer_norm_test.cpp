@@ -216,8 +216,9 @@ TEST_CASE("layer_norm gradients match finite differences of the forward") {
       v = at;
       expected.push_back((above - below) / (2 * h));
     }
-    // f32 roundings of the kernel dominate: about 1e-6 of gradients of size 10.
-    expect_close("gradient", *gradients[a], expected, {1e-4, 1e-4});
+    // f32 roundings of the kernel dominate: some eight of terms of up to 10, where the gradient is large. Over 200
+    // seeds none was more than 1e-6 off, of up to 8.
+    expect_close("gradient", *gradients[a], expected, {2e-6, 1e-6});
   }
 }
 

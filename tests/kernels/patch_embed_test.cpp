@@ -137,7 +137,7 @@ TEST_CASE("patch embedding backward matches float64 and accumulates") {
 // The reference multiplies what comes of rounding to tf32. A byte that is normalised in f32 may be rounded
 // the other way than one in f64: 2^-10 of it.
 TEST_CASE("patch embedding in tf32 matches float64, forward and backward") {
-  if (!on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   TestContext test_context;
   ExecContext ctx = test_context;
   ctx.tf32 = true;

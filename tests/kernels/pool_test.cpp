@@ -141,7 +141,7 @@ TEST_CASE("pool refuses an index outside the sequence before it writes anything"
 }
 
 TEST_CASE("pool on CUDA gives NaN for an index outside the sequence, and adds its gradient nowhere") {
-  if (!on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   TestContext ctx;
   for (const int64_t width : {4, 5}) {
     const Buffer x = Buffer::normal({3, 3, width}, DType::bf16),

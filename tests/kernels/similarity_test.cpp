@@ -209,7 +209,7 @@ TEST_CASE("cosine_similarity matches float64") {
 }
 
 TEST_CASE("cosine_similarity in tf32 rounds the products' operands, not the norms") {
-  if (!on_cuda()) return;
+  CUCLIP_NEEDS_CUDA();
   TestContext test_context;
   ExecContext ctx = test_context;
   ctx.tf32 = true;

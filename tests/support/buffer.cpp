@@ -34,6 +34,8 @@ Device test_device() {
   return device;
 }
 
+bool emulated() { return on_cuda() && cuda_description().find("(emulated)") != std::string::npos; }
+
 void* test_stream() {
   static const DeviceStream stream(test_device());
   return stream.handle();

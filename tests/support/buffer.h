@@ -17,6 +17,8 @@ std::mt19937_64& rng();
 /// Where the kernels under test run: CUCLIP_TEST_DEVICE is "cuda", or "cpu" or absent.
 Device test_device();
 inline bool on_cuda() { return test_device() == Device::cuda; }
+/// On CUDA without a GPU: tests may ask for what only the emulator does.
+bool emulated();
 
 /// The stream of all contexts and copies of a test program.
 void* test_stream();

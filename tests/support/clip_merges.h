@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "tests/support/paths.h"
+#include "tests/support/skip.h"
 
 namespace cuclip::test {
 
@@ -20,11 +21,8 @@ inline std::optional<std::filesystem::path> clip_merges() {
 }  // namespace cuclip::test
 
 /// Leaves the test, saying why, when CLIP's merges file isn't there. `path` is then its path.
-#define CUCLIP_NEEDS_CLIP_MERGES(path)                                      \
-  const auto found_merges = ::cuclip::test::clip_merges();                  \
-  if (!found_merges) {                                                      \
-    WARN("skipped: no merges file; run tests/tools/fetch_clip_merges.sh " + \
-         ::cuclip::test::fetched_clip_merges());                            \
-    return;                                                                 \
-  }                                                                         \
+#define CUCLIP_NEEDS_CLIP_MERGES(path)                                                    \
+  const auto found_merges = ::cuclip::test::clip_merges();                                \
+  CUCLIP_SKIP_IF(!found_merges, "no merges file; run tests/tools/fetch_clip_merges.sh " + \
+                                    ::cuclip::test::fetched_clip_merges());               \
   const std::filesystem::path& path = *found_merges

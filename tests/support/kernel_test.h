@@ -2,14 +2,15 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "tests/support/buffer.h"
+#include "tests/support/skip.h"
 
 namespace cuclip::test {
 
@@ -63,6 +64,36 @@ std::vector<Case> cases_here(std::vector<Case> all, Small&& small) {
   return all;
 }
 
+/// An option of tests/emulate (EMULATE_...) for the programs that are run while this lives, and for what the
+/// emulator reads at each call.
+class Emulate {
+ public:
+  Emulate(const char* variable, const char* value) : variable_(variable) { ::setenv(variable, value, 1); }
+  ~Emulate() { ::unsetenv(variable_); }
+  Emulate(const Emulate&) = delete;
+  Emulate& operator=(const Emulate&) = delete;
+
+ private:
+  const char* variable_;
+};
+
+struct FreeOnDevice {
+  void operator()(void* memory) const { device_free(Device::cuda, memory); }
+};
+
+/// Takes what is left of the emulated device's memory, but for less than a MiB.
+inline std::vector<std::unique_ptr<void, FreeOnDevice>> fill_device() {
+  std::vector<std::unique_ptr<void, FreeOnDevice>> blocks;
+  for (size_t bytes = size_t{1} << 40; bytes >= size_t{1} << 20;) {
+    if (void* memory = device_try_allocate(Device::cuda, bytes)) {
+      blocks.emplace_back(memory);
+    } else {
+      bytes /= 2;
+    }
+  }
+  return blocks;
+}
+
 /// Plain values in the memory of the test device.
 template <typename T>
 class OnDevice {
@@ -100,11 +131,7 @@ inline Tolerance rounded(DType dtype, double f32_error) {
 
 }  // namespace cuclip::test
 
-/// Leaves a test case that is about the CPU only, and says why.
-#define CUCLIP_SKIP_ON_CUDA(reason)                          \
-  do {                                                       \
-    if (::cuclip::test::on_cuda()) {                         \
-      std::fprintf(stderr, "skipped on cuda: %s\n", reason); \
-      return;                                                \
-    }                                                        \
-  } while (false)
+/// Leave a test case that is about the CPU only (saying why), about CUDA only, about the emulator only.
+#define CUCLIP_SKIP_ON_CUDA(reason) CUCLIP_SKIP_IF(::cuclip::test::on_cuda(), reason)
+#define CUCLIP_NEEDS_CUDA() CUCLIP_SKIP_IF(!::cuclip::test::on_cuda(), "about CUDA only")
+#define CUCLIP_NEEDS_EMULATOR() CUCLIP_SKIP_IF(!::cuclip::test::emulated(), "about the emulator only")

@@ -147,6 +147,15 @@ TEST_CASE("a step reports the norm before clipping and the clamped temperature")
   CHECK(result.logit_scale == Approx(100.0).epsilon(1e-5));
 }
 
+TEST_CASE("a step on the CPU keeps no memory of its own and replays nothing") {
+  Trainer trainer(test::rng()(), 1, DType::f32, false, {});
+  TrainStep step(trainer.model, trainer.optimizer);
+  step.run(trainer.pieces({kBatch}), 1e-3f);
+  CHECK(step.memory().bytes_reserved == 0);
+  CHECK(step.memory().peak_in_use == 0);
+  CHECK(step.replayed_kernels() == 0);
+}
+
 TEST_CASE("a step with a non-finite loss leaves weights, moments and count as they were") {
   Trainer trainer(test::rng()(), 2, DType::f32, false, {});
   TrainStep step(trainer.model, trainer.optimizer);

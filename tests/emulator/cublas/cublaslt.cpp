@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
+#include <string_view>
 #include <vector>
 
 #include "cublas/gemm.h"
@@ -47,6 +49,13 @@ Attributes& attributes(Handle handle) {
 cublasStatus_t refuse(const char* what) {
   std::fprintf(stderr, "emulate: cublasLt: %s is not supported\n", what);
   return CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+// Where products are refused, as a real cuBLASLt may: EMULATE_CUBLASLT_REFUSE is "heuristic" (no algorithm is
+// found), "call" (not supported after all) or "launch" (the product's last kernel cannot be launched).
+bool refuses_at(std::string_view where) {
+  const char* asked = std::getenv("EMULATE_CUBLASLT_REFUSE");
+  return asked != nullptr && asked == where;
 }
 
 Matrix matrix_of(const void* data, cublasLtMatrixLayout_t layout, cublasOperation_t operation) {
@@ -201,8 +210,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
                                               cublasLtMatrixLayout_t, cublasLtMatmulPreference_t, int wanted,
                                               cublasLtMatmulHeuristicResult_t* results, int* count) {
-  *count = wanted > 0 ? 1 : 0;
-  if (wanted > 0) {
+  *count = wanted > 0 && !refuses_at("heuristic") ? 1 : 0;
+  if (*count > 0) {
     results[0] = {};
     results[0].state = CUBLAS_STATUS_SUCCESS;
     results[0].wavesCount = 1;
@@ -216,6 +225,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                               cublasLtMatrixLayout_t ld, const cublasLtMatmulAlgo_t*, void*, size_t,
                               cudaStream_t stream) {
   const Attributes& how = attributes(desc);
+  if (refuses_at("call")) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (const char* what = unsupported(how)) return refuse(what);
   Product product;
   product.a = matrix_of(
@@ -256,7 +266,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   product.beta = beta;
   product.scalars_on_device = how.as<int32_t>(CUBLASLT_MATMUL_DESC_POINTER_MODE,
                                               CUBLASLT_POINTER_MODE_HOST) == CUBLASLT_POINTER_MODE_DEVICE;
-  return enqueue(product, stream) == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+  const bool enqueued = enqueue(product, stream) == cudaSuccess;
+  return enqueued && !refuses_at("launch") ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
 }  // extern "C"

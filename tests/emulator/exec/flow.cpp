@@ -66,10 +66,13 @@ Flow::Flow(const ptx::Function& function) : function_(function) {
 
 void Flow::successors(u32 index, std::vector<u32>& out) const {
   const Instruction& inst = function_.body[index];
+  const bool through_table = inst.words[0] == "brx";
+  if (is_branch(inst) && inst.operands.size() <= size_t{through_table})
+    throw ptx::Error(inst.line, "a branch without its target");
   if (inst.words[0] == "bra") {
-    out.push_back(function_.find_label(inst.operands.at(0).name, inst.scope, inst.line));
-  } else if (inst.words[0] == "brx") {
-    const auto found = function_.tables.find(inst.operands.at(1).name);
+    out.push_back(function_.find_label(inst.operands[0].name, inst.scope, inst.line));
+  } else if (through_table) {
+    const auto found = function_.tables.find(inst.operands[1].name);
     if (found == function_.tables.end()) throw ptx::Error(inst.line, "brx without its .branchtargets");
     for (std::string_view label : found->second.labels)
       out.push_back(function_.find_label(label, inst.scope, inst.line));
