@@ -13,4 +13,5 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/cuclipConfig.cmake.in
                               ${PROJECT_BINARY_DIR}/cuclipConfig.cmake INSTALL_DESTINATION ${cuclip_package})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/cuclipConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/cuclipConfig.cmake ${PROJECT_BINARY_DIR}/cuclipConfigVersion.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/cuda_toolkit.cmake
         DESTINATION ${cuclip_package})

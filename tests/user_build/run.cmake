@@ -1,9 +1,11 @@
 # A user's build reads nothing of the tests, so it asks for no library of theirs either: configures cuclip as users do
-# (preset cpu; no preset; as a part of an outside project) and looks through CMake's trace for files under tests/.
+# (preset cpu; no preset; as a part of an outside project) and looks through CMake's trace for files under tests/. And a newer
+# compiler's warnings do not stop it.
 # cmake -DSOURCE=... -DWORK=... -DCOMPILER=... -DGENERATOR=... -P run.cmake
 function(configure name)
   set(trace ${WORK}/${name}.trace)
-  execute_process(COMMAND ${CMAKE_COMMAND} -B ${WORK}/${name} -DCMAKE_CXX_COMPILER=${COMPILER} --trace-format=json-v1
+  execute_process(COMMAND ${CMAKE_COMMAND} -B ${WORK}/${name} -DCMAKE_CXX_COMPILER=${COMPILER}
+                          -DCMAKE_EXPORT_COMPILE_COMMANDS=ON --trace-format=json-v1
                           --trace-redirect=${trace} ${ARGN}
                   WORKING_DIRECTORY ${SOURCE} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(NOT code EQUAL 0)
@@ -16,6 +18,10 @@ function(configure name)
   file(STRINGS ${trace} tests REGEX "\"file\":\"${SOURCE}/tests/" LIMIT_COUNT 1)
   if(tests)
     message(FATAL_ERROR "${name}: a user's build configures the tests:\n${tests}")
+  endif()
+  file(READ ${WORK}/${name}/compile_commands.json commands)
+  if(NOT commands MATCHES "-Wall" OR commands MATCHES "-Werror")
+    message(FATAL_ERROR "${name}: a user's build must show warnings, and not take them for errors")
   endif()
 endfunction()
 
