@@ -39,10 +39,12 @@ Arguments operator+(Arguments left, const Arguments& right) {
   return left;
 }
 
-Arguments cuclip(const Arguments& arguments) { return Arguments{cuclip_executable()} + arguments; }
+Arguments command_line(const Arguments& arguments) {
+  return Arguments{test::cuclip_executable()} + arguments;
+}
 
 Arguments training(const fs::path& out, const Arguments& more) {
-  return cuclip(Arguments{"train", "--out", out.string()} + kSmall + more);
+  return command_line(Arguments{"train", "--out", out.string()} + kSmall + more);
 }
 
 // A run that does not end by itself.
@@ -140,13 +142,8 @@ TEST_CASE("Ctrl-C at any moment exits with 130 and a checkpoint that loads, or s
               .exit_code == 0);
     if (++saved % 8 != 0) continue;
     // On to the end, as if nothing had happened.
-    REQUIRE(test::run_program(cuclip_executable(),
-                              [&] {
-                                Arguments resumed = training(run, settings + Arguments{"--resume", "latest"});
-                                resumed.erase(resumed.begin());
-                                return resumed;
-                              }())
-                .exit_code == 0);
+    BackgroundProcess resumed(training(run, settings + Arguments{"--resume", "latest"}));
+    REQUIRE(resumed.result().exit_code == 0);
     CHECK(read_file(run / "checkpoints/step-32/model.safetensors") ==
           read_file(folder / "calm/checkpoints/step-32/model.safetensors"));
   }
@@ -236,7 +233,11 @@ TEST_CASE("SIGHUP saves like SIGTERM, but not under nohup; a signal that the par
 TEST_CASE("the keyboard's Ctrl-C and the end of the terminal") {
   const TemporaryFolder folder;
   struct Terminal {
-    Terminal() { REQUIRE(::openpty(&keyboard, &screen, nullptr, nullptr, nullptr) == 0); }
+    Terminal() {
+      REQUIRE(::openpty(&keyboard, &screen, nullptr, nullptr, nullptr) == 0);
+      for (const int end : {keyboard, screen})
+        ::fcntl(end, F_SETFD, FD_CLOEXEC);  // nobody else holds it open
+    }
     ~Terminal() {
       if (keyboard >= 0) ::close(keyboard);
       ::close(screen);
@@ -252,10 +253,7 @@ TEST_CASE("the keyboard's Ctrl-C and the end of the terminal") {
     ::login_tty(::dup(other.screen));
     ::signal(SIGINT, SIG_IGN);
   });
-  BackgroundProcess closed(endless(folder / "c"), [&] {
-    ::login_tty(::dup(third.screen));
-    ::close(third.keyboard);
-  });
+  BackgroundProcess closed(endless(folder / "c"), [&] { ::login_tty(::dup(third.screen)); });
   for (BackgroundProcess* process : {&in_front, &in_background, &closed}) process->wait_until_said("step 1/");
   terminal.press_ctrl_c();
   CHECK(in_front.result().exit_code == 130);
@@ -283,7 +281,7 @@ TEST_CASE("other commands end at once and leave nothing half written") {
         Arguments{"search", index, "--image", pipe.path(), "--contact-sheet", out + "/a.png"} + model,
         Arguments{"classify", pipe.path(), "--labels", "a,b"} + model}) {
     INFO(arguments[0] << " " << arguments[1]);
-    BackgroundProcess process(cuclip(arguments));
+    BackgroundProcess process(command_line(arguments));
     pipe.wait_for_reader(process);
     process.signal(SIGINT);
     const auto result = process.result();
@@ -297,7 +295,7 @@ TEST_CASE("other commands end at once and leave nothing half written") {
         Arguments{"eval", "retrieval", "--data", "synthetic:shapes?size=32&count=1000000"} + model,
         Arguments{"data", "stats", "synthetic:shapes?size=32&count=20000000"}}) {
     INFO(arguments[0] << " " << arguments[1]);
-    BackgroundProcess process(cuclip(arguments));
+    BackgroundProcess process(command_line(arguments));
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
     process.signal(SIGTERM);
     CHECK(process.result().exit_code == 143);
