@@ -88,7 +88,7 @@ TEST_CASE("a disk whose space is used up by a quota stops the run, which then go
 TEST_CASE("a run's folder may have any name, and may be reached by a link") {
   const SmallRuns runs;
   for (const std::string& name :
-       std::vector<std::string>{"a b", "a\nb", "*?[x]{1..2}", "-", "näïve", std::string(255, 'x').c_str()}) {
+       std::vector<std::string>{"a b", "a\nb", "*?[x]{1..2}", "-", "näïve", std::string(255, 'x')}) {
     INFO(name);
     const std::string run = runs.folder / name;
     REQUIRE(run_cuclip(runs.arguments(run, 1, false)).exit_code == 0);
