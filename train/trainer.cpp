@@ -47,7 +47,7 @@ Trainer::Trainer(const TrainConfig& config, const std::string& resolved_config)
   open_data();
   make_tokenizer(checkpoint);
   make_model(checkpoint);
-  folder_.rewind(state_.step);
+  if (checkpoint.empty()) folder_.rewind(0);  // the log of a run that was killed before it saved
   make_loader();
   write_file_atomic(folder_.path() / "config.toml", resolved_config);
   if (config_.delete_previous_checkpoint && !checkpoint.empty())
@@ -117,6 +117,7 @@ void Trainer::make_model(const std::filesystem::path& checkpoint) {
   step_ = std::make_unique<TrainStep>(*model_, *optimizer_, config_.lock_image);
   if (!checkpoint.empty()) {
     state_ = load_checkpoint(checkpoint, *model_, *optimizer_, identity(config_));
+    folder_.rewind(state_.step);
     saved_step_ = state_.step;
     previous_checkpoint_ = checkpoint;
     fmt::print(stderr, "resuming from {} (step {})\n", checkpoint.string(), state_.step);
