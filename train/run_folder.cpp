@@ -68,8 +68,9 @@ void RunFolder::require_space(int64_t bytes) const {
   std::error_code error;
   const std::filesystem::space_info space = std::filesystem::space(path_, error);
   if (error || static_cast<int64_t>(space.available) >= bytes) return;  // some file systems cannot tell
-  fail("{}: a checkpoint takes {} MB, only {} MB are free on that disk", path_.string(), bytes / 1'000'000,
-       space.available / 1'000'000);
+  const auto megabytes = [](auto n) { return static_cast<double>(n) / 1e6; };
+  fail("{}: checkpoints take {:.1f} MB, only {:.1f} MB are free on that disk", path_.string(),
+       megabytes(bytes), megabytes(space.available));
 }
 
 void RunFolder::append(const char* file, const nlohmann::ordered_json& line) const {

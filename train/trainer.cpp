@@ -49,11 +49,18 @@ Trainer::Trainer(const TrainConfig& config, const std::string& resolved_config)
   make_schedule();
   make_tokenizer(checkpoint);
   make_model(checkpoint);
-  folder_.rewind(state_.step);
+  tidy(checkpoint);
   make_loader();
   write_file_atomic(folder_.path() / "config.toml", resolved_config);
-  if (config_.delete_previous_checkpoint && !checkpoint.empty())
+}
+
+void Trainer::tidy(const std::filesystem::path& checkpoint) {
+  if (checkpoint.empty()) folder_.rewind(0);  // the log of a run that was killed before it saved
+  if (!checkpoint.empty() && config_.delete_previous_checkpoint)
     remove_older_checkpoints(folder_.path(), checkpoint);
+  // A checkpoint holds three f32 values for each parameter; one is written before another is let go.
+  const int64_t checkpoints = checkpoint.empty() ? 2 : 1;
+  folder_.require_space(checkpoints * 3 * 4 * model_->parameters().count());
 }
 
 void Trainer::open_data() {
@@ -156,8 +163,6 @@ void Trainer::make_model(const std::filesystem::path& checkpoint) {
                                   ClipOptions{.dtype = config_.precision == "bf16" ? DType::bf16 : DType::f32,
                                               .training = true,
                                               .checkpointing = config_.grad_checkpointing});
-  // A checkpoint holds three f32 values for each parameter; one is written before another is let go.
-  folder_.require_space(2 * 3 * 4 * model_->parameters().count());
   OptimizerOptions options{.beta1 = static_cast<float>(config_.beta1),
                            .beta2 = static_cast<float>(config_.beta2),
                            .eps = static_cast<float>(config_.eps),
@@ -168,6 +173,7 @@ void Trainer::make_model(const std::filesystem::path& checkpoint) {
   step_ = std::make_unique<TrainStep>(*model_, *optimizer_, config_.lock_image);
   if (!checkpoint.empty()) {
     load_checkpoint(checkpoint, *model_, *optimizer_, identity(config_));
+    folder_.rewind(state_.step);
     saved_step_ = state_.step;
     previous_checkpoint_ = checkpoint;
     fmt::print(stderr, "resuming from {} (step {})\n", checkpoint.string(), state_.step);

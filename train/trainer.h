@@ -43,6 +43,7 @@ class Trainer {
   double epochs_done() const;
   void make_tokenizer(const std::filesystem::path& checkpoint);
   void make_model(const std::filesystem::path& checkpoint);
+  void tidy(const std::filesystem::path& checkpoint);
   void make_loader();
   std::vector<MicroBatch> next_batches();
   MicroBatch to_tensors(const Batch& batch);

@@ -85,9 +85,38 @@ TEST_CASE("a disk whose space is used up by a quota stops the run, which then go
   runs.check_goes_on(run);
 }
 
+TEST_CASE("a small disk takes some checkpoints, then the run stops; without the older ones it goes on") {
+  const SmallRuns runs;
+  fs::create_directories(runs.folder / "disk");
+  const std::string run = runs.folder / "disk/run";
+  std::vector<std::string> keeping = runs.arguments(run, 100, false);
+  std::erase(keeping, "--delete-previous-checkpoint");
+  const auto command = [](const std::vector<std::string>& arguments) {
+    std::string text = quoted(cuclip_executable());
+    for (const std::string& argument : arguments) text += " " + quoted(argument);
+    return text;
+  };
+  // Room for two checkpoints of a quarter of a megabyte; mounted for these commands alone.
+  const std::string mount = "mount -t tmpfs -o size=600k tmpfs " + quoted(runs.folder / "disk");
+  const auto run_mounted = [](const std::string& script) {
+    return run_program("/usr/bin/unshare", {"--map-root-user", "--mount", "/bin/bash", "-c", script});
+  };
+  if (const CommandResult tried = run_mounted(mount); tried.exit_code != 0) {
+    WARN("skipped, no file system can be mounted here: " << tried.err);
+    return;
+  }
+  const CommandResult result = run_mounted(
+      mount + " || exit 99; " + command(keeping) + "; echo $?; ls " + quoted(run + "/checkpoints") + "; " +
+      command(runs.arguments(run, 100)) + "; echo $?; ls " + quoted(run + "/checkpoints"));
+  INFO(result.err);
+  CHECK(result.out == "1\nstep-1\nstep-2\n" + run + "\n0\nstep-100\n");
+  CHECK_THAT(result.err, Contains("/step-3.partial/") && Contains("No space left on device"));
+}
+
 TEST_CASE("a run's folder may have any name, and may be reached by a link") {
   const SmallRuns runs;
-  for (const std::string name : {"a b", "a\nb", "*?[x]{1..2}", "-", "näïve", std::string(255, 'x').c_str()}) {
+  for (const std::string& name :
+       std::vector<std::string>{"a b", "a\nb", "*?[x]{1..2}", "-", "näïve", std::string(255, 'x')}) {
     INFO(name);
     const std::string run = runs.folder / name;
     REQUIRE(run_cuclip(runs.arguments(run, 1, false)).exit_code == 0);

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdio>
 
 namespace cuclip {
@@ -21,7 +20,6 @@ ssize_t write_or_drop(void*, const char* bytes, size_t size) {
 }  // namespace
 
 void secure_standard_streams() {
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then an error of the write, not a death without a word
   // open() takes the lowest number that is free. One opened for reading alone refuses what is written to it.
   for (int fd = ::open("/dev/null", O_RDONLY); fd >= 0; fd = ::open("/dev/null", O_RDONLY)) {
     if (fd <= STDERR_FILENO) continue;
