@@ -39,7 +39,7 @@ struct LoadedModel {
 ///   - a checkpoint's folder: model.safetensors or open_clip_model.safetensors, configuration, merges
 ///   - a .safetensors file
 ///   - a built-in name or a configuration's .json file: untrained, every value drawn from options.seed
-/// The configuration of weights is options.config_name, or open_clip_config.json, or transformers' config.json
+/// The configuration of weights is options.config_name, open_clip_config.json, or transformers' config.json
 /// with its preprocessor_config.json (hf_config.h) beside them. Weights in several files
 /// (model.safetensors.index.json) are refused.
 /// Merges are options.tokenizer, or tokenizer.txt.gz, bpe_simple_vocab_16e6.txt.gz or merges.txt beside the
