@@ -77,7 +77,6 @@ class Loader::Impl {
 
  private:
   void start();
-  void start_threads();
   void stop();
   void work();
   Slot* slot_with_work();
@@ -123,29 +122,25 @@ void Loader::Impl::start() {
   next_to_start_ = position_;
   stopping_ = false;
   try {
-    start_threads();
+    threads_.reserve(static_cast<size_t>(options_.workers));
+    for (int i = 0; i < options_.workers; ++i) {
+      threads_.emplace_back([this] {
+        // Behind the threads that compute: they wait for each other at the end of each kernel, so a loader
+        // that took its full share of a core would slow all of them down. When they have to wait for data,
+        // this yields nothing.
+        constexpr int kNice = 10;
+        ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kNice);
+        work();
+      });
+    }
   } catch (const std::system_error& error) {
     const size_t started = threads_.size();
     stop();  // before their handles are destroyed
-    fail("the system started {} of {} threads that prepare pictures: {}; use fewer --workers", started,
-         options_.workers, error.code().message());
+    fail("cannot start {} threads: the system refused the one after {} ({}); use fewer", options_.workers,
+         started, error.code().message());
   } catch (...) {
     stop();
     throw;
-  }
-}
-
-void Loader::Impl::start_threads() {
-  threads_.reserve(static_cast<size_t>(options_.workers));
-  for (int i = 0; i < options_.workers; ++i) {
-    threads_.emplace_back([this] {
-      // Behind the threads that compute: they wait for each other at the end of each kernel, so a loader that
-      // took its full share of a core would slow all of them down. When they have to wait for data, this
-      // yields nothing.
-      constexpr int kNice = 10;
-      ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kNice);
-      work();
-    });
   }
 }
 
