@@ -103,6 +103,16 @@ std::span<const std::byte> bytes_of(std::string_view text) {
 
 }  // namespace
 
+bool path_exists(const std::filesystem::path& path) {
+  std::error_code unknown;
+  return std::filesystem::exists(path, unknown);
+}
+
+bool is_folder(const std::filesystem::path& path) {
+  std::error_code unknown;
+  return std::filesystem::is_directory(path, unknown);
+}
+
 std::string read_file(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(), reason());

@@ -11,7 +11,6 @@
 #include "core/file_io.h"
 #include "models/safetensors.h"
 #include "models/weights.h"
-#include "train/data/file_names.h"
 
 namespace cuclip {
 namespace {
@@ -270,12 +269,14 @@ std::string read_setting(const fs::path& checkpoint, const std::string& name) {
   return settings[name].get<std::string>();
 }
 
-void load_checkpoint(const fs::path& checkpoint, Clip& model, Optimizer& optimizer,
-                     const Settings& settings) {
+TrainState load_checkpoint(const fs::path& checkpoint, Clip& model, Optimizer& optimizer,
+                           const Settings& settings) {
   check_settings(read_state(checkpoint / "state.json")["settings"], settings, checkpoint);
   load_weights(model, checkpoint / "model.safetensors");
   load_optimizer(checkpoint / "optimizer.safetensors", model, optimizer);
-  optimizer.set_steps(read_train_state(checkpoint).optimizer_steps);
+  const TrainState state = read_train_state(checkpoint);
+  optimizer.set_steps(state.optimizer_steps);
+  return state;
 }
 
 }  // namespace cuclip

@@ -72,7 +72,7 @@ std::string read_setting(const std::filesystem::path& checkpoint, const std::str
 
 /// Fills the model and the optimiser. Throws InputError if the checkpoint was made with other settings,
 /// listing each with both values.
-void load_checkpoint(const std::filesystem::path& checkpoint, Clip& model, Optimizer& optimizer,
-                     const Settings& settings);
+TrainState load_checkpoint(const std::filesystem::path& checkpoint, Clip& model, Optimizer& optimizer,
+                           const Settings& settings);
 
 }  // namespace cuclip

@@ -5,10 +5,10 @@
 #include <iostream>
 #include <memory>
 
+#include "core/file_io.h"
 #include "models/safetensors.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
-#include "train/data/file_names.h"
 #include "train/labelled_pictures.h"
 #include "train/npy.h"
 

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "core/file_io.h"
 #include "models/image_decode.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/file_io.h"
 #include "train/data/synthetic.h"
 
 namespace cuclip {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "core/file_io.h"
 #include "train/data/dataset.h"
 
 namespace cuclip {

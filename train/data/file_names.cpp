@@ -51,14 +51,4 @@ bool lies_in_leftovers(std::string_view name) {
   return false;
 }
 
-bool path_exists(const std::filesystem::path& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
-
-bool is_folder(const std::filesystem::path& path) {
-  std::error_code ignored;
-  return std::filesystem::is_directory(path, ignored);
-}
-
 }  // namespace cuclip

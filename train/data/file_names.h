@@ -1,8 +1,6 @@
-// What a file's name says about it, and questions to the file system that never throw: a name of any length
-// and any bytes is an answer like others.
+// What a file's name says about it.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -27,12 +25,5 @@ bool is_leftover(std::string_view name);
 /// Whether one of the folders in a name is known to hold leftovers only: "a/@eaDir/b.jpg". Other hidden
 /// folders may be where a user's archive was packed ("home/me/.cache/pairs/1.jpg").
 bool lies_in_leftovers(std::string_view name);
-
-/// Whether there is something with this name; a link that leads nowhere is nothing. False too where the
-/// system cannot tell (a name that is too long, a folder that may not be searched).
-bool path_exists(const std::filesystem::path& path);
-
-/// The same for a folder, or a link to one.
-bool is_folder(const std::filesystem::path& path);
 
 }  // namespace cuclip
