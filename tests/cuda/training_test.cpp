@@ -202,7 +202,7 @@ TEST_CASE("the memory of replayed steps is what one of them needs") {
 TEST_CASE("a step that finds the device full goes on in what the context has cached") {
   CUCLIP_NEEDS_EMULATOR();
   ClipConfig config = test::tiny_config();
-  config.text.context_length = 64;
+  config.text.context_length = 256;
   Twin twin(Device::cuda, DType::f32, test::rng()(), false, config);
   TrainStep step(twin.model, twin.optimizer);
   const auto run = [&](int64_t length) {
@@ -214,8 +214,10 @@ TEST_CASE("a step that finds the device full goes on in what the context has cac
   run(3);
   twin.context.allocator().allocate(size_t{64} << 20);  // as an evaluation leaves it
   const auto rest = test::fill_device();
-  for (int64_t i = 3; i <= 4; ++i) CHECK(run(64).steps == i);  // longer captions: more memory
+  const size_t before = step.memory().bytes_reserved;
+  for (int64_t i = 3; i <= 4; ++i) CHECK(run(256).steps == i);  // longer captions: more memory
   CHECK(step.replayed_kernels() > 0);
+  CHECK(step.memory().bytes_reserved > before);
 }
 
 TEST_CASE("accumulated batches on CUDA give the gradients of the whole batch") {
