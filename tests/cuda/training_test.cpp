@@ -92,6 +92,9 @@ TEST_CASE("a model on CUDA has the CPU's features, loss and gradients") {
   // weight is moved by one unit in the last place.
   const bool f32 = dtype == DType::f32;
   const double features = f32 ? 2e-6 : 2e-2, gradients = f32 ? 1e-5 : 2e-2, moved = f32 ? 0x1p-23 : 0x1p-8;
+  // However sensitive the model is. Over 200 seeds no tensor's gradient was farther than 3.3e-4 in f32 and 0.28 in
+  // bf16; one that is lost is 1 away. The scalar's was off by 2.2e-7 at most, of up to 0.02.
+  const double farthest = f32 ? 3e-3 : 0.7;
   Twin cpu(Device::cpu, dtype, seed), cuda(Device::cuda, dtype, seed);
   CHECK(distance(cuda.image_features().to_floats(), cpu.image_features().to_floats()) < features);
   CHECK(distance(cuda.text_features().to_floats(), cpu.text_features().to_floats()) < features);
@@ -113,8 +116,13 @@ TEST_CASE("a model on CUDA has the CPU's features, loss and gradients") {
   for (const Parameter& parameter : cuda.model.parameters().parameters()) {
     CAPTURE(parameter.name);
     const std::vector<float> reference = expected++->gradient.to_floats();
-    CHECK(distance(parameter.gradient.to_floats(), reference) <
-          std::max(gradients, 5 * sensitivity.at(parameter.name)));
+    const double apart = distance(parameter.gradient.to_floats(), reference);
+    CHECK(apart < std::max(gradients, 5 * sensitivity.at(parameter.name)));
+    if (reference.size() > 1) {
+      CHECK(apart < farthest);
+    } else {  // a scalar's can cancel wholly
+      CHECK(apart * std::abs(double{reference[0]}) < 2e-6);
+    }
   }
 }
 
