@@ -210,7 +210,7 @@ TEST_CASE("the memory of replayed steps is what one of them needs") {
 TEST_CASE("a step that finds the device full goes on in what the context has cached") {
   CUCLIP_NEEDS_EMULATOR();
   ClipConfig config = test::tiny_config();
-  config.text.context_length = 256;
+  config.text.context_length = 112;
   Twin twin(Device::cuda, DType::f32, test::rng()(), false, config);
   TrainStep step(twin.model, twin.optimizer);
   const auto run = [&](int64_t length) {
@@ -223,7 +223,7 @@ TEST_CASE("a step that finds the device full goes on in what the context has cac
   twin.context.allocator().allocate(size_t{64} << 20);  // as an evaluation leaves it
   const auto rest = test::fill_device();
   const size_t before = step.memory().bytes_reserved;
-  for (int64_t i = 3; i <= 4; ++i) CHECK(run(256).steps == i);  // longer captions: more memory
+  for (int64_t i = 3; i <= 4; ++i) CHECK(run(112).steps == i);  // longer captions: more memory
   CHECK(step.replayed_kernels() > 0);
   CHECK(step.memory().bytes_reserved > before);
 }
