@@ -12,7 +12,8 @@ else()
   set(cuda_tests none)
 endif()
 set(emulate ${CMAKE_CURRENT_SOURCE_DIR}/emulate --library ${CMAKE_CURRENT_BINARY_DIR}/emulator/lib)
-set(emulate_checked ${emulate} --check full --error-exitcode 9)
+# 4 GiB of memory: tests that fill the device need not fill much.
+set(emulate_checked ${emulate} --check full --error-exitcode 9 --memory 4096)
 
 # cuclip_add_cuda_test(layer_norm_test): that program again, on CUDA.
 function(cuclip_add_cuda_test program)

@@ -73,6 +73,9 @@ if ! $quick; then
 fi
 ctest --test-dir build/$release -j "$jobs" "${labels[@]}" --output-on-failure || failed+=("$release")
 if $gpu; then ctest --test-dir build/cuda-tests -L gpu --output-on-failure || failed+=(GPU); fi
+say "Skipped cases, by test program"  # those of programs that ran others; ctest names the programs that ran none
+awk '/^Command: /{program = $0; sub(/^.*\//, "", program); sub(/".*$/, "", program)} /^skipped: /{print program ": " $0}' \
+  build/$release/Testing/Temporary/LastTest.log | sort -u
 if ((${#failed[@]} > 0)); then
   echo "tests/run.sh: failures in ${failed[*]}: see above" >&2
   exit 1

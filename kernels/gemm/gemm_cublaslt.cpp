@@ -180,8 +180,7 @@ class CublasLtWithWorkspace : public CublasLt {
     // A product that is tried for the first time may fail after some of its kernels have added to dweight.
     const bool untried = plan.state == Plan::State::untried;
     ScratchPlan scratch;
-    const auto bias =
-        scratch.add<float>(p.dbias ? product.n : 0);  // the epilogue overwrites, ours accumulates
+    const auto bias = scratch.add<float>(p.dbias ? product.n : 0);  // the epilogue overwrites
     const auto before = scratch.add<float>(untried ? p.dweight.elements() : 0);
     scratch.reserve(ctx);
     const size_t bytes = static_cast<size_t>(p.dweight.elements()) * sizeof(float);
@@ -229,9 +228,8 @@ class CublasLtWithWorkspace : public CublasLt {
   void say_once(const Product& p, const Refusal& refusal) {
     if (std::exchange(said_, true)) return;
     const std::string line = fmt::format(
-        "cuclip: cuBLASLt refuses a product of [{}, {}] and [{}, {}] ({} to {}): {}: {}; what it refuses, "
-        "now or "
-        "later, cuclip's own kernels compute\n",
+        "cuclip: cuBLASLt refuses a product of [{}, {}] and [{}, {}] ({} to {}): {}: {}; "
+        "cuclip's own kernels compute what it refuses\n",
         p.n, p.k, p.k, p.m, p.in == CUDA_R_32F ? "f32" : "bf16", p.out == CUDA_R_32F ? "f32" : "bf16",
         refusal.call, lt().GetStatusName(refusal.status));
     std::fputs(line.c_str(), stderr);

@@ -1,5 +1,6 @@
 // The headers that kernels are built from (kernels/common/*.cuh), on CUDA only.
 #include <atomic>
+#include <barrier>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
@@ -157,13 +158,15 @@ TEST_CASE("the shared memory that a kernel may have only grows") {
 TEST_CASE("host threads launch one kernel with different shared memory at the same time") {
   constexpr size_t kSizes[] = {50 * 1024, 60 * 1024, 90 * 1024};
   std::atomic<int> refused = 0;
+  std::barrier start(std::ssize(kSizes));
   std::vector<std::thread> threads;
   for (const size_t size : kSizes) {
     threads.emplace_back([&, size] {
       const DeviceStream stream(Device::cuda);
       const ExecContext ctx{.device = Device::cuda, .stream = stream.handle()};
       void* memory = device_allocate(Device::cuda, sizeof(float));
-      for (int i = 0; i < 300; ++i) {
+      start.arrive_and_wait();
+      for (int i = 0; i < 20000; ++i) {
         try {
           launch_with(TensorView(memory, DType::f32, {1}), 1, 32, size, ctx);
         } catch (const Error&) {

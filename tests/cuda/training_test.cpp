@@ -92,6 +92,9 @@ TEST_CASE("a model on CUDA has the CPU's features, loss and gradients") {
   // weight is moved by one unit in the last place.
   const bool f32 = dtype == DType::f32;
   const double features = f32 ? 2e-6 : 2e-2, gradients = f32 ? 1e-5 : 2e-2, moved = f32 ? 0x1p-23 : 0x1p-8;
+  // However sensitive the model is. Over 200 seeds no tensor's gradient was farther than 3.3e-4 in f32 and 0.28 in
+  // bf16; one that is lost is 1 away. The scalar's was off by 2.2e-7 at most, of up to 0.02.
+  const double farthest = f32 ? 3e-3 : 0.7;
   Twin cpu(Device::cpu, dtype, seed), cuda(Device::cuda, dtype, seed);
   CHECK(distance(cuda.image_features().to_floats(), cpu.image_features().to_floats()) < features);
   CHECK(distance(cuda.text_features().to_floats(), cpu.text_features().to_floats()) < features);
@@ -113,8 +116,13 @@ TEST_CASE("a model on CUDA has the CPU's features, loss and gradients") {
   for (const Parameter& parameter : cuda.model.parameters().parameters()) {
     CAPTURE(parameter.name);
     const std::vector<float> reference = expected++->gradient.to_floats();
-    CHECK(distance(parameter.gradient.to_floats(), reference) <
-          std::max(gradients, 5 * sensitivity.at(parameter.name)));
+    const double apart = distance(parameter.gradient.to_floats(), reference);
+    CHECK(apart < std::max(gradients, 5 * sensitivity.at(parameter.name)));
+    if (reference.size() > 1) {
+      CHECK(apart < farthest);
+    } else {  // a scalar's can cancel wholly
+      CHECK(apart * std::abs(double{reference[0]}) < 2e-6);
+    }
   }
 }
 
@@ -202,7 +210,7 @@ TEST_CASE("the memory of replayed steps is what one of them needs") {
 TEST_CASE("a step that finds the device full goes on in what the context has cached") {
   CUCLIP_NEEDS_EMULATOR();
   ClipConfig config = test::tiny_config();
-  config.text.context_length = 64;
+  config.text.context_length = 112;
   Twin twin(Device::cuda, DType::f32, test::rng()(), false, config);
   TrainStep step(twin.model, twin.optimizer);
   const auto run = [&](int64_t length) {
@@ -214,8 +222,10 @@ TEST_CASE("a step that finds the device full goes on in what the context has cac
   run(3);
   twin.context.allocator().allocate(size_t{64} << 20);  // as an evaluation leaves it
   const auto rest = test::fill_device();
-  for (int64_t i = 3; i <= 4; ++i) CHECK(run(64).steps == i);  // longer captions: more memory
+  const size_t before = step.memory().bytes_reserved;
+  for (int64_t i = 3; i <= 4; ++i) CHECK(run(112).steps == i);  // longer captions: more memory
   CHECK(step.replayed_kernels() > 0);
+  CHECK(step.memory().bytes_reserved > before);
 }
 
 TEST_CASE("accumulated batches on CUDA give the gradients of the whole batch") {

@@ -133,6 +133,10 @@ TEST_CASE("what is wrong is said with its line") {
   CHECK(fault_of("").find("PTX line 1: a module begins with .version") == 0);
   CHECK(fault_of(kHead + ".entry ").find("the end of the module") != std::string::npos);
   CHECK(fault_of(entry("$L: $L: ret;")).find("defined twice") != std::string::npos);
+  for (const std::string branch : {"bra;", "brx.idx 0;"}) {
+    const auto module = ptx::parse(entry(branch));
+    CHECK_THROWS_WITH(Flow(*module->find_function("k")), "PTX line 6: a branch without its target");
+  }
 }
 
 TEST_CASE("a module that ends too early is refused wherever it ends") {
