@@ -12,7 +12,8 @@
 namespace cuclip {
 namespace {
 
-std::string reason() { return std::strerror(errno); }
+// "File name too long" puzzles those who did not know that what they wrote is taken for a file's name.
+std::string reason() { return errno == ENAMETOOLONG ? "no file has so long a name" : std::strerror(errno); }
 
 // Closes (and, unless committed, removes) a temporary file on every way out.
 struct TemporaryFile {
@@ -52,6 +53,16 @@ void sync_folder(const std::filesystem::path& folder) {
 
 }  // namespace
 
+bool path_exists(const std::filesystem::path& path) {
+  std::error_code unknown;
+  return std::filesystem::exists(path, unknown);
+}
+
+bool is_folder(const std::filesystem::path& path) {
+  std::error_code unknown;
+  return std::filesystem::is_directory(path, unknown);
+}
+
 std::string read_file(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(), reason());
@@ -79,7 +90,12 @@ std::string read_file(const std::filesystem::path& path) {
   return contents;
 }
 
-void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write) {
+void write_file_atomic(const std::filesystem::path& name, const std::function<void(const ByteSink&)>& write) {
+  // Through a link, not in its place: it may be /dev/stdout.
+  std::error_code unknown;
+  const bool is_link = std::filesystem::is_symlink(name, unknown);
+  const std::filesystem::path target = is_link ? std::filesystem::canonical(name, unknown) : name;
+  const std::filesystem::path path = target.empty() ? name : target;
   TemporaryFile file(path);
   write([&](std::span<const std::byte> bytes) { write_all(file.fd, bytes.data(), bytes.size(), path); });
   if (::fsync(file.fd) != 0) fail("cannot write {}: {}", path.string(), reason());

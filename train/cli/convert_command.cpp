@@ -30,6 +30,7 @@ void convert(const Options& options) {
   std::error_code error;
   if (!folder.empty()) fs::create_directories(folder, error);
   if (error) fail("cannot make the folder {}: {}", folder.string(), error.message());
+  check_can_write(file, {session.loaded.weights});
   save_weights(session.model(), file, {}, names);
   if (!is_file) {
     if (options.to == "hf") {
@@ -39,8 +40,15 @@ void convert(const Options& options) {
     if (session.loaded.found_tokenizer) session.loaded.found_tokenizer->save(folder / "tokenizer.txt.gz");
   }
   const int64_t count = session.model().parameters().count();
-  if (options.json) return print_json({{"out", file.string()}, {"names", options.to}, {"parameters", count}});
-  fmt::print("{} parameters with the names of {}: {}\n", count, options.to, file.string());
+  if (!options.json) {
+    fmt::print("{} parameters with the names of {}: {}\n", count, options.to, escaped_name(file.string()));
+    return;
+  }
+  nlohmann::ordered_json json;
+  put_name(json, "out", file.string());
+  json["names"] = options.to;
+  json["parameters"] = count;
+  print_json(json);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "train/encode.h"
 #include "train/model_source.h"
+#include "train/names.h"
 
 namespace CLI {
 class App;
@@ -42,16 +43,20 @@ struct Session {
   const Clip& model() const { return *loaded.model; }
 };
 
-/// Throws Error when a file could not be written there: before an hour of work, not after it.
-void check_can_write(const std::string& file);
+/// Before an hour of work, not after it: throws InputError where the file to write is a folder, or one of the files
+/// that are read, and Error where no file can be written.
+void check_can_write(const std::string& file, const std::vector<std::string>& inputs = {});
 
-/// Prints JSON and a line feed. Bytes that are no UTF-8 (in file names) are replaced.
-void print_json(const nlohmann::ordered_json& json);
+/// Prints JSON and a line feed (json_text). Names go in by put_name, which keeps those that are no UTF-8.
+void print_json(const nlohmann::ordered_json& json, int indent = 2);
+
+/// A line on standard error, "cuclip: ...", whatever names are in it.
+void warn(const std::string& message);
 
 /// Lists the first few unreadable pictures on standard error, and how many there are.
 void report_unreadable(const std::vector<UnreadablePicture>& unreadable);
 
-/// [{"index"?, "reason"}, ...]
+/// [{"index", "path" of files, "reason"}, ...]
 nlohmann::ordered_json unreadable_json(const std::vector<UnreadablePicture>& unreadable);
 
 /// Shows how far encoding is, on standard error, where that is a terminal.
