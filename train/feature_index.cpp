@@ -110,9 +110,9 @@ bool may_become_index(const std::filesystem::path& path) {
 FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
   const Safetensors file = Safetensors::open(path);
   const std::string format = metadata_of(file, "format");
-  CUCLIP_CHECK(format == kFormat, "{}: expected an index (\"{}\"), found \"{}\"{}", path.string(), kFormat,
-               format,
-               format.starts_with(kAnyFormat) ? ": another version of cuclip made it; make the index again" : "");
+  CUCLIP_CHECK(
+      format == kFormat, "{}: expected an index (\"{}\"), found \"{}\"{}", path.string(), kFormat, format,
+      format.starts_with(kAnyFormat) ? ": another version of cuclip made it; make the index again" : "");
   FeatureIndex index{.source = path_in(file, "source"),
                      .names = split_names(entry_of(file, "names", {"U8"}, 1).data),
                      .rows = {},

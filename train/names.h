@@ -33,9 +33,4 @@ void put_names(nlohmann::ordered_json& json, const std::string& key, const std::
 /// JSON as text. Texts in it that are no UTF-8 get U+FFFD, where nlohmann::json by itself would throw.
 std::string json_text(const nlohmann::ordered_json& json, int indent = 2);
 
-/// How --help says what put_name does.
-inline constexpr const char* kNameBytesHelp =
-    "In JSON, a name that is no UTF-8 has U+FFFD in it, and a second field, its key with _bytes, holds the bytes "
-    "percent-encoded.";
-
 }  // namespace cuclip

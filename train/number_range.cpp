@@ -40,8 +40,8 @@ Number parse(std::string_view name, const Range& range, std::string_view text, c
   Number value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool whole_text = !text.empty() && end == text.data() + text.size();
-  CUCLIP_CHECK(whole_text && error != std::errc::invalid_argument, "{} must be {}, {}, got \"{}\"", name, kind,
-               in_words(range), text);
+  CUCLIP_CHECK(whole_text && error != std::errc::invalid_argument, "{} must be {}, {}, got \"{}\"", name,
+               kind, in_words(range), text);
   CUCLIP_CHECK(error == std::errc(), "{} must be {}, got {}", name, in_words(range), text);
   check(name, range, value);
   return value;
@@ -71,8 +71,8 @@ WholeRange thread_range() {
   constexpr int64_t kForEachCpu = 4, kAlways = 64;
   const int64_t cpus = available_cpus();
   return {0, std::max(kAlways, kForEachCpu * cpus),
-          fmt::format("{} for each of the {} CPUs that this process may use, but {} anywhere", kForEachCpu, cpus,
-                      kAlways)};
+          fmt::format("{} for each of the {} CPUs that this process may use, but {} anywhere", kForEachCpu,
+                      cpus, kAlways)};
 }
 
 }  // namespace cuclip

@@ -14,6 +14,7 @@
 #include "train/evaluate.h"
 #include "train/machine_peak.h"
 #include "train/model_source.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {

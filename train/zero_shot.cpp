@@ -15,7 +15,8 @@ std::vector<std::string> templates_of_file(const std::string& path) {
   std::vector<std::string> templates = read_lines(path);
   for (const std::string& line : templates) {
     CUCLIP_CHECK(line.find(kPlaceholder) != line.npos,
-                 "{}: a template needs {{}} where the class's name goes, found \"{}\"", text_name(path), line);
+                 "{}: a template needs {{}} where the class's name goes, found \"{}\"", text_name(path),
+                 line);
   }
   return templates;
 }

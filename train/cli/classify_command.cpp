@@ -69,13 +69,16 @@ void add_classify_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("classify", "Which of some labels describes a picture best");
   command->add_option("image", options->image, "Picture file")->required();
-  command->add_option("--labels", options->labels, "Labels separated by commas, or a file with one per line (- for standard input)")
+  command
+      ->add_option("--labels", options->labels,
+                   "Labels separated by commas, or a file with one per line (- for standard input)")
       ->required();
   command
-      ->add_option("--templates", options->templates,
-                   "simple (\"a photo of a {}.\"), openai7, none (labels as they are), or a file with one per line")
+      ->add_option(
+          "--templates", options->templates,
+          "simple (\"a photo of a {}.\"), openai7, none (labels as they are), or a file with one per line")
       ->capture_default_str();
-  command->add_flag("--json", options->json, "Print JSON");
+  command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer(
       "Prints the probability (softmax over the labels), the cosine similarity and the label, the best "

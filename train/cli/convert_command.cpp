@@ -64,7 +64,7 @@ void add_convert_command(CLI::App& app) {
       ->add_option("--out", options->out,
                    "FILE.safetensors, or a folder for weights, configuration and merges together")
       ->required();
-  command->add_flag("--json", options->json, "Print JSON");
+  command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer(
       "Reads any of these names, in f32, bf16 or f16, and writes f32. Pickled files (.pt, .bin) are not "

@@ -56,7 +56,8 @@ std::string earlier_result(const PrepareOptions& options) {
 void prepare(const Options& options) {
   const std::string earlier = options.force ? "" : earlier_result(options.prepare);
   if (!earlier.empty()) {
-    warn(options.prepare.out.string() + " is already there, made with the same options; --force makes it anew");
+    warn(options.prepare.out.string() +
+         " is already there, made with the same options; --force makes it anew");
     if (options.json) fmt::print("{}", earlier);
     return;
   }
@@ -84,7 +85,8 @@ void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {
   PrepareOptions& p = prepare_options;
   number("--image-size", p.image_size, {8, 4096}, "Shrink the shorter edge to so many pixels");
   number("--max-pixels", p.max_pixels, {1, kMostOfAnything}, "Leave larger pictures out");
-  number("--held-out", p.held_out, {0, kMostOfAnything}, "Pairs with distinct captions to keep out of training");
+  number("--held-out", p.held_out, {0, kMostOfAnything},
+         "Pairs with distinct captions to keep out of training");
   number("--max-per-caption", p.max_per_caption, {1, kMostOfAnything}, "Pictures with the same caption");
   number("--max-per-series", p.max_per_series, {1, kMostOfAnything},
          "Pictures whose captions differ in numbers only");

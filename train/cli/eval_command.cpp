@@ -50,7 +50,7 @@ void retrieval(const RetrievalOptions& options) {
       load_eval_data(*dataset, session.model().config().vision.image_size, session.context.pool()->size(),
                      options.limit, options.max_bad_fraction);
   const RetrievalMetrics metrics = evaluate_retrieval(session.model(), session.loaded.tokenizer(), data);
-  if (data.bad.count > 0) fmt::print(stderr, "cuclip: samples left out: {}\n", data.bad.summary());
+  if (data.bad.count > 0) warn("samples left out: " + data.bad.summary());
   if (options.json) {
     Json json = named(session, options.data);
     json["pictures"] = metrics.image_to_text.queries;
@@ -111,7 +111,8 @@ void print_metrics(const ZeroShotMetrics& metrics, const std::vector<std::string
              1.0 / static_cast<double>(classes.size()));
   for (size_t c = 0; c < classes.size(); ++c) {
     if (metrics.class_pictures[c] == 0) continue;
-    fmt::print("  {:5.3f} of {:5}  {}\n", metrics.class_accuracy[c], metrics.class_pictures[c], escaped_name(classes[c]));
+    fmt::print("  {:5.3f} of {:5}  {}\n", metrics.class_accuracy[c], metrics.class_pictures[c],
+               escaped_name(classes[c]));
   }
 }
 
@@ -159,7 +160,7 @@ void add_retrieval(CLI::App* command) {
                         "Fail when more of the samples cannot be used"),
         RealRange{0, 1})
       ->capture_default_str();
-  sub->add_flag("--json", options->json, "Print JSON");
+  sub->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(sub, options->model);
   sub->footer(
       "Recalls are shares (0 to 1) of queries with a right answer among the first 1, 5, 10; equal "
@@ -172,15 +173,17 @@ void add_retrieval(CLI::App* command) {
 void add_zero_shot(CLI::App* command) {
   auto options = std::make_shared<ZeroShotOptions>();
   CLI::App* sub = command->add_subcommand("zero-shot", "Accuracy of classification by the classes' names");
-  sub->add_option("--data", options->data,
-                  "A folder with a folder of pictures for each class, a .csv or .tsv of labels, or synthetic:shapes")
+  sub->add_option(
+         "--data", options->data,
+         "A folder with a folder of pictures for each class, a .csv or .tsv of labels, or synthetic:shapes")
       ->required();
   sub->add_option(
       "--classes", options->classes,
       "File with one class per line (- for standard input): its label, or label<TAB>name for prompts; "
       "without it, those that occur");
-  sub->add_option("--templates", options->templates,
-                  "simple (\"a photo of a {}.\"), openai7, none, or a file with one per line (- for standard input)")
+  sub->add_option(
+         "--templates", options->templates,
+         "simple (\"a photo of a {}.\"), openai7, none, or a file with one per line (- for standard input)")
       ->capture_default_str();
   sub->add_option("--csv-img-key", options->image_column, "CSV column with the picture's path")
       ->capture_default_str();
@@ -192,7 +195,7 @@ void add_zero_shot(CLI::App* command) {
   limit(sub->add_option("--seed", options->seed, "Of the pictures of synthetic:shapes"),
         WholeRange{0, std::numeric_limits<int64_t>::max()})
       ->capture_default_str();
-  sub->add_flag("--json", options->json, "Print JSON");
+  sub->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(sub, options->model);
   sub->footer("Example:\n  cuclip eval zero-shot --data pictures/ --templates openai7 --model runs/mine");
   sub->callback([options] { zero_shot(*options); });

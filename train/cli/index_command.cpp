@@ -57,8 +57,7 @@ Indexed index_folder(const Session& session, const std::string& folder) {
 
 Indexed index_dataset(const Session& session, const std::string& spec) {
   const auto dataset = open_dataset(spec);
-  if (dataset->bad().count > 0)
-    warn("samples left out: " + dataset->bad().summary());
+  if (dataset->bad().count > 0) warn("samples left out: " + dataset->bad().summary());
   std::vector<std::string> keys(static_cast<size_t>(dataset->size()));
   EncodedPictures encoded = encode_pictures(
       session.model(), dataset->size(),
@@ -83,7 +82,8 @@ void run_index(const Options& options) {
   check_can_write(options.out);
   // A picture or a shard would be gone for ever, and may be one of those to be indexed.
   CUCLIP_CHECK(may_become_index(options.out),
-               "{} is there and is no index of cuclip's: it is not written over; choose another --out", options.out);
+               "{} is there and is no index of cuclip's: it is not written over; choose another --out",
+               options.out);
   Session session(options.model);
   Indexed made = is_folder(options.source) ? index_folder(session, options.source)
                                            : index_dataset(session, options.source);
@@ -102,7 +102,8 @@ void run_index(const Options& options) {
     json["unreadable"] = unreadable_json(made.unreadable);
     return print_json(json);
   }
-  fmt::print("{}: {} pictures, {} left out\n", escaped_name(options.out), index.names.size(), made.unreadable.size());
+  fmt::print("{}: {} pictures, {} left out\n", escaped_name(options.out), index.names.size(),
+             made.unreadable.size());
 }
 
 }  // namespace
@@ -119,7 +120,7 @@ void add_index_command(CLI::App& app) {
   command->add_option("--store", options->store, "Features in fp32 or bf16 (half the size)")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
-  command->add_flag("--json", options->json, "Print JSON");
+  command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer("Example:\n  cuclip index photos/ --out photos.cuclip-index --model runs/mine");
   command->callback([options] { run_index(*options); });

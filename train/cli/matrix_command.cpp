@@ -43,7 +43,8 @@ void draw_matrix(const Matrix& matrix, const std::string& model, const std::stri
 }
 
 void print_matrix(const Matrix& matrix) {
-  for (size_t t = 0; t < matrix.texts.size(); ++t) fmt::print("[{}] {}\n", t + 1, escaped_name(matrix.texts[t]));
+  for (size_t t = 0; t < matrix.texts.size(); ++t)
+    fmt::print("[{}] {}\n", t + 1, escaped_name(matrix.texts[t]));
   for (size_t t = 0; t < matrix.texts.size(); ++t) fmt::print("{:>8}", fmt::format("[{}]", t + 1));
   fmt::print("\n");
   for (size_t i = 0; i < matrix.images.size(); ++i) {
@@ -72,9 +73,8 @@ void run_matrix(const Options& options) {
   CUCLIP_CHECK(options.out.empty() || extension == ".svg" || extension == ".png",
                "--out {}: expected a name that ends in .svg or .png", options.out);
   if (!options.out.empty()) check_can_write(options.out, options.images);
-  Matrix matrix{.images = {},
-                .texts = given_texts(options.texts, options.texts_file, "matrix"),
-                .similarity = {}};
+  Matrix matrix{
+      .images = {}, .texts = given_texts(options.texts, options.texts_file, "matrix"), .similarity = {}};
   Session session(options.model);
   const std::vector<fs::path> files(options.images.begin(), options.images.end());
   const EncodedPictures encoded = encode_picture_files(session.model(), files);
@@ -100,9 +100,10 @@ void add_matrix_command(CLI::App& app) {
       app.add_subcommand("matrix", "Similarities of pictures and captions: table and heat map");
   command->add_option("--images", options->images, "Picture files")->required();
   command->add_option("--texts", options->texts, "Captions");
-  command->add_option("--texts-file", options->texts_file, "File with one caption per line; - for standard input");
+  command->add_option("--texts-file", options->texts_file,
+                      "File with one caption per line; - for standard input");
   command->add_option("--out", options->out, "Heat map to draw, .svg or .png");
-  command->add_flag("--json", options->json, "Print JSON");
+  command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer(
       "Where picture n belongs to caption n, the diagonal should light up.\nExample:\n"

@@ -50,7 +50,8 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) 
       ->check(CLI::IsMember(kPrecisions))
       ->capture_default_str()
       ->group(group);
-  limit(command->add_option("--threads", flags.threads, "Threads; 0: what the process may use"), thread_range())
+  limit(command->add_option("--threads", flags.threads, "Threads; 0: what the process may use"),
+        thread_range())
       ->capture_default_str()
       ->group(group);
 }
@@ -78,7 +79,9 @@ void check_can_write(const std::string& file, const std::vector<std::string>& in
   if (::access(folder.c_str(), W_OK | X_OK) != 0) fail("cannot write {}: {}", file, std::strerror(errno));
 }
 
-void print_json(const nlohmann::ordered_json& json, int indent) { fmt::print("{}\n", json_text(json, indent)); }
+void print_json(const nlohmann::ordered_json& json, int indent) {
+  fmt::print("{}\n", json_text(json, indent));
+}
 
 void warn(const std::string& message) { fmt::print(stderr, "cuclip: {}\n", escaped_text(message)); }
 

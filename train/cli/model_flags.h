@@ -29,6 +29,12 @@ inline const std::vector<std::string> kPrecisions = {"fp32", "tf32", "bf16"};
 inline constexpr const char* kPrecisionHelp =
     "fp32; tf32: the same with products on CUDA's tensor cores; bf16 activations and products";
 
+/// What --json says, of every command that names files.
+inline constexpr const char* kJsonHelp =
+    "Print JSON; a name in it that is no UTF-8 has U+FFFD, and a second field, its key with _bytes, has the "
+    "bytes "
+    "percent-encoded";
+
 /// --model, --tokenizer, --config-name, --device, --precision, --threads.
 void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required = true);
 

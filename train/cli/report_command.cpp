@@ -50,7 +50,8 @@ void add_report_command(CLI::App& parent) {
       ->required();
   app->add_option("--val-data", flags->inputs.val_data, "held-out pairs")->required();
   app->add_option("--out", flags->inputs.out, "folder for report.json, loss.svg and matrix.svg")->required();
-  limit(app->add_option("--threads", flags->threads, "CPU threads; 0: what the process may use"), thread_range())
+  limit(app->add_option("--threads", flags->threads, "CPU threads; 0: what the process may use"),
+        thread_range())
       ->capture_default_str();
   app->add_flag("--json", flags->json, "print report.json instead of a summary");
   app->footer(

@@ -61,8 +61,8 @@ Cell cell_of_sample(const FeatureIndex& index, const Dataset& dataset, const Hit
   const std::string& name = index.names[static_cast<size_t>(hit.row)];
   CUCLIP_CHECK(place < dataset.size(), "{}: {} is no longer there; make the index again", index.source, name);
   DecodedSample sample = decode_sample(dataset, place, DecodeLimits{}.max_pixels);
-  CUCLIP_CHECK(sample.key == name, "{}: expected {} at place {}, found {}; make the index again", index.source,
-               name, place, sample.key);
+  CUCLIP_CHECK(sample.key == name, "{}: expected {} at place {}, found {}; make the index again",
+               index.source, name, place, sample.key);
   return {std::move(sample.picture), sample.captions.front()};
 }
 
@@ -100,7 +100,8 @@ void draw_hits(const Options& options, const FeatureIndex& index, const std::vec
     images.push_back(std::move(cell.picture));
     captions.push_back(std::move(cell.caption));
   }
-  const std::string title = options.image.empty() ? fmt::format("\"{}\"", options.words) : escaped_name(options.image);
+  const std::string title =
+      options.image.empty() ? fmt::format("\"{}\"", options.words) : escaped_name(options.image);
   const std::string subtitle =
       fmt::format("the {} most similar of {} pictures", hits.size(), index.names.size());
   draw::write_scene(options.contact_sheet, draw::contact_sheet({.title = title,
@@ -138,8 +139,10 @@ nlohmann::ordered_json hits_json(const Options& options, const FeatureIndex& ind
     list.push_back(std::move(entry));
   }
   nlohmann::ordered_json json;
-  if (options.image.empty()) json["words"] = options.words;
-  else put_name(json, "image", options.image);
+  if (options.image.empty())
+    json["words"] = options.words;
+  else
+    put_name(json, "image", options.image);
   put_name(json, "index", options.index);
   json["searched"] = index.names.size();
   json["hits"] = list;
@@ -155,14 +158,13 @@ void run_search(Options options) {
   CUCLIP_CHECK(options.contact_sheet.empty() || extension == ".png" || extension == ".svg",
                "--contact-sheet {}: expected a name that ends in .png or .svg", options.contact_sheet);
   if (options.image.empty()) require_text(options.words, "search: the words");
-  if (!options.contact_sheet.empty())
-    check_can_write(options.contact_sheet, {options.index, options.image});
+  if (!options.contact_sheet.empty()) check_can_write(options.contact_sheet, {options.index, options.image});
   Context reading(1);
   const FeatureIndex index = load_index(reading, options.index);
   if (options.model.model.empty()) {
     CUCLIP_CHECK(!fs::path(index.model).is_absolute() || path_exists(index.model),
-                 "{}: the model that made this index is no longer at {}; give its place as --model", options.index,
-                 index.model);
+                 "{}: the model that made this index is no longer at {}; give its place as --model",
+                 options.index, index.model);
     options.model.model = index.model;
   }
   Session session(options.model);
@@ -174,11 +176,15 @@ void run_search(Options options) {
   const std::vector<Hit> hits =
       search_index(session.context, index, encode_query(options, session), options.top);
   // What was found does not depend on whether it can be drawn.
-  if (options.json) print_json(hits_json(options, index, hits));
-  else print_hits(index, hits);
+  if (options.json)
+    print_json(hits_json(options, index, hits));
+  else
+    print_hits(index, hits);
   std::fflush(stdout);
-  if (options.contact_sheet.empty()) warn_of_missing(index, hits);
-  else draw_hits(options, index, hits);
+  if (options.contact_sheet.empty())
+    warn_of_missing(index, hits);
+  else
+    draw_hits(options, index, hits);
 }
 
 }  // namespace
@@ -190,9 +196,12 @@ void add_search_command(CLI::App& app) {
   command->add_option("index", options->index, "File made by cuclip index")->required();
   command->add_option("words", options->words, "What to look for");
   command->add_option("--image", options->image, "Look for pictures like this one instead");
-  limit(command->add_option("--top", options->top, "How many"), WholeRange{1, 1'000'000})->capture_default_str();
-  command->add_option("--contact-sheet", options->contact_sheet, "Draw the pictures found, .png or .svg; one that is gone gets an empty cell and a warning");
-  command->add_flag("--json", options->json, "Print JSON");
+  limit(command->add_option("--top", options->top, "How many"), WholeRange{1, 1'000'000})
+      ->capture_default_str();
+  command->add_option(
+      "--contact-sheet", options->contact_sheet,
+      "Draw the pictures found, .png or .svg; one that is gone gets an empty cell and a warning");
+  command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model, false);
   command->footer(
       "Prints rank, cosine similarity and picture. Without --model, the one that made the index is "

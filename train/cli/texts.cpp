@@ -10,7 +10,8 @@ namespace cuclip {
 
 void require_text(const std::string& text, const std::string& what) {
   const CaptionState state = normalise_caption(text).state;
-  CUCLIP_CHECK(state != CaptionState::invalid_utf8, "{}: expected UTF-8, found \"{}\"", what, escaped_name(text));
+  CUCLIP_CHECK(state != CaptionState::invalid_utf8, "{}: expected UTF-8, found \"{}\"", what,
+               escaped_name(text));
   CUCLIP_CHECK(state != CaptionState::empty, "{}: expected a text, found {}", what,
                text.empty() ? "an empty one" : "blanks only");
 }
@@ -22,8 +23,10 @@ std::vector<std::string> given_texts(const std::vector<std::string>& arguments, 
     const std::vector<std::string> lines = read_lines(file);
     texts.insert(texts.end(), lines.begin(), lines.end());
   }
-  CUCLIP_CHECK(!texts.empty(), "{}: expected texts (captions) as arguments or in --texts-file, found none", command);
-  for (size_t i = 0; i < texts.size(); ++i) require_text(texts[i], fmt::format("{}: text {}", command, i + 1));
+  CUCLIP_CHECK(!texts.empty(), "{}: expected texts (captions) as arguments or in --texts-file, found none",
+               command);
+  for (size_t i = 0; i < texts.size(); ++i)
+    require_text(texts[i], fmt::format("{}: text {}", command, i + 1));
   return texts;
 }
 

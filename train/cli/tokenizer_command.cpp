@@ -131,7 +131,10 @@ void add_tokenizer_command(CLI::App& app) {
   };
 
   CLI::App* learn = command->add_subcommand("train", "Learn merges, in CLIP's file format");
-  learn->add_option("--captions", options->captions, "Text file with one caption per line; - for standard input")->required();
+  learn
+      ->add_option("--captions", options->captions,
+                   "Text file with one caption per line; - for standard input")
+      ->required();
   limit(learn->add_option("--vocab-size", options->vocab_size,
                           "Ids: 512 bytes, the merges, start and end of text (514 to 49408)"),
         WholeRange{514, 49408})
@@ -151,7 +154,8 @@ void add_tokenizer_command(CLI::App& app) {
 
   CLI::App* decoder = command->add_subcommand("decode", "Ids to text");
   add_common(decoder);
-  limit(decoder->add_option("id", options->ids, "Ids of one text; without any, one text per line of standard input"),
+  limit(decoder->add_option("id", options->ids,
+                            "Ids of one text; without any, one text per line of standard input"),
         WholeRange{0, std::numeric_limits<int32_t>::max()});
   decoder->callback([options] { decode(*options); });
 }

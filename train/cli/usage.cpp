@@ -23,7 +23,8 @@ void take_mark_off_options(CLI::App* app) {
   for (CLI::Option* option : app->get_options()) {
     if (option->get_expected_max() > 0) option->transform(CLI::Validator(take_off, ""));
   }
-  for (CLI::App* command : app->get_subcommands([](CLI::App*) { return true; })) take_mark_off_options(command);
+  for (CLI::App* command : app->get_subcommands([](CLI::App*) { return true; }))
+    take_mark_off_options(command);
 }
 
 // Insertions, deletions, substitutions and swaps of neighbours that lead from a to b.
@@ -54,7 +55,8 @@ std::string suggestion(const std::string& word, const Words& names) {
   const std::string nearest = *std::min_element(names.begin(), names.end(), nearer);
   const size_t near = std::max<size_t>(2, nearest.size() / 3);
   const bool begins_like_it = nearest.starts_with(word) || word.starts_with(nearest);
-  return edit_distance(word, nearest) <= near || begins_like_it ? fmt::format(", did you mean {}?", nearest) : "";
+  return edit_distance(word, nearest) <= near || begins_like_it ? fmt::format(", did you mean {}?", nearest)
+                                                                : "";
 }
 
 std::vector<const CLI::App*> commands_of(const CLI::App& app) {
@@ -100,7 +102,8 @@ Words flags_of(const CLI::App& app) {
 std::string unknown_flag(const Place& place, const Words& arguments) {
   for (size_t i = place.next; i < arguments.size() && arguments[i] != "--"; ++i) {
     const std::string flag = arguments[i].substr(0, arguments[i].find('='));
-    if (flag.size() < 2 || flag[0] != '-' || std::isalpha(static_cast<unsigned char>(flag[flag[1] == '-' ? 2 : 1])) == 0)
+    if (flag.size() < 2 || flag[0] != '-' ||
+        std::isalpha(static_cast<unsigned char>(flag[flag[1] == '-' ? 2 : 1])) == 0)
       continue;
     const CLI::Option* option = place.app->get_option_no_throw(flag);
     if (!option) return flag;
@@ -128,10 +131,12 @@ std::string describe_failure(const CLI::App& app, const std::vector<std::string>
   const std::string kind = place.app == &app ? "command" : "subcommand";
   const std::string flag = unknown_flag(place, arguments);
   if (!flag.empty()) {
-    return fmt::format("{}: there is no flag {}{}\n'{} --help' lists its flags.\n", place.name, escaped_name(flag),
-                       suggestion(flag, flags_of(*place.app)), place.name);
+    return fmt::format("{}: there is no flag {}{}\n'{} --help' lists its flags.\n", place.name,
+                       escaped_name(flag), suggestion(flag, flags_of(*place.app)), place.name);
   }
-  if (commands.empty()) return fmt::format("{}: {}\n'{} --help' describes it.\n", place.name, escaped_text(error.what()), place.name);
+  if (commands.empty())
+    return fmt::format("{}: {}\n'{} --help' describes it.\n", place.name, escaped_text(error.what()),
+                       place.name);
   std::string found = "found none";
   if (place.next < arguments.size()) {
     Words names;

@@ -13,9 +13,7 @@ CsvReader::CsvReader(std::string_view text, char separator, std::string_view nam
   if (text_.substr(0, kByteOrderMark.size()) == kByteOrderMark) position_ = kByteOrderMark.size();
 }
 
-bool CsvReader::at_line_end() const {
-  return text_[position_] == '\n' || text_[position_] == '\r';
-}
+bool CsvReader::at_line_end() const { return text_[position_] == '\n' || text_[position_] == '\r'; }
 
 void CsvReader::skip_line_end() {
   position_ += text_.substr(position_, 2) == "\r\n" ? 2 : 1;

@@ -36,7 +36,8 @@ std::string utf16_to_utf8(std::string_view bytes, bool little, const std::string
     if (c >= 0xD800 && c < 0xE000) {  // a character of two units
       const uint32_t low = at + 2 < bytes.size() ? unit(at + 2) : 0;
       CUCLIP_CHECK(c < 0xDC00 && low >= 0xDC00 && low < 0xE000,
-                   "{} is UTF-16 with half a character at byte {}: it is damaged; save it as UTF-8", name, at + 2);
+                   "{} is UTF-16 with half a character at byte {}: it is damaged; save it as UTF-8", name,
+                   at + 2);
       c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
       at += 2;
     }
@@ -48,8 +49,8 @@ std::string utf16_to_utf8(std::string_view bytes, bool little, const std::string
 // White space as it is written, and what editors leave behind unseen.
 bool is_blank(utf8proc_int32_t c) {
   const utf8proc_category_t category = utf8proc_category(c);
-  return category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL || category == UTF8PROC_CATEGORY_ZP ||
-         (c >= 0 && c < 0x20) || c == 0xFEFF || c == 0x200B;
+  return category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL ||
+         category == UTF8PROC_CATEGORY_ZP || (c >= 0 && c < 0x20) || c == 0xFEFF || c == 0x200B;
 }
 
 }  // namespace
@@ -69,9 +70,10 @@ std::string read_text(const std::filesystem::path& path) {
     text.erase(0, kUtf8Mark.size());
   }
   const size_t nul = text.find('\0');
-  CUCLIP_CHECK(nul == text.npos, "{} is no text: expected UTF-8, found a NUL byte in line {}. UTF-16 without a "
-               "byte order mark looks like this; save it as UTF-8", name,
-               split_lines(std::string_view(text).substr(0, nul + 1)).size());
+  CUCLIP_CHECK(nul == text.npos,
+               "{} is no text: expected UTF-8, found a NUL byte in line {}. UTF-16 without a "
+               "byte order mark looks like this; save it as UTF-8",
+               name, split_lines(std::string_view(text).substr(0, nul + 1)).size());
   return text;
 }
 
