@@ -12,8 +12,7 @@
 namespace cuclip {
 namespace {
 
-// "File name too long" puzzles those who did not know that what they wrote is taken for a file's name.
-std::string reason() { return errno == ENAMETOOLONG ? "no file has so long a name" : std::strerror(errno); }
+std::string reason() { return std::strerror(errno); }
 
 // Closes (and, unless committed, removes) a temporary file on every way out.
 struct TemporaryFile {
@@ -65,7 +64,9 @@ bool is_folder(const std::filesystem::path& path) {
 
 std::string read_file(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(), reason());
+  // "File name too long" puzzles those who did not mean a file's name.
+  CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(),
+               errno == ENAMETOOLONG ? "no file has so long a name" : reason());
   struct stat info {};
   ::fstat(fd, &info);
   if (S_ISDIR(info.st_mode)) {
@@ -90,12 +91,7 @@ std::string read_file(const std::filesystem::path& path) {
   return contents;
 }
 
-void write_file_atomic(const std::filesystem::path& name, const std::function<void(const ByteSink&)>& write) {
-  // Through a link, not in its place: it may be /dev/stdout.
-  std::error_code unknown;
-  const bool is_link = std::filesystem::is_symlink(name, unknown);
-  const std::filesystem::path target = is_link ? std::filesystem::canonical(name, unknown) : name;
-  const std::filesystem::path path = target.empty() ? name : target;
+void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write) {
   TemporaryFile file(path);
   write([&](std::span<const std::byte> bytes) { write_all(file.fd, bytes.data(), bytes.size(), path); });
   if (::fsync(file.fd) != 0) fail("cannot write {}: {}", path.string(), reason());

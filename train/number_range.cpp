@@ -42,8 +42,8 @@ Number parse(std::string_view name, const Range& range, std::string_view text, c
   const bool whole_text = !text.empty() && end == text.data() + text.size();
   CUCLIP_CHECK(whole_text && error != std::errc::invalid_argument, "{} must be {}, {}, got \"{}\"", name,
                kind, in_words(range), text);
-  CUCLIP_CHECK(error == std::errc(), "{} must be {}, got {}", name, in_words(range), text);
-  check(name, range, value);
+  CUCLIP_CHECK(error == std::errc() && contains(range, value), "{} must be {}, got {}", name, in_words(range),
+               text);
   return value;
 }
 

@@ -39,6 +39,7 @@ enum class Kind {
   checkpoint,  // or "latest"
   settings,    // TOML
   out_file,
+  out_model,  // a file, or a folder that is made
   out_folder,
   choice,  // one of a few words
   column,  // of a table, or its separator: wrong only where a table has none such
@@ -141,7 +142,7 @@ std::vector<Command> commands() {
       command({"search"},
               {{"index", Kind::index, "@good.cuclip-index"}, {"--image", Kind::picture, "@pictures/0.png"}},
               {kModel}),
-      command({"convert"}, {{"--to", Kind::choice, "hf"}, {"--out", Kind::out_file, "@c.safetensors"}},
+      command({"convert"}, {{"--to", Kind::choice, "hf"}, {"--out", Kind::out_model, "@c.safetensors"}},
               {kModel}),
       command({"info"}, {}, {}),
   };
@@ -200,7 +201,7 @@ struct Matrix : ModelOnDisk {
     return {{at(missing), missing},
             {at("nothing"), "nothing"},
             {std::string(300, 'x') + extension, "xxx"},
-            {at("a\x1b[31m\nb\xFF" + extension), "\\x1b[31m"}};
+            {at("a\x1b[31m\nb\xFF" + extension), "[31m"}};
   }
 
   std::vector<Fault> faults_of_lines() const {
@@ -212,10 +213,10 @@ struct Matrix : ModelOnDisk {
     return faults;
   }
 
-  std::vector<Fault> faults_of_text(const std::string& kind_of_empty) const {
-    std::vector<Fault> faults = {{"", kind_of_empty}, {"caf\xE9", "expected UTF-8, found \"caf\\xe9\""}};
-    for (const std::string blank : {"   ", "\t\n", "\u00A0", "\u200B"})
-      faults.push_back({blank, "blanks only"});
+  std::vector<Fault> faults_of_text(const std::string& empty,
+                                    const std::string& blank = "blanks only") const {
+    std::vector<Fault> faults = {{"", empty}, {"caf\xE9", "expected UTF-8, found \"caf\\xe9\""}};
+    for (const std::string text : {"   ", "\t\n", "\u00A0", "\u200B"}) faults.push_back({text, blank});
     return faults;
   }
 
@@ -225,7 +226,7 @@ struct Matrix : ModelOnDisk {
             {at("empty/x" + extension), "cannot", 1},
             {at("folder" + extension), "folder"},
             {"/proc/x" + extension, "cannot", 1},
-            {"", "--"}};
+            {"", ": expected a name, found an empty one"}};
   }
 
   std::vector<Fault> faults(const Argument& argument) const {
@@ -243,11 +244,11 @@ struct Matrix : ModelOnDisk {
       case Kind::lines:
         return faults_of_lines();
       case Kind::labels:
-        return with(faults_of_text("an empty one"), {{"a,,b", "label 2"},
-                                                     {"a, \u00A0", "label 2"},
-                                                     {at("empty"), "one entry per line"},
-                                                     {at("latin"), "line 2"},
-                                                     {at("nothing"), "folder"}});
+        return with(faults_of_text("an empty one", "an empty one"), {{"a,,b", "label 2"},
+                                                                     {"a, \u00A0", "label 2"},
+                                                                     {at("empty"), "one entry per line"},
+                                                                     {at("latin"), "line 2"},
+                                                                     {at("nothing"), "folder"}});
       case Kind::model:
       case Kind::weights:
         return with(no_file(".safetensors"), {empty, page});
@@ -258,7 +259,7 @@ struct Matrix : ModelOnDisk {
       case Kind::index:
         return with(no_file(), {empty,
                                 page,
-                                {run + "/checkpoints/step-3/model.safetensors", "made by cuclip index"},
+                                {run + "/checkpoints/step-3/model.safetensors", "expected an index"},
                                 {at("cut.cuclip-index"), "cut.cuclip-index"},
                                 {at("newer.cuclip-index"), "another version"}});
       case Kind::data_set:
@@ -279,8 +280,13 @@ struct Matrix : ModelOnDisk {
                     {{at("unknown.toml"), "'epoch' is no setting"}, {at("broken.toml"), "broken.toml"}});
       case Kind::out_file:
         return faults_of_out(argument.good);
+      case Kind::out_model:
+        return {{at("empty/x.safetensors"), "cannot", 1},
+                {at("folder.safetensors"), "folder"},
+                {"/proc/x/m.safetensors", "cannot", 1},
+                {"", "--out: expected a name, found an empty one"}};
       case Kind::out_folder:
-        return {{at("empty/x"), "cannot", 1}, {"/proc/x", "cannot", 1}};
+        return {{at("empty/x"), "cannot", 1}, {"/proc/x", "cannot", 1}, {"", "--out"}};
       case Kind::choice:
         return {{"no-such-choice", argument.name}, {"", argument.name}};
       case Kind::column:
@@ -297,7 +303,10 @@ struct Matrix : ModelOnDisk {
       if (!here && argument.good.empty()) continue;
       if (argument.name.starts_with("-")) line.push_back(argument.name);
       const bool below = argument.good.starts_with("@");
-      line.push_back(here ? value : below ? at(argument.good.substr(1)) : argument.good);
+      const std::string good = below ? at(argument.good.substr(1)) : argument.good;
+      // A folder that has a run in it would be refused for that.
+      const bool fresh = faulty && argument.kind == Kind::out_folder;
+      line.push_back(here ? value : good + (fresh ? "-2" : ""));
     }
     line.insert(line.end(), command.more.begin(), command.more.end());
     return line;
@@ -359,7 +368,7 @@ TEST_CASE_METHOD(Matrix, "lists come from standard input, and from any editor") 
           read_file(at(argument.kind == Kind::labels ? "classes.txt" : argument.good.substr(1)));
       std::string wide = "\xFF\xFE";
       for (const char c : text) wide += std::string{c, '\0'};
-      for (const std::string& bytes : {text, "\xEF\xBB\xBF" + text, wide}) {
+      for (const std::string& bytes : std::vector{text, "\xEF\xBB\xBF" + text, wide}) {
         std::string script = "exec '" + cuclip_executable() + "'";
         for (const std::string& word : line(command, &argument, "-")) script += " '" + word + "'";
         INFO(script);

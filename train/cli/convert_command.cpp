@@ -27,9 +27,7 @@ void convert(const Options& options) {
   const bool is_file = fs::path(options.out).extension() == ".safetensors";
   const fs::path file = is_file ? fs::path(options.out) : fs::path(options.out) / "model.safetensors";
   const fs::path folder = file.parent_path();
-  std::error_code error;
-  if (!folder.empty()) fs::create_directories(folder, error);
-  if (error) fail("cannot make the folder {}: {}", folder.string(), error.message());
+  make_folder(folder);
   check_can_write(file, {session.loaded.weights});
   save_weights(session.model(), file, {}, names);
   if (!is_file) {
@@ -60,9 +58,9 @@ void add_convert_command(CLI::App& app) {
       ->add_option("--to", options->to, "Names: cuclip, open_clip, openai (these three are the same), or hf")
       ->check(CLI::IsMember({"cuclip", "open_clip", "openai", "hf"}))
       ->required();
-  command
-      ->add_option("--out", options->out,
-                   "FILE.safetensors, or a folder for weights, configuration and merges together")
+  never_empty(
+      command->add_option("--out", options->out,
+                          "FILE.safetensors, or a folder for weights, configuration and merges together"))
       ->required();
   command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);

@@ -61,6 +61,7 @@ void prepare(const Options& options) {
     if (options.json) fmt::print("{}", earlier);
     return;
   }
+  make_folder(options.prepare.out);
   const PrepareReport report = prepare_dataset(options.prepare);
   fmt::print("{}", options.json ? to_json(report, options.prepare) : to_text(report));
 }
@@ -78,7 +79,8 @@ void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {
   sub->add_option("--from", prepare_options.from,
                   "openclipart, tuxpaint, a folder, a .csv/.tsv or shards; may be given several times")
       ->required();
-  sub->add_option("--out", prepare_options.out, "Folder for the shards and statistics.json")->required();
+  never_empty(sub->add_option("--out", prepare_options.out, "Folder for the shards and statistics.json"))
+      ->required();
   const auto number = [sub](const char* flag, auto& value, const WholeRange& range, const char* help) {
     limit(sub->add_option(flag, value, help), range)->capture_default_str();
   };

@@ -92,7 +92,8 @@ void encode_text(const Options& options) {
 }
 
 void add_common(CLI::App* command, const std::shared_ptr<Options>& options) {
-  command->add_option("--out", options->out, "FILE.npy or FILE.safetensors (tensor \"features\")")
+  never_empty(
+      command->add_option("--out", options->out, "FILE.npy or FILE.safetensors (tensor \"features\")"))
       ->required();
   command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);

@@ -116,7 +116,8 @@ void add_index_command(CLI::App& app) {
       ->add_option("source", options->source,
                    "Folder of pictures (with those below it), or shards, a .csv or .tsv")
       ->required();
-  command->add_option("--out", options->out, "Index file to write, such as FILE.cuclip-index")->required();
+  never_empty(command->add_option("--out", options->out, "Index file to write, such as FILE.cuclip-index"))
+      ->required();
   command->add_option("--store", options->store, "Features in fp32 or bf16 (half the size)")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();

@@ -102,7 +102,7 @@ void add_matrix_command(CLI::App& app) {
   command->add_option("--texts", options->texts, "Captions");
   command->add_option("--texts-file", options->texts_file,
                       "File with one caption per line; - for standard input");
-  command->add_option("--out", options->out, "Heat map to draw, .svg or .png");
+  never_empty(command->add_option("--out", options->out, "Heat map to draw, .svg or .png"));
   command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer(

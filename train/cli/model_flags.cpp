@@ -1,5 +1,6 @@
 #include "train/cli/model_flags.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -65,8 +66,21 @@ Session::Session(const ModelFlags& flags)
   }
 }
 
+CLI::Option* never_empty(CLI::Option* option) {
+  const auto check = [option](const std::string& value) {
+    CUCLIP_CHECK(!value.empty(), "{}: expected a name, found an empty one", option->get_name());
+    return std::string();
+  };
+  return option->check(CLI::Validator(check, ""));
+}
+
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  if (!folder.empty()) std::filesystem::create_directories(folder, error);
+  if (error) fail("cannot make the folder {}: {}", folder.string(), error.message());
+}
+
 void check_can_write(const std::string& file, const std::vector<std::string>& inputs) {
-  CUCLIP_CHECK(!file.empty(), "expected the name of a file to write, found an empty one");
   CUCLIP_CHECK(!is_folder(file), "cannot write {}: it is a folder, expected a file", file);
   std::error_code unknown;
   CUCLIP_CHECK(!path_exists(file) || std::filesystem::is_regular_file(file, unknown),
@@ -75,8 +89,11 @@ void check_can_write(const std::string& file, const std::vector<std::string>& in
     CUCLIP_CHECK(!std::filesystem::equivalent(file, input, unknown),
                  "{} would be written over, and it is read: choose another name to write to", input);
   }
-  const std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
-  if (::access(folder.c_str(), W_OK | X_OK) != 0) fail("cannot write {}: {}", file, std::strerror(errno));
+  std::string trial = file + ".tmp-XXXXXX";  // access() knows nothing of file systems that take no files
+  const int fd = ::mkostemp(trial.data(), O_CLOEXEC);
+  if (fd < 0) fail("cannot write {}: {}", file, std::strerror(errno));
+  ::close(fd);
+  ::unlink(trial.c_str());
 }
 
 void print_json(const nlohmann::ordered_json& json, int indent) {

@@ -11,7 +11,8 @@
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace cuclip {
 
@@ -48,6 +49,12 @@ struct Session {
   LoadedModel loaded;
   const Clip& model() const { return *loaded.model; }
 };
+
+/// Refuses an empty value, such as that of a shell's variable that is not set: for files and folders to write.
+CLI::Option* never_empty(CLI::Option* option);
+
+/// Makes a folder, with those on the way. Throws Error.
+void make_folder(const std::filesystem::path& folder);
 
 /// Before an hour of work, not after it: throws InputError where the file to write is a folder, or one of the files
 /// that are read, and Error where no file can be written.

@@ -49,7 +49,8 @@ void add_report_command(CLI::App& parent) {
   app->add_option("--train-data", flags->inputs.train_data, "what it was trained on, to count its pairs")
       ->required();
   app->add_option("--val-data", flags->inputs.val_data, "held-out pairs")->required();
-  app->add_option("--out", flags->inputs.out, "folder for report.json, loss.svg and matrix.svg")->required();
+  never_empty(app->add_option("--out", flags->inputs.out, "folder for report.json, loss.svg and matrix.svg"))
+      ->required();
   limit(app->add_option("--threads", flags->threads, "CPU threads; 0: what the process may use"),
         thread_range())
       ->capture_default_str();

@@ -198,9 +198,9 @@ void add_search_command(CLI::App& app) {
   command->add_option("--image", options->image, "Look for pictures like this one instead");
   limit(command->add_option("--top", options->top, "How many"), WholeRange{1, 1'000'000})
       ->capture_default_str();
-  command->add_option(
+  never_empty(command->add_option(
       "--contact-sheet", options->contact_sheet,
-      "Draw the pictures found, .png or .svg; one that is gone gets an empty cell and a warning");
+      "Draw the pictures found, .png or .svg; one that is gone gets an empty cell and a warning"));
   command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model, false);
   command->footer(

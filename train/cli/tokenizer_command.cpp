@@ -103,7 +103,7 @@ void decode(const Options& options) {
     const std::string text = tokenizer.decode(ids);
     if (options.json) {
       const nlohmann::ordered_json result = {{"ids", ids}, {"text", text}};
-      print_json(result, kOneLine);  // some of a character's bytes are no UTF-8
+      print_json(result, kOneLine);
     } else {
       fmt::print("{}\n", text);
     }

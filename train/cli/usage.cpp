@@ -129,7 +129,10 @@ std::string describe_failure(const CLI::App& app, const std::vector<std::string>
   const Place place = place_of(app, arguments);
   const auto commands = commands_of(*place.app);
   const std::string kind = place.app == &app ? "command" : "subcommand";
-  const std::string flag = unknown_flag(place, arguments);
+  // What follows a word that is no command cannot be judged.
+  const bool names_no_command =
+      !commands.empty() && place.next < arguments.size() && !arguments[place.next].starts_with("-");
+  const std::string flag = names_no_command ? "" : unknown_flag(place, arguments);
   if (!flag.empty()) {
     return fmt::format("{}: there is no flag {}{}\n'{} --help' lists its flags.\n", place.name,
                        escaped_name(flag), suggestion(flag, flags_of(*place.app)), place.name);
