@@ -27,6 +27,7 @@ enum class Kind {
   pictures,    // a file or a folder
   text,        // a query, a caption
   lines,       // a text file with one entry per line
+  captions,    // such a file, in which blank lines count
   labels,      // "a,b" or such a file
   model,       // run, checkpoint, weights or name
   config,      // built-in name or JSON
@@ -99,7 +100,7 @@ std::vector<Command> commands() {
                {"--out", Kind::out_folder, "@report"}},
               {}),
       command({"tokenizer", "train"},
-              {{"--captions", Kind::lines, "@lines.txt"}, {"--out", Kind::out_file, "@learned.txt"}}, {}),
+              {{"--captions", Kind::captions, "@lines.txt"}, {"--out", Kind::out_file, "@learned.txt"}}, {}),
       command({"tokenizer", "encode"},
               {{"text", Kind::column, "a b"}, {"--tokenizer", Kind::merges, "@merges.txt"}}, {}),
       command({"tokenizer", "decode"}, {{"--tokenizer", Kind::merges, "@merges.txt"}}, {}),
@@ -204,9 +205,9 @@ struct Matrix : ModelOnDisk {
             {at("a\x1b[31m\nb\xFF" + extension), "[31m"}};
   }
 
-  std::vector<Fault> faults_of_lines() const {
+  std::vector<Fault> faults_of_lines(const std::string& none) const {
     std::vector<Fault> faults = no_file();
-    for (const char* name : {"empty", "blank"}) faults.push_back({at(name), "one entry per line"});
+    for (const char* name : {"empty", "blank"}) faults.push_back({at(name), none});
     faults.push_back({at("nul"), "NUL byte in line 1"});
     faults.push_back({at("utf32"), "UTF-32"});
     faults.push_back({at("latin"), "line 2: expected UTF-8, found \"caf\\xe9\""});
@@ -242,7 +243,9 @@ struct Matrix : ModelOnDisk {
       case Kind::text:
         return faults_of_text(argument.name == "words" ? "neither" : "an empty one");
       case Kind::lines:
-        return faults_of_lines();
+        return faults_of_lines("one entry per line");
+      case Kind::captions:
+        return faults_of_lines("no word to learn from");
       case Kind::labels:
         return with(faults_of_text("an empty one", "an empty one"), {{"a,,b", "label 2"},
                                                                      {"a, \u00A0", "label 2"},
@@ -363,7 +366,8 @@ TEST_CASE_METHOD(Matrix, "every command works, and says of every faulty input wh
 TEST_CASE_METHOD(Matrix, "lists come from standard input, and from any editor") {
   for (const Command& command : commands()) {
     for (const Argument& argument : command.arguments) {
-      if (argument.kind != Kind::lines && argument.kind != Kind::labels) continue;
+      const bool captions = argument.kind == Kind::captions;
+      if (argument.kind != Kind::lines && argument.kind != Kind::labels && !captions) continue;
       const std::string text =
           read_file(at(argument.kind == Kind::labels ? "classes.txt" : argument.good.substr(1)));
       std::string wide = "\xFF\xFE";
@@ -379,7 +383,8 @@ TEST_CASE_METHOD(Matrix, "lists come from standard input, and from any editor") 
         // The same file once more is at its end.
         const CommandResult none = run_program("/bin/bash", {"-c", script});
         CHECK(none.exit_code == 2);
-        CHECK_THAT(none.err, Contains("standard input: expected one entry per line"));
+        CHECK_THAT(none.err,
+                   Contains(captions ? "no word to learn from" : "standard input: expected one entry"));
       }
     }
   }

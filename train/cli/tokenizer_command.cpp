@@ -46,7 +46,7 @@ void for_each_text(const std::vector<std::string>& given,
 
 void train(const Options& options) {
   check_can_write(options.out, {options.captions});
-  const std::vector<std::string> captions = read_lines(options.captions);
+  const std::vector<std::string> captions = read_all_lines(options.captions);
   const Tokenizer tokenizer = train_bpe(captions, options.vocab_size);
   tokenizer.save(options.out);
   if (tokenizer.vocab_size() < options.vocab_size) {
@@ -139,7 +139,8 @@ void add_tokenizer_command(CLI::App& app) {
                           "Ids: 512 bytes, the merges, start and end of text (514 to 49408)"),
         WholeRange{514, 49408})
       ->capture_default_str();
-  learn->add_option("--out", options->out, "Merges file to write; compressed if it ends in .gz")->required();
+  never_empty(learn->add_option("--out", options->out, "Merges file to write; compressed if it ends in .gz"))
+      ->required();
   learn->add_flag("--json", options->json, "Print the result as JSON");
   learn->callback([options] { train(*options); });
 

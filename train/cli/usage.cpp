@@ -128,27 +128,24 @@ std::string describe_failure(const CLI::App& app, const std::vector<std::string>
                              const CLI::ParseError& error) {
   const Place place = place_of(app, arguments);
   const auto commands = commands_of(*place.app);
-  const std::string kind = place.app == &app ? "command" : "subcommand";
-  // What follows a word that is no command cannot be judged.
-  const bool names_no_command =
-      !commands.empty() && place.next < arguments.size() && !arguments[place.next].starts_with("-");
-  const std::string flag = names_no_command ? "" : unknown_flag(place, arguments);
-  if (!flag.empty()) {
-    return fmt::format("{}: there is no flag {}{}\n'{} --help' lists its flags.\n", place.name,
-                       escaped_name(flag), suggestion(flag, flags_of(*place.app)), place.name);
+  Words names = flags_of(*place.app);
+  if (commands.empty()) {
+    const std::string flag = unknown_flag(place, arguments);
+    const std::string problem =
+        flag.empty() ? escaped_text(error.what())
+                     : fmt::format("there is no flag {}{}", escaped_name(flag), suggestion(flag, names));
+    return fmt::format("{}: {}\n'{} --help' describes it.\n", place.name, problem, place.name);
   }
-  if (commands.empty())
-    return fmt::format("{}: {}\n'{} --help' describes it.\n", place.name, escaped_text(error.what()),
-                       place.name);
-  std::string found = "found none";
+  std::string found = "none";
   if (place.next < arguments.size()) {
-    Words names;
     for (const CLI::App* command : commands) names.push_back(command->get_name());
     const std::string& word = arguments[place.next];
-    found = fmt::format("found '{}'{}", escaped_name(word), suggestion(word, names));
+    found = fmt::format("'{}'{}", escaped_name(word), suggestion(word, names));
   }
-  return fmt::format("{}: expected a {}, {}\n{}'{} {} --help' describes one.\n", place.name, kind, found,
-                     list_of_commands(*place.app), place.name, place.app == &app ? "COMMAND" : "SUBCOMMAND");
+  const bool is_root = place.app == &app;
+  return fmt::format("{}: expected a {}, found {}\n{}'{} {} --help' describes one.\n", place.name,
+                     is_root ? "command" : "subcommand", found, list_of_commands(*place.app), place.name,
+                     is_root ? "COMMAND" : "SUBCOMMAND");
 }
 
 }  // namespace cuclip

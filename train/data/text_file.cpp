@@ -100,14 +100,20 @@ std::vector<std::string_view> split_lines(std::string_view text) {
   return lines;
 }
 
-std::vector<std::string> read_lines(const std::filesystem::path& path) {
+std::vector<std::string> read_all_lines(const std::filesystem::path& path) {
   const std::string text = read_text(path);
   std::vector<std::string> lines;
-  size_t number = 0;
   for (const std::string_view line : split_lines(text)) {
-    ++number;
     CUCLIP_CHECK(is_utf8(line), "{}, line {}: expected UTF-8, found \"{}\"; save the file as UTF-8",
-                 text_name(path), number, escaped_name(line));
+                 text_name(path), lines.size() + 1, escaped_name(line));
+    lines.emplace_back(line);
+  }
+  return lines;
+}
+
+std::vector<std::string> read_lines(const std::filesystem::path& path) {
+  std::vector<std::string> lines;
+  for (const std::string& line : read_all_lines(path)) {
     const std::string_view content = without_trailing_blanks(line);
     if (!content.empty()) lines.emplace_back(content);
   }

@@ -25,6 +25,9 @@ std::string_view without_trailing_blanks(std::string_view text);
 /// empty.
 std::vector<std::string_view> split_lines(std::string_view text);
 
+/// The lines of read_text(path). Throws InputError for a line that is no UTF-8.
+std::vector<std::string> read_all_lines(const std::filesystem::path& path);
+
 /// The lines of read_text(path) without blanks at their ends, and without those that are blank. Throws InputError
 /// for a line that is no UTF-8, and if there is none.
 std::vector<std::string> read_lines(const std::filesystem::path& path);
