@@ -16,13 +16,13 @@ namespace fs = std::filesystem;
 // The first of `names` that is in `folder`; empty if none is.
 fs::path first_of(const fs::path& folder, std::initializer_list<const char*> names) {
   for (const char* name : names) {
-    if (fs::exists(folder / name)) return folder / name;
+    if (path_exists(folder / name)) return folder / name;
   }
   return {};
 }
 
 bool is_run_folder(const fs::path& folder) {
-  return fs::exists(folder / "latest") || fs::is_directory(folder / "checkpoints");
+  return path_exists(folder / "latest") || is_folder(folder / "checkpoints");
 }
 
 // Throws InputError naming transformers' index of weights that lie in several files, where `folder` has one.
@@ -48,17 +48,17 @@ void refuse_pickled(const fs::path& folder) {
 ClipConfig config_beside(const fs::path& weights, const ModelOptions& options) {
   if (!options.config_name.empty()) return load_clip_config(options.config_name);
   const fs::path folder = weights.parent_path();
-  if (fs::exists(folder / "open_clip_config.json")) {
+  if (path_exists(folder / "open_clip_config.json")) {
     return load_clip_config((folder / "open_clip_config.json").string());
   }
   const fs::path file = folder / "config.json";
   CUCLIP_CHECK(
-      fs::exists(file),
+      path_exists(file),
       "{}: the model's configuration is not known: expected open_clip_config.json or transformers' "
       "config.json beside it, or --config-name with a built-in name (see cuclip info) or a JSON file",
       weights.string());
   const fs::path preprocessor = folder / "preprocessor_config.json";
-  return parse_hf_config(read_file(file), fs::exists(preprocessor) ? read_file(preprocessor) : "",
+  return parse_hf_config(read_file(file), path_exists(preprocessor) ? read_file(preprocessor) : "",
                          file.string());
 }
 
@@ -84,6 +84,7 @@ LoadedModel from_weights(Context& context, const fs::path& weights, const ModelO
   load_weights(*loaded.model, weights);
   loaded.description = weights.string();
   loaded.trained = true;
+  loaded.weights = weights.string();
   return loaded;
 }
 
@@ -142,8 +143,8 @@ LoadedModel load_model(Context& context, const std::string& spec, const ModelOpt
   if (spec.ends_with(".index.json") || path.filename().string().find("-of-") != std::string::npos) {
     refuse_sharded(path.parent_path());  // one of the shards, or what lists them
   }
-  if (fs::is_directory(spec)) return from_folder(context, spec, options);
-  if (fs::exists(spec) && fs::path(spec).extension() != ".json") return from_weights(context, spec, options);
+  if (is_folder(spec)) return from_folder(context, spec, options);
+  if (path_exists(spec) && fs::path(spec).extension() != ".json") return from_weights(context, spec, options);
   CUCLIP_CHECK(fs::path(spec).extension() != ".safetensors", "cannot read {}: no such file", spec);
   return untrained(context, spec, options);
 }

@@ -6,6 +6,7 @@
 #include "train/cli/config_file.h"
 #include "train/cli/interruption.h"
 #include "train/cli/model_flags.h"
+#include "train/cli/number_flag.h"
 #include "train/trainer.h"
 
 namespace cuclip {
@@ -114,7 +115,7 @@ void run_training(const TrainConfig& config, const std::string& resolved) {
   finish_first("interrupted: finishing the step, then saving");
   const TrainOutcome outcome = trainer.run(remembered_signal);
   if (outcome.signal == 0) {
-    fmt::print("{}\n", config.out);
+    fmt::print("{}\n", escaped_name(config.out));
     return;
   }
   fmt::print(stderr, "{}\n", how_it_was_interrupted(outcome));
@@ -130,6 +131,8 @@ void add_train_command(CLI::App& parent) {
   add_data_options(app, *config);
   add_optimisation_options(app, *config);
   add_run_options(app, *config);
+  for (const WholeSetting& setting : whole_settings()) limit(app->get_option(setting.flag), setting.range);
+  for (const RealSetting& setting : real_settings()) limit(app->get_option(setting.flag), setting.range);
   add_config_file_option(app);
   app->footer(
       "Example:\n"
