@@ -177,7 +177,7 @@ class TarDataset final : public Dataset {
     try {
       return file.read_exactly(extent.offset, extent.size);
     } catch (const InputError& error) {
-      throw SampleError("unreadable file", error.what());
+      throw SampleError("unreadable file", fmt::format("{}: {}", name(entry), error.what()));
     }
   }
 
