@@ -27,9 +27,14 @@ RunFolder::RunFolder(const std::filesystem::path& path) : path_(path) {
   std::filesystem::create_directories(checkpoints(), error);
   if (error) fail("cannot create the run folder {}: {}", path.string(), error.message());
   lock();
-  remove_leftovers();
-  sync_folder(path);
-  sync_folder(std::filesystem::absolute(path).parent_path());
+  try {
+    remove_leftovers();
+    sync_folder(path);
+    sync_folder(std::filesystem::absolute(path).parent_path());
+  } catch (...) {
+    ::close(lock_);
+    throw;
+  }
 }
 
 void RunFolder::lock() {

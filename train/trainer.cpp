@@ -59,7 +59,7 @@ void Trainer::tidy(const std::filesystem::path& checkpoint) {
   if (!checkpoint.empty() && config_.delete_previous_checkpoint)
     remove_older_checkpoints(folder_.path(), checkpoint);
   // A checkpoint holds three f32 values for each parameter; one is written before another is let go.
-  const int64_t checkpoints = checkpoint.empty() ? 2 : 1;
+  const int64_t checkpoints = folder_.has_checkpoints() ? 1 : 2;
   folder_.require_space(checkpoints * 3 * 4 * model_->parameters().count());
 }
 

@@ -85,6 +85,21 @@ TEST_CASE("a disk whose space is used up by a quota stops the run, which then go
   runs.check_goes_on(run);
 }
 
+TEST_CASE("an older checkpoint that cannot be removed is no reason to stop, and goes with the next run") {
+  const SmallRuns runs;
+  for (const char* calls : {"unlink", "rename"}) {
+    const std::string run = runs.copy_of_base("run");
+    const SystemFault stays{
+        .under = "/checkpoints/step-1", .calls = calls, .how = "EIO", .at = 1, .for_ever = true};
+    const CommandResult result = run_faulty_cuclip(stays, runs.arguments(run, 2));
+    INFO(result.err);
+    CHECK(result.exit_code == 0);
+    CHECK_THAT(result.err, Contains("checkpoints/step-1 stays: Input/output error"));
+    CHECK(runs.check_newest(run) == 2);
+    runs.check_goes_on(run);
+  }
+}
+
 TEST_CASE("a small disk takes some checkpoints, then the run stops; without the older ones it goes on") {
   const SmallRuns runs;
   fs::create_directories(runs.folder / "disk");
