@@ -12,6 +12,9 @@ std::string test_data();
 /// The executable `cuclip` that was built with the tests.
 std::string cuclip_executable();
 
+/// The library of tests/cli/preloaded_ticks.cpp.
+std::string preloaded_ticks();
+
 /// Where tests/tools/fetch_clip_merges.sh puts CLIP's merges file; it need not be there.
 std::string fetched_clip_merges();
 

@@ -170,10 +170,10 @@ std::optional<Outcome> run(const Scenario& scenario, int per_second) {
   return outcome;
 }
 
-void weather(const Scenario& scenario) {
+void weather(const Scenario& scenario, std::initializer_list<int> signals_per_second) {
   const std::optional<Outcome> calm = run(scenario, 0);
   REQUIRE(calm.has_value());
-  for (const int per_second : {500, 5000}) {
+  for (const int per_second : signals_per_second) {
     int died = 0, differed = 0;
     int64_t handled = 0;
     for (int i = 0; i < kRuns; ++i) {
@@ -192,12 +192,14 @@ void weather(const Scenario& scenario) {
 }  // namespace
 
 TEST_CASE("handlers that run 500 and 5000 times a second crash nothing and change no bit") {
-  for (const char* instructions : {"AVX2", "ALL"}) {
-    // Below AVX-512 bf16 is widened and multiplied as f32; ALL is what this processor has.
-    for (const DType dtype : {DType::f32, DType::bf16}) {
-      weather({"train", train, dtype, instructions});
-      weather({"encode", encode, dtype, instructions});
-      weather({"search", search, dtype, instructions});
-    }
+  // Below AVX-512 bf16 is widened and multiplied as f32.
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    weather({"train", train, dtype, "AVX2"}, {500, 5000});
+    weather({"encode", encode, dtype, "AVX2"}, {500, 5000});
+    weather({"search", search, dtype, "AVX2"}, {500, 5000});
+    // The code for whatever this processor has.
+    weather({"train", train, dtype, "ALL"}, {5000});
+    weather({"encode", encode, dtype, "ALL"}, {5000});
+    weather({"search", search, dtype, "ALL"}, {5000});
   }
 }
