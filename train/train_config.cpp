@@ -1,15 +1,19 @@
 #include "train/train_config.h"
 
+#include <limits>
+
 #include "kernels/common/check.h"
+#include "train/names.h"
 
 namespace cuclip {
 
 std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& c) {
   const auto text = [](const auto& value) { return fmt::format("{}", value); };
-  return {{"model", c.model},
-          {"pretrained", c.pretrained},
-          {"tokenizer", c.tokenizer},
-          {"train-data", c.train_data},
+  // Checkpoints keep them as JSON, which has no place for bytes that are no UTF-8.
+  return {{"model", escaped_name(c.model)},
+          {"pretrained", escaped_name(c.pretrained)},
+          {"tokenizer", escaped_name(c.tokenizer)},
+          {"train-data", escaped_name(c.train_data)},
           {"batch-size", text(c.batch_size)},
           {"accum-freq", text(c.accum_freq)},
           {"epochs", text(c.epochs)},
@@ -28,37 +32,58 @@ std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& c) 
           {"force-patch-dropout", text(c.force_patch_dropout)}};
 }
 
+const std::vector<WholeSetting>& whole_settings() {
+  using C = TrainConfig;
+  constexpr int64_t kMostPairs = 1'000'000, kMostEpochs = 1'000'000, kMostSteps = 1'000'000'000;
+  static const std::vector<WholeSetting> settings = {
+      {"--batch-size", &C::batch_size, {2, kMostPairs, "a pair needs negatives"}},
+      {"--accum-freq", &C::accum_freq, {1, kMostPairs}},
+      {"--epochs", &C::epochs, {1, kMostEpochs}},
+      {"--max-steps", &C::max_steps, {0, kMostSteps}},
+      {"--warmup", &C::warmup, {-1, kMostSteps}},
+      {"--seed", &C::seed, {0, std::numeric_limits<int64_t>::max()}},
+      {"--save-frequency", &C::save_frequency, {0, kMostEpochs}},
+      {"--save-every-steps", &C::save_every_steps, {0, kMostSteps}},
+      {"--val-frequency", &C::val_frequency, {0, kMostEpochs}},
+      {"--eval-every-steps", &C::eval_every_steps, {0, kMostSteps}},
+      {"--log-every-n-steps", &C::log_every_n_steps, {1, kMostSteps}},
+      {"--workers", &C::workers, thread_range()},
+      {"--threads", &C::threads, thread_range()}};
+  return settings;
+}
+
+const std::vector<RealSetting>& real_settings() {
+  using C = TrainConfig;
+  static const std::vector<RealSetting> settings = {
+      {"--lr", &C::lr, {.low = 0, .high = 1000, .low_open = true}},
+      {"--beta1", &C::beta1, {.low = 0, .high = 1, .high_open = true}},
+      {"--beta2", &C::beta2, {.low = 0, .high = 1, .high_open = true}},
+      {"--eps", &C::eps, {.low = 0, .high = 1, .low_open = true}},
+      {"--wd", &C::wd, {.low = 0, .high = 1000}},
+      {"--grad-clip-norm", &C::grad_clip_norm, {.low = 0, .high = 1e9}},
+      {"--max-bad-fraction", &C::max_bad_fraction, {.low = 0, .high = 1}},
+      {"--aug-scale-min", &C::aug_scale_min, {.low = 0, .high = 1, .low_open = true}},
+      {"--aug-scale-max", &C::aug_scale_max, {.low = 0, .high = 1, .low_open = true}},
+      {"--hflip", &C::hflip, {.low = 0, .high = 1}},
+      {"--force-patch-dropout", &C::force_patch_dropout, {.low = 0, .high = 1, .high_open = true}}};
+  return settings;
+}
+
 void validate(const TrainConfig& c) {
   CUCLIP_CHECK(!c.train_data.empty(),
                "train: --train-data is missing: shards, a CSV file, a folder or synthetic:shapes");
   CUCLIP_CHECK(!c.out.empty(), "train: --out is missing: the folder that the run is written to");
-  CUCLIP_CHECK(c.batch_size >= 2, "train: --batch-size must be at least 2 (a pair needs negatives), got {}",
-               c.batch_size);
-  CUCLIP_CHECK(c.accum_freq >= 1, "train: --accum-freq must be at least 1, got {}", c.accum_freq);
-  CUCLIP_CHECK(c.epochs >= 1, "train: --epochs must be at least 1, got {}", c.epochs);
-  CUCLIP_CHECK(c.max_steps >= 0, "train: --max-steps must not be negative, got {}", c.max_steps);
-  CUCLIP_CHECK(c.lr > 0, "train: --lr must be positive, got {}", c.lr);
-  CUCLIP_CHECK(c.beta1 >= 0 && c.beta1 < 1, "train: --beta1 must be in [0, 1), got {}", c.beta1);
-  CUCLIP_CHECK(c.beta2 >= 0 && c.beta2 < 1, "train: --beta2 must be in [0, 1), got {}", c.beta2);
-  CUCLIP_CHECK(c.eps > 0, "train: --eps must be positive, got {}", c.eps);
-  CUCLIP_CHECK(c.wd >= 0, "train: --wd must not be negative, got {}", c.wd);
-  CUCLIP_CHECK(c.warmup >= -1, "train: --warmup must not be negative, got {}", c.warmup);
-  CUCLIP_CHECK(c.grad_clip_norm >= 0, "train: --grad-clip-norm must not be negative, got {}",
-               c.grad_clip_norm);
+  for (const WholeSetting& setting : whole_settings())
+    check_range(setting.flag, setting.range, c.*setting.value);
+  for (const RealSetting& setting : real_settings())
+    check_range(setting.flag, setting.range, c.*setting.value);
   CUCLIP_CHECK(c.precision == "fp32" || c.precision == "tf32" || c.precision == "bf16",
                "train: --precision must be fp32, tf32 or bf16, got {}", c.precision);
   CUCLIP_CHECK(c.gemm == "cuclip" || c.gemm == "cublaslt", "train: --gemm must be cuclip or cublaslt, got {}",
                c.gemm);
-  CUCLIP_CHECK(c.aug_scale_min > 0 && c.aug_scale_min <= c.aug_scale_max && c.aug_scale_max <= 1,
-               "train: --aug-scale must be two numbers 0 < low <= high <= 1, got {} {}", c.aug_scale_min,
+  CUCLIP_CHECK(c.aug_scale_min <= c.aug_scale_max,
+               "--aug-scale-min must be at most --aug-scale-max, got {} and {}", c.aug_scale_min,
                c.aug_scale_max);
-  CUCLIP_CHECK(c.hflip >= 0 && c.hflip <= 1, "train: --hflip is a probability, got {}", c.hflip);
-  CUCLIP_CHECK(c.force_patch_dropout >= 0 && c.force_patch_dropout < 1,
-               "train: --force-patch-dropout must be in [0, 1), got {}", c.force_patch_dropout);
-  CUCLIP_CHECK(c.max_bad_fraction >= 0 && c.max_bad_fraction <= 1,
-               "train: --max-bad-fraction must be in [0, 1], got {}", c.max_bad_fraction);
-  CUCLIP_CHECK(c.log_every_n_steps >= 1, "train: --log-every-n-steps must be at least 1, got {}",
-               c.log_every_n_steps);
 }
 
 }  // namespace cuclip

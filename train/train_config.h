@@ -4,7 +4,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "train/number_range.h"
 
 namespace cuclip {
 
@@ -62,6 +65,20 @@ struct TrainConfig {
 /// The settings that decide the numbers, as "name: value" lines: a resumed run must agree on all of them.
 /// Where the data lie, how much is logged, threads and --max-steps may differ.
 std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& config);
+
+/// The numeric settings, each with its flag's name and its range.
+struct WholeSetting {
+  const char* flag;
+  int64_t TrainConfig::*value;
+  WholeRange range;
+};
+struct RealSetting {
+  const char* flag;
+  double TrainConfig::*value;
+  RealRange range;
+};
+const std::vector<WholeSetting>& whole_settings();
+const std::vector<RealSetting>& real_settings();
 
 /// Throws InputError for a value out of range, naming the flag.
 void validate(const TrainConfig& config);
