@@ -52,9 +52,21 @@ void sync_folder(const std::filesystem::path& folder) {
 
 }  // namespace
 
+bool path_exists(const std::filesystem::path& path) {
+  std::error_code unknown;
+  return std::filesystem::exists(path, unknown);
+}
+
+bool is_folder(const std::filesystem::path& path) {
+  std::error_code unknown;
+  return std::filesystem::is_directory(path, unknown);
+}
+
 std::string read_file(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(), reason());
+  // "File name too long" puzzles those who did not mean a file's name.
+  CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(),
+               errno == ENAMETOOLONG ? "no file has so long a name" : reason());
   struct stat info {};
   ::fstat(fd, &info);
   if (S_ISDIR(info.st_mode)) {

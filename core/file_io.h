@@ -10,6 +10,11 @@
 
 namespace cuclip {
 
+/// Whether there is something at `path`, and whether it is a folder. False where the system cannot tell: what a
+/// user typed may be no path at all (longer than a name can be), or lie in a folder that may not be entered.
+bool path_exists(const std::filesystem::path& path);
+bool is_folder(const std::filesystem::path& path);
+
 /// The whole file. Throws InputError naming the file and the system's reason.
 std::string read_file(const std::filesystem::path& path);
 

@@ -275,7 +275,7 @@ ClipConfig load_clip_config(const std::string& name_or_path) {
     if (builtin == name) return config;
     names.push_back(builtin);
   }
-  CUCLIP_CHECK(std::filesystem::exists(name_or_path), "there is no model '{}': neither a file nor one of {}",
+  CUCLIP_CHECK(path_exists(name_or_path), "there is no model '{}': neither a file nor one of {}",
                name_or_path, fmt::format("{}", fmt::join(names, ", ")));
   return parse_clip_config(read_file(name_or_path), name_or_path);
 }

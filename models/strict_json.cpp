@@ -1,5 +1,6 @@
 #include "models/strict_json.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,7 +27,8 @@ nlohmann::json parse_strict_json(std::string_view text, std::string_view name) {
   try {
     root = json::parse(text, callback);
   } catch (const json::exception& e) {
-    fail_input("{}: not JSON: {}", name, e.what());
+    const std::string_view why = e.what();  // "[json.exception.parse_error.101] parse error at ..."
+    fail_input("{}: not JSON: {}", name, why.substr(std::min(why.find("] ") + 2, why.size())));
   }
   CUCLIP_CHECK(root.is_object(), "{}: expected a JSON object, got {}", name, root.type_name());
   return root;

@@ -138,7 +138,7 @@ fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer
 
 std::optional<fs::path> latest_checkpoint(const fs::path& run, std::vector<std::string>& notes) {
   std::vector<fs::path> candidates = checkpoints_of(run);
-  if (fs::exists(run / "latest")) {
+  if (path_exists(run / "latest")) {
     std::string name = read_file(run / "latest");
     name.erase(name.find_last_not_of(" \n\r\t") + 1);
     const fs::path named = run / "checkpoints" / name;

@@ -99,7 +99,7 @@ EncodedPictures encode_pictures(const Clip& model, int64_t count, const std::fun
       if (reason.empty()) {
         result.kept.push_back(first + i);
       } else {
-        result.unreadable.push_back({first + i, reason});
+        result.unreadable.push_back({.index = first + i, .reason = reason});
       }
     }
     if (!batch.pixels.empty()) put_rows(encode_pixels(model, batch.pixels), features, done);
@@ -113,9 +113,12 @@ EncodedPictures encode_pictures(const Clip& model, int64_t count, const std::fun
 
 EncodedPictures encode_picture_files(const Clip& model, std::span<const std::filesystem::path> files,
                                      const EncodeProgress& progress) {
-  return encode_pictures(
+  EncodedPictures encoded = encode_pictures(
       model, std::ssize(files), [&](int64_t i) { return load_image(files[static_cast<size_t>(i)]); },
       progress);
+  for (UnreadablePicture& picture : encoded.unreadable)
+    picture.path = files[static_cast<size_t>(picture.index)].string();
+  return encoded;
 }
 
 Tensor encode_pixels(const Clip& model, std::span<const uint8_t> pixels) {

@@ -17,6 +17,7 @@ namespace cuclip {
 struct UnreadablePicture {
   int64_t index;
   std::string reason;
+  std::string path = {};  // where it is a file
 };
 
 struct EncodedPictures {

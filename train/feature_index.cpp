@@ -6,13 +6,15 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/file_io.h"
 #include "kernels/similarity/similarity.h"
 #include "models/safetensors.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
 
-constexpr const char* kFormat = "cuclip-index 1";
+constexpr std::string_view kAnyFormat = "cuclip-index ", kFormat = "cuclip-index 1";
 
 // The entry `name` of dtype and rank, or an error.
 const SafetensorsEntry& entry_of(const Safetensors& file, const char* name,
@@ -31,6 +33,16 @@ std::string metadata_of(const Safetensors& file, const std::string& key) {
   CUCLIP_CHECK(at != file.metadata().end(), "{}: expected an index made by cuclip index, found no \"{}\"",
                file.file(), key);
   return at->second;
+}
+
+// Metadata are JSON, and so UTF-8; a path need not be.
+void put_path(std::map<std::string, std::string>& metadata, const std::string& key, const std::string& path) {
+  metadata[is_utf8(path) ? key : key + "_bytes"] = is_utf8(path) ? path : percent_encoded(path);
+}
+
+std::string path_in(const Safetensors& file, const std::string& key) {
+  const auto bytes = file.metadata().find(key + "_bytes");
+  return bytes == file.metadata().end() ? metadata_of(file, key) : percent_decoded(bytes->second);
 }
 
 // Names are separated by NUL, which no path contains.
@@ -75,24 +87,37 @@ void save_index(const FeatureIndex& index, const std::filesystem::path& path, DT
       {"features", features},
       {"names", TensorView(names.data(), DType::u8, {std::ssize(names)})},
       {"rows", make_view(rows.data(), {std::ssize(rows)})}};
-  write_safetensors(path, tensors,
-                    {{"format", kFormat},
-                     {"source", index.source},
-                     {"kind", index.is_folder ? "folder" : "dataset"},
-                     {"model", index.model},
-                     {"model_fingerprint", index.model_fingerprint}});
+  std::map<std::string, std::string> metadata = {{"format", std::string(kFormat)},
+                                                 {"kind", index.is_folder ? "folder" : "dataset"},
+                                                 {"model_fingerprint", index.model_fingerprint}};
+  put_path(metadata, "source", index.source);
+  put_path(metadata, "model", index.model);
+  write_safetensors(path, tensors, metadata);
+}
+
+bool may_become_index(const std::filesystem::path& path) {
+  std::error_code unknown;
+  if (!path_exists(path) || std::filesystem::file_size(path, unknown) == 0) return true;
+  try {
+    const Safetensors file = Safetensors::open(path);
+    const auto format = file.metadata().find("format");
+    return format != file.metadata().end() && format->second.starts_with(kAnyFormat);
+  } catch (const InputError&) {
+    return false;
+  }
 }
 
 FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
   const Safetensors file = Safetensors::open(path);
   const std::string format = metadata_of(file, "format");
-  CUCLIP_CHECK(format == kFormat, "{}: expected an index (\"{}\"), found \"{}\"", path.string(), kFormat,
-               format);
-  FeatureIndex index{.source = metadata_of(file, "source"),
+  CUCLIP_CHECK(
+      format == kFormat, "{}: expected an index (\"{}\"), found \"{}\"{}", path.string(), kFormat, format,
+      format.starts_with(kAnyFormat) ? ": another version of cuclip made it; make the index again" : "");
+  FeatureIndex index{.source = path_in(file, "source"),
                      .names = split_names(entry_of(file, "names", {"U8"}, 1).data),
                      .rows = {},
                      .is_folder = metadata_of(file, "kind") == "folder",
-                     .model = metadata_of(file, "model"),
+                     .model = path_in(file, "model"),
                      .model_fingerprint = metadata_of(file, "model_fingerprint"),
                      .features = {}};
   const SafetensorsEntry& features = entry_of(file, "features", {"F32", "BF16"}, 2);
@@ -103,6 +128,8 @@ FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
                count, index.names.size(), rows.shape[0]);
   std::vector<int32_t> places(static_cast<size_t>(count));
   std::memcpy(places.data(), rows.data.data(), rows.data.size());
+  CUCLIP_CHECK(std::all_of(places.begin(), places.end(), [](int32_t place) { return place >= 0; }),
+               "{}: a picture's place is negative; the index is damaged", path.string());
   index.rows.assign(places.begin(), places.end());
   std::vector<float> values(static_cast<size_t>(count * features.shape[1]));
   copy_to_f32(features, "features", values);

@@ -6,7 +6,9 @@
 #include "core/file_io.h"
 #include "kernels/common/check.h"
 #include "train/data/csv.h"
+#include "train/data/text_file.h"
 #include "train/encode.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -40,8 +42,8 @@ size_t column_of(const std::vector<std::string>& header, const std::string& name
 }
 
 Labelled read_table(const fs::path& file, const std::string& image_column, const std::string& label_column) {
-  const std::string text = read_file(file);
-  CsvReader reader(text, file.extension() == ".tsv" ? '\t' : ',', file.string());
+  const std::string text = read_text(file);
+  CsvReader reader(text, guess_separator(file, text), file.string());
   std::vector<std::string> fields;
   CUCLIP_CHECK(reader.next(fields), "{}: expected a header line, the file is empty", file.string());
   const size_t columns = fields.size(), image = column_of(fields, image_column, file),
@@ -50,7 +52,9 @@ Labelled read_table(const fs::path& file, const std::string& image_column, const
   while (reader.next(fields)) {
     CUCLIP_CHECK(fields.size() == columns, "{}, line {}: expected {} fields as in the header, found {}",
                  file.string(), reader.line(), columns, fields.size());
-    result.emplace_back(file.parent_path() / fields[image], fields[label]);
+    const std::string_view name = without_trailing_blanks(fields[label]);
+    CUCLIP_CHECK(!name.empty(), "{}, line {}: the label is blank", file.string(), reader.line());
+    result.emplace_back(file.parent_path() / fields[image], name);
   }
   CUCLIP_CHECK(!result.empty(), "{}: there is no row below the header", file.string());
   return result;
@@ -72,7 +76,10 @@ Classes listed_classes(const std::string& file) {
   Classes classes;
   for (const std::string& line : read_lines(file)) {
     const size_t tab = line.find('\t');
-    classes.add(line.substr(0, tab), tab == line.npos ? line : line.substr(tab + 1), file);
+    const std::string label(without_trailing_blanks(std::string_view(line).substr(0, tab)));
+    CUCLIP_CHECK(!label.empty(), "{}: expected label<TAB>name, found a line that begins with the tab: \"{}\"",
+                 text_name(file), escaped_name(line));
+    classes.add(label, tab == line.npos ? line : line.substr(tab + 1), text_name(file));
   }
   return classes;
 }
@@ -106,25 +113,11 @@ LabelledPictures read_labelled_pictures(const fs::path& path, const std::string&
   for (const auto& [file, label] : pictures) {
     const auto found = classes.index.find(label);
     CUCLIP_CHECK(found != classes.index.end(), "{}: the label \"{}\" is not listed in {}", file.string(),
-                 label, classes_file);
+                 label, text_name(classes_file));
     result.files.push_back(file);
     result.labels.push_back(found->second);
   }
   return result;
-}
-
-std::vector<std::string> read_lines(const fs::path& path) {
-  const std::string text = read_file(path);
-  std::vector<std::string> lines;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    std::string line = text.substr(at, end - at);
-    at = end + 1;
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (line.find_first_not_of(" \t") != line.npos) lines.push_back(std::move(line));
-  }
-  CUCLIP_CHECK(!lines.empty(), "{}: expected one entry a line, the file has none", path.string());
-  return lines;
 }
 
 }  // namespace cuclip

@@ -27,7 +27,4 @@ LabelledPictures read_labelled_pictures(const std::filesystem::path& path,
                                         const std::string& image_column = "filepath",
                                         const std::string& label_column = "label");
 
-/// The lines of a text file without line ends and blank lines. Throws InputError if there is none.
-std::vector<std::string> read_lines(const std::filesystem::path& path);
-
 }  // namespace cuclip

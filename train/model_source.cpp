@@ -7,6 +7,7 @@
 #include "models/safetensors.h"
 #include "models/weights.h"
 #include "train/checkpoint.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -16,29 +17,29 @@ namespace fs = std::filesystem;
 // The first of `names` that is in `folder`; empty if none is.
 fs::path first_of(const fs::path& folder, std::initializer_list<const char*> names) {
   for (const char* name : names) {
-    if (fs::exists(folder / name)) return folder / name;
+    if (path_exists(folder / name)) return folder / name;
   }
   return {};
 }
 
 bool is_run_folder(const fs::path& folder) {
-  return fs::exists(folder / "latest") || fs::is_directory(folder / "checkpoints");
+  return path_exists(folder / "latest") || is_folder(folder / "checkpoints");
 }
 
 ClipConfig config_beside(const fs::path& weights, const ModelOptions& options) {
   if (!options.config_name.empty()) return load_clip_config(options.config_name);
   const fs::path folder = weights.parent_path();
-  if (fs::exists(folder / "open_clip_config.json")) {
+  if (path_exists(folder / "open_clip_config.json")) {
     return load_clip_config((folder / "open_clip_config.json").string());
   }
   const fs::path file = folder / "config.json";
   CUCLIP_CHECK(
-      fs::exists(file),
+      path_exists(file),
       "{}: the model's configuration is not known: expected open_clip_config.json or transformers' "
       "config.json beside it, or --config-name with a built-in name (see cuclip info) or a JSON file",
       weights.string());
   const fs::path preprocessor = folder / "preprocessor_config.json";
-  return parse_hf_config(read_file(file), fs::exists(preprocessor) ? read_file(preprocessor) : "",
+  return parse_hf_config(read_file(file), path_exists(preprocessor) ? read_file(preprocessor) : "",
                          file.string());
 }
 
@@ -64,6 +65,7 @@ LoadedModel from_weights(Context& context, const fs::path& weights, const ModelO
   load_weights(*loaded.model, weights);
   loaded.description = weights.string();
   loaded.trained = true;
+  loaded.weights = weights.string();
   return loaded;
 }
 
@@ -72,7 +74,7 @@ LoadedModel from_folder(Context& context, const fs::path& folder, const ModelOpt
   if (is_run_folder(folder)) {
     std::vector<std::string> notes;
     const std::optional<fs::path> latest = latest_checkpoint(folder, notes);
-    for (const std::string& note : notes) fmt::print(stderr, "cuclip: {}\n", note);
+    for (const std::string& note : notes) fmt::print(stderr, "cuclip: {}\n", escaped_text(note));
     CUCLIP_CHECK(latest, "{}: this run has no checkpoint yet", folder.string());
     checkpoint = *latest;
   }
@@ -114,8 +116,8 @@ const Tokenizer& LoadedModel::tokenizer() const {
 
 LoadedModel load_model(Context& context, const std::string& spec, const ModelOptions& options) {
   CUCLIP_CHECK(!spec.empty(), "--model is empty; expected a folder, a .safetensors file or a name");
-  if (fs::is_directory(spec)) return from_folder(context, spec, options);
-  if (fs::exists(spec) && fs::path(spec).extension() != ".json") return from_weights(context, spec, options);
+  if (is_folder(spec)) return from_folder(context, spec, options);
+  if (path_exists(spec) && fs::path(spec).extension() != ".json") return from_weights(context, spec, options);
   CUCLIP_CHECK(fs::path(spec).extension() != ".safetensors", "cannot read {}: no such file", spec);
   return untrained(context, spec, options);
 }

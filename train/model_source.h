@@ -28,6 +28,8 @@ struct LoadedModel {
   /// "checkpoints/step-120 of runs/mine", "ViT-B-32, untrained": for people.
   std::string description;
   bool trained = false;
+  /// The file that the weights were read from; empty for an untrained model.
+  std::string weights = {};
 
   /// Throws InputError saying how to give one if there is none.
   const Tokenizer& tokenizer() const;

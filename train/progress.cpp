@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "train/names.h"
+
 namespace cuclip {
 
 std::string format_duration(double seconds) {
@@ -43,7 +45,7 @@ void Progress::show(const Line& line) {
 void Progress::note(const std::string& message) {
   if (line_open_) std::fputc('\n', stderr);
   line_open_ = false;
-  fmt::print(stderr, "{}\n", message);
+  fmt::print(stderr, "{}\n", escaped_text(message));
 }
 
 }  // namespace cuclip

@@ -14,6 +14,7 @@
 #include "train/evaluate.h"
 #include "train/machine_peak.h"
 #include "train/model_source.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -107,7 +108,7 @@ ordered_json write_report(Context& context, const ReportInputs& inputs) {
   std::error_code error;
   fs::create_directories(inputs.out, error);
   if (error) fail("cannot create the folder {}: {}", inputs.out.string(), error.message());
-  write_file_atomic(inputs.out / "report.json", report.dump(2) + "\n");
+  write_file_atomic(inputs.out / "report.json", json_text(report) + "\n");
   draw_loss(inputs.run / "metrics.jsonl", inputs.out / "loss.svg");
   draw_matrix(loaded, data, inputs.out / "matrix.svg");
   return report;

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "kernels/similarity/similarity.h"
+#include "train/data/text_file.h"
 #include "train/encode.h"
-#include "train/labelled_pictures.h"
 
 namespace cuclip {
 namespace {
@@ -15,7 +15,8 @@ std::vector<std::string> templates_of_file(const std::string& path) {
   std::vector<std::string> templates = read_lines(path);
   for (const std::string& line : templates) {
     CUCLIP_CHECK(line.find(kPlaceholder) != line.npos,
-                 "{}: a template needs {{}} where the class's name goes, found \"{}\"", path, line);
+                 "{}: a template needs {{}} where the class's name goes, found \"{}\"", text_name(path),
+                 line);
   }
   return templates;
 }

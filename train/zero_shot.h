@@ -12,8 +12,8 @@
 namespace cuclip {
 
 /// "simple": "a photo of a {}."; "openai7": the seven templates that OpenAI found to be enough for ImageNet;
-/// "none": the class names as they are; anything else is a file with a template a line, each with {} for the
-/// class's name. Throws InputError.
+/// "none": the class names as they are; anything else is a file with one template per line, each with {} for
+/// the class's name ("-": standard input). Throws InputError.
 std::vector<std::string> load_templates(const std::string& spec);
 
 /// The template with every {} replaced by the name.

@@ -10,7 +10,7 @@
 #include "kernels/similarity/similarity.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
-#include "train/labelled_pictures.h"
+#include "train/cli/texts.h"
 #include "train/zero_shot.h"
 
 namespace cuclip {
@@ -21,22 +21,6 @@ struct Options {
   std::string image, labels, templates = "simple";
   bool json = false;
 };
-
-// "a,b,c", or a file with a label a line.
-std::vector<std::string> parse_labels(const std::string& text) {
-  if (std::filesystem::exists(text)) return read_lines(text);
-  std::vector<std::string> labels;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t end = std::min(text.find(',', at), text.size());
-    const std::string label = text.substr(at, end - at);
-    const size_t first = label.find_first_not_of(" \t"), last = label.find_last_not_of(" \t");
-    CUCLIP_CHECK(first != label.npos,
-                 "--labels: expected labels separated by commas, found an empty one in \"{}\"", text);
-    labels.push_back(label.substr(first, last - first + 1));
-    at = end + 1;
-  }
-  return labels;
-}
 
 // Softmax of exp(t) times the similarities, as in training.
 std::vector<double> probabilities(const std::vector<float>& similarities, float scale) {
@@ -49,7 +33,7 @@ std::vector<double> probabilities(const std::vector<float>& similarities, float 
 }
 
 void classify(const Options& options) {
-  const std::vector<std::string> labels = parse_labels(options.labels);
+  const std::vector<std::string> labels = given_labels(options.labels);
   const std::vector<std::string> templates = load_templates(options.templates);
   Session session(options.model);
   const std::vector<std::filesystem::path> files = {options.image};
@@ -69,10 +53,14 @@ void classify(const Options& options) {
     list.push_back({{"label", labels[i]}, {"probability", probability[i]}, {"similarity", similarities[i]}});
   }
   if (options.json) {
-    return print_json({{"image", options.image}, {"model", session.loaded.description}, {"labels", list}});
+    nlohmann::ordered_json json;
+    put_name(json, "image", options.image);
+    put_name(json, "model", session.loaded.description);
+    json["labels"] = list;
+    return print_json(json);
   }
   for (const size_t i : order)
-    fmt::print("{:6.2f} %  {:+.4f}  {}\n", 100 * probability[i], similarities[i], labels[i]);
+    fmt::print("{:6.2f} %  {:+.4f}  {}\n", 100 * probability[i], similarities[i], escaped_name(labels[i]));
 }
 
 }  // namespace
@@ -81,13 +69,16 @@ void add_classify_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("classify", "Which of some labels describes a picture best");
   command->add_option("image", options->image, "Picture file")->required();
-  command->add_option("--labels", options->labels, "Labels separated by commas, or a file with one a line")
+  command
+      ->add_option("--labels", options->labels,
+                   "Labels separated by commas, or a file with one per line (- for standard input)")
       ->required();
   command
-      ->add_option("--templates", options->templates,
-                   "simple (\"a photo of a {}.\"), openai7, none (labels as they are), or a file")
+      ->add_option(
+          "--templates", options->templates,
+          "simple (\"a photo of a {}.\"), openai7, none (labels as they are), or a file with one per line")
       ->capture_default_str();
-  command->add_flag("--json", options->json, "Print JSON");
+  command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer(
       "Prints the probability (softmax over the labels), the cosine similarity and the label, the best "

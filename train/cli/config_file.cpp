@@ -3,8 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <sstream>
 
-#include "core/file_io.h"
 #include "kernels/common/check.h"
+#include "train/data/text_file.h"
 
 namespace cuclip {
 
@@ -17,7 +17,7 @@ void apply_config_file(CLI::App* app) {
   const CLI::Option* file = app->get_option("--config");
   if (file->count() == 0) return;
   const std::string path = file->as<std::string>();
-  std::istringstream text(read_file(path));
+  std::istringstream text(read_text(path));
   std::vector<CLI::ConfigItem> items;
   try {
     items = CLI::ConfigTOML().from_config(text);
@@ -41,6 +41,8 @@ void apply_config_file(CLI::App* app) {
       option->run_callback();
     } catch (const CLI::Error& e) {
       fail_input("{}: {}: {}", path, item.fullname(), e.what());
+    } catch (const InputError& e) {  // a number out of range
+      fail_input("{}: {}", path, e.what());
     }
   }
 }

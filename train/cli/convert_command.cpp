@@ -27,9 +27,8 @@ void convert(const Options& options) {
   const bool is_file = fs::path(options.out).extension() == ".safetensors";
   const fs::path file = is_file ? fs::path(options.out) : fs::path(options.out) / "model.safetensors";
   const fs::path folder = file.parent_path();
-  std::error_code error;
-  if (!folder.empty()) fs::create_directories(folder, error);
-  if (error) fail("cannot make the folder {}: {}", folder.string(), error.message());
+  make_folder(folder);
+  check_can_write(file, {session.loaded.weights});
   save_weights(session.model(), file, {}, names);
   if (!is_file) {
     if (options.to == "hf") {
@@ -39,8 +38,15 @@ void convert(const Options& options) {
     if (session.loaded.found_tokenizer) session.loaded.found_tokenizer->save(folder / "tokenizer.txt.gz");
   }
   const int64_t count = session.model().parameters().count();
-  if (options.json) return print_json({{"out", file.string()}, {"names", options.to}, {"parameters", count}});
-  fmt::print("{} parameters with the names of {}: {}\n", count, options.to, file.string());
+  if (!options.json) {
+    fmt::print("{} parameters with the names of {}: {}\n", count, options.to, escaped_name(file.string()));
+    return;
+  }
+  nlohmann::ordered_json json;
+  put_name(json, "out", file.string());
+  json["names"] = options.to;
+  json["parameters"] = count;
+  print_json(json);
 }
 
 }  // namespace
@@ -52,11 +58,11 @@ void add_convert_command(CLI::App& app) {
       ->add_option("--to", options->to, "Names: cuclip, open_clip, openai (these three are the same), or hf")
       ->check(CLI::IsMember({"cuclip", "open_clip", "openai", "hf"}))
       ->required();
-  command
-      ->add_option("--out", options->out,
-                   "FILE.safetensors, or a folder for weights, configuration and merges together")
+  never_empty(
+      command->add_option("--out", options->out,
+                          "FILE.safetensors, or a folder for weights, configuration and merges together"))
       ->required();
-  command->add_flag("--json", options->json, "Print JSON");
+  command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer(
       "Reads any of these names, in f32, bf16 or f16, and writes f32. Pickled files (.pt, .bin) are not "

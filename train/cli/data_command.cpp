@@ -9,6 +9,8 @@
 
 #include "core/file_io.h"
 #include "train/cli/commands.h"
+#include "train/cli/model_flags.h"
+#include "train/cli/number_flag.h"
 #include "train/data/dataset_stats.h"
 #include "train/data/prepare.h"
 
@@ -38,14 +40,14 @@ void add_csv_options(CLI::App* command, DatasetOptions& options) {
 // otherwise.
 std::string earlier_result(const PrepareOptions& options) {
   const std::filesystem::path file = options.out / "statistics.json";
-  if (!std::filesystem::exists(file)) return "";
+  if (!path_exists(file)) return "";
   const std::string text = read_file(file);
   const nlohmann::json found = nlohmann::json::parse(text, nullptr, false);
   const nlohmann::json wanted = nlohmann::json::parse(to_json(PrepareReport{}, options));
   if (!found.is_object() || found.value("options", nlohmann::json()) != wanted.at("options")) return "";
   for (const char* shards : {"train_shards", "held_out_shards"}) {
     for (const nlohmann::json& name : found.value(shards, nlohmann::json::array())) {
-      if (!name.is_string() || !std::filesystem::exists(options.out / name.get<std::string>())) return "";
+      if (!name.is_string() || !path_exists(options.out / name.get<std::string>())) return "";
     }
   }
   return text;
@@ -54,21 +56,21 @@ std::string earlier_result(const PrepareOptions& options) {
 void prepare(const Options& options) {
   const std::string earlier = options.force ? "" : earlier_result(options.prepare);
   if (!earlier.empty()) {
-    fmt::print(stderr,
-               "cuclip data: {} is already there, made with the same options; --force makes it anew\n",
-               options.prepare.out.string());
+    warn(options.prepare.out.string() +
+         " is already there, made with the same options; --force makes it anew");
     if (options.json) fmt::print("{}", earlier);
     return;
   }
+  make_folder(options.prepare.out);
   const PrepareReport report = prepare_dataset(options.prepare);
-  fmt::print("{}", options.json ? to_json(report, options.prepare) : to_text(report));
+  fmt::print("{}", options.json ? to_json(report, options.prepare) : escaped_text(to_text(report)));
 }
 
 void stats(const Options& options) {
   const auto dataset = open_dataset(options.spec, options.prepare.dataset);
   const DatasetStatistics statistics =
       dataset_statistics(*dataset, !options.captions_only, options.max_pixels, options.threads);
-  fmt::print("{}", options.json ? to_json(statistics) : to_text(statistics));
+  fmt::print("{}", options.json ? to_json(statistics) : escaped_text(to_text(statistics)));
 }
 
 void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {
@@ -77,22 +79,21 @@ void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {
   sub->add_option("--from", prepare_options.from,
                   "openclipart, tuxpaint, a folder, a .csv/.tsv or shards; may be given several times")
       ->required();
-  sub->add_option("--out", prepare_options.out, "Folder for the shards and statistics.json")->required();
-  sub->add_option("--image-size", prepare_options.image_size, "Shrink the shorter edge to so many pixels")
-      ->capture_default_str();
-  sub->add_option("--max-pixels", prepare_options.max_pixels, "Leave larger pictures out")
-      ->capture_default_str();
-  sub->add_option("--held-out", prepare_options.held_out,
-                  "Pairs with distinct captions to keep out of training")
-      ->capture_default_str();
-  sub->add_option("--max-per-caption", prepare_options.max_per_caption, "Pictures with the same caption")
-      ->capture_default_str();
-  sub->add_option("--max-per-series", prepare_options.max_per_series,
-                  "Pictures whose captions differ in numbers only")
-      ->capture_default_str();
-  sub->add_option("--samples-per-shard", prepare_options.samples_per_shard, "Samples in a shard")
-      ->capture_default_str();
-  sub->add_option("--threads", prepare_options.threads, "0: one for each CPU")->capture_default_str();
+  never_empty(sub->add_option("--out", prepare_options.out, "Folder for the shards and statistics.json"))
+      ->required();
+  const auto number = [sub](const char* flag, auto& value, const WholeRange& range, const char* help) {
+    limit(sub->add_option(flag, value, help), range)->capture_default_str();
+  };
+  PrepareOptions& p = prepare_options;
+  number("--image-size", p.image_size, {8, 4096}, "Shrink the shorter edge to so many pixels");
+  number("--max-pixels", p.max_pixels, {1, kMostOfAnything}, "Leave larger pictures out");
+  number("--held-out", p.held_out, {0, kMostOfAnything},
+         "Pairs with distinct captions to keep out of training");
+  number("--max-per-caption", p.max_per_caption, {1, kMostOfAnything}, "Pictures with the same caption");
+  number("--max-per-series", p.max_per_series, {1, kMostOfAnything},
+         "Pictures whose captions differ in numbers only");
+  number("--samples-per-shard", p.samples_per_shard, {1, kMostOfAnything}, "Samples in a shard");
+  number("--threads", p.threads, thread_range(), "0: one for each CPU");
   add_csv_options(sub, prepare_options.dataset);
   sub->add_flag("--force", options->force, "Make it anew even if it is there");
   sub->add_flag("--json", options->json, "Print the statistics as JSON");
@@ -106,8 +107,11 @@ void add_stats(CLI::App* command, const std::shared_ptr<Options>& options) {
                   "shards-{000..012}.tar, a .csv/.tsv, a folder, or synthetic:shapes; several joined with ::")
       ->required();
   sub->add_flag("--captions-only", options->captions_only, "Do not decode the pictures");
-  sub->add_option("--max-pixels", options->max_pixels, "Pictures with more are bad")->capture_default_str();
-  sub->add_option("--threads", options->threads, "0: one for each CPU")->capture_default_str();
+  limit(sub->add_option("--max-pixels", options->max_pixels, "Pictures with more are bad"),
+        WholeRange{1, kMostOfAnything})
+      ->capture_default_str();
+  limit(sub->add_option("--threads", options->threads, "0: one for each CPU"), thread_range())
+      ->capture_default_str();
   add_csv_options(sub, options->prepare.dataset);
   sub->add_flag("--json", options->json, "Print JSON");
   sub->callback([options] { stats(*options); });

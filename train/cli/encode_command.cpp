@@ -5,10 +5,11 @@
 #include <iostream>
 #include <memory>
 
+#include "core/file_io.h"
 #include "models/safetensors.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
-#include "train/labelled_pictures.h"
+#include "train/cli/texts.h"
 #include "train/npy.h"
 
 namespace cuclip {
@@ -43,11 +44,26 @@ std::vector<int64_t> extents(const Tensor& tensor) {
   return result;
 }
 
+// What each row of the features is of: the line of the same number says it.
+void print_rows(const Options& options, const Tensor& features, const std::vector<std::string>& rows,
+                const nlohmann::ordered_json& unreadable) {
+  if (!options.json) {
+    for (const std::string& row : rows) fmt::print("{}\n", escaped_name(row));
+    return;
+  }
+  nlohmann::ordered_json json;
+  put_name(json, "out", options.out);
+  json["shape"] = extents(features);
+  put_names(json, "rows", rows);
+  if (!unreadable.is_null()) json["unreadable"] = unreadable;
+  print_json(json);
+}
+
 void encode_images(const Options& options) {
   check_out(options.out);
   std::vector<fs::path> files;
   for (const std::string& input : options.inputs) {
-    if (fs::is_directory(input)) {
+    if (is_folder(input)) {
       const std::vector<fs::path> found = find_pictures(input);
       files.insert(files.end(), found.begin(), found.end());
     } else {
@@ -59,39 +75,27 @@ void encode_images(const Options& options) {
       encode_picture_files(session.model(), files, progress_to_terminal("encoded", std::ssize(files)));
   report_unreadable(encoded.unreadable);
   write_features(options.out, encoded.features.to(session.context.host()));
-  auto names = nlohmann::ordered_json::array();
+  std::vector<std::string> names;
   for (const int64_t i : encoded.kept) names.push_back(files[static_cast<size_t>(i)].string());
-  if (options.json) {
-    return print_json({{"out", options.out},
-                       {"shape", extents(encoded.features)},
-                       {"rows", names},
-                       {"unreadable", unreadable_json(encoded.unreadable)}});
-  }
-  // A row's picture is on the line of the same number.
-  for (const int64_t i : encoded.kept) fmt::print("{}\n", files[static_cast<size_t>(i)].string());
+  print_rows(options, encoded.features, names, unreadable_json(encoded.unreadable));
 }
 
 void encode_text(const Options& options) {
   check_out(options.out);
-  std::vector<std::string> texts = options.inputs;
-  if (!options.texts_file.empty()) {
-    const std::vector<std::string> lines = read_lines(options.texts_file);
-    texts.insert(texts.end(), lines.begin(), lines.end());
-  }
-  CUCLIP_CHECK(!texts.empty(), "encode text: expected texts as arguments or --texts-file, found neither");
+  const std::vector<std::string> texts = given_texts(options.inputs, options.texts_file, "encode text");
   Session session(options.model);
   const Tokenizer& tokenizer = session.loaded.tokenizer();
   const Tensor features = options.hidden_states ? encode_hidden_states(session.model(), tokenizer, texts)
                                                 : encode_texts(session.model(), tokenizer, texts);
   write_features(options.out, features.to(session.context.host()));
-  if (options.json) return print_json({{"out", options.out}, {"shape", extents(features)}, {"rows", texts}});
-  for (const std::string& text : texts) fmt::print("{}\n", text);
+  print_rows(options, features, texts, {});
 }
 
 void add_common(CLI::App* command, const std::shared_ptr<Options>& options) {
-  command->add_option("--out", options->out, "FILE.npy or FILE.safetensors (tensor \"features\")")
+  never_empty(
+      command->add_option("--out", options->out, "FILE.npy or FILE.safetensors (tensor \"features\")"))
       ->required();
-  command->add_flag("--json", options->json, "Print JSON");
+  command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
 }
 
@@ -116,7 +120,7 @@ void add_encode_command(CLI::App& app) {
 
   CLI::App* text = command->add_subcommand("text", "Texts -> [N, E]");
   text->add_option("text", texts->inputs, "Texts");
-  text->add_option("--texts-file", texts->texts_file, "File with a text a line");
+  text->add_option("--texts-file", texts->texts_file, "File with one text per line; - for standard input");
   text->add_flag("--hidden-states", texts->hidden_states,
                  "All positions after the last layer norm, [N, context length, width]");
   add_common(text, texts);

@@ -3,10 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
+#include "train/cli/number_flag.h"
 #include "train/evaluate.h"
 #include "train/labelled_pictures.h"
 #include "train/run_folder.h"
@@ -27,6 +29,14 @@ struct RetrievalOptions {
   bool json = false;
 };
 
+// What every answer in JSON begins with.
+Json named(const Session& session, const std::string& data) {
+  Json json;
+  put_name(json, "model", session.loaded.description);
+  put_name(json, "data", data);
+  return json;
+}
+
 void print_direction(const char* name, const RetrievalDirection& d) {
   fmt::print("{:<14}", name);
   for (const double recall : d.recall) fmt::print("  {:6.3f}", recall);
@@ -40,13 +50,12 @@ void retrieval(const RetrievalOptions& options) {
       load_eval_data(*dataset, session.model().config().vision.image_size, session.context.pool()->size(),
                      options.limit, options.max_bad_fraction);
   const RetrievalMetrics metrics = evaluate_retrieval(session.model(), session.loaded.tokenizer(), data);
-  if (data.bad.count > 0) fmt::print(stderr, "cuclip: samples left out: {}\n", data.bad.summary());
+  if (data.bad.count > 0) warn("samples left out: " + data.bad.summary());
   if (options.json) {
-    Json json = {{"model", session.loaded.description},
-                 {"data", options.data},
-                 {"pictures", metrics.image_to_text.queries},
-                 {"captions", metrics.text_to_image.queries},
-                 {"samples_left_out", data.bad.count}};
+    Json json = named(session, options.data);
+    json["pictures"] = metrics.image_to_text.queries;
+    json["captions"] = metrics.text_to_image.queries;
+    json["samples_left_out"] = data.bad.count;
     json.update(to_json(metrics));
     return print_json(json);
   }
@@ -70,7 +79,7 @@ void synthetic(const ZeroShotOptions& options, Session& session) {
   const std::vector<SyntheticScore> scores =
       evaluate_synthetic(session.model(), session.loaded.tokenizer(), options.count, options.seed);
   if (options.json) {
-    Json json = {{"model", session.loaded.description}, {"data", options.data}};
+    Json json = named(session, options.data);
     json.update(to_json(scores));
     return print_json(json);
   }
@@ -102,7 +111,8 @@ void print_metrics(const ZeroShotMetrics& metrics, const std::vector<std::string
              1.0 / static_cast<double>(classes.size()));
   for (size_t c = 0; c < classes.size(); ++c) {
     if (metrics.class_pictures[c] == 0) continue;
-    fmt::print("  {:5.3f} of {:5}  {}\n", metrics.class_accuracy[c], metrics.class_pictures[c], classes[c]);
+    fmt::print("  {:5.3f} of {:5}  {}\n", metrics.class_accuracy[c], metrics.class_pictures[c],
+               escaped_name(classes[c]));
   }
 }
 
@@ -124,10 +134,9 @@ void zero_shot(const ZeroShotOptions& options) {
   for (const int64_t i : encoded.kept) labels.push_back(pictures.labels[static_cast<size_t>(i)]);
   const ZeroShotMetrics metrics = zero_shot_metrics(session.context, encoded.features, classifier, labels);
   if (!options.json) return print_metrics(metrics, pictures.classes);
-  Json json = {{"model", session.loaded.description},
-               {"data", options.data},
-               {"templates", options.templates},
-               {"unreadable", encoded.unreadable.size()}};
+  Json json = named(session, options.data);
+  put_name(json, "templates", options.templates);
+  json["unreadable"] = encoded.unreadable.size();
   json.update(metrics_json(metrics, pictures.classes));
   print_json(json);
 }
@@ -138,8 +147,8 @@ void add_retrieval(CLI::App* command) {
   sub->add_option("--data", options->data,
                   "shards-{000..012}.tar, a .csv or .tsv, a folder, or synthetic:shapes")
       ->required();
-  sub->add_option("--limit", options->limit, "Only the first so many pictures; 0: all")
-      ->check(CLI::NonNegativeNumber)
+  limit(sub->add_option("--limit", options->limit, "Only the first so many pictures; 0: all"),
+        WholeRange{0, kMostOfAnything})
       ->capture_default_str();
   sub->add_option("--csv-img-key", options->dataset.csv_image_key, "CSV column with the picture's path")
       ->capture_default_str();
@@ -147,10 +156,11 @@ void add_retrieval(CLI::App* command) {
       ->capture_default_str();
   sub->add_option("--csv-separator", options->dataset.csv_separator,
                   "CSV separator; by default told from the file");
-  sub->add_option("--max-bad-fraction", options->max_bad_fraction,
-                  "Fail when more of the samples cannot be used")
+  limit(sub->add_option("--max-bad-fraction", options->max_bad_fraction,
+                        "Fail when more of the samples cannot be used"),
+        RealRange{0, 1})
       ->capture_default_str();
-  sub->add_flag("--json", options->json, "Print JSON");
+  sub->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(sub, options->model);
   sub->footer(
       "Recalls are shares (0 to 1) of queries with a right answer among the first 1, 5, 10; equal "
@@ -163,24 +173,29 @@ void add_retrieval(CLI::App* command) {
 void add_zero_shot(CLI::App* command) {
   auto options = std::make_shared<ZeroShotOptions>();
   CLI::App* sub = command->add_subcommand("zero-shot", "Accuracy of classification by the classes' names");
-  sub->add_option("--data", options->data,
-                  "A folder with a folder of pictures a class, a .csv or .tsv of labels, or synthetic:shapes")
+  sub->add_option(
+         "--data", options->data,
+         "A folder with a folder of pictures for each class, a .csv or .tsv of labels, or synthetic:shapes")
       ->required();
   sub->add_option(
       "--classes", options->classes,
-      "File with a class a line: its label, or label<TAB>name for prompts; without it, those that occur");
-  sub->add_option("--templates", options->templates,
-                  "simple (\"a photo of a {}.\"), openai7, none, or a file with one a line")
+      "File with one class per line (- for standard input): its label, or label<TAB>name for prompts; "
+      "without it, those that occur");
+  sub->add_option(
+         "--templates", options->templates,
+         "simple (\"a photo of a {}.\"), openai7, none, or a file with one per line (- for standard input)")
       ->capture_default_str();
   sub->add_option("--csv-img-key", options->image_column, "CSV column with the picture's path")
       ->capture_default_str();
   sub->add_option("--csv-label-key", options->label_column, "CSV column with the label")
       ->capture_default_str();
-  sub->add_option("--count", options->count, "Pictures of each question of synthetic:shapes")
-      ->check(CLI::PositiveNumber)
+  limit(sub->add_option("--count", options->count, "Pictures of each question of synthetic:shapes"),
+        WholeRange{1, 1'000'000})
       ->capture_default_str();
-  sub->add_option("--seed", options->seed, "Of the pictures of synthetic:shapes")->capture_default_str();
-  sub->add_flag("--json", options->json, "Print JSON");
+  limit(sub->add_option("--seed", options->seed, "Of the pictures of synthetic:shapes"),
+        WholeRange{0, std::numeric_limits<int64_t>::max()})
+      ->capture_default_str();
+  sub->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(sub, options->model);
   sub->footer("Example:\n  cuclip eval zero-shot --data pictures/ --templates openai7 --model runs/mine");
   sub->callback([options] { zero_shot(*options); });

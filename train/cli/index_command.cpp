@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "core/file_io.h"
 #include "models/image_decode.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
@@ -56,8 +57,7 @@ Indexed index_folder(const Session& session, const std::string& folder) {
 
 Indexed index_dataset(const Session& session, const std::string& spec) {
   const auto dataset = open_dataset(spec);
-  if (dataset->bad().count > 0)
-    fmt::print(stderr, "cuclip: samples left out: {}\n", dataset->bad().summary());
+  if (dataset->bad().count > 0) warn("samples left out: " + dataset->bad().summary());
   std::vector<std::string> keys(static_cast<size_t>(dataset->size()));
   EncodedPictures encoded = encode_pictures(
       session.model(), dataset->size(),
@@ -80,23 +80,30 @@ Indexed index_dataset(const Session& session, const std::string& spec) {
 
 void run_index(const Options& options) {
   check_can_write(options.out);
+  // A picture or a shard would be gone for ever, and may be one of those to be indexed.
+  CUCLIP_CHECK(may_become_index(options.out),
+               "{} is there and is no index of cuclip's: it is not written over; choose another --out",
+               options.out);
   Session session(options.model);
-  Indexed made = fs::is_directory(options.source) ? index_folder(session, options.source)
-                                                  : index_dataset(session, options.source);
+  Indexed made = is_folder(options.source) ? index_folder(session, options.source)
+                                           : index_dataset(session, options.source);
   report_unreadable(made.unreadable);
   FeatureIndex& index = made.index;
-  index.model = fs::exists(options.model.model)
+  index.model = path_exists(options.model.model)
                     ? fs::absolute(options.model.model).lexically_normal().string()
                     : options.model.model;
   index.model_fingerprint = model_fingerprint(session.model());
   save_index(index, options.out, options.store == "bf16" ? DType::bf16 : DType::f32);
   if (options.json) {
-    return print_json({{"out", options.out},
-                       {"pictures", index.names.size()},
-                       {"dimensions", index.features.size(1)},
-                       {"unreadable", unreadable_json(made.unreadable)}});
+    nlohmann::ordered_json json;
+    put_name(json, "out", options.out);
+    json["pictures"] = index.names.size();
+    json["dimensions"] = index.features.size(1);
+    json["unreadable"] = unreadable_json(made.unreadable);
+    return print_json(json);
   }
-  fmt::print("{}: {} pictures, {} left out\n", options.out, index.names.size(), made.unreadable.size());
+  fmt::print("{}: {} pictures, {} left out\n", escaped_name(options.out), index.names.size(),
+             made.unreadable.size());
 }
 
 }  // namespace
@@ -109,11 +116,12 @@ void add_index_command(CLI::App& app) {
       ->add_option("source", options->source,
                    "Folder of pictures (with those below it), or shards, a .csv or .tsv")
       ->required();
-  command->add_option("--out", options->out, "Index file to write, such as FILE.cuclip-index")->required();
+  never_empty(command->add_option("--out", options->out, "Index file to write, such as FILE.cuclip-index"))
+      ->required();
   command->add_option("--store", options->store, "Features in fp32 or bf16 (half the size)")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
-  command->add_flag("--json", options->json, "Print JSON");
+  command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer("Example:\n  cuclip index photos/ --out photos.cuclip-index --model runs/mine");
   command->callback([options] { run_index(*options); });

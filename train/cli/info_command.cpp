@@ -11,6 +11,7 @@
 #include "models/clip_config.h"
 #include "models/clip_size.h"
 #include "train/cli/commands.h"
+#include "train/cli/model_flags.h"
 
 namespace cuclip {
 namespace {
@@ -83,7 +84,7 @@ void add_info_command(CLI::App& app) {
   command->callback([json] {
     const Json info = describe();
     if (*json) {
-      fmt::print("{}\n", info.dump(2));
+      print_json(info);
     } else {
       print_table(info);
     }

@@ -2,6 +2,7 @@
 // exit code: 0 done, 1 the work failed, 2 the arguments or inputs are wrong, 130 or 143 interrupted.
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -11,6 +12,8 @@
 
 #include "kernels/common/check.h"
 #include "train/cli/commands.h"
+#include "train/cli/usage.h"
+#include "train/names.h"
 
 namespace {
 
@@ -39,24 +42,25 @@ void add_commands(CLI::App& app) {
   cuclip::add_info_command(app);
 }
 
-int parse_and_run(CLI::App& app, int argc, char** argv) {
+int parse_and_run(CLI::App& app, const std::vector<std::string>& arguments) {
   try {
-    app.parse(argc, argv);
+    cuclip::parse_literally(app, arguments);
     return kDone;
   } catch (const CLI::ParseError& error) {
-    // Help and version are "errors" with exit code 0.
-    return app.exit(error) == 0 ? kDone : kWrongInput;
+    if (error.get_exit_code() == 0) return app.exit(error);  // help and version are "errors" too
+    std::cerr << cuclip::describe_failure(app, arguments, error);
+    return kWrongInput;
   } catch (const cuclip::Interrupted& interrupted) {
     return 128 + interrupted.signal;
   } catch (const cuclip::InputError& error) {
-    std::cerr << "cuclip: " << error.what() << '\n';
+    std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';
     return kWrongInput;
   } catch (const std::system_error& error) {
     if (error.code() == std::errc::broken_pipe) return kFailed;  // the reader went away, and knows it
-    std::cerr << "cuclip: " << error.what() << '\n';
+    std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';
     return kFailed;
   } catch (const std::exception& error) {
-    std::cerr << "cuclip: " << error.what() << '\n';
+    std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';
     return kFailed;
   }
 }
@@ -81,5 +85,5 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(kExamples);
   add_commands(app);
-  return flush_results(parse_and_run(app, argc, argv));
+  return flush_results(parse_and_run(app, {argv + 1, argv + std::max(argc, 1)}));
 }

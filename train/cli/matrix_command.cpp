@@ -8,8 +8,8 @@
 #include "models/image_decode.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
+#include "train/cli/texts.h"
 #include "train/draw/heat_map.h"
-#include "train/labelled_pictures.h"
 
 namespace cuclip {
 namespace {
@@ -43,14 +43,15 @@ void draw_matrix(const Matrix& matrix, const std::string& model, const std::stri
 }
 
 void print_matrix(const Matrix& matrix) {
-  for (size_t t = 0; t < matrix.texts.size(); ++t) fmt::print("[{}] {}\n", t + 1, matrix.texts[t]);
+  for (size_t t = 0; t < matrix.texts.size(); ++t)
+    fmt::print("[{}] {}\n", t + 1, escaped_name(matrix.texts[t]));
   for (size_t t = 0; t < matrix.texts.size(); ++t) fmt::print("{:>8}", fmt::format("[{}]", t + 1));
   fmt::print("\n");
   for (size_t i = 0; i < matrix.images.size(); ++i) {
     for (size_t t = 0; t < matrix.texts.size(); ++t) {
       fmt::print("{:+8.4f}", matrix.similarity[i * matrix.texts.size() + t]);
     }
-    fmt::print("  {}\n", matrix.images[i]);
+    fmt::print("  {}\n", escaped_name(matrix.images[i]));
   }
 }
 
@@ -60,19 +61,20 @@ nlohmann::ordered_json to_json(const Matrix& matrix) {
     const auto first = matrix.similarity.begin() + static_cast<int64_t>(i * matrix.texts.size());
     rows.push_back(std::vector<float>(first, first + std::ssize(matrix.texts)));
   }
-  return {{"images", matrix.images}, {"texts", matrix.texts}, {"similarity", rows}};
+  nlohmann::ordered_json json;
+  put_names(json, "images", matrix.images);
+  json["texts"] = matrix.texts;
+  json["similarity"] = rows;
+  return json;
 }
 
 void run_matrix(const Options& options) {
   const std::string extension = fs::path(options.out).extension();
   CUCLIP_CHECK(options.out.empty() || extension == ".svg" || extension == ".png",
                "--out {}: expected a name that ends in .svg or .png", options.out);
-  Matrix matrix{.images = {}, .texts = options.texts, .similarity = {}};
-  if (!options.texts_file.empty()) {
-    const std::vector<std::string> lines = read_lines(options.texts_file);
-    matrix.texts.insert(matrix.texts.end(), lines.begin(), lines.end());
-  }
-  CUCLIP_CHECK(!matrix.texts.empty(), "matrix: expected captions in --texts or --texts-file, found none");
+  if (!options.out.empty()) check_can_write(options.out, options.images);
+  Matrix matrix{
+      .images = {}, .texts = given_texts(options.texts, options.texts_file, "matrix"), .similarity = {}};
   Session session(options.model);
   const std::vector<fs::path> files(options.images.begin(), options.images.end());
   const EncodedPictures encoded = encode_picture_files(session.model(), files);
@@ -86,7 +88,7 @@ void run_matrix(const Options& options) {
   if (!options.out.empty()) draw_matrix(matrix, session.loaded.description, options.out);
   if (!options.json) return print_matrix(matrix);
   nlohmann::ordered_json json = to_json(matrix);
-  if (!options.out.empty()) json["out"] = options.out;
+  if (!options.out.empty()) put_name(json, "out", options.out);
   print_json(json);
 }
 
@@ -98,9 +100,10 @@ void add_matrix_command(CLI::App& app) {
       app.add_subcommand("matrix", "Similarities of pictures and captions: table and heat map");
   command->add_option("--images", options->images, "Picture files")->required();
   command->add_option("--texts", options->texts, "Captions");
-  command->add_option("--texts-file", options->texts_file, "File with a caption a line");
-  command->add_option("--out", options->out, "Heat map to draw, .svg or .png");
-  command->add_flag("--json", options->json, "Print JSON");
+  command->add_option("--texts-file", options->texts_file,
+                      "File with one caption per line; - for standard input");
+  never_empty(command->add_option("--out", options->out, "Heat map to draw, .svg or .png"));
+  command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer(
       "Where picture n belongs to caption n, the diagonal should light up.\nExample:\n"

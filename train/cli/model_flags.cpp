@@ -1,5 +1,6 @@
 #include "train/cli/model_flags.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -8,6 +9,8 @@
 #include <cstring>
 
 #include "core/device_choice.h"
+#include "core/file_io.h"
+#include "train/cli/number_flag.h"
 
 namespace cuclip {
 namespace {
@@ -48,8 +51,8 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) 
       ->check(CLI::IsMember(kPrecisions))
       ->capture_default_str()
       ->group(group);
-  command->add_option("--threads", flags.threads, "Threads; 0: what the process may use")
-      ->check(CLI::Range(0, 1024))
+  limit(command->add_option("--threads", flags.threads, "Threads; 0: what the process may use"),
+        thread_range())
       ->capture_default_str()
       ->group(group);
 }
@@ -59,25 +62,52 @@ Session::Session(const ModelFlags& flags)
       loaded(load_model(context, flags.model, options_of(flags))) {
   if (flags.precision == "tf32") context.use_tf32();
   if (!loaded.trained) {
-    fmt::print(stderr, "cuclip: {} is untrained: its answers mean nothing\n", flags.model);
+    warn(flags.model + " is untrained: its answers mean nothing");
   }
 }
 
-void check_can_write(const std::string& file) {
-  const std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
-  if (::access(folder.c_str(), W_OK | X_OK) != 0) fail("cannot write {}: {}", file, std::strerror(errno));
+CLI::Option* never_empty(CLI::Option* option) {
+  const auto check = [option](const std::string& value) {
+    CUCLIP_CHECK(!value.empty(), "{}: expected a name, found an empty one", option->get_name());
+    return std::string();
+  };
+  return option->check(CLI::Validator(check, ""));
 }
 
-void print_json(const nlohmann::ordered_json& json) {
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  if (!folder.empty()) std::filesystem::create_directories(folder, error);
+  if (error) fail("cannot make the folder {}: {}", folder.string(), error.message());
 }
+
+void check_can_write(const std::string& file, const std::vector<std::string>& inputs) {
+  CUCLIP_CHECK(!is_folder(file), "cannot write {}: it is a folder, expected a file", file);
+  std::error_code unknown;
+  CUCLIP_CHECK(!path_exists(file) || std::filesystem::is_regular_file(file, unknown),
+               "cannot write {}: it is there and no regular file", file);
+  for (const std::string& input : inputs) {
+    CUCLIP_CHECK(!std::filesystem::equivalent(file, input, unknown),
+                 "{} would be written over, and it is read: choose another name to write to", input);
+  }
+  std::string trial = file + ".tmp-XXXXXX";  // access() knows nothing of file systems that take no files
+  const int fd = ::mkostemp(trial.data(), O_CLOEXEC);
+  if (fd < 0) fail("cannot write {}: {}", file, std::strerror(errno));
+  ::close(fd);
+  ::unlink(trial.c_str());
+}
+
+void print_json(const nlohmann::ordered_json& json, int indent) {
+  fmt::print("{}\n", json_text(json, indent));
+}
+
+void warn(const std::string& message) { fmt::print(stderr, "cuclip: {}\n", escaped_text(message)); }
 
 void report_unreadable(const std::vector<UnreadablePicture>& unreadable) {
   if (unreadable.empty()) return;
   fmt::print(stderr, "cuclip: {} {} could not be read and left out:\n", unreadable.size(),
              unreadable.size() == 1 ? "picture" : "pictures");
   for (size_t i = 0; i < std::min(unreadable.size(), kListed); ++i) {
-    fmt::print(stderr, "  {}\n", unreadable[i].reason);
+    fmt::print(stderr, "  {}\n", escaped_text(unreadable[i].reason));
   }
   if (unreadable.size() > kListed) fmt::print(stderr, "  and {} more\n", unreadable.size() - kListed);
 }
@@ -85,7 +115,10 @@ void report_unreadable(const std::vector<UnreadablePicture>& unreadable) {
 nlohmann::ordered_json unreadable_json(const std::vector<UnreadablePicture>& unreadable) {
   auto list = nlohmann::ordered_json::array();
   for (const UnreadablePicture& picture : unreadable) {
-    list.push_back({{"index", picture.index}, {"reason", picture.reason}});
+    nlohmann::ordered_json entry = {{"index", picture.index}};
+    if (!picture.path.empty()) put_name(entry, "path", picture.path);
+    entry["reason"] = picture.reason;
+    list.push_back(std::move(entry));
   }
   return list;
 }

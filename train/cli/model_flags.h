@@ -7,10 +7,12 @@
 
 #include "train/encode.h"
 #include "train/model_source.h"
+#include "train/names.h"
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace cuclip {
 
@@ -28,6 +30,12 @@ inline const std::vector<std::string> kPrecisions = {"fp32", "tf32", "bf16"};
 inline constexpr const char* kPrecisionHelp =
     "fp32; tf32: the same with products on CUDA's tensor cores; bf16 activations and products";
 
+/// What --json says, of every command that names files.
+inline constexpr const char* kJsonHelp =
+    "Print JSON; a name in it that is no UTF-8 has U+FFFD, and a second field, its key with _bytes, has the "
+    "bytes "
+    "percent-encoded";
+
 /// --model, --tokenizer, --config-name, --device, --precision, --threads.
 void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required = true);
 
@@ -42,16 +50,26 @@ struct Session {
   const Clip& model() const { return *loaded.model; }
 };
 
-/// Throws Error when a file could not be written there: before an hour of work, not after it.
-void check_can_write(const std::string& file);
+/// Refuses an empty value, such as that of a shell's variable that is not set: for files and folders to write.
+CLI::Option* never_empty(CLI::Option* option);
 
-/// Prints JSON and a line feed. Bytes that are no UTF-8 (in file names) are replaced.
-void print_json(const nlohmann::ordered_json& json);
+/// Makes a folder, with those on the way. Throws Error.
+void make_folder(const std::filesystem::path& folder);
+
+/// Before an hour of work, not after it: throws InputError where the file to write is a folder, or one of the files
+/// that are read, and Error where no file can be written.
+void check_can_write(const std::string& file, const std::vector<std::string>& inputs = {});
+
+/// Prints JSON and a line feed (json_text). Names go in by put_name, which keeps those that are no UTF-8.
+void print_json(const nlohmann::ordered_json& json, int indent = 2);
+
+/// A line on standard error, "cuclip: ...", whatever names are in it.
+void warn(const std::string& message);
 
 /// Lists the first few unreadable pictures on standard error, and how many there are.
 void report_unreadable(const std::vector<UnreadablePicture>& unreadable);
 
-/// [{"index"?, "reason"}, ...]
+/// [{"index", "path" of files, "reason"}, ...]
 nlohmann::ordered_json unreadable_json(const std::vector<UnreadablePicture>& unreadable);
 
 /// Shows how far encoding is, on standard error, where that is a terminal.

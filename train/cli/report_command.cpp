@@ -5,6 +5,8 @@
 #include <memory>
 
 #include "train/cli/commands.h"
+#include "train/cli/model_flags.h"
+#include "train/cli/number_flag.h"
 #include "train/report.h"
 
 namespace cuclip {
@@ -47,8 +49,10 @@ void add_report_command(CLI::App& parent) {
   app->add_option("--train-data", flags->inputs.train_data, "what it was trained on, to count its pairs")
       ->required();
   app->add_option("--val-data", flags->inputs.val_data, "held-out pairs")->required();
-  app->add_option("--out", flags->inputs.out, "folder for report.json, loss.svg and matrix.svg")->required();
-  app->add_option("--threads", flags->threads, "CPU threads; 0: what the process may use")
+  never_empty(app->add_option("--out", flags->inputs.out, "folder for report.json, loss.svg and matrix.svg"))
+      ->required();
+  limit(app->add_option("--threads", flags->threads, "CPU threads; 0: what the process may use"),
+        thread_range())
       ->capture_default_str();
   app->add_flag("--json", flags->json, "print report.json instead of a summary");
   app->footer(
@@ -59,7 +63,7 @@ void add_report_command(CLI::App& parent) {
     Context context(flags->threads);
     const nlohmann::ordered_json report = write_report(context, flags->inputs);
     if (flags->json) {
-      fmt::print("{}\n", report.dump(2));
+      print_json(report);
     } else {
       print_report(report);
     }

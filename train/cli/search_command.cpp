@@ -4,9 +4,12 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "core/file_io.h"
 #include "models/image_decode.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
+#include "train/cli/number_flag.h"
+#include "train/cli/texts.h"
 #include "train/data/sample_store.h"
 #include "train/draw/contact_sheet.h"
 #include "train/feature_index.h"
@@ -23,7 +26,7 @@ struct Options {
   bool json = false;
 };
 
-std::string shown_name(const FeatureIndex& index, int64_t row) {
+std::string name_of(const FeatureIndex& index, int64_t row) {
   return index.is_folder ? index.path(row).string() : index.names[static_cast<size_t>(row)];
 }
 
@@ -35,55 +38,99 @@ Tensor encode_query(const Options& options, const Session& session) {
   return encode_picture_files(session.model(), std::span(&file, 1)).features;
 }
 
-// The pictures of the hits and what is written under them.
-struct Found {
-  std::vector<Image> images;
-  std::vector<std::string> captions;
+// A hit as a contact sheet shows it.
+struct Cell {
+  Image picture;
+  std::string caption;
 };
 
-Found load_from_folder(const FeatureIndex& index, const std::vector<Hit>& hits) {
-  Found found;
-  for (const Hit& hit : hits) {
-    const fs::path file = index.path(hit.row);
-    found.images.push_back(load_image(file));
-    found.captions.push_back(fmt::format("{:.3f}\n{}", hit.similarity, file.filename().string()));
-  }
-  return found;
+Cell empty_cell(const std::string& name) {
+  constexpr int kEdge = 16;
+  constexpr uint8_t kGrey = 0xEE;
+  return {{.width = kEdge, .height = kEdge, .rgb = std::vector<uint8_t>(kEdge * kEdge * 3, kGrey)},
+          "(missing) " + escaped_name(name)};
 }
 
-Found load_from_dataset(const FeatureIndex& index, const std::vector<Hit>& hits) {
-  Found found;
-  const auto dataset = open_dataset(index.source);
-  for (const Hit& hit : hits) {
-    const int64_t place = index.rows[static_cast<size_t>(hit.row)];
-    const std::string& name = index.names[static_cast<size_t>(hit.row)];
-    CUCLIP_CHECK(place < dataset->size(), "{}: {} is no longer there; make the index again", index.source,
-                 name);
-    DecodedSample sample = decode_sample(*dataset, place, DecodeLimits{}.max_pixels);
-    CUCLIP_CHECK(sample.key == name, "{}: expected {} at place {}, found {}; make the index again",
-                 index.source, name, place, sample.key);
-    found.images.push_back(std::move(sample.picture));
-    found.captions.push_back(fmt::format("{:.3f}\n{}", hit.similarity, sample.captions.front()));
+Cell cell_of_file(const FeatureIndex& index, const Hit& hit) {
+  const fs::path file = index.path(hit.row);
+  return {load_image(file), escaped_name(file.filename().string())};
+}
+
+Cell cell_of_sample(const FeatureIndex& index, const Dataset& dataset, const Hit& hit) {
+  const int64_t place = index.rows[static_cast<size_t>(hit.row)];
+  const std::string& name = index.names[static_cast<size_t>(hit.row)];
+  CUCLIP_CHECK(place < dataset.size(), "{}: {} is no longer there; make the index again", index.source, name);
+  DecodedSample sample = decode_sample(dataset, place, DecodeLimits{}.max_pixels);
+  CUCLIP_CHECK(sample.key == name, "{}: expected {} at place {}, found {}; make the index again",
+               index.source, name, place, sample.key);
+  return {std::move(sample.picture), sample.captions.front()};
+}
+
+// Pictures that are gone or damaged since they were indexed get an empty cell that says so.
+std::vector<Cell> cells_of(const FeatureIndex& index, const std::vector<Hit>& hits) {
+  std::unique_ptr<Dataset> dataset;
+  std::string gone;  // why there is no data set any more
+  try {
+    if (!index.is_folder) dataset = open_dataset(index.source);
+  } catch (const InputError& error) {
+    gone = error.what();
   }
-  return found;
+  std::vector<Cell> cells;
+  std::vector<std::string> problems;
+  for (const Hit& hit : hits) {
+    Cell cell;
+    try {
+      CUCLIP_CHECK(gone.empty(), "{}", gone);
+      cell = dataset ? cell_of_sample(index, *dataset, hit) : cell_of_file(index, hit);
+    } catch (const InputError& error) {
+      problems.push_back(error.what());
+      cell = empty_cell(index.names[static_cast<size_t>(hit.row)]);
+    }
+    cell.caption = fmt::format("{:.3f}\n{}", hit.similarity, cell.caption);
+    cells.push_back(std::move(cell));
+  }
+  if (!problems.empty()) {
+    warn(fmt::format(
+        "{} of the {} pictures found cannot be read any more, and their cells are empty; the first: {}",
+        problems.size(), hits.size(), problems.front()));
+  }
+  return cells;
 }
 
 void draw_hits(const Options& options, const FeatureIndex& index, const std::vector<Hit>& hits) {
-  const Found found = index.is_folder ? load_from_folder(index, hits) : load_from_dataset(index, hits);
-  const std::string title = options.image.empty() ? fmt::format("\"{}\"", options.words) : options.image;
+  std::vector<Image> images;
+  std::vector<std::string> captions;
+  for (Cell& cell : cells_of(index, hits)) {
+    images.push_back(std::move(cell.picture));
+    captions.push_back(std::move(cell.caption));
+  }
+  const std::string title =
+      options.image.empty() ? fmt::format("\"{}\"", options.words) : escaped_name(options.image);
   const std::string subtitle =
       fmt::format("the {} most similar of {} pictures", hits.size(), index.names.size());
   draw::write_scene(options.contact_sheet, draw::contact_sheet({.title = title,
                                                                 .subtitle = subtitle,
-                                                                .images = found.images,
-                                                                .captions = found.captions,
+                                                                .images = images,
+                                                                .captions = captions,
                                                                 .columns = 4,
                                                                 .caption_lines = 3}));
 }
 
+// Of a folder it takes no time to see which pictures are gone.
+void warn_of_missing(const FeatureIndex& index, const std::vector<Hit>& hits) {
+  if (!index.is_folder) return;
+  std::vector<std::string> missing;
+  for (const Hit& hit : hits) {
+    if (!path_exists(index.path(hit.row))) missing.push_back(index.path(hit.row).string());
+  }
+  if (missing.empty()) return;
+  warn(fmt::format("{} of the {} pictures found are gone since the index was made, such as {}; make it again",
+                   missing.size(), hits.size(), escaped_name(missing.front())));
+}
+
 void print_hits(const FeatureIndex& index, const std::vector<Hit>& hits) {
   for (size_t i = 0; i < hits.size(); ++i) {
-    fmt::print("{:3}  {:+.4f}  {}\n", i + 1, hits[i].similarity, shown_name(index, hits[i].row));
+    fmt::print("{:3}  {:+.4f}  {}\n", i + 1, hits[i].similarity, escaped_name(name_of(index, hits[i].row)));
   }
 }
 
@@ -91,16 +138,19 @@ nlohmann::ordered_json hits_json(const Options& options, const FeatureIndex& ind
                                  const std::vector<Hit>& hits) {
   auto list = nlohmann::ordered_json::array();
   for (size_t i = 0; i < hits.size(); ++i) {
-    list.push_back({{"rank", i + 1},
-                    {"similarity", hits[i].similarity},
-                    {index.is_folder ? "path" : "key", shown_name(index, hits[i].row)}});
+    nlohmann::ordered_json entry = {{"rank", i + 1}, {"similarity", hits[i].similarity}};
+    put_name(entry, index.is_folder ? "path" : "key", name_of(index, hits[i].row));
+    list.push_back(std::move(entry));
   }
   nlohmann::ordered_json json;
-  json[options.image.empty() ? "words" : "image"] = options.image.empty() ? options.words : options.image;
-  json["index"] = options.index;
+  if (options.image.empty())
+    json["words"] = options.words;
+  else
+    put_name(json, "image", options.image);
+  put_name(json, "index", options.index);
   json["searched"] = index.names.size();
   json["hits"] = list;
-  if (!options.contact_sheet.empty()) json["contact_sheet"] = options.contact_sheet;
+  if (!options.contact_sheet.empty()) put_name(json, "contact_sheet", options.contact_sheet);
   return json;
 }
 
@@ -111,10 +161,16 @@ void run_search(Options options) {
   const std::string extension = fs::path(options.contact_sheet).extension();
   CUCLIP_CHECK(options.contact_sheet.empty() || extension == ".png" || extension == ".svg",
                "--contact-sheet {}: expected a name that ends in .png or .svg", options.contact_sheet);
-  if (!options.contact_sheet.empty()) check_can_write(options.contact_sheet);
+  if (options.image.empty()) require_text(options.words, "search: the words");
+  if (!options.contact_sheet.empty()) check_can_write(options.contact_sheet, {options.index, options.image});
   Context reading(1);
   const FeatureIndex index = load_index(reading, options.index);
-  if (options.model.model.empty()) options.model.model = index.model;
+  if (options.model.model.empty()) {
+    CUCLIP_CHECK(!fs::path(index.model).is_absolute() || path_exists(index.model),
+                 "{}: the model that made this index is no longer at {}; give its place as --model",
+                 options.index, index.model);
+    options.model.model = index.model;
+  }
   Session session(options.model);
   CUCLIP_CHECK(model_fingerprint(session.model()) == index.model_fingerprint,
                "{}: this index was made with other weights (of {}) than those of {}; make it again with this "
@@ -123,9 +179,16 @@ void run_search(Options options) {
                options.index, index.model, session.loaded.description);
   const std::vector<Hit> hits =
       search_index(session.context, index, encode_query(options, session), options.top);
-  if (!options.contact_sheet.empty()) draw_hits(options, index, hits);
-  if (options.json) return print_json(hits_json(options, index, hits));
-  print_hits(index, hits);
+  // What was found does not depend on whether it can be drawn.
+  if (options.json)
+    print_json(hits_json(options, index, hits));
+  else
+    print_hits(index, hits);
+  std::fflush(stdout);
+  if (options.contact_sheet.empty())
+    warn_of_missing(index, hits);
+  else
+    draw_hits(options, index, hits);
 }
 
 }  // namespace
@@ -137,9 +200,12 @@ void add_search_command(CLI::App& app) {
   command->add_option("index", options->index, "File made by cuclip index")->required();
   command->add_option("words", options->words, "What to look for");
   command->add_option("--image", options->image, "Look for pictures like this one instead");
-  command->add_option("--top", options->top, "How many")->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--contact-sheet", options->contact_sheet, "Draw the pictures found, .png or .svg");
-  command->add_flag("--json", options->json, "Print JSON");
+  limit(command->add_option("--top", options->top, "How many"), WholeRange{1, 1'000'000})
+      ->capture_default_str();
+  never_empty(command->add_option(
+      "--contact-sheet", options->contact_sheet,
+      "Draw the pictures found, .png or .svg; one that is gone gets an empty cell and a warning"));
+  command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model, false);
   command->footer(
       "Prints rank, cosine similarity and picture. Without --model, the one that made the index is "

@@ -7,18 +7,23 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "core/file_io.h"
 #include "kernels/common/check.h"
 #include "models/bpe_trainer.h"
 #include "train/cli/commands.h"
+#include "train/cli/model_flags.h"
+#include "train/cli/number_flag.h"
+#include "train/data/text_file.h"
 
 namespace cuclip {
 namespace {
+
+constexpr int kOneLine = -1;  // json_text's indentation
 
 struct Options {
   std::string captions;
@@ -31,17 +36,7 @@ struct Options {
   bool json = false;
 };
 
-std::vector<std::string> split_lines(const std::string& text) {
-  std::vector<std::string> lines;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    lines.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return lines;
-}
-
-// Every text given, or every line of standard input when none is.
+// Every text given, or every line of standard input when none is, as it comes: what writes it may wait for the answer.
 void for_each_text(const std::vector<std::string>& given,
                    const std::function<void(const std::string&)>& work) {
   for (const std::string& text : given) work(text);
@@ -50,7 +45,8 @@ void for_each_text(const std::vector<std::string>& given,
 }
 
 void train(const Options& options) {
-  const std::vector<std::string> captions = split_lines(read_file(options.captions));
+  check_can_write(options.out, {options.captions});
+  const std::vector<std::string> captions = read_all_lines(options.captions);
   const Tokenizer tokenizer = train_bpe(captions, options.vocab_size);
   tokenizer.save(options.out);
   if (tokenizer.vocab_size() < options.vocab_size) {
@@ -58,14 +54,14 @@ void train(const Options& options) {
                "cuclip tokenizer: no pair of symbols is left that occurs twice; the vocabulary is smaller\n");
   }
   if (options.json) {
-    const nlohmann::ordered_json result = {{"captions", captions.size()},
-                                           {"merges", tokenizer.merges().size()},
-                                           {"vocab_size", tokenizer.vocab_size()},
-                                           {"out", options.out}};
-    fmt::print("{}\n", result.dump());
+    nlohmann::ordered_json result = {{"captions", captions.size()},
+                                     {"merges", tokenizer.merges().size()},
+                                     {"vocab_size", tokenizer.vocab_size()}};
+    put_name(result, "out", options.out);
+    print_json(result, kOneLine);
   } else {
     fmt::print("{} captions -> {} merges, a vocabulary of {}: {}\n", captions.size(),
-               tokenizer.merges().size(), tokenizer.vocab_size(), options.out);
+               tokenizer.merges().size(), tokenizer.vocab_size(), escaped_name(options.out));
   }
 }
 
@@ -77,7 +73,7 @@ void encode(const Options& options) {
                                          : tokenizer.encode_with_specials(text);
     if (options.json) {
       const nlohmann::ordered_json result = {{"text", text}, {"ids", ids}};
-      fmt::print("{}\n", result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      print_json(result, kOneLine);
     } else {
       fmt::print("{}\n", fmt::join(ids, " "));
     }
@@ -107,7 +103,7 @@ void decode(const Options& options) {
     const std::string text = tokenizer.decode(ids);
     if (options.json) {
       const nlohmann::ordered_json result = {{"ids", ids}, {"text", text}};
-      fmt::print("{}\n", result.dump());
+      print_json(result, kOneLine);
     } else {
       fmt::print("{}\n", text);
     }
@@ -131,32 +127,37 @@ void add_tokenizer_command(CLI::App& app) {
   const auto add_common = [&](CLI::App* sub) {
     sub->add_option("--tokenizer", options->tokenizer, "Merges file in CLIP's format, .gz or plain")
         ->required();
-    sub->add_flag("--json", options->json, "One JSON object a line");
+    sub->add_flag("--json", options->json, "One JSON object per line");
   };
 
   CLI::App* learn = command->add_subcommand("train", "Learn merges, in CLIP's file format");
-  learn->add_option("--captions", options->captions, "Text file, one caption a line")->required();
   learn
-      ->add_option("--vocab-size", options->vocab_size,
-                   "Ids: 512 bytes, the merges, start and end of text (514 to 49408)")
+      ->add_option("--captions", options->captions,
+                   "Text file with one caption per line; - for standard input")
+      ->required();
+  limit(learn->add_option("--vocab-size", options->vocab_size,
+                          "Ids: 512 bytes, the merges, start and end of text (514 to 49408)"),
+        WholeRange{514, 49408})
       ->capture_default_str();
-  learn->add_option("--out", options->out, "Merges file to write; compressed if it ends in .gz")->required();
+  never_empty(learn->add_option("--out", options->out, "Merges file to write; compressed if it ends in .gz"))
+      ->required();
   learn->add_flag("--json", options->json, "Print the result as JSON");
   learn->callback([options] { train(*options); });
 
   CLI::App* encoder = command->add_subcommand("encode", "Texts to ids, between start and end of text");
   add_common(encoder);
-  encoder
-      ->add_option("--context-length", options->context_length,
-                   "Cut or pad with 0 to so many ids; 0: as they are")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+  limit(encoder->add_option("--context-length", options->context_length,
+                            "Cut or pad with 0 to so many ids; 0: as they are"),
+        WholeRange{0, 65536})
+      ->capture_default_str();
   encoder->add_option("text", options->texts, "Texts; without any, each line of standard input");
   encoder->callback([options] { encode(*options); });
 
   CLI::App* decoder = command->add_subcommand("decode", "Ids to text");
   add_common(decoder);
-  decoder->add_option("id", options->ids, "Ids of one text; without any, a line of standard input a text");
+  limit(decoder->add_option("id", options->ids,
+                            "Ids of one text; without any, one text per line of standard input"),
+        WholeRange{0, std::numeric_limits<int32_t>::max()});
   decoder->callback([options] { decode(*options); });
 }
 

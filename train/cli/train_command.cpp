@@ -6,6 +6,7 @@
 #include "train/cli/commands.h"
 #include "train/cli/config_file.h"
 #include "train/cli/model_flags.h"
+#include "train/cli/number_flag.h"
 #include "train/trainer.h"
 
 namespace cuclip {
@@ -113,7 +114,7 @@ void run_training(const TrainConfig& config, const std::string& resolved) {
     fmt::print(stderr, "interrupted: step {} is saved; continue with --resume latest\n", outcome.steps);
     throw Interrupted{outcome.signal};
   }
-  fmt::print("{}\n", config.out);
+  fmt::print("{}\n", escaped_name(config.out));
 }
 
 }  // namespace
@@ -125,6 +126,8 @@ void add_train_command(CLI::App& parent) {
   add_data_options(app, *config);
   add_optimisation_options(app, *config);
   add_run_options(app, *config);
+  for (const WholeSetting& setting : whole_settings()) limit(app->get_option(setting.flag), setting.range);
+  for (const RealSetting& setting : real_settings()) limit(app->get_option(setting.flag), setting.range);
   add_config_file_option(app);
   app->footer(
       "Example:\n"

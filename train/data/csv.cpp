@@ -1,6 +1,9 @@
 #include "train/data/csv.h"
 
+#include <algorithm>
+
 #include "kernels/common/check.h"
+#include "train/data/words.h"
 
 namespace cuclip {
 
@@ -10,12 +13,10 @@ CsvReader::CsvReader(std::string_view text, char separator, std::string_view nam
   if (text_.substr(0, kByteOrderMark.size()) == kByteOrderMark) position_ = kByteOrderMark.size();
 }
 
-bool CsvReader::at_line_end() const {
-  return text_[position_] == '\n' || text_.substr(position_, 2) == "\r\n";
-}
+bool CsvReader::at_line_end() const { return text_[position_] == '\n' || text_[position_] == '\r'; }
 
 void CsvReader::skip_line_end() {
-  position_ += text_[position_] == '\r' ? 2 : 1;
+  position_ += text_.substr(position_, 2) == "\r\n" ? 2 : 1;
   ++line_;
 }
 
@@ -51,11 +52,21 @@ std::string CsvReader::quoted() {
       if (text_.substr(position_ + 1, 1) != "\"") break;
       ++position_;
     }
-    line_ += c == '\n';
+    line_ += c == '\n' || (c == '\r' && text_.substr(position_ + 1, 1) != "\n");
     field += c;
   }
   ++position_;
   return field + plain();  // what follows a closing quote, though nothing should
+}
+
+char guess_separator(const std::filesystem::path& path, std::string_view text) {
+  if (lower_case(path.extension().string()) == ".tsv") return '\t';
+  const std::string_view header = text.substr(0, text.find_first_of("\r\n"));
+  const std::string_view candidates = ",\t;";
+  const auto often = [&](char a, char b) {
+    return std::count(header.begin(), header.end(), a) < std::count(header.begin(), header.end(), b);
+  };
+  return *std::max_element(candidates.begin(), candidates.end(), often);  // the first of equal ones
 }
 
 }  // namespace cuclip

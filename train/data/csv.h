@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,7 +10,7 @@
 namespace cuclip {
 
 /// Reads rows one after another: fields in double quotes may hold separators, line breaks and doubled quotes;
-/// lines end with LF or CRLF; a byte order mark at the start is passed over. Blank lines are skipped.
+/// lines end with LF, CRLF or CR; a byte order mark at the start is passed over. Blank lines are skipped.
 class CsvReader {
  public:
   /// `text` must outlive the reader; `name` is used in messages.
@@ -34,5 +35,9 @@ class CsvReader {
   int64_t line_ = 1;
   int64_t row_line_ = 0;
 };
+
+/// What separates the fields of a table: a tab for a file called .tsv, or else that of comma, tab and semicolon
+/// which is most often in the header line.
+char guess_separator(const std::filesystem::path& path, std::string_view text);
 
 }  // namespace cuclip

@@ -10,6 +10,7 @@
 #include "core/file_io.h"
 #include "train/data/csv.h"
 #include "train/data/dataset.h"
+#include "train/data/text_file.h"
 
 namespace cuclip {
 namespace {
@@ -26,12 +27,7 @@ char choose_separator(const std::string& path, const std::string& text, const Da
                  options.csv_separator);
     return options.csv_separator[0];
   }
-  if (std::filesystem::path(path).extension() == ".tsv") return '\t';
-  const std::string header = text.substr(0, text.find('\n'));
-  for (char candidate : {',', '\t', ';'}) {
-    if (header.find(candidate) != std::string::npos) return candidate;
-  }
-  return ',';
+  return guess_separator(path, text);
 }
 
 // The column called `key`, or else the only one that has one of the other usual names.
@@ -55,7 +51,7 @@ class CsvDataset final : public Dataset {
  public:
   CsvDataset(const std::string& path, const DatasetOptions& options)
       : path_(path), folder_(std::filesystem::path(path).parent_path()) {
-    const std::string text = read_file(path);
+    const std::string text = read_text(path);
     CUCLIP_CHECK(!text.empty(), "{}: expected a header line, found 0 bytes", path);
     fingerprint_ = XXH3_64bits(text.data(), text.size());
     CsvReader reader(text, choose_separator(path, text, options), path);

@@ -8,6 +8,7 @@
 #include <cctype>
 #include <filesystem>
 
+#include "core/file_io.h"
 #include "train/data/synthetic.h"
 
 namespace cuclip {
@@ -79,10 +80,10 @@ bool is_csv(const std::string& spec) { return ends_with(spec, ".csv") || ends_wi
 std::unique_ptr<Dataset> open_one(const std::string& spec, const DatasetOptions& options) {
   constexpr std::string_view kSynthetic = "synthetic:";
   if (spec.compare(0, kSynthetic.size(), kSynthetic) == 0) return open_synthetic_dataset(spec);
-  if (std::filesystem::is_directory(spec)) return open_folder_dataset(spec, options);
+  if (is_folder(spec)) return open_folder_dataset(spec, options);
   if (is_csv(spec)) return open_csv_dataset(spec, options);
   if (ends_with(spec, ".tar")) return open_tar_dataset(shard_names(spec), options);
-  CUCLIP_CHECK(std::filesystem::exists(spec), "no data set at {}: no such file or folder", printable(spec));
+  CUCLIP_CHECK(path_exists(spec), "no data set at {}: no such file or folder", printable(spec));
   fail_input(
       "{} is not a data set: expected .tar shards (shards-{{000..012}}.tar), a .csv or .tsv, a folder, or "
       "synthetic:shapes",

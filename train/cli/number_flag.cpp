@@ -1,0 +1,25 @@
+#include "train/cli/number_flag.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+
+namespace cuclip {
+namespace {
+
+template <typename Range>
+CLI::Option* limit_to(CLI::Option* option, const Range& range) {
+  // The number is handed on as we read it: CLI11 would take 010 for 8 and 0x10 for 16.
+  const auto read = [option, range](std::string& text) {
+    text = fmt::format("{}", parse_number(option->get_name(), range, text));
+    return std::string();
+  };
+  return option->transform(CLI::Validator(read, short_form(range)));
+}
+
+}  // namespace
+
+CLI::Option* limit(CLI::Option* option, const WholeRange& range) { return limit_to(option, range); }
+CLI::Option* limit(CLI::Option* option, const RealRange& range) { return limit_to(option, range); }
+
+}  // namespace cuclip

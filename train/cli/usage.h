@@ -1,0 +1,23 @@
+// What the command line says when it cannot be understood, and the one thing in which CLI11 would misunderstand it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+class ParseError;
+}  // namespace CLI
+
+namespace cuclip {
+
+/// Parses and runs the callbacks like CLI::App::parse, arguments in their order without the program's name. CLI11
+/// takes "[a, b]" for a list: with this, a text or a file's name in brackets stays what it is. To be called once.
+void parse_literally(CLI::App& app, std::vector<std::string> arguments);
+
+/// Why parsing failed, as lines for standard error: an unknown command or flag with the nearest known one, the list
+/// of commands where one is missing, or CLI11's own words; and where help is.
+std::string describe_failure(const CLI::App& app, const std::vector<std::string>& arguments,
+                             const CLI::ParseError& error);
+
+}  // namespace cuclip
