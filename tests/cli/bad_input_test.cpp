@@ -104,12 +104,51 @@ TEST_CASE_METHOD(ModelOnDisk, "an index that is none, is damaged, or belongs to 
   check_refused(cuclip({"search", index, "a"}), "p.cuclip-index");
 }
 
-TEST_CASE_METHOD(ModelOnDisk, "a picture that has gone since it was indexed is named") {
+TEST_CASE_METHOD(ModelOnDisk, "pictures that have gone since they were indexed are named, the others shown") {
+  const std::string index = folder / "p.cuclip-index", sheet = folder / "s.svg";
+  REQUIRE(cuclip({"index", pictures, "--out", index}).exit_code == 0);
+  const auto found = [&](const Arguments& more) {
+    Arguments arguments = {"search", index, "a"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const CommandResult result = cuclip(arguments);
+    CHECK(result.exit_code == 0);  // the features are still there
+    CHECK(std::count(result.out.begin(), result.out.end(), '\n') == 8);
+    return result.err;
+  };
+  CHECK(found({}).empty());
+  fs::remove(picture(3));
+  CHECK_THAT(found({}), Contains("1 of the 8 pictures found are gone") && Contains("/3.png"));
+  CHECK_THAT(found({"--contact-sheet", sheet}),
+             Contains("1 of the 8 pictures found cannot be read any more") && Contains("/3.png"));
+  CHECK_THAT(read_file(sheet), Contains("(missing) 3.png") && !Contains("(missing) 2.png"));
+  fs::remove_all(pictures);
+  CHECK_THAT(found({"--contact-sheet", sheet}),
+             Contains("8 of the 8 pictures found cannot be read any more"));
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "a data set that has gone or changed since it was indexed gives empty cells") {
+  const std::string index = folder / "p.cuclip-index", sheet = folder / "s.svg", header = "filepath,title\n";
+  const std::string table = folder.write("t.csv", header + "pictures/0.png,zero\npictures/1.png,one\n");
+  REQUIRE(cuclip({"index", table, "--out", index}).exit_code == 0);
+  folder.write("t.csv", header + "pictures/0.png,zero\npictures/2.png,two\n");
+  const auto search = [&] { return cuclip({"search", index, "a", "--contact-sheet", sheet}); };
+  const CommandResult changed = search();
+  CHECK(changed.exit_code == 0);
+  CHECK_THAT(changed.err, Contains("1 of the 2 pictures") && Contains("expected pictures/1.png at place 1"));
+  CHECK_THAT(read_file(sheet), Contains("(missing) pictures/1.png") && Contains("zero"));
+  fs::remove(table);
+  const CommandResult gone = search();
+  CHECK(gone.exit_code == 0);
+  CHECK_THAT(gone.err, Contains("2 of the 2 pictures") && Contains("t.csv"));
+  CHECK_THAT(gone.out, Contains("pictures/0.png") && Contains("pictures/1.png"));
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "an index whose model has gone says so") {
   const std::string index = folder / "p.cuclip-index";
   REQUIRE(cuclip({"index", pictures, "--out", index}).exit_code == 0);
-  fs::remove(picture(3));
-  CHECK(cuclip({"search", index, "a"}).exit_code == 0);  // the features are still there
-  check_refused(cuclip({"search", index, "a", "--contact-sheet", folder / "s.png"}), "3.png");
+  fs::rename(run, folder / "moved");
+  check_refused(run_cuclip({"search", index, "a"}), "no longer at " + run + "; give its place as --model");
+  CHECK(run_cuclip({"search", index, "a", "--model", folder / "moved"}).exit_code == 0);
 }
 
 TEST_CASE_METHOD(ModelOnDisk, "arguments that contradict or lack something are refused") {

@@ -29,7 +29,7 @@ TEST_CASE("template files that hold none, or a line without a place for the name
   const TemporaryFolder folder;
   folder.write("empty.txt", "\n \n");
   folder.write("wrong.txt", "a {}\na photo of a dog");
-  CHECK_THROWS_WITH(load_templates(folder / "empty.txt"), Catch::Contains("one entry a line"));
+  CHECK_THROWS_WITH(load_templates(folder / "empty.txt"), Catch::Contains("one entry per line"));
   CHECK_THROWS_WITH(load_templates(folder / "wrong.txt"), Catch::Contains("a photo of a dog"));
   CHECK_THROWS_AS(load_templates("no-such-file"), InputError);
 }
