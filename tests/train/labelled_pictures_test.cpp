@@ -50,7 +50,8 @@ TEST_CASE_METHOD(Fixture, "lists and tables of any editor: marks, blanks, line e
     folder.write("classes.txt", list);
     CHECK(read_labelled_pictures(folder / "set", folder / "classes.txt").classes == Names{"crimson", "dog"});
   }
-  for (const std::string table : {"\xEF\xBB\xBF" "filepath,label\na.png,dog\n",
+  for (const std::string table : {"\xEF\xBB\xBF"
+                                  "filepath,label\na.png,dog\n",
                                   "filepath;label\r\na.png;dog \r\n", "filepath\tlabel\ra.png\tdog\r"}) {
     folder.write("labels.csv", table);
     CHECK(read_labelled_pictures(folder / "labels.csv").classes == Names{"dog"});
