@@ -7,6 +7,7 @@
 #include "models/safetensors.h"
 #include "models/weights.h"
 #include "train/checkpoint.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -93,7 +94,7 @@ LoadedModel from_folder(Context& context, const fs::path& folder, const ModelOpt
   if (is_run_folder(folder)) {
     std::vector<std::string> notes;
     const std::optional<fs::path> latest = latest_checkpoint(folder, notes);
-    for (const std::string& note : notes) fmt::print(stderr, "cuclip: {}\n", note);
+    for (const std::string& note : notes) fmt::print(stderr, "cuclip: {}\n", escaped_text(note));
     CUCLIP_CHECK(latest, "{}: this run has no checkpoint yet", folder.string());
     checkpoint = *latest;
   }

@@ -20,7 +20,7 @@ struct RealRange {
   bool low_open = false, high_open = false;
 };
 
-/// Throws InputError for a value out of range, infinite or NaN: "--lr must be positive and at most 1000, got -1".
+/// Throws InputError for a value out of range, infinite or NaN: "--lr must be positive and at most 1e+38, got -1".
 void check_range(std::string_view name, const WholeRange& range, int64_t value);
 void check_range(std::string_view name, const RealRange& range, double value);
 

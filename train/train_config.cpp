@@ -53,8 +53,9 @@ const std::vector<WholeSetting>& whole_settings() {
 
 const std::vector<RealSetting>& real_settings() {
   using C = TrainConfig;
+  constexpr double kMostF32 = 1e38;  // it is one on the device
   static const std::vector<RealSetting> settings = {
-      {"--lr", &C::lr, {.low = 0, .high = 1000, .low_open = true}},
+      {"--lr", &C::lr, {.low = 0, .high = kMostF32, .low_open = true}},
       {"--beta1", &C::beta1, {.low = 0, .high = 1, .high_open = true}},
       {"--beta2", &C::beta2, {.low = 0, .high = 1, .high_open = true}},
       {"--eps", &C::eps, {.low = 0, .high = 1, .low_open = true}},

@@ -119,10 +119,11 @@ TEST_CASE_METHOD(ModelOnDisk, "pictures that have gone since they were indexed a
   fs::remove(picture(3));
   CHECK_THAT(found({}), Contains("1 of the 8 pictures found are gone") && Contains("/3.png"));
   CHECK_THAT(found({"--contact-sheet", sheet}),
-             Contains("1 picture could not be read") && Contains("/3.png"));
+             Contains("1 of the 8 pictures found cannot be read any more") && Contains("/3.png"));
   CHECK_THAT(read_file(sheet), Contains("(missing) 3.png") && !Contains("(missing) 2.png"));
   fs::remove_all(pictures);
-  CHECK_THAT(found({"--contact-sheet", sheet}), Contains("8 pictures could not be read"));
+  CHECK_THAT(found({"--contact-sheet", sheet}),
+             Contains("8 of the 8 pictures found cannot be read any more"));
 }
 
 TEST_CASE_METHOD(ModelOnDisk, "a data set that has gone or changed since it was indexed gives empty cells") {
@@ -133,12 +134,12 @@ TEST_CASE_METHOD(ModelOnDisk, "a data set that has gone or changed since it was 
   const auto search = [&] { return cuclip({"search", index, "a", "--contact-sheet", sheet}); };
   const CommandResult changed = search();
   CHECK(changed.exit_code == 0);
-  CHECK_THAT(changed.err, Contains("1 picture") && Contains("expected pictures/1.png at place 1"));
+  CHECK_THAT(changed.err, Contains("1 of the 2 pictures") && Contains("expected pictures/1.png at place 1"));
   CHECK_THAT(read_file(sheet), Contains("(missing) pictures/1.png") && Contains("zero"));
   fs::remove(table);
   const CommandResult gone = search();
   CHECK(gone.exit_code == 0);
-  CHECK_THAT(gone.err, Contains("2 pictures") && Contains("t.csv"));
+  CHECK_THAT(gone.err, Contains("2 of the 2 pictures") && Contains("t.csv"));
   CHECK_THAT(gone.out, Contains("pictures/0.png") && Contains("pictures/1.png"));
 }
 

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "core/file_io.h"
-#include "models/safetensors.h"
+#include "tests/cli/command_table.h"
 #include "tests/support/command_help.h"
 #include "tests/support/model_on_disk.h"
 #include "tests/support/paths.h"
@@ -19,135 +19,7 @@ namespace {
 
 using namespace std::string_literals;
 using Catch::Contains;
-using Words = std::vector<std::string>;
 namespace fs = std::filesystem;
-
-enum class Kind {
-  picture,     // one file
-  pictures,    // a file or a folder
-  text,        // a query, a caption
-  lines,       // a text file with one entry per line
-  captions,    // such a file, in which blank lines count
-  labels,      // "a,b" or such a file
-  model,       // run, checkpoint, weights or name
-  config,      // built-in name or JSON
-  weights,     // safetensors
-  merges,      // of a tokeniser
-  index,       // of pictures
-  data_set,    // shards, table or folder
-  classes,     // pictures with labels
-  run,         // a trained run's folder
-  checkpoint,  // or "latest"
-  settings,    // TOML
-  out_file,
-  out_model,  // a file, or a folder that is made
-  out_folder,
-  choice,  // one of a few words
-  column,  // of a table, or its separator: wrong only where a table has none such
-};
-
-struct Argument {
-  std::string name;  // "--model", or a positional's name
-  Kind kind;
-  std::string good;  // below the fixture's folder where it begins with "@"; "": only faults are given
-};
-
-struct Command {
-  Words words;
-  std::vector<Argument> arguments;
-  Words more = {};  // flags that are no input
-};
-
-const std::vector<Argument> kModel = {{"--model", Kind::model, "@run"},
-                                      {"--tokenizer", Kind::merges, ""},
-                                      {"--config-name", Kind::config, ""},
-                                      {"--device", Kind::choice, "cpu"},
-                                      {"--precision", Kind::choice, "fp32"}};
-const std::vector<Argument> kTable = {{"--csv-img-key", Kind::column, ""},
-                                      {"--csv-caption-key", Kind::column, ""},
-                                      {"--csv-separator", Kind::column, ""}};
-
-Command command(Words words, std::vector<Argument> arguments,
-                const std::vector<std::vector<Argument>>& groups, Words more = {}) {
-  for (const auto& group : groups) arguments.insert(arguments.end(), group.begin(), group.end());
-  return {std::move(words), std::move(arguments), std::move(more)};
-}
-
-// In this order: a later one may use what an earlier one has written.
-std::vector<Command> commands() {
-  return {
-      command({"train"},
-              {{"--model", Kind::config, "cuclip-tiny"},
-               {"--pretrained", Kind::weights, ""},
-               {"--tokenizer", Kind::merges, "@merges.txt"},
-               {"--train-data", Kind::data_set, "@pairs"},
-               {"--val-data", Kind::data_set, "@pairs"},
-               {"--precision", Kind::choice, "fp32"},
-               {"--device", Kind::choice, "cpu"},
-               {"--gemm", Kind::choice, "cuclip"},
-               {"--resume", Kind::checkpoint, ""},
-               {"--config", Kind::settings, "@settings.toml"},
-               {"--out", Kind::out_folder, "@trained"}},
-              {kTable}, {"--batch-size", "8", "--max-steps", "1", "--threads", "1"}),
-      command({"data", "prepare"},
-              {{"--from", Kind::data_set, "@pairs"}, {"--out", Kind::out_folder, "@prepared"}}, {kTable},
-              {"--held-out", "0"}),
-      command({"data", "stats"}, {{"spec", Kind::data_set, "@pairs"}}, {kTable}),
-      command({"report"},
-              {{"run", Kind::run, "@trained"},
-               {"--train-data", Kind::data_set, "@pairs"},
-               {"--val-data", Kind::data_set, "@pairs"},
-               {"--out", Kind::out_folder, "@report"}},
-              {}),
-      command({"tokenizer", "train"},
-              {{"--captions", Kind::captions, "@lines.txt"}, {"--out", Kind::out_file, "@learned.txt"}}, {}),
-      command({"tokenizer", "encode"},
-              {{"text", Kind::column, "a b"}, {"--tokenizer", Kind::merges, "@merges.txt"}}, {}),
-      command({"tokenizer", "decode"}, {{"--tokenizer", Kind::merges, "@merges.txt"}}, {}),
-      command({"encode", "image"},
-              {{"picture", Kind::pictures, "@pictures"}, {"--out", Kind::out_file, "@i.npy"}}, {kModel}),
-      command({"encode", "text"},
-              {{"text", Kind::text, "a b"},
-               {"--texts-file", Kind::lines, "@lines.txt"},
-               {"--out", Kind::out_file, "@t.safetensors"}},
-              {kModel}),
-      command({"classify"},
-              {{"image", Kind::picture, "@pictures/0.png"},
-               {"--labels", Kind::labels, "a,b"},
-               {"--templates", Kind::lines, "@templates.txt"}},
-              {kModel}),
-      command({"matrix"},
-              {{"--images", Kind::picture, "@pictures/0.png"},
-               {"--texts", Kind::text, "a b"},
-               {"--texts-file", Kind::lines, "@lines.txt"},
-               {"--out", Kind::out_file, "@m.svg"}},
-              {kModel}),
-      command({"eval", "retrieval"}, {{"--data", Kind::data_set, "@pairs"}}, {kModel, kTable}),
-      command({"eval", "zero-shot"},
-              {{"--data", Kind::classes, "@set"},
-               {"--classes", Kind::lines, "@classes.txt"},
-               {"--templates", Kind::lines, "@templates.txt"},
-               {"--csv-img-key", Kind::column, ""},
-               {"--csv-label-key", Kind::column, ""}},
-              {kModel}),
-      command({"index"},
-              {{"source", Kind::pictures, "@pictures"},
-               {"--out", Kind::out_file, "@new.cuclip-index"},
-               {"--store", Kind::choice, "bf16"}},
-              {kModel}),
-      command({"search"},
-              {{"index", Kind::index, "@good.cuclip-index"},
-               {"words", Kind::text, "a b"},
-               {"--contact-sheet", Kind::out_file, "@s.png"}},
-              {kModel}),
-      command({"search"},
-              {{"index", Kind::index, "@good.cuclip-index"}, {"--image", Kind::picture, "@pictures/0.png"}},
-              {kModel}),
-      command({"convert"}, {{"--to", Kind::choice, "hf"}, {"--out", Kind::out_model, "@c.safetensors"}},
-              {kModel}),
-      command({"info"}, {}, {}),
-  };
-}
 
 struct Fault {
   std::string value;
@@ -230,6 +102,19 @@ struct Matrix : ModelOnDisk {
             {"", ": expected a name, found an empty one"}};
   }
 
+  std::vector<Fault> faults_of_data_set() const {
+    return {{at("missing.tar"), "missing.tar"}, {at("missing"), "missing"},
+            {at("nothing"), "nothing"},         {at("page.html"), "page.html"},
+            {at("page.csv"), "column"},         {at("empty.csv"), "empty.csv"},
+            {at("no-rows.csv"), "no-rows.csv"}, {"synthetic:cats", "synthetic:shapes"}};
+  }
+
+  std::vector<Fault> faults_of_classes() const {
+    return {{at("missing"), "missing"},     {at("nothing"), "nothing"},
+            {at("pictures/0.png"), ".csv"}, {at("no-rows.csv"), "no row"},
+            {at("empty.csv"), "empty"},     {"synthetic:cats", "synthetic:shapes"}};
+  }
+
   std::vector<Fault> faults(const Argument& argument) const {
     const auto with = [](std::vector<Fault> all, const std::vector<Fault>& more) {
       all.insert(all.end(), more.begin(), more.end());
@@ -266,14 +151,9 @@ struct Matrix : ModelOnDisk {
                                 {at("cut.cuclip-index"), "cut.cuclip-index"},
                                 {at("newer.cuclip-index"), "another version"}});
       case Kind::data_set:
-        return {{at("missing.tar"), "missing.tar"}, {at("missing"), "missing"},
-                {at("nothing"), "nothing"},         {at("page.html"), "page.html"},
-                {at("page.csv"), "column"},         {at("empty.csv"), "empty.csv"},
-                {at("no-rows.csv"), "no-rows.csv"}, {"synthetic:cats", "synthetic:shapes"}};
+        return faults_of_data_set();
       case Kind::classes:
-        return {{at("missing"), "missing"},     {at("nothing"), "nothing"},
-                {at("pictures/0.png"), ".csv"}, {at("no-rows.csv"), "no row"},
-                {at("empty.csv"), "empty"},     {"synthetic:cats", "synthetic:shapes"}};
+        return faults_of_classes();
       case Kind::run:
         return with(no_file(), {empty});
       case Kind::checkpoint:
@@ -289,7 +169,10 @@ struct Matrix : ModelOnDisk {
                 {"/proc/x/m.safetensors", "cannot", 1},
                 {"", "--out: expected a name, found an empty one"}};
       case Kind::out_folder:
-        return {{at("empty/x"), "cannot", 1}, {"/proc/x", "cannot", 1}, {"", "--out"}};
+        return {{at("empty/x"), "cannot", 1},
+                {at("empty"), "cannot", 1},
+                {"/proc/x", "cannot", 1},
+                {"", "--out"}};
       case Kind::choice:
         return {{"no-such-choice", argument.name}, {"", argument.name}};
       case Kind::column:
@@ -334,7 +217,7 @@ TEST_CASE("the table knows every command, and every argument that is text") {
     known[command.words];
   }
   for (const Words& command : helped_commands()) {
-    INFO("cuclip " << command.front() << " " << command.back() << ": list it in commands()");
+    INFO("cuclip " << command.front() << " " << command.back() << ": list it in command_table.h");
     REQUIRE(known.count(command) == 1);
     for (const HelpedArgument& argument : helped_arguments(command)) {
       INFO(argument.name << ": say of what kind it is");

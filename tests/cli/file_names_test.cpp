@@ -53,6 +53,12 @@ TEST_CASE_METHOD(OddNames, "tables have one line for each name, and no escape se
 TEST_CASE_METHOD(OddNames, "errors and warnings have no escape sequences either") {
   folder.write(odd_folder() + "/bad\x1b[2J.png", "no picture");
   CHECK_THAT(done({"index", odd(), "--out", index()}).err, Contains("bad\\x1b[2J.png"));
+  const std::string steering = "pairs\x1b[2J";
+  for (const char* name : {"/a.png", "/b.png"}) folder.write(steering + name, bmp_bytes(random_image(9, 9)));
+  folder.write(steering + "/a.txt", "a");
+  const CommandResult stats = run_cuclip({"data", "stats", folder / steering});
+  CHECK(stats.exit_code == 0);
+  CHECK_THAT(stats.out + stats.err, Contains("pairs\\x1b[2J") && !Contains("\x1b"));
   const CommandResult refused = cuclip({"classify", odd() + "/bad\x1b[2J.png", "--labels", "a,b"});
   CHECK(refused.exit_code == 2);
   CHECK_THAT(refused.err, Contains("bad\\x1b[2J.png") && !Contains("\x1b"));

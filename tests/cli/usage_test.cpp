@@ -43,7 +43,9 @@ TEST_CASE("a misspelt command or flag is named, with the nearest") {
       {{"classify", "-model", "m"}, {"-model", "did you mean --model?"}},
       {{"eval", "zero-shot", "--data", "--x", "--class", "c"}, {"--class", "did you mean --classes?"}},
       {{"--versoin"}, {"'--versoin'", "did you mean --version?"}},
-      {{"info", "--json", "surplus"}, {"surplus", "cuclip info"}},
+      {{"info", "--json", "surplus"}, {"\"surplus\"", "cuclip info"}},
+      {{"search", "i", "a", "red", "bicycle"},
+       {"more arguments than it takes: \"red\" \"bicycle\"", "quotes"}},
   };
   for (const auto& [arguments, mentions] : cases) {
     const std::string message = refusal(arguments);

@@ -63,6 +63,34 @@ TEST_CASE_METHOD(Fixture, "an index that was saved loads as it was") {
   }
 }
 
+TEST_CASE_METHOD(Fixture, "an index keeps paths that are no UTF-8") {
+  FeatureIndex index = random_index(context, 2);
+  index.source = "/photos/caf\xE9 %41";
+  index.model = "/models/\xFF";
+  index.names = {"\xE9.png", "b.png"};
+  save_index(index, path);
+  const FeatureIndex loaded = load_index(context, path);
+  CHECK(loaded.source == index.source);
+  CHECK(loaded.model == index.model);
+  CHECK(loaded.names == index.names);
+}
+
+TEST_CASE_METHOD(Fixture, "an index is written where nothing, an empty file or an index is") {
+  CHECK(may_become_index(folder / "missing"));
+  CHECK(may_become_index(folder.write("empty", "")));
+  CHECK_FALSE(may_become_index(folder.write("picture.png", "\x89PNG")));
+  CHECK_FALSE(may_become_index(folder.path()));
+  save_index(random_index(context, 2), path);
+  CHECK(may_become_index(path));
+}
+
+TEST_CASE_METHOD(Fixture, "a place below zero is damage") {
+  FeatureIndex index = random_index(context, 2);
+  index.rows = {0, -1};
+  save_index(index, path);
+  CHECK_THROWS_WITH(load_index(context, path), Catch::Contains("negative"));
+}
+
 TEST_CASE_METHOD(Fixture, "features stored in bf16 are rounded and take half the room") {
   const FeatureIndex index = random_index(context, 500);
   save_index(index, path);

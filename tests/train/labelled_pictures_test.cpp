@@ -44,6 +44,20 @@ TEST_CASE_METHOD(Fixture, "a table of labels") {
   CHECK(read_labelled_pictures(folder / "labels.tsv", "", "img", "name").classes == Names{"dog"});
 }
 
+TEST_CASE_METHOD(Fixture, "lists and tables of any editor: marks, blanks, line ends, separators") {
+  for (const std::string list : {"\xEF\xBB\xBFred_car\tcrimson\ndog\n",
+                                 "red_car \tcrimson\u00A0\r\ndog  \r\n", "red_car\tcrimson\rdog\r"}) {
+    folder.write("classes.txt", list);
+    CHECK(read_labelled_pictures(folder / "set", folder / "classes.txt").classes == Names{"crimson", "dog"});
+  }
+  for (const std::string table : {"\xEF\xBB\xBF"
+                                  "filepath,label\na.png,dog\n",
+                                  "filepath;label\r\na.png;dog \r\n", "filepath\tlabel\ra.png\tdog\r"}) {
+    folder.write("labels.csv", table);
+    CHECK(read_labelled_pictures(folder / "labels.csv").classes == Names{"dog"});
+  }
+}
+
 TEST_CASE_METHOD(Fixture, "what does not fit is refused with its place") {
   folder.write("dogs.txt", "dog\n");
   folder.write("twice.txt", "dog\ndog\n");
@@ -57,6 +71,10 @@ TEST_CASE_METHOD(Fixture, "what does not fit is refused with its place") {
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "columns.csv"),
                     Contains("filepath") && Contains("file, label"));
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "short.csv"), Contains("line 3"));
+  folder.write("blank.csv", "filepath,label\na.png,dog\nb.png,\u00A0 \n");
+  folder.write("blank.txt", "dog\n\tname\n");
+  CHECK_THROWS_WITH(read_labelled_pictures(folder / "blank.csv"), Contains("line 3: the label is blank"));
+  CHECK_THROWS_WITH(read_labelled_pictures(folder / "set", folder / "blank.txt"), Contains("\\tname"));
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "flat"), Contains("no folder"));
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "dogs.txt"), Contains(".csv"));
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "missing"), Contains("no such"));

@@ -63,14 +63,14 @@ void prepare(const Options& options) {
   }
   make_folder(options.prepare.out);
   const PrepareReport report = prepare_dataset(options.prepare);
-  fmt::print("{}", options.json ? to_json(report, options.prepare) : to_text(report));
+  fmt::print("{}", options.json ? to_json(report, options.prepare) : escaped_text(to_text(report)));
 }
 
 void stats(const Options& options) {
   const auto dataset = open_dataset(options.spec, options.prepare.dataset);
   const DatasetStatistics statistics =
       dataset_statistics(*dataset, !options.captions_only, options.max_pixels, options.threads);
-  fmt::print("{}", options.json ? to_json(statistics) : to_text(statistics));
+  fmt::print("{}", options.json ? to_json(statistics) : escaped_text(to_text(statistics)));
 }
 
 void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {

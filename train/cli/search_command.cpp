@@ -78,20 +78,24 @@ std::vector<Cell> cells_of(const FeatureIndex& index, const std::vector<Hit>& hi
     gone = error.what();
   }
   std::vector<Cell> cells;
-  std::vector<UnreadablePicture> unreadable;
+  std::vector<std::string> problems;
   for (const Hit& hit : hits) {
     Cell cell;
     try {
       CUCLIP_CHECK(gone.empty(), "{}", gone);
       cell = dataset ? cell_of_sample(index, *dataset, hit) : cell_of_file(index, hit);
     } catch (const InputError& error) {
-      unreadable.push_back({.index = hit.row, .reason = error.what()});
+      problems.push_back(error.what());
       cell = empty_cell(index.names[static_cast<size_t>(hit.row)]);
     }
     cell.caption = fmt::format("{:.3f}\n{}", hit.similarity, cell.caption);
     cells.push_back(std::move(cell));
   }
-  report_unreadable(unreadable);
+  if (!problems.empty()) {
+    warn(fmt::format(
+        "{} of the {} pictures found cannot be read any more, and their cells are empty; the first: {}",
+        problems.size(), hits.size(), problems.front()));
+  }
   return cells;
 }
 

@@ -113,6 +113,16 @@ std::string unknown_flag(const Place& place, const Words& arguments) {
   return "";
 }
 
+// CLI11 names surplus arguments the last first.
+std::string describe_problem(const CLI::App& app, const CLI::ParseError& error) {
+  const bool is_surplus = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
+  if (!is_surplus) return escaped_text(error.what());
+  std::string surplus;
+  for (const std::string& argument : app.remaining())
+    surplus += fmt::format(" \"{}\"", escaped_name(argument));
+  return fmt::format("more arguments than it takes:{}. A text of several words goes in quotes", surplus);
+}
+
 }  // namespace
 
 void parse_literally(CLI::App& app, std::vector<std::string> arguments) {
@@ -132,7 +142,7 @@ std::string describe_failure(const CLI::App& app, const std::vector<std::string>
   if (commands.empty()) {
     const std::string flag = unknown_flag(place, arguments);
     const std::string problem =
-        flag.empty() ? escaped_text(error.what())
+        flag.empty() ? describe_problem(*place.app, error)
                      : fmt::format("there is no flag {}{}", escaped_name(flag), suggestion(flag, names));
     return fmt::format("{}: {}\n'{} --help' describes it.\n", place.name, problem, place.name);
   }
