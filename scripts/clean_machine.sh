@@ -158,7 +158,8 @@ make_root() {
   chroot "$root" useradd --create-home --uid 1000 user
   local home
   for home in root home/user; do
-    git clone --quiet --depth 1 "file://$PWD" "$root/$home/cuclip"
+    git clone --quiet --no-checkout "file://$PWD" "$root/$home/cuclip"
+    git -C "$root/$home/cuclip" checkout --quiet --detach "$commit"
   done
   chown -R 1000:1000 "$root/home/user/cuclip"
 }
@@ -220,7 +221,8 @@ told_what_is_missing() {
   [[ $code == 1 && $said == *"as root, run /home/user/cuclip/scripts/install_packages.sh build"* ]]
 }
 
-[[ -z $(git status --porcelain) ]] || echo "Changes that are not committed are left out: the clone is of $(git log -1 --format=%h)"
+commit=$(git rev-parse --short HEAD)
+[[ -z $(git status --porcelain) ]] || echo "Changes that are not committed are left out: the clone is of commit $commit"
 for toolkit in "${toolkits[@]}"; do
   make_root
   record "user: packages missing" told_what_is_missing
@@ -240,6 +242,6 @@ for toolkit in "${toolkits[@]}"; do
   done
 done
 
-printf '\n==== %s of commit %s\n' "scripts/clean_machine.sh" "$(git log -1 --format=%h)"
+printf '\n==== %s of commit %s\n' "scripts/clean_machine.sh" "$commit"
 printf '%s\n' "${results[@]}"
 exit $failed
