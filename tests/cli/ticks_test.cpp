@@ -7,6 +7,7 @@
 #include "core/file_io.h"
 #include "tests/support/command.h"
 #include "tests/support/paths.h"
+#include "tests/support/wide_model.h"
 
 using namespace cuclip;
 using Arguments = std::vector<std::string>;
@@ -14,11 +15,6 @@ using Arguments = std::vector<std::string>;
 namespace {
 
 constexpr int kRuns = 20;
-
-// As wide as cuclip-small: oneDNN multiplies narrower matrices by other code, without the fault.
-constexpr const char* kModel = R"({"embed_dim": 256,
-  "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 256, "layers": 1, "head_width": 64},
-  "text_cfg": {"context_length": 16, "vocab_size": 600, "width": 256, "heads": 4, "layers": 1}})";
 
 // Runs cuclip with so many ticks a second (0: none) and oneDNN's code for AVX2, which has the fault.
 test::CommandResult with_ticks(int per_second, const Arguments& arguments) {
@@ -37,7 +33,7 @@ test::CommandResult with_ticks(int per_second, const Arguments& arguments) {
 TEST_CASE("the executable trains, encodes and searches to the same bits under 500 and 5000 ticks a second") {
   const test::TemporaryFolder folder;
   const Arguments flags = {"--device", "cpu", "--threads", "2"};
-  const std::string model = folder.write("model.json", kModel), calm = folder / "calm";
+  const std::string model = folder.write("model.json", test::kWideModel), calm = folder / "calm";
   const auto run = [&](int per_second, Arguments arguments) {
     arguments.insert(arguments.end(), flags.begin(), flags.end());
     const auto result = with_ticks(per_second, arguments);

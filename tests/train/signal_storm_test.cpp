@@ -18,6 +18,7 @@
 #include "core/file_io.h"
 #include "tests/support/command.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/wide_model.h"
 #include "train/encode.h"
 #include "train/feature_index.h"
 #include "train/trainer.h"
@@ -29,11 +30,6 @@ namespace {
 
 constexpr int kRuns = 20;
 constexpr int kPatience = 30'000;  // ms; a run takes 0.1 s, but a damaged heap may also wait for itself
-
-// As wide as cuclip-small: oneDNN multiplies narrower matrices by other code.
-constexpr const char* kModel = R"({"embed_dim": 256,
-  "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 256, "layers": 1, "head_width": 64},
-  "text_cfg": {"context_length": 16, "vocab_size": 600, "width": 256, "heads": 4, "layers": 1}})";
 
 struct Outcome {
   uint64_t bits = 0;  // hash of the result
@@ -80,7 +76,7 @@ uint64_t hash_of(const Tensor& tensor) {
 uint64_t train(DType dtype) {
   test::TemporaryFolder folder;
   TrainConfig config;
-  config.model = folder.write("model.json", kModel);
+  config.model = folder.write("model.json", test::kWideModel);
   config.train_data = "synthetic:shapes?size=32&count=64";
   config.batch_size = 32;
   config.epochs = 2;
@@ -102,7 +98,7 @@ Tensor some_texts(const Clip& model, int count) {
 uint64_t encode(DType dtype) {
   const test::TemporaryFolder folder;
   Context context(2);
-  Clip model(context, load_clip_config(folder.write("model.json", kModel)), {.dtype = dtype});
+  Clip model(context, load_clip_config(folder.write("model.json", test::kWideModel)), {.dtype = dtype});
   model.initialise(3);
   const auto edge = static_cast<size_t>(model.config().vision.image_size);
   std::vector<uint8_t> pictures(192 * edge * edge * 3);
@@ -114,7 +110,7 @@ uint64_t encode(DType dtype) {
 uint64_t search(DType dtype) {
   const test::TemporaryFolder folder;
   Context context(2);
-  Clip model(context, load_clip_config(folder.write("model.json", kModel)), {.dtype = dtype});
+  Clip model(context, load_clip_config(folder.write("model.json", test::kWideModel)), {.dtype = dtype});
   model.initialise(3);
   const int64_t pictures = 4000, width = model.config().embed_dim;
   std::vector<float> features(static_cast<size_t>(pictures * width));

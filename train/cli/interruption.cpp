@@ -7,6 +7,7 @@
 #include <cstring>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "core/file_io.h"
@@ -79,7 +80,12 @@ void take_signals() {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGINT, SIG_DFL);  // an ignored signal need not be kept for sigwaitinfo
   state();
-  std::thread(wait_for_signals, signals, keyboard_ignored).detach();
+  try {
+    std::thread(wait_for_signals, signals, keyboard_ignored).detach();
+  } catch (const std::system_error&) {
+    // No thread to be had: signals then end the process in the system's way.
+    ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  }
 }
 
 void say_when_interrupted(const char* message) {
