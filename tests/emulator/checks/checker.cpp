@@ -33,7 +33,10 @@ std::string hexadecimal(u64 value) {
 }  // namespace
 
 Checker::Checker(std::vector<CheckedRange> ranges, bool full, Report report)
-    : ranges_(std::move(ranges)), full_(full), report_(report), order_(std::move(report)) {}
+    : ranges_(std::move(ranges)),
+      full_(full),
+      report_(std::move(report)),
+      order_([this](const Finding& finding) { tell(finding); }) {}
 
 const CheckedRange* Checker::find(u64 address) const {
   auto after = std::upper_bound(ranges_.begin(), ranges_.end(), address,
@@ -60,21 +63,29 @@ std::string Checker::place_text(const Warp& warp, u64 address) const {
   return hexadecimal(address) + ", byte " + std::to_string(address - range->begin) + " of " + range->name;
 }
 
-std::string key_of(const Warp& warp, const Inst& inst, const std::string& what) {
-  return what + std::string(warp.launch->name) + std::to_string(inst.body);
+Finding Checker::finding_of(const Warp& warp, const Inst& inst, int lane, const char* what) {
+  const std::string key = what + std::string(warp.launch->name) + std::to_string(inst.body);
+  return {&inst, what, key, what + (": " + describe(warp, inst, lane))};
 }
 
-std::string Checker::report_text(const Warp& warp, const Inst& inst, const Access& access, int lane,
-                                 const std::string& what) const {
-  return what + ": " + describe(warp, inst, lane) + ", " + place_text(warp, access.address[lane]);
+Finding Checker::finding_of(const Warp& warp, const Inst& inst, const Access& access, int lane,
+                            const char* what) const {
+  Finding finding = finding_of(warp, inst, lane, what);
+  finding.text += ", " + place_text(warp, access.address[lane]);
+  return finding;
 }
 
-void Checker::violation(Warp& warp, const Inst& inst, int lane, const std::string& what) {
-  if (full_) report_(key_of(warp, inst, what), what + ": " + describe(warp, inst, lane));
+void Checker::tell(const Finding& finding) {
+  report_(finding);
+  told_.add(finding.place, finding.what);
 }
 
-void Checker::found(Warp& warp, const Inst& inst, const Access& access, int lane, const std::string& what) {
-  report_(key_of(warp, inst, what), report_text(warp, inst, access, lane, what));
+void Checker::violation(Warp& warp, const Inst& inst, int lane, const char* what) {
+  if (full_ && !told_.has(&inst, what)) tell(finding_of(warp, inst, lane, what));
+}
+
+void Checker::found(Warp& warp, const Inst& inst, const Access& access, int lane, const char* what) {
+  if (!told_.has(&inst, what)) tell(finding_of(warp, inst, access, lane, what));
 }
 
 // Beyond this a pointer has nothing to do with an allocation: a 32-bit index times 16 bytes.

@@ -7,16 +7,15 @@
 
 #include "checks/runs.h"
 #include "checks/shadow.h"
+#include "checks/told.h"
 
 namespace emu {
-
-/// Findings are reported once for each rule and place in a program.
-std::string key_of(const Warp& warp, const Inst& inst, const std::string& what);
 
 class Checker : public Watcher {
  public:
   using Report = Order::Report;
-  /// `ranges` are sorted by address.
+  /// `ranges` are sorted by address. Findings are reported once for each rule and place in a launch, or a
+  /// little more often.
   Checker(std::vector<CheckedRange> ranges, bool full, Report report);
 
   void access(Warp& warp, const Inst& inst, const Access& access) override;
@@ -31,7 +30,7 @@ class Checker : public Watcher {
   void end_block(Block& block) override;
   void async_commit(Warp& warp, u32 mask) override;
   void async_wait(Warp& warp, u32 mask, u32 open) override;
-  void violation(Warp& warp, const Inst& inst, int lane, const std::string& what) override;
+  void violation(Warp& warp, const Inst& inst, int lane, const char* what) override;
 
  private:
   // checker.cpp: where an access may go.
@@ -50,9 +49,11 @@ class Checker : public Watcher {
   const CheckedRange* range_of(const Warp& warp, u64 address, u64 end) const;
   /// "at 0x7f…, byte 8 of allocation 3", for reports.
   std::string place_text(const Warp& warp, u64 address) const;
-  std::string report_text(const Warp& warp, const Inst& inst, const Access& access, int lane,
-                          const std::string& what) const;
-  void found(Warp& warp, const Inst& inst, const Access& access, int lane, const std::string& what);
+  static Finding finding_of(const Warp& warp, const Inst& inst, int lane, const char* what);
+  Finding finding_of(const Warp& warp, const Inst& inst, const Access& access, int lane,
+                     const char* what) const;
+  void tell(const Finding& finding);
+  void found(Warp& warp, const Inst& inst, const Access& access, int lane, const char* what);
 
   // The rest is --check full. definedness.cpp:
   void check_address(Warp& warp, const Inst& inst, const Access& access);
@@ -75,7 +76,7 @@ class Checker : public Watcher {
   bool is_past(const Warp& warp, const Moment& moment, Stamp stamp);
   bool reads_are_past(const Warp& warp, const Moment& moment, Stamp stamp);
   u32 changed_lanes(Warp& warp, const Access& access, bool shared, u32 lanes) const;
-  void report_race(const Touch& touch, Stamp other, const char* verb, bool later);
+  void report_race(const Touch& touch, Stamp other, bool written, bool later);
   void release(Warp& warp, const Access& access, bool shared, u32 lanes);
 
   // copies.cpp:
@@ -85,6 +86,7 @@ class Checker : public Watcher {
   std::vector<CheckedRange> ranges_;
   bool full_;
   Report report_;
+  Told told_;
   Order order_;
   std::once_flag begun_;
   bool between_blocks_ = true;  // races on global memory are looked for

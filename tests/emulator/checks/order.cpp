@@ -56,10 +56,10 @@ bool Order::reads_released_before(u32 instance, u32 segment, u64 time) {
   return found != read_releases_.end() && found->second.before(segment, time);
 }
 
-void Order::suspect(u32 reader, u64 place, const std::string& key, const std::string& text) {
+void Order::suspect(u32 reader, u64 place, Finding finding) {
   const std::lock_guard lock(mutex_);
-  if (ended_[reader - first_]) return report_(key, text);
-  suspicions_.try_emplace({reader, place}, Suspicion{key, text});
+  if (ended_[reader - first_]) return report_(finding);
+  suspicions_.try_emplace({reader, place}, std::move(finding));
   suspected_ = static_cast<u32>(suspicions_.size());
 }
 
@@ -75,7 +75,7 @@ void Order::end(u32 instance) {
   ended_[instance - first_] = true;
   const auto from = suspicions_.lower_bound({instance, 0});
   const auto to = suspicions_.lower_bound({instance + 1, 0});
-  for (auto at = from; at != to; ++at) report_(at->second.key, at->second.text);
+  for (auto at = from; at != to; ++at) report_(at->second);
   suspicions_.erase(from, to);
   suspected_ = static_cast<u32>(suspicions_.size());
 }

@@ -42,9 +42,17 @@ class Releases {
   std::vector<std::pair<u32, u64>> all_;  // both grow
 };
 
+/// Something that the checks have found: what, at which instruction, as a text for people.
+struct Finding {
+  const Inst* place = nullptr;
+  const char* what = "";  // a literal
+  std::string key;        // the same for every launch and device
+  std::string text;
+};
+
 class Order {
  public:
-  using Report = std::function<void(const std::string& key, const std::string& text)>;
+  using Report = std::function<void(const Finding&)>;
   explicit Order(Report report) : report_(std::move(report)) {}
 
   /// Takes numbers for a launch's blocks; false when there are too many of them.
@@ -63,14 +71,11 @@ class Order {
 
   /// A plain read that races with an atomic is forgiven if the reader goes on to change the place with an
   /// atomic itself, as compare-and-swap loops do. Otherwise it is reported when the reader's block ends.
-  void suspect(u32 reader, u64 place, const std::string& key, const std::string& text);
+  void suspect(u32 reader, u64 place, Finding finding);
   void forgive(u32 reader, u64 place);
   void end(u32 instance);
 
  private:
-  struct Suspicion {
-    std::string key, text;
-  };
   Report report_;
   u32 first_ = 0;
   std::atomic<u64> time_{0};
@@ -79,7 +84,7 @@ class Order {
   std::mutex mutex_;
   std::unordered_map<u32, Releases> releases_, read_releases_;
   std::unordered_map<u64, Times> places_;
-  std::map<std::pair<u32, u64>, Suspicion> suspicions_;
+  std::map<std::pair<u32, u64>, Finding> suspicions_;
   std::vector<bool> ended_;
 };
 

@@ -103,6 +103,19 @@ Stamp joined_readers(const Moment& moment, Stamp before, Stamp now) {
   return joined;
 }
 
+// Of shared memory, of global memory within a block and between blocks: writes what was written, writes what
+// was read, reads what was written.
+constexpr const char* kRaces[3][3] = {
+    {"shared-memory race: writes bytes which another warp wrote since the last barrier",
+     "shared-memory race: writes bytes which another warp read since the last barrier",
+     "shared-memory race: reads bytes which another warp wrote since the last barrier"},
+    {"global-memory race: writes bytes which another warp wrote since the last barrier",
+     "global-memory race: writes bytes which another warp read since the last barrier",
+     "global-memory race: reads bytes which another warp wrote since the last barrier"},
+    {"global-memory race: writes bytes which another block wrote",
+     "global-memory race: writes bytes which another block read",
+     "global-memory race: reads bytes which another block wrote"}};
+
 bool is_plain_store(const Access& access) {
   return access.kind == Access::Kind::store && access.places != nullptr && !access.strong;
 }
@@ -156,28 +169,26 @@ bool Checker::reads_are_past(const Warp& warp, const Moment& moment, Stamp stamp
   return reads != 0 && order_.reads_released_before(instance_of(stamp), segment_of(stamp), reads);
 }
 
-void Checker::report_race(const Touch& touch, Stamp other, const char* verb, bool later) {
+// `other`: the stamp that the access meets; `written`: of a write.
+void Checker::report_race(const Touch& touch, Stamp other, bool written, bool later) {
   Warp& warp = touch.warp;
   const bool writes = touch.access.kind != Access::Kind::load;
   const u32 theirs = instance_of(other), mine = shadow_of(*warp.block).instance;
-  std::string what = touch.shared ? "shared-memory race: " : "global-memory race: ";
-  what += std::string(writes ? "writes" : "reads") + " bytes which another ";
-  std::string who;
+  const char* const what = kRaces[touch.shared ? 0 : theirs == mine ? 1 : 2][!writes ? 2 : written ? 0 : 1];
+  if (told_.has(&touch.inst, what)) return;
+  Finding finding = finding_of(warp, touch.inst, touch.access, touch.lane, what);
   if (theirs == mine) {
-    what += std::string("warp ") + verb + " since the last barrier";
-    who = "warp " + std::to_string(warp_of(other));
+    finding.text += ", warp " + std::to_string(warp_of(other));
   } else {
-    what += std::string("block ") + verb;
     const u32 index = theirs - order_.first_instance(), *grid = warp.launch->grid;
-    who = "block (" + std::to_string(index % grid[0]) + "," + std::to_string(index / grid[0] % grid[1]) +
-          "," + std::to_string(index / grid[0] / grid[1]) + ")";
+    finding.text += ", block (" + std::to_string(index % grid[0]) + "," +
+                    std::to_string(index / grid[0] % grid[1]) + "," +
+                    std::to_string(index / grid[0] / grid[1]) + ")";
   }
-  const std::string key = key_of(warp, touch.inst, what);
-  const std::string text = report_text(warp, touch.inst, touch.access, touch.lane, what) + ", " + who;
   if (later) {
-    order_.suspect(writes ? theirs : mine, touch.word, key, text);
+    order_.suspect(writes ? theirs : mine, touch.word, std::move(finding));
   } else {
-    report_(key, text);
+    tell(finding);
   }
 }
 
@@ -185,8 +196,7 @@ void Checker::touch_read(const Touch& touch, Stamp write, Stamp& read) {
   const Moment& moment = touch.moment;
   const Stamp strong = touch.access.strong ? kStrong : 0;
   const bool meets = (write & touch.bytes) != 0 && (write & strong) == 0;
-  if (meets && !is_past(touch.warp, moment, write))
-    report_race(touch, write, "wrote", (write & kAtomic) != 0);
+  if (meets && !is_past(touch.warp, moment, write)) report_race(touch, write, true, (write & kAtomic) != 0);
   Stamp mine = (moment.now & ~kBytes) | touch.bytes | strong;
   const bool past = reads_are_past(touch.warp, moment, read);
   if (!past || (moment.same_warp(read) && segment_of(read) == segment_of(moment.now)))
@@ -199,11 +209,11 @@ void Checker::touch_write(const Touch& touch, Stamp& write, Stamp& read) {
   const bool atomic = touch.access.kind == Access::Kind::atomic;
   const Stamp strong = touch.access.strong ? kStrong : 0;
   const bool meets_write = (write & touch.bytes) != 0 && (write & strong) == 0;
-  if (meets_write && !is_past(touch.warp, moment, write)) report_race(touch, write, "wrote", false);
+  if (meets_write && !is_past(touch.warp, moment, write)) report_race(touch, write, true, false);
   const bool meets_read = (read & touch.bytes) != 0 && (read & strong) == 0;
   if (meets_read && !reads_are_past(touch.warp, moment, read)) {
     // Who of several readers goes on with an atomic is not known.
-    if (!atomic || (read & (kMany | kWide)) == 0) report_race(touch, read, "read", atomic);
+    if (!atomic || (read & (kMany | kWide)) == 0) report_race(touch, read, false, atomic);
   }
   const bool again = moment.same_warp(write) && segment_of(write) == segment_of(moment.now);
   const Stamp before = again ? write & kBytes : 0;

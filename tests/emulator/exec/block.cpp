@@ -144,8 +144,7 @@ void start_block(Block& block, Launch& launch, u32 index) {
   while (block.warps.size() < warps) block.warps.push_back(std::make_unique<Warp>());
   block.warps.resize(warps);
   const u64 stride = launch.stack_bytes;
-  if (block.local_storage.size() < stride * warps * kLanes)
-    block.local_storage.resize(stride * warps * kLanes);
+  block.local_storage.grow(stride * warps * kLanes);
   for (Barrier& barrier : block.barriers) {
     barrier.used = false;
     barrier.arrived.assign(warps, 0);
@@ -175,19 +174,22 @@ bool step_block(Block& block) {
   const size_t count = block.warps.size();
   const size_t first = shuffle ? next_random(block.random) % count : 0;
   const size_t stride = shuffle && next_random(block.random) % 2 ? count - 1 : 1;
-  bool alive = false, ran = false, spinning = true;
+  bool alive = false, ran = false, spinning = true, changed = false;
   u64 executed = 0;
   for (size_t step = 0; step < count; ++step) {
     Warp& warp = *block.warps[(first + step * stride) % count];
     if (warp.done() || !has_ready(warp)) continue;
     const i64 slice = shuffle ? static_cast<i64>(1 + next_random(block.random) % 400) : kSlice;
+    const u64 changes = warp.changes;
     ran |= run_warp(warp, slice);
+    changed |= warp.changes != changes;
     executed += static_cast<u64>(slice - warp.fuel);
     if (warp.fuel > 0 || warp.polls * 128 < static_cast<u64>(slice)) spinning = false;
   }
   for (auto& warp : block.warps) alive |= !warp->done();
   if (!alive && block.launch->watcher != nullptr) block.launch->watcher->end_block(block);
   block.spinning = spinning;
+  block.changed = changed;
   block.executed += executed;
   if (alive && !ran) {
     bool released = false;
@@ -210,13 +212,7 @@ bool step_block(Block& block) {
 
 void wait_barrier(Warp& warp, u32 mask, u32 id, u32 threads) {
   join_barrier(warp, mask, id, threads);
-  Split& split = warp.splits[warp.current];
-  split.state = Split::State::barrier;
-  split.barrier = id;
-  split.wait_mask = mask;
-  split.pc = warp.pc;
-  split.frame = warp.frame;
-  warp.stop = kSwitch;
+  hold_back(warp, mask, Split::State::barrier).barrier = id;
   check_barrier(*warp.block, id);
 }
 

@@ -28,6 +28,7 @@ const Opcodes& opcodes() {
     register_wmma(table);
     register_stack(table);
     register_video(table);
+    register_video_scalar(table);
     register_mbarrier(table);
     return table;
   }();
@@ -76,10 +77,6 @@ void Decoder::layout_frame() {
   std::map<std::string_view, ptx::Variable> places;
   for (const ptx::Variable& variable : function_.variables) {
     if (variable.space == Space::shared) continue;  // placed with the image (image.cpp)
-    if (variable.space != Space::local && variable.space != Space::param) {
-      throw ptx::Error(function_.line,
-                       "variable " + std::string(variable.name) + " of a global space inside a function");
-    }
     ptx::Variable& place = places.try_emplace(variable.name, variable).first->second;
     place.size = std::max(place.size, variable.size);
     place.align = std::max(place.align, variable.align);
@@ -88,9 +85,27 @@ void Decoder::layout_frame() {
   code_.frame_bytes = align_up(at, 16);
 }
 
+u32 Decoder::frame_room(u32 bytes) {
+  const u32 at = code_.frame_bytes;
+  code_.frame_bytes = align_up(u64{at} + bytes, 16);
+  return at;
+}
+
+// .reg parameters come in the frame like others.
+void Decoder::take_parameters() {
+  static const ptx::Instruction always;
+  for (size_t i = 0; i < function_.parameters.size(); ++i) {
+    const ptx::Variable& parameter = function_.parameters[i];
+    if (parameter.reg < 0) continue;
+    emit_frame_move(*this, always, false, register_place(parameter.reg), code_.parameter_offset[i],
+                    static_cast<int>(parameter.size));
+  }
+}
+
 void Decoder::run() {
   code_.source = &function_;
   layout_frame();
+  take_parameters();
   start_of_.assign(function_.body.size() + 1, 0);
   for (body_ = 0; body_ < function_.body.size(); ++body_) {
     start_of_[body_] = static_cast<u32>(code_.insts.size());
@@ -168,11 +183,17 @@ int Decoder::register_size(const Operand& operand) const {
 u32 Decoder::destination(const Operand& operand, int size) {
   if (operand.kind == Operand::Kind::sink) return place(kRegisters, 0);
   if (operand.kind != Operand::Kind::reg) refuse("the destination is not a register");
+  if (!operand.selector.empty() || (operand.negated && size != 0))
+    refuse("register " + std::string(operand.name) + " can be neither selected from nor negated here");
   if (register_size(operand) != size) {
     refuse("register " + std::string(operand.name) + " does not have the instruction's " +
            std::to_string(size * 8) + " bits");
   }
-  return place(kRegisters, registers_.offset[static_cast<size_t>(operand.reg)]);
+  return register_place(operand.reg);
+}
+
+u32 Decoder::register_place(int32_t reg) const {
+  return place(kRegisters, registers_.offset[static_cast<size_t>(reg)]);
 }
 
 u32 Decoder::wide_destination(const Operand& operand, int size, int& real_size) {
@@ -207,7 +228,7 @@ u32 Decoder::source(const Operand& operand, int size) {
       return constant(bits, 4);
     }
     case Operand::Kind::symbol: {
-      if (operand.name[0] == '%' || operand.name == "WARP_SZ") {
+      if (operand.name[0] == '%') {
         const u32 where = special(operand.name);
         if (size == 4) return where;
         refuse("special register " + std::string(operand.name) + " in an instruction of another size");
@@ -284,7 +305,6 @@ u32 Decoder::special(std::string_view name) {
       {"%nclusterid.x", kNctaidX},
       {"%nclusterid.y", kNctaidY},
       {"%nclusterid.z", kNctaidZ}};
-  if (name == "WARP_SZ") return constant(kLanes, 4);
   const auto found = names.find(name);
   if (found == names.end()) refuse("no register or special register " + std::string(name));
   if (found->second == kReservedShared) image_.reserved_shared = kReservedSharedBytes;

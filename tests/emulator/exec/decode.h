@@ -30,6 +30,9 @@ class Decoder {
   /// Copies operand places to storage that lives as long as the image.
   const u32* list(const std::vector<u32>& places);
   int register_size(const ptx::Operand& operand) const;
+  u32 register_place(int32_t reg) const;
+  /// Room in the frame for what a call passes in registers; its offset.
+  u32 frame_room(u32 bytes);
 
   /// Where a name lives. For frame variables the address is an offset in the frame.
   struct Symbol {
@@ -67,6 +70,7 @@ class Decoder {
     std::vector<u32> table;
   };
   void layout_frame();
+  void take_parameters();
   void note_effects();
   void note_deciders(Code::Effects& effects) const;
   void patch();
@@ -91,6 +95,7 @@ void register_stack(Opcodes& opcodes);
 void register_integer(Opcodes& opcodes);
 void register_bits(Opcodes& opcodes);
 void register_video(Opcodes& opcodes);
+void register_video_scalar(Opcodes& opcodes);
 void register_float(Opcodes& opcodes);
 void register_compare(Opcodes& opcodes);
 void register_convert(Opcodes& opcodes);
@@ -102,6 +107,9 @@ void register_warp(Opcodes& opcodes);
 void register_matrix(Opcodes& opcodes);
 void register_wmma(Opcodes& opcodes);
 void register_mbarrier(Opcodes& opcodes);
+
+/// Emits the move of a register into the frame's variables, or from there (ops_control.cpp).
+void emit_frame_move(Decoder& d, const ptx::Instruction& inst, bool to_frame, u32 reg, u32 offset, int size);
 
 /// Decodes an entry and all that it calls. Throws ptx::Error naming instruction and line.
 std::unique_ptr<Image> build_image(const ptx::Module& module, Linked& linked, const ptx::Function& entry,

@@ -57,6 +57,10 @@ void Decoder::note_effects() {
     }
     return;
   }
+  if (inst_->words[0] == "call") {  // what it gives counts as defined
+    if (has_destination(*inst_)) add(add, inst_->operands[0], effects.defines);
+    return;
+  }
   note_deciders(effects);
   const bool clears = clears_field(function_, body_);
   const bool defines = has_destination(*inst_);

@@ -54,7 +54,7 @@ bool has_destination(const Instruction& inst) {
     return inst.has("arrive") || inst.has("arrive_drop") || inst.has("test_wait") || inst.has("try_wait") ||
            inst.has("pending_count");
   if (op == "wmma") return !inst.has("store");
-  if (op == "call") return false;
+  if (op == "call") return inst.operands.size() > 1 && inst.operands[0].kind == ptx::Operand::Kind::list;
   return std::find(kWithout.begin(), kWithout.end(), op) == kWithout.end();
 }
 

@@ -2,8 +2,8 @@
 // long, makes way for others (waiting ones first resumed in turn), so that blocks may wait for each other.
 #include "exec/launch.h"
 
-#include <sys/mman.h>
-
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <csetjmp>
 #include <csignal>
@@ -14,21 +14,15 @@ namespace emu {
 namespace {
 
 constexpr u64 kSharedBytes = 256 << 10;
-constexpr u64 kSharedReserve = 1ull << 33;  // 32-bit offsets stay inside
-constexpr size_t kResident = 64;            // blocks in flight per host thread, unless cooperative
-constexpr int kRounds = 4096;               // slices before a block makes way
+constexpr size_t kResident = 64;  // blocks in flight per host thread, unless cooperative
+constexpr int kRounds = 4096;     // slices before a block makes way
 
 // A block's storage, kept between blocks and launches.
 struct Slot {
   Slot() {
-    void* base = mmap(nullptr, kSharedReserve, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED || mprotect(base, kSharedBytes, PROT_READ | PROT_WRITE) != 0)
-      throw std::bad_alloc();
-    block.shared = static_cast<u8*>(base);
+    block.shared_storage.grow(kSharedBytes);
+    block.shared = block.shared_storage.data();
   }
-  ~Slot() { munmap(block.shared, kSharedReserve); }
-  Slot(const Slot&) = delete;
-  Slot& operator=(const Slot&) = delete;
   Block block;
 };
 
@@ -77,6 +71,36 @@ void note_fault(Launch& launch, int code, const char* what) {
   if (launch.fault_code != 0) return;
   launch.fault_code = code;
   launch.fault_text = what;
+}
+
+i64 now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+
+// Launches that want to run, first of all the one that does.
+std::mutex queue_mutex;
+std::vector<const Launch*> queue;
+
+// "; these wait for it to end: kernel b on device 1"
+std::string others_text() {
+  const std::lock_guard lock(queue_mutex);
+  std::string text;
+  for (const Launch* launch : queue) {
+    if (launch == queue.front()) continue;
+    text += text.empty() ? "; these wait for it to end: kernel " : ", kernel ";
+    text += std::string(launch->name) + " on device " + std::to_string(launch->device);
+  }
+  return text;
+}
+
+// Where a block is that does nothing but wait.
+std::string waiting_place(Block& block) {
+  for (const auto& warp : block.warps) {
+    for (const Split& split : warp->splits) {
+      if (split.state != Split::State::ready) continue;
+      warp->frame = split.frame;
+      return describe(*warp, *split.pc, std::countr_zero(split.mask));
+    }
+  }
+  return "kernel " + std::string(block.launch->name);
 }
 
 class Worker {
@@ -130,6 +154,7 @@ class Worker {
         throw Fault(702, "stopped after " + std::to_string(total) + " warp-instructions: kernel " +
                              std::string(launch.name));
       }
+      check_progress(launch, block, alive && block.spinning && !block.changed);
       if (!alive) {
         free_.push_back(std::move(slot));
         continue;
@@ -140,6 +165,23 @@ class Worker {
         if (more) std::rotate(running_.begin(), running_.end() - 1, running_.end());
       }
     }
+  }
+
+  // A kernel cannot wait for one that is enqueued later, or on another device: launches run one after the
+  // other.
+  static void check_progress(Launch& launch, Block& block, bool waits) {
+    const i64 time = now();
+    if (!waits) {
+      launch.progress.store(time, std::memory_order_relaxed);
+      return;
+    }
+    const double seconds = static_cast<double>(time - launch.progress.load(std::memory_order_relaxed)) * 1e-9;
+    const double patience = launch.options->patience;
+    if (patience == 0 || seconds < patience) return;
+    char text[64];
+    std::snprintf(text, sizeof text, "deadlock: nothing but waiting for %g s on device %d: ", patience,
+                  launch.device);
+    throw Fault(702, text + waiting_place(block) + others_text());
   }
 
   std::deque<std::unique_ptr<Slot>> running_;
@@ -204,10 +246,21 @@ class Pool {
 
 void run_launch(Launch& launch) {
   static std::mutex one_at_a_time;
+  {
+    const std::lock_guard lock(queue_mutex);
+    queue.push_back(&launch);
+  }
   const std::lock_guard lock(one_at_a_time);
+  {
+    const std::lock_guard first(queue_mutex);
+    std::rotate(queue.begin(), std::find(queue.begin(), queue.end(), &launch), queue.end());
+  }
   install_handler();
   static Pool pool(launch.options->threads);
+  launch.progress = now();
   pool.run(launch);
+  const std::lock_guard last(queue_mutex);
+  queue.erase(queue.begin());
 }
 
 }  // namespace emu

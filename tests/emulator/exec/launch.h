@@ -21,6 +21,7 @@ struct Options {
   int threads = 1;
   u32 edge_blocks = 0;       // only the first and the last so many blocks of a launch are executed; 0: all
   u64 max_instructions = 0;  // warp-instructions a launch may execute; 0: no limit
+  double patience = 60;      // seconds a launch may do nothing but wait; 0: no limit
   std::string profile;
   bool profiling() const { return !profile.empty(); }
 };
@@ -97,7 +98,8 @@ class Watcher {
   /// After an atomic or a strong load.
   virtual void acquire(Warp&, const Access&) {}
   /// A rule broken that a GPU does not enforce; the launch goes on.
-  virtual void violation(Warp&, const Inst&, int /*lane*/, const std::string&) {}
+  /// `what` is a literal: by its address a repetition is known.
+  virtual void violation(Warp&, const Inst&, int /*lane*/, const char* /*what*/) {}
   virtual void async_commit(Warp&, u32 /*mask*/) {}
   virtual void async_wait(Warp&, u32 /*mask*/, u32 /*groups that may stay open*/) {}
 };
@@ -113,6 +115,7 @@ struct Launch {
   std::vector<u8> parameters;
   bool cooperative = false;
   u32 multiprocessors = 1;
+  int device = 0;
   u64 id = 0;
   const Options* options = nullptr;
   std::function<void(std::string_view)> print;  // device printf
@@ -122,6 +125,7 @@ struct Launch {
   std::atomic<u32> next_block{0};
   std::atomic<bool> stop{false};
   std::atomic<u64> executed{0};
+  std::atomic<i64> progress{0};  // when a block last did more than wait; nanoseconds of the steady clock
   std::mutex fault_mutex;
   int fault_code = 0;
   std::string fault_text;

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "exec/apart.h"
 #include "ptx/ast.h"
 
 namespace emu {
@@ -117,9 +118,17 @@ struct Split {
   Join* join = nullptr;
   u32 mask = 0;
   State state = State::ready;
-  u32 member = 0;     // sync: the lanes it waits for
-  u32 wait_mask = 0;  // sync, barrier: the lanes that execute the instruction
+  u32 member = 0;        // sync: the lanes it waits for
+  bool aligned = false;  // sync: they all come to this one instruction
+  u32 wait_mask = 0;     // sync, barrier: the lanes that execute the instruction
   u32 barrier = 0;
+};
+
+/// Lanes that have come to an instruction which others carry out with them from elsewhere.
+struct Party {
+  const Inst* inst = nullptr;
+  Frame* frame = nullptr;
+  u32 lanes = 0;
 };
 
 /// Why Warp's inner loop stopped.
@@ -175,11 +184,13 @@ struct Warp {
   Launch* launch = nullptr;
   u32 live = 0;  // lanes that have not exited
   u32 index = 0;
-  u32 carry = 0;  // CC.CF, a bit per lane
-  u32 polls = 0;  // reads that may be a spin loop's
+  u32 carry = 0;    // CC.CF, a bit per lane
+  u32 polls = 0;    // reads that may be a spin loop's
+  u64 changes = 0;  // stores, and atomics that changed something
   u32 stalled_slices = 0;
   size_t current = 0;
   std::vector<Split> splits;
+  std::vector<Party> parties;  // of the instruction just gathered for; empty: all are at one place
   std::deque<Join> joins;
   std::vector<Join*> free_joins;
   std::deque<Frame> frames;
@@ -206,7 +217,7 @@ struct Block {
   u32 index = 0;  // linear, in the grid
   u32 ctaid[3] = {};
   std::vector<std::unique_ptr<Warp>> warps;
-  std::vector<u8> local_storage;
+  Apart local_storage, shared_storage;
   u8* shared = nullptr;
   u64 shared_size = 0;
   Barrier barriers[kBarriers];
@@ -214,7 +225,8 @@ struct Block {
   u64 launch_id = 0;
   u64 random = 0;
   u64 executed = 0;
-  bool spinning = false;
+  bool spinning = false;         // its last step did little but wait in loops
+  bool changed = false;          // and this one changed memory
   std::shared_ptr<void> shadow;  // the checks' state
 };
 
@@ -234,11 +246,16 @@ void exit_lanes(Warp& warp, u32 mask);
 /// `others`: where the split's lanes outside the mask go on.
 void call_function(Warp& warp, const Inst& inst, const Code& callee, u32 mask, const Inst* others);
 void return_lanes(Warp& warp, u32 mask);
-/// Lets the lanes waiting at one join go on by themselves; false when none wait.
-bool release_joins(Warp& warp);
+/// Lets the lanes waiting at one join go on by themselves, at one where some of the wanted lanes are; false when
+/// none wait.
+bool release_joins(Warp& warp, u32 wanted = kFullMask);
 bool has_ready(const Warp& warp);
-/// For *.sync instructions: true when all lanes of `member` that live are here; `mask` then holds them all.
-bool gather(Warp& warp, u32& mask, u32 member, bool any_pc);
+/// Leaves active lanes waiting: in a split of their own where others go on.
+Split& hold_back(Warp& warp, u32 mask, Split::State state);
+/// For *.sync instructions: true when all living lanes of `member` are here, or, unless it is aligned, at another
+/// instruction of the kind; `mask` then holds them all, and Warp::parties where they are if not all are here.
+/// Otherwise the mask's lanes are held back, and it is carried out when the last one comes, or has exited.
+bool gather(Warp& warp, u32& mask, u32 member, bool aligned);
 
 // block.cpp
 void start_block(Block& block, Launch& launch, u32 index);

@@ -170,9 +170,11 @@ void atomic(Warp& w, const Inst& in, u32 mask) {
   T* d = w.at<T>(in.d);
   for_lanes(mask, [&](int i) {
     if (address[i] % sizeof(T) != 0) fault(716, w, in, i, "misaligned atomic");
-    const T cc = c[i];
-    d[i] = (in.x & kFormMask) == kShared ? update_alone<Op, T>(address[i], b[i], cc)
-                                         : update<Op, T>(address[i], b[i], cc);
+    const T bb = b[i], cc = c[i];
+    const T old = (in.x & kFormMask) == kShared ? update_alone<Op, T>(address[i], bb, cc)
+                                                : update<Op, T>(address[i], bb, cc);
+    w.changes += Op::run(old, bb, cc) != old;
+    d[i] = old;
   });
   if (watcher != nullptr) watcher->acquire(w, access_of(in, mask, address, sizeof(T)));
 }

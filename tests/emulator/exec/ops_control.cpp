@@ -1,6 +1,7 @@
 // Control flow, calls and barriers: PTX ISA 9.0, sections 9.7.12 and 9.7.13.
 #include "exec/builtin.h"
 #include "exec/lanes.h"
+#include "exec/member.h"
 #include "exec/types.h"
 
 namespace emu {
@@ -112,58 +113,135 @@ void decode_plain(Decoder& d, const Instruction& inst) {
   d.emit(inst, handler);
 }
 
-// call (results), function, (arguments), prototype — the lists may be missing.
-void decode_call(Decoder& d, const Instruction& inst) {
-  const Operand* results = nullptr;
-  const Operand* arguments = nullptr;
-  const Operand* target = nullptr;
+// imm: the offset in the frame's variables.
+template <class T>
+void to_frame(Warp& w, const Inst& in, u32 mask) {
+  const T* a = w.at<T>(in.a);
+  u8* local = w.local + w.frame->local_base + in.imm;
+  for_lanes(mask,
+            [&](int i) { std::memcpy(local + static_cast<u64>(i) * w.local_stride, &a[i], sizeof(T)); });
+}
+template <class T>
+void from_frame(Warp& w, const Inst& in, u32 mask) {
+  T* d = w.at<T>(in.d);
+  const u8* local = w.local + w.frame->local_base + in.imm;
+  for_lanes(mask,
+            [&](int i) { std::memcpy(&d[i], local + static_cast<u64>(i) * w.local_stride, sizeof(T)); });
+}
+
+void decode_ret(Decoder& d, const Instruction& inst) {
+  const ptx::Function& function = d.function();
+  for (size_t i = 0; i < function.returns.size(); ++i) {
+    const ptx::Variable& result = function.returns[i];
+    if (result.reg >= 0)
+      emit_frame_move(d, inst, true, d.register_place(result.reg), d.code().return_offset[i],
+                      static_cast<int>(result.size));
+  }
+  d.emit(inst, ret);
+}
+
+/// The operands of a call: call (results), function, (arguments), prototype. All but the function may be
+/// missing.
+struct CallOperands {
+  const Operand *results = nullptr, *target = nullptr, *arguments = nullptr, *prototype = nullptr;
+};
+CallOperands operands_of(Decoder& d, const Instruction& inst) {
+  CallOperands call;
   for (const Operand& operand : inst.operands) {
     if (operand.kind == Operand::Kind::list) {
-      (target == nullptr ? results : arguments) = &operand;
-    } else if (target == nullptr) {
-      target = &operand;
+      (call.target == nullptr ? call.results : call.arguments) = &operand;
+    } else {
+      (call.target == nullptr ? call.target : call.prototype) = &operand;
     }
   }
-  if (target == nullptr) d.refuse("no function to call");
-  std::vector<u32> places{0, 0};
-  const auto add = [&](const Operand* list, u32& count) {
-    if (list == nullptr) return;
-    for (const Operand& part : list->parts) {
-      if (part.kind != Operand::Kind::symbol) d.refuse("arguments must be .param variables");
-      const Decoder::Symbol where = d.symbol(part.name);
-      if (!where.in_frame) d.refuse("arguments must be .param variables");
-      places.push_back(static_cast<u32>(where.address));
-      ++count;
-    }
+  if (call.target == nullptr) d.refuse("no function to call");
+  return call;
+}
+
+/// What a call passes one way: where each value lies in the frame, and those that have to be moved there or
+/// from there.
+struct Passing {
+  std::vector<u32> offsets;
+  struct Move {
+    const Operand* value;
+    u32 offset;
+    int size;
   };
-  u32 result_count = 0, argument_count = 0;
-  add(results, result_count);
-  add(arguments, argument_count);
-  places[0] = result_count;
-  places[1] = argument_count;
-  const u32* list = d.list(places);
-  if (target->kind == Operand::Kind::reg) {
-    const u32 place = d.source(*target, 8);
+  std::vector<Move> moves;
+};
+// `formals`: what the function takes or gives; null where that is not known.
+Passing passing_of(Decoder& d, const Operand* list, const std::vector<ptx::Variable>* formals) {
+  Passing passing;
+  const size_t count = list == nullptr ? 0 : list->parts.size();
+  if (formals != nullptr && count != formals->size())
+    d.refuse("the call passes " + std::to_string(count) + " values where the function has " +
+             std::to_string(formals->size()));
+  for (size_t i = 0; i < count; ++i) {
+    const Operand& part = list->parts[i];
+    if (part.kind == Operand::Kind::symbol) {
+      const Decoder::Symbol where = d.symbol(part.name);
+      if (!where.in_frame) d.refuse("arguments must be .param variables, registers or constants");
+      passing.offsets.push_back(static_cast<u32>(where.address));
+      continue;
+    }
+    if (formals == nullptr) d.refuse("registers cannot be passed without a prototype");
+    const auto size = static_cast<int>((*formals)[i].size);
+    if (size != 2 && size != 4 && size != 8 && size != 16)
+      d.refuse("a register cannot be passed for " + std::to_string(size) + " bytes");
+    passing.offsets.push_back(d.frame_room(static_cast<u32>(size)));
+    if (part.kind != Operand::Kind::sink) passing.moves.push_back({&part, passing.offsets.back(), size});
+  }
+  return passing;
+}
+
+void emit_call(Decoder& d, const Instruction& inst, const Operand& target, const u32* list) {
+  if (target.kind == Operand::Kind::reg) {
+    const u32 place = d.source(target, 8);
     Inst& out = d.emit(inst, call_indirect);
     out.a = place;
     out.list = list;
     return;
   }
-  const ptx::Function* callee = d.image().module->find_function(target->name);
-  if (callee == nullptr) d.refuse("no function " + std::string(target->name));
-  if (!callee->has_body) {
-    const Builtin builtin = find_builtin(callee->name);
-    if (builtin == nullptr) d.refuse("function " + std::string(callee->name) + " has no body");
-    if (callee->name == "malloc" || callee->name == "free") d.image().allocates = true;
-    Inst& out = d.emit(inst, call_builtin);
+  const ptx::Function* callee = d.image().module->find_function(target.name);
+  if (callee == nullptr) d.refuse("no function " + std::string(target.name));
+  if (callee->has_body) {
+    const Code& code = code_of(d.image(), *callee);
+    Inst& out = d.emit(inst, call);
     out.list = list;
-    out.imm = reinterpret_cast<u64>(builtin);
+    out.link = &code;
     return;
   }
-  const Code& code = code_of(d.image(), *callee);
-  Inst& out = d.emit(inst, call);
+  const Builtin builtin = find_builtin(callee->name);
+  if (builtin == nullptr) d.refuse("function " + std::string(callee->name) + " has no body");
+  if (callee->name == "malloc" || callee->name == "free") d.image().allocates = true;
+  Inst& out = d.emit(inst, call_builtin);
   out.list = list;
-  out.link = &code;
+  out.imm = reinterpret_cast<u64>(builtin);
+}
+
+void decode_call(Decoder& d, const Instruction& inst) {
+  const CallOperands operands = operands_of(d, inst);
+  const std::vector<ptx::Variable>*returns = nullptr, *parameters = nullptr;
+  const auto table = operands.prototype == nullptr ? d.function().tables.end()
+                                                   : d.function().tables.find(operands.prototype->name);
+  if (const ptx::Function* callee = d.image().module->find_function(operands.target->name)) {
+    returns = &callee->returns;
+    parameters = &callee->parameters;
+  } else if (table != d.function().tables.end() && table->second.labels.empty()) {
+    returns = &table->second.returns;
+    parameters = &table->second.parameters;
+  }
+  const Passing results = passing_of(d, operands.results, returns);
+  const Passing arguments = passing_of(d, operands.arguments, parameters);
+  std::vector<u32> places{static_cast<u32>(results.offsets.size()),
+                          static_cast<u32>(arguments.offsets.size())};
+  places.insert(places.end(), results.offsets.begin(), results.offsets.end());
+  places.insert(places.end(), arguments.offsets.begin(), arguments.offsets.end());
+  for (const Passing::Move& move : arguments.moves)
+    emit_frame_move(d, inst, true, d.source(*move.value, move.size), move.offset, move.size);
+  emit_call(d, inst, *operands.target, d.list(places));
+  for (const Passing::Move& move : results.moves)
+    emit_frame_move(d, inst, false, d.destination(*move.value, move.size), move.offset, move.size);
 }
 
 // --- barriers of the block ---
@@ -196,11 +274,7 @@ void bar_red(Warp& w, const Inst& in, u32 mask) {
 
 // bar.warp.sync: memory needs nothing, a warp's lanes run in one host thread.
 void warp_sync(Warp& w, const Inst& in, u32 mask) {
-  const u32* member = w.at<u32>(in.a);
-  const u32 first = member[std::countr_zero(mask)];
-  bool same = true;
-  for_lanes(mask, [&](int i) { same &= member[i] == first; });
-  if (same) gather(w, mask, first, true);  // else tiles that are here together
+  by_member<u32>(w, in, in.a, mask, [](const Meeting<u32>&) {});
 }
 
 void decode_bar(Decoder& d, const Instruction& inst) {
@@ -255,10 +329,21 @@ void sleep(Warp& w, const Inst&, u32) {
 
 }  // namespace
 
+void emit_frame_move(Decoder& d, const Instruction& inst, bool to, u32 reg, u32 offset, int size) {
+  Handler handler = nullptr;
+  if (size == 2) handler = to ? to_frame<u16> : from_frame<u16>;
+  if (size == 4) handler = to ? to_frame<u32> : from_frame<u32>;
+  if (size == 8) handler = to ? to_frame<u64> : from_frame<u64>;
+  if (size == 16) handler = to ? to_frame<u128> : from_frame<u128>;
+  Inst& out = d.emit(inst, handler);
+  (to ? out.a : out.d) = reg;
+  out.imm = offset;
+}
+
 void register_control(Opcodes& opcodes) {
   opcodes["bra"] = decode_bra;
   opcodes["brx"] = decode_brx;
-  opcodes["ret"] = decode_plain<ret>;
+  opcodes["ret"] = decode_ret;
   opcodes["exit"] = decode_plain<exit>;
   opcodes["trap"] = decode_plain<trap>;
   opcodes["brkpt"] = decode_plain<trap>;

@@ -133,6 +133,7 @@ void store(Warp& w, const Inst& in, u32 mask) {
   Watcher* const watcher = w.launch->watcher;
   if (watcher != nullptr)
     watcher->access(w, in, access_of(in, mask, address, sizeof(M), sizeof(S), Access::Kind::store));
+  ++w.changes;
   switch (count_of(in)) {
     case 1:
       return store_vectors<M, S, 1>(w, in, mask, address);

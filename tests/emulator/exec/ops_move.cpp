@@ -127,11 +127,39 @@ struct Narrow {
   u16 operator()(u32 a) const { return static_cast<u16>(a); }
 };
 
+// mov.v2 and mov.v4. imm: the number of elements; list: the destinations, then the sources. All are read
+// before any is written.
+struct MoveVector {
+  template <class T>
+  static void run(Warp& w, const Inst& in, u32 mask) {
+    alignas(64) T value[4][kLanes];
+    for (u32 k = 0; k < in.imm; ++k) std::memcpy(value[k], w.at<T>(in.list[in.imm + k]), sizeof value[k]);
+    for (u32 k = 0; k < in.imm; ++k) keep(w.at<T>(in.list[k]), value[k], mask);
+  }
+  template <class T>
+  static constexpr Handler handler = run<T>;
+};
+
+void decode_vector(Decoder& d, const Instruction& inst, Type type) {
+  const auto& operands = d.operands();
+  const size_t count = inst.has("v4") ? 4 : 2;
+  if (operands[0].parts.size() != count || operands[1].parts.size() != count)
+    d.refuse("the vectors and the qualifier do not agree");
+  std::vector<u32> places;
+  for (const Operand& part : operands[0].parts) places.push_back(d.destination(part, ptx::size_of(type)));
+  for (const Operand& part : operands[1].parts) places.push_back(d.source(part, ptx::size_of(type)));
+  const u32* list = d.list(places);
+  Inst& out = d.emit(inst, bits_handler<MoveVector>(d, type));
+  out.list = list;
+  out.imm = count;
+}
+
 void decode_mov(Decoder& d, const Instruction& inst) {
   const auto& operands = d.operands();
   if (operands.size() != 2) d.refuse("wrong number of operands");
   const Type type = last_type(inst);
   const int size = ptx::size_of(type);
+  if (inst.has("v2") || inst.has("v4")) return decode_vector(d, inst, type);
   if (type == Type::pred) {
     emit_same(d, inst, move_predicate, 1, 0);
     d.code().insts.back().x = operands[1].negated ? kFullMask : 0;
@@ -152,7 +180,7 @@ void decode_mov(Decoder& d, const Instruction& inst) {
       out.a = from;
       return;
     }
-    const Decoder::Symbol where = name == "WARP_SZ" ? Decoder::Symbol{} : d.symbol(name);
+    const Decoder::Symbol where = d.symbol(name);
     if (where.in_frame) {
       const u32 target = d.destination(operands[0], size);
       Inst& out = d.emit(inst, size == 8 ? frame_address<u64> : frame_address<u32>);

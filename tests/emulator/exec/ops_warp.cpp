@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "exec/lanes.h"
+#include "exec/member.h"
 #include "exec/shuffle.h"
 #include "exec/types.h"
 
@@ -12,58 +13,30 @@ using ptx::Instruction;
 using ptx::Operand;
 using ptx::Type;
 
-// Calls body(lanes) for the lanes of each membermask, once all that it names are here. Usually there is one;
-// the tiles of a warp may pass through one instruction together, each with its own.
-template <class Body>
-void by_member(Warp& w, const Inst& in, u32 place, u32 mask, const Body& body) {
-  const u32* member = w.at<u32>(place);
-  const auto with = [&](u32 value) {
-    u32 lanes = 0;
-    for_lanes(mask, [&](int i) { lanes |= static_cast<u32>(member[i] == value) << i; });
-    return lanes;
-  };
-  const u32 first = member[std::countr_zero(mask)];
-  if (with(first) == mask) {
-    if (gather(w, mask, first, false)) body(mask);
-    return;
-  }
-  while (mask != 0) {
-    const int lane = std::countr_zero(mask);
-    const u32 value = member[lane], group = with(value);
-    mask &= ~group;
-    if ((value & w.live & ~group) != 0) {
-      fault(719, w, in, lane,
-            "lanes with different membermasks, one of which names lanes that are elsewhere");
-    }
-    u32 lanes = group;
-    gather(w, lanes, value, false);
-    body(lanes);
-  }
-}
-
 // x: the mode; list: {membermask, predicate or none}. A lane outside the mask gives its own stale register,
 // as on a GPU; the checks report it.
-void shuffle(Warp& w, const Inst& in, u32 mask) {
+void shuffle(Warp& w, const Meeting<u32>& meeting) {
+  const Inst& in = meeting.inst;
   alignas(64) u32 from[kLanes], value[kLanes];
-  std::memcpy(from, w.at<u32>(in.a), sizeof from);
+  std::memcpy(from, meeting.values, sizeof from);
   const ShuffleSources sources = shuffle_sources(w, in);
   u32 stale = 0;
   for (u32 lane = 0; lane < kLanes; ++lane) {
     value[lane] = from[sources.lane[lane]];
-    stale |= (~mask >> sources.lane[lane] & 1) << lane;
+    stale |= (~meeting.all >> sources.lane[lane] & 1) << lane;
   }
-  stale &= mask & sources.inside;
+  stale &= meeting.lanes & sources.inside;
   if (stale != 0 && w.launch->watcher != nullptr) {
     w.launch->watcher->violation(w, in, std::countr_zero(stale),
                                  "shuffle from a lane that does not take part");
   }
-  keep(w.at<u32>(in.d), value, mask);
-  if (in.list[1] != kNone) write_predicate(*w.at<u32>(in.list[1]), sources.inside, mask);
+  keep(w.at<u32>(in.d), value, meeting.lanes);
+  if (in.list[1] != kNone) write_predicate(*w.at<u32>(in.list[1]), sources.inside, meeting.lanes);
 }
 
 void shfl(Warp& w, const Inst& in, u32 mask) {
-  if (in.list[0] == kNone) return shuffle(w, in, mask);
-  by_member(w, in, in.list[0], mask, [&](u32 lanes) { shuffle(w, in, lanes); });
+  if (in.list[0] == kNone) return shuffle(w, {in, mask, mask, w.at<u32>(in.a)});
+  by_member<u32>(w, in, in.list[0], mask, [&](const Meeting<u32>& meeting) { shuffle(w, meeting); });
 }
 
 void decode_shfl(Decoder& d, const Instruction& inst) {
@@ -86,20 +59,25 @@ void decode_shfl(Decoder& d, const Instruction& inst) {
 }
 
 // x: 0 all, 1 any, 2 uni, 3 ballot; imm: flips a negated predicate.
-void count_votes(Warp& w, const Inst& in, u32 mask) {
-  const u32 yes = (*w.at<u32>(in.a) ^ static_cast<u32>(in.imm)) & mask;
+void count_votes(Warp& w, const Meeting<Predicate>& meeting) {
+  const Inst& in = meeting.inst;
+  const u32 yes = meeting.values->bits & meeting.all;
   if (in.x == 3) {
     u32* d = w.at<u32>(in.d);
-    for_lanes(mask, [&](int i) { d[i] = yes; });
+    for_lanes(meeting.lanes, [&](int i) { d[i] = yes; });
     return;
   }
-  const bool held = in.x == 0 ? yes == mask : in.x == 1 ? yes != 0 : yes == mask || yes == 0;
-  write_predicate(*w.at<u32>(in.d), held ? kFullMask : 0, mask);
+  const bool all = yes == meeting.all, held = in.x == 0 ? all : in.x == 1 ? yes != 0 : all || yes == 0;
+  write_predicate(*w.at<u32>(in.d), held ? kFullMask : 0, meeting.lanes);
 }
 
 void vote(Warp& w, const Inst& in, u32 mask) {
-  if (in.b == kNone) return count_votes(w, in, mask);
-  by_member(w, in, in.b, mask, [&](u32 lanes) { count_votes(w, in, lanes); });
+  if (in.b == kNone) {
+    const Predicate predicate{*w.at<u32>(in.a) ^ static_cast<u32>(in.imm)};
+    return count_votes(w, {in, mask, mask, &predicate});
+  }
+  by_member<Predicate>(w, in, in.b, mask,
+                       [&](const Meeting<Predicate>& meeting) { count_votes(w, meeting); });
 }
 
 void decode_vote(Decoder& d, const Instruction& inst) {
@@ -118,20 +96,23 @@ void decode_vote(Decoder& d, const Instruction& inst) {
 
 // match.any: the lanes with my value; match.all: all of them or none.
 template <class T, bool kAll>
-void compare_lanes(Warp& w, const Inst& in, u32 mask) {
-  const T* a = w.at<T>(in.a);
+void compare_lanes(Warp& w, const Meeting<T>& meeting) {
+  const Inst& in = meeting.inst;
+  const u32 takers = meeting.all;
   u32* d = w.at<u32>(in.d);
   alignas(64) u32 same[kLanes] = {};
-  for_lanes(mask,
-            [&](int i) { for_lanes(mask, [&](int j) { same[i] |= static_cast<u32>(a[i] == a[j]) << j; }); });
-  const bool all = same[std::countr_zero(mask)] == mask;
-  for_lanes(mask, [&](int i) { d[i] = kAll ? (all ? mask : 0) : same[i]; });
-  if (in.c != kNone) write_predicate(*w.at<u32>(in.c), all ? kFullMask : 0, mask);
+  for_lanes(takers, [&](int i) {
+    for_lanes(takers,
+              [&](int j) { same[i] |= static_cast<u32>(meeting.values[i] == meeting.values[j]) << j; });
+  });
+  const bool all = same[std::countr_zero(takers)] == takers;
+  for_lanes(meeting.lanes, [&](int i) { d[i] = kAll ? (all ? takers : 0) : same[i]; });
+  if (in.c != kNone) write_predicate(*w.at<u32>(in.c), all ? kFullMask : 0, meeting.lanes);
 }
 
 template <class T, bool kAll>
 void match(Warp& w, const Inst& in, u32 mask) {
-  by_member(w, in, in.b, mask, [&](u32 lanes) { compare_lanes<T, kAll>(w, in, lanes); });
+  by_member<T>(w, in, in.b, mask, [&](const Meeting<T>& meeting) { compare_lanes<T, kAll>(w, meeting); });
 }
 
 void decode_match(Decoder& d, const Instruction& inst) {
@@ -179,17 +160,16 @@ struct Odd {
 };
 
 template <class Op, class T>
-void reduce(Warp& w, const Inst& in, u32 mask) {
-  const T* a = w.at<T>(in.a);
-  T* d = w.at<T>(in.d);
-  T result = a[std::countr_zero(mask)];
-  for_lanes(mask & (mask - 1), [&](int i) { result = Op::run(result, a[i]); });
-  for_lanes(mask, [&](int i) { d[i] = result; });
+void reduce(Warp& w, const Meeting<T>& meeting) {
+  T result = meeting.values[std::countr_zero(meeting.all)];
+  for_lanes(meeting.all & (meeting.all - 1), [&](int i) { result = Op::run(result, meeting.values[i]); });
+  T* d = w.at<T>(meeting.inst.d);
+  for_lanes(meeting.lanes, [&](int i) { d[i] = result; });
 }
 
 template <class Op, class T>
 void redux(Warp& w, const Inst& in, u32 mask) {
-  by_member(w, in, in.b, mask, [&](u32 lanes) { reduce<Op, T>(w, in, lanes); });
+  by_member<T>(w, in, in.b, mask, [&](const Meeting<T>& meeting) { reduce<Op, T>(w, meeting); });
 }
 
 void decode_redux(Decoder& d, const Instruction& inst) {
@@ -214,11 +194,11 @@ void decode_activemask(Decoder& d, const Instruction& inst) { emit_same(d, inst,
 
 // elect.sync d|p, membermask: the lowest lane leads.
 void elect(Warp& w, const Inst& in, u32 mask) {
-  by_member(w, in, in.a, mask, [&](u32 lanes) {
-    const int leader = std::countr_zero(lanes);
-    u32* d = w.at<u32>(in.d);
-    for_lanes(lanes, [&](int i) { d[i] = static_cast<u32>(leader); });
-    write_predicate(*w.at<u32>(in.b), 1u << leader, lanes);
+  by_member<u32>(w, in, in.a, mask, [&](const Meeting<u32>& meeting) {
+    const int leader = std::countr_zero(meeting.all);
+    u32* d = w.at<u32>(meeting.inst.d);
+    for_lanes(meeting.lanes, [&](int i) { d[i] = static_cast<u32>(leader); });
+    write_predicate(*w.at<u32>(meeting.inst.b), 1u << leader, meeting.lanes);
   });
 }
 void decode_elect(Decoder& d, const Instruction& inst) {

@@ -112,7 +112,7 @@ Stored stored_at(const Inst& in, u32 which) {
 
 bool whole_warp(Warp& w, const Inst& in, u32& mask) {
   if (mask == kFullMask) return true;
-  if (!gather(w, mask, kFullMask, false)) return false;
+  if (!gather(w, mask, kFullMask, true)) return false;
   if (mask != kFullMask)
     fault(715, w, in, std::countr_zero(mask), "a tensor instruction without all 32 lanes");
   return true;

@@ -100,6 +100,14 @@ void Flow::intervals(std::vector<u32>& first, std::vector<u32>& last) const {
     extend(out[b], block.end);
     for (u32 n : block.next) extend(out[b], blocks_[n].begin);
   }
+  // What is passed in registers comes before the first instruction and goes at each ret.
+  for (const auto* list : {&function_.parameters, &function_.returns}) {
+    for (const ptx::Variable& variable : *list) {
+      if (variable.reg < 0) continue;
+      touch(static_cast<u32>(variable.reg), 0);
+      touch(static_cast<u32>(variable.reg), static_cast<u32>(function_.body.size()));
+    }
+  }
 }
 
 Flow::Registers Flow::place_registers() const {

@@ -4,7 +4,8 @@
 // expected lanes are those that are still on their way to it. When the last one arrives, they go on together.
 // Lanes that wait at joins while others spin for several slices, or while nothing else can run, are released:
 // they go on by themselves and the join no longer expects them. So a lock held between lanes of a warp is let
-// go.
+// go. So are those that a *.sync instruction names, as soon as all that is left of the warp waits: it has to
+// do with them whether they come to it or exit.
 #include <bit>
 #include <cstring>
 
@@ -58,7 +59,7 @@ Frame* new_frame(Warp& warp, const Code& code) {
   return frame;
 }
 
-void add_split(Warp& warp, const Inst* pc, Frame* frame, Join* join, u32 mask) {
+Split& add_split(Warp& warp, const Inst* pc, Frame* frame, Join* join, u32 mask) {
   Split split;
   split.pc = pc;
   split.frame = frame;
@@ -66,12 +67,9 @@ void add_split(Warp& warp, const Inst* pc, Frame* frame, Join* join, u32 mask) {
   split.mask = mask;
   hold(join);
   for (Split& free : warp.splits) {
-    if (free.state == Split::State::done) {
-      free = split;
-      return;
-    }
+    if (free.state == Split::State::done) return free = split;
   }
-  warp.splits.push_back(split);
+  return warp.splits.emplace_back(split);
 }
 
 void save(Warp& warp) {
@@ -133,6 +131,41 @@ size_t next_ready(const Warp& warp) {
   return count;
 }
 
+// Does a split wait for a membermask's lanes at an instruction, or at one that does the same elsewhere?
+bool waits_with(const Split& split, const Inst* pc, const Frame* frame, u32 member, bool aligned) {
+  if (split.state != Split::State::sync || split.member != member) return false;
+  const Inst &there = split.pc[-1], &here = pc[-1];
+  return (split.pc == pc && split.frame == frame) || (!aligned && there.run == here.run && there.x == here.x);
+}
+u32 waiting(const Warp& warp, const Inst* pc, const Frame* frame, u32 member, bool aligned) {
+  u32 lanes = 0;
+  for (const Split& split : warp.splits) {
+    if (waits_with(split, pc, frame, member, aligned)) lanes |= split.wait_mask;
+  }
+  return lanes;
+}
+
+// Where lanes have exited, those that waited for no others may go on. One split comes back to the instruction
+// and carries it out for all.
+void check_syncs(Warp& warp) {
+  for (Split& split : warp.splits) {
+    if (split.state != Split::State::sync) continue;
+    const u32 here = waiting(warp, split.pc, split.frame, split.member, split.aligned);
+    if ((split.member & warp.live & ~here) != 0) continue;
+    --split.pc;
+    split.state = Split::State::ready;
+  }
+}
+
+// Nothing of the warp can run: lanes at a join that others wait for do not wait for these.
+bool release_needed(Warp& warp) {
+  u32 wanted = 0;
+  for (const Split& split : warp.splits) {
+    if (split.state == Split::State::sync) wanted |= split.member & warp.live & ~split.wait_mask;
+  }
+  return wanted != 0 && release_joins(warp, wanted);
+}
+
 }  // namespace
 
 void start_warp(Warp& warp, const Code& code, u32 lanes) {
@@ -158,6 +191,19 @@ bool has_ready(const Warp& warp) {
   return false;
 }
 
+Split& hold_back(Warp& warp, u32 mask, Split::State state) {
+  const bool all = mask == warp.active;
+  if (all) {
+    save(warp);
+    warp.stop = kSwitch;
+  }
+  Split& split = all ? warp.splits[warp.current] : add_split(warp, warp.pc, warp.frame, warp.join, mask);
+  warp.active &= all ? kFullMask : ~mask;
+  split.state = state;
+  split.wait_mask = mask;
+  return split;
+}
+
 bool run_warp(Warp& warp, i64 slice) {
   if (warp.done()) return false;
   bool ran = false;
@@ -180,6 +226,7 @@ bool run_warp(Warp& warp, i64 slice) {
       return true;
     }
     index = next_ready(warp);
+    if (index >= warp.splits.size() && release_needed(warp)) index = next_ready(warp);
   }
   return ran;
 }
@@ -236,6 +283,7 @@ void exit_lanes(Warp& warp, u32 mask) {
     settle(warp, warp.join);
     end_split(warp);
   }
+  check_syncs(warp);
   check_barriers(*warp.block);
 }
 
@@ -303,12 +351,12 @@ void return_lanes(Warp& warp, u32 mask) {
   }
 }
 
-bool release_joins(Warp& warp) {
+bool release_joins(Warp& warp, u32 wanted) {
   warp.stalled_slices = 0;
   for (const Split& split : warp.splits) {
     if (split.state == Split::State::done) continue;
     for (Join* join = split.join; join != nullptr; join = join->parent) {
-      if (join->arrived == 0) continue;
+      if ((join->arrived & wanted) == 0) continue;
       const u32 lanes = join->arrived;
       join->expected &= ~lanes;
       join->arrived = 0;
@@ -319,33 +367,32 @@ bool release_joins(Warp& warp) {
   return false;
 }
 
-bool gather(Warp& warp, u32& mask, u32 member, bool any_pc) {
+bool gather(Warp& warp, u32& mask, u32 member, bool aligned) {
   const u32 needed = member & warp.live;
   if ((mask & ~member) != 0 && warp.launch->watcher != nullptr) {
     warp.launch->watcher->violation(warp, warp.pc[-1], std::countr_zero(mask & ~member),
                                     "a lane outside the membermask executes this");
   }
   if ((mask & needed) == needed) return true;
-  u32 here = mask;
-  for (const Split& split : warp.splits) {
-    if (split.state != Split::State::sync || split.member != member) continue;
-    if (any_pc || (split.pc == warp.pc && split.frame == warp.frame)) here |= split.wait_mask;
-  }
+  const u32 here = mask | waiting(warp, warp.pc, warp.frame, member, aligned);
   if ((here & needed) != needed) {
-    Split& split = warp.splits[warp.current];
-    split.state = Split::State::sync;
+    Split& split = hold_back(warp, mask, Split::State::sync);
     split.member = member;
-    split.wait_mask = mask;
-    warp.stop = kSwitch;
+    split.aligned = aligned;
     return false;
   }
+  Party mine{&warp.pc[-1], warp.frame, mask};
   for (Split& split : warp.splits) {
-    if (split.state == Split::State::sync && split.member == member &&
-        (any_pc || (split.pc == warp.pc && split.frame == warp.frame))) {
-      split.state = Split::State::ready;
+    if (!waits_with(split, warp.pc, warp.frame, member, aligned)) continue;
+    split.state = Split::State::ready;
+    if (split.pc == warp.pc && split.frame == warp.frame) {
+      mine.lanes |= split.wait_mask;
+    } else {
+      warp.parties.push_back({&split.pc[-1], split.frame, split.wait_mask});
     }
   }
-  if (!any_pc) mask = here;
+  if (!warp.parties.empty()) warp.parties.push_back(mine);
+  mask = here;
   return true;
 }
 

@@ -133,7 +133,7 @@ void Watchers::async_commit(Warp& warp, u32 mask) {
 void Watchers::async_wait(Warp& warp, u32 mask, u32 open) {
   for (const auto& each : all_) each->async_wait(warp, mask, open);
 }
-void Watchers::violation(Warp& warp, const Inst& inst, int lane, const std::string& what) {
+void Watchers::violation(Warp& warp, const Inst& inst, int lane, const char* what) {
   for (const auto& each : all_) each->violation(warp, inst, lane, what);
 }
 

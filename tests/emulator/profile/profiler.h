@@ -70,7 +70,7 @@ class Watchers : public Watcher {
   void acquire(Warp& warp, const Access& access) override;
   void async_commit(Warp& warp, u32 mask) override;
   void async_wait(Warp& warp, u32 mask, u32 open) override;
-  void violation(Warp& warp, const Inst& inst, int lane, const std::string& what) override;
+  void violation(Warp& warp, const Inst& inst, int lane, const char* what) override;
 
  private:
   std::vector<std::unique_ptr<Watcher>> all_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -62,6 +63,7 @@ struct Operand {
   int32_t reg = -1;            // reg; of an address: its base register, or -1
   uint64_t bits = 0;           // integer, or the bits of a float; of an address: the offset
   std::string_view name;       // symbol, special register, label; of an address: its symbol
+  std::string_view selector;   // reg: the part of it that a video instruction takes: "b0", "h1"
   std::vector<Operand> parts;  // vector {a, b}, list (a, b), pair a|b
 };
 
@@ -79,15 +81,17 @@ struct Instruction {
 };
 
 struct Register {
-  std::string_view name;
+  std::string_view name;  // of a range: its prefix
   Type type = Type::none;
 };
 
-/// An address of another variable (or function) inside an initialiser.
+/// An address of another variable (or function) inside an initialiser, or one byte of it.
 struct Relocation {
   uint64_t offset = 0;
   std::string_view symbol;
   uint64_t addend = 0;
+  uint32_t size = 8;   // bytes that it fills
+  int32_t shift = -1;  // which byte of the address, as a shift in bits; -1: all of it
 };
 
 struct Variable {
@@ -97,6 +101,9 @@ struct Variable {
   uint32_t align = 1;
   uint64_t size = 0;  // bytes; 0 for extern arrays without a length
   bool is_extern = false;
+  uint32_t lanes = 1;             // of .v2 and .v4
+  std::vector<uint64_t> extents;  // of an array; 0: as many as there are initial values
+  int32_t reg = -1;               // of a .reg parameter or result: its register in the function
   std::vector<uint8_t> init;
   std::vector<Relocation> relocations;
 };
@@ -114,7 +121,7 @@ struct Function {
   bool has_body = false;
   uint32_t line = 0;
   std::vector<Variable> returns, parameters;
-  std::vector<Variable> variables;  // .local, .shared and .param declared inside
+  std::vector<Variable> variables;  // .local, .shared and .param declared inside, of whatever scope
   std::vector<Register> registers;
   std::vector<Instruction> body;
   std::map<std::pair<std::string_view, int32_t>, uint32_t> labels;  // (name, scope) -> index into body
@@ -138,6 +145,7 @@ struct Module {
   int version = 0;  // 90 for 9.0
   std::string_view target;
   std::vector<Variable> variables;
+  std::deque<std::string> made_names;  // of variables whose own names are others' too
   std::vector<std::unique_ptr<Function>> functions;
   std::vector<Source> sources;
   std::map<uint32_t, std::string_view> files;

@@ -30,6 +30,10 @@ bool Lexer::accept(char punctuation) {
   return true;
 }
 
+bool Lexer::at_pair(std::string_view pair) const {
+  return current_.is(pair[0]) && at_ < text_.size() && text_[at_] == pair[1];
+}
+
 void Lexer::expect(char punctuation) {
   if (!accept(punctuation)) unexpected(std::string("'") + punctuation + "'");
 }
@@ -93,8 +97,9 @@ Token Lexer::scan() {
   if (at_ >= text_.size()) return token;
   const char c = text_[at_];
   if (std::isdigit(static_cast<unsigned char>(c))) return scan_number();
+  const bool more = at_ + 1 < text_.size() && continues_name(text_[at_ + 1]);
   const bool dotted = c == '.' && at_ + 1 < text_.size() && (starts_name(text_[at_ + 1]));
-  if (starts_name(c) || dotted) return scan_word();
+  if ((starts_name(c) && (c != '%' || more)) || dotted) return scan_word();
   if (c == '"') {
     const size_t close = text_.find('"', at_ + 1);
     if (close == std::string_view::npos) throw Error(line_, "string without an end");

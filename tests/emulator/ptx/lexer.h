@@ -25,6 +25,8 @@ class Lexer {
   const Token& peek() const { return current_; }
   Token next();
   bool accept(char punctuation);
+  /// Does an operator of two characters ("<<") come next?
+  bool at_pair(std::string_view pair) const;
   void expect(char punctuation);
   Token expect_name();
   uint64_t expect_integer();

@@ -53,6 +53,7 @@ void Parser::module_statement() {
     } else if (word == ".entry" || word == ".func") {
       function(word == ".entry");
     } else if (const Space space = space_of(word); space != Space::generic) {
+      if (space == Space::param) throw Error(token.line, ".param is not supported here");
       variables(space, module_.variables, is_extern);
     } else {
       throw Error(token.line, "directive " + std::string(word) + " is not supported");
@@ -98,10 +99,13 @@ void Parser::parameters(std::vector<Variable>& into) {
   if (!lexer_.accept('(')) return;
   while (!lexer_.accept(')')) {
     const Token token = lexer_.next();
-    if (token.text == ".reg") throw Error(token.line, ".reg parameters are not supported");
-    if (token.text != ".param") throw Error(token.line, "expected .param");
-    into.push_back(variable(Space::param));
-    lexer_.accept(',');
+    const bool in_register = token.text == ".reg";
+    if (!in_register && token.text != ".param") throw Error(token.line, "expected .param or .reg");
+    into.push_back(declarator(declaration(in_register ? Space::reg : Space::param)));
+    const Variable& added = into.back();
+    if (in_register && (added.lanes > 1 || added.type == Type::pred || size_of(added.type) < 2))
+      throw Error(token.line, ".reg parameters are supported of 16 to 128 bits only");
+    if (!lexer_.accept(',') && !lexer_.peek().is(')')) lexer_.unexpected("',' or ')'");
   }
 }
 
@@ -114,13 +118,23 @@ void Parser::function(bool is_entry) {
   function_->name = name.text;
   function_->line = name.line;
   parameters(function_->parameters);
+  for (const Variable& parameter : function_->parameters) {
+    if (is_entry && (parameter.size == 0 || parameter.space == Space::reg))
+      throw Error(name.line,
+                  "parameter " + std::string(parameter.name) + " of an entry must be a .param with a size");
+  }
   function_directives(*function_);
   module_.functions.push_back(std::move(owned));
   if (lexer_.accept(';')) return;
   lexer_.expect('{');
   function_->has_body = true;
   source_ = -1;
+  names_.emplace_back();
+  for (const auto* list : {&function_->returns, &function_->parameters}) {
+    for (const Variable& variable : *list) names_.back()[variable.name] = variable.name;
+  }
   body();
+  names_.pop_back();
 }
 
 void Parser::function_directives(Function& function) {

@@ -49,6 +49,8 @@ void read_options(Runtime& runtime) {
   options.profile = environment("EMULATE_PROFILE");
   const std::string limit = environment("EMULATE_MAX_INSTRUCTIONS"), devices = environment("EMULATE_DEVICES");
   if (!limit.empty()) options.max_instructions = std::strtoull(limit.c_str(), nullptr, 10);
+  const std::string patience = environment("EMULATE_PATIENCE");
+  if (!patience.empty()) options.patience = std::max(0.0, std::strtod(patience.c_str(), nullptr));
   if (!devices.empty()) runtime.device_count = std::max(0, std::atoi(devices.c_str()));
   const std::string blocks = environment("EMULATE_BLOCKS");
   if (!blocks.empty()) options.edge_blocks = static_cast<u32>(std::strtoul(blocks.c_str(), nullptr, 10));

@@ -94,7 +94,16 @@ void __cudaRegisterManagedVar(void** handle, void** host, char*, const char* nam
   Symbol* symbol = rt().add_symbol(module, name, size);
   symbol->managed = host;
   rt().by_host_variable[host] = symbol;
-  rt().symbol_address(*symbol, 0);
+  const u64 linked = rt().symbol_address(*symbol, 0);
+  if (*host == nullptr && linked != 0)
+    *host = reinterpret_cast<void*>(linked);  // linked for one registered before
+  // A module that is refused fails its launches; the host may use what it knows of it.
+  if (*host == nullptr) {
+    const u64 address = rt().heap.allocate(size, Allocation::Kind::variable, 0, name);
+    if (address == 0) throw std::bad_alloc();
+    std::memset(reinterpret_cast<void*>(address), 0, size);
+    *host = reinterpret_cast<void*>(address);
+  }
 }
 cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* function) {
   const std::lock_guard lock(rt().mutex);

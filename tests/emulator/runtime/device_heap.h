@@ -1,4 +1,4 @@
-// The heap of device malloc: one block of device memory, cut up first fit.
+// One block of addresses, cut up first fit: the heap of device malloc, and the devices' memory.
 #pragma once
 
 #include <cstdint>

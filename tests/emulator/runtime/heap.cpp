@@ -1,14 +1,19 @@
 #include "runtime/heap.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 namespace emu {
 namespace {
 
-constexpr uint64_t kAlign = 512;
+constexpr uint64_t kAlign = 512, kPage = 4096;
+constexpr uint64_t kMostReserved = uint64_t{1} << 44, kLeastReserved = uint64_t{1} << 32;
+constexpr uint64_t kMostKept = 32 << 20;  // bytes of a freed allocation that do not go back to the host
+constexpr int kAlone = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
 uint64_t host_memory() {
   static const uint64_t bytes =
@@ -21,12 +26,10 @@ uint64_t host_memory() {
 uint64_t Heap::allocate(uint64_t size, Allocation::Kind kind, int device, std::string name) {
   const std::lock_guard lock(mutex_);
   if (size > limit_ - used_ || used_ + size > host_memory()) return 0;
-  // A gap after each allocation, so that the next bytes belong to nobody.
-  const uint64_t room = (size + kAlign - 1) / kAlign * kAlign + kAlign;
-  void* memory = std::aligned_alloc(kAlign, room);
-  if (memory == nullptr) return 0;
+  const uint64_t begin = take(size);
+  if (begin == 0) return 0;
   Allocation allocation;
-  allocation.begin = reinterpret_cast<uint64_t>(memory);
+  allocation.begin = begin;
   allocation.size = size;
   allocation.kind = kind;
   allocation.device = device;
@@ -40,6 +43,25 @@ uint64_t Heap::allocate(uint64_t size, Allocation::Kind kind, int device, std::s
   const uint64_t address = allocation.begin;
   insert(std::move(allocation));
   return address;
+}
+
+// Whole pages, the allocation at their end, and a page behind them that nobody can touch.
+uint64_t Heap::take(uint64_t size) {
+  if (addresses_ == nullptr) {
+    void* memory = MAP_FAILED;
+    uint64_t reserved = kMostReserved * 2;
+    while (memory == MAP_FAILED && reserved > kLeastReserved)
+      memory = mmap(nullptr, reserved /= 2, PROT_NONE, kAlone, -1, 0);
+    if (memory == MAP_FAILED) return 0;
+    addresses_ = std::make_unique<DeviceHeap>(reinterpret_cast<uint64_t>(memory), reserved);
+  }
+  const uint64_t pages = round_up(size, kPage), first = addresses_->allocate(pages + kPage);
+  if (first == 0) return 0;
+  if (mprotect(reinterpret_cast<void*>(first), pages, PROT_READ | PROT_WRITE) != 0) {
+    addresses_->release(first);
+    return 0;
+  }
+  return first + pages - round_up(size, kAlign);
 }
 
 void Heap::start_tracking(Allocation& allocation) const {
@@ -64,7 +86,15 @@ bool Heap::release(uint64_t address) {
   found->second.defined.reset();
   found->second.stamps.reset();
   used_ -= found->second.size;
-  std::free(reinterpret_cast<void*>(address));
+  // It is no longer there for whoever still uses it. What is small is kept for the next allocation: the host
+  // gives zeroed pages slowly.
+  const uint64_t first = address / kPage * kPage, pages = round_up(found->second.end() - first, kPage);
+  if (pages <= kMostKept) {
+    mprotect(reinterpret_cast<void*>(first), pages, PROT_NONE);
+  } else {
+    mmap(reinterpret_cast<void*>(first), pages, PROT_NONE, kAlone | MAP_FIXED, -1, 0);
+  }
+  addresses_->release(first);
   map_.reset();
   return true;
 }

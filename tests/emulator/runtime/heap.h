@@ -1,4 +1,6 @@
-// Device memory is host memory: an address means the same on both sides. This keeps the books.
+// Device memory is host memory: an address means the same on both sides. This keeps the books. It lies apart
+// from the host's own heap, with a page that nobody can touch behind each allocation: what a kernel does
+// wrong, unchecked, is a fault or stays in the device's memory.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +12,7 @@
 
 #include "checks/bits.h"
 #include "checks/stamps.h"
+#include "runtime/device_heap.h"
 
 namespace emu {
 
@@ -58,9 +61,12 @@ class Heap {
   uint64_t used() const;
 
  private:
+  /// Readable and writable bytes at an address; zero when there is no room.
+  uint64_t take(uint64_t size);
   void insert(Allocation allocation);
   void start_tracking(Allocation& allocation) const;
   mutable std::mutex mutex_;
+  std::unique_ptr<DeviceHeap> addresses_;  // of pages; made on first use
   std::map<uint64_t, Allocation> all_;
   mutable std::shared_ptr<const MemoryMap> map_;
   uint64_t next_id_ = 0, used_ = 0, limit_ = 80ull << 30;

@@ -97,6 +97,7 @@ cudaError_t Runtime::execute(const LaunchRequest& request) {
   launch.parameters = request.parameters;
   launch.cooperative = request.cooperative;
   launch.multiprocessors = static_cast<u32>(device_properties().multiProcessorCount);
+  launch.device = request.device;
   launch.id = next_launch_++;
   launch.options = &options;
   launch.print = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };

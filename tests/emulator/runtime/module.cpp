@@ -165,7 +165,9 @@ Linked& Runtime::link(Module& module, int device) {
       } else if (const ptx::Function* function = module.ptx->find_function(relocation.symbol)) {
         value = reinterpret_cast<u64>(function);
       }
-      std::memcpy(reinterpret_cast<void*>(linked->address[variable.name] + relocation.offset), &value, 8);
+      if (relocation.shift >= 0) value = value >> relocation.shift & 0xff;
+      std::memcpy(reinterpret_cast<void*>(linked->address[variable.name] + relocation.offset), &value,
+                  relocation.size);
     }
   }
   return *linked;

@@ -97,7 +97,7 @@ void watch_launches(Runtime& runtime) {
     if (level != CheckLevel::none) {
       checker = std::make_unique<Checker>(
           ranges_of(*map), level == CheckLevel::full,
-          [](const std::string& key, const std::string& text) { findings().add(key, text); });
+          [](const Finding& finding) { findings().add(finding.key, finding.text); });
     }
     if (!rt.options.profiling()) return checker;
     auto all = std::make_unique<Watchers>();

@@ -89,17 +89,17 @@ TEST_CASE("a release covers the segments before its bound, at its time") {
 
 TEST_CASE("a suspicion is reported at the reader's end, unless forgiven") {
   std::vector<std::string> reports;
-  Order order([&](const std::string&, const std::string& text) { reports.push_back(text); });
+  Order order([&](const Finding& finding) { reports.push_back(finding.text); });
   order.begin(4);
   const u32 first = order.first_instance();
-  order.suspect(first, 64, "", "forgiven");
-  order.suspect(first, 68, "", "kept");
-  order.suspect(first + 1, 64, "", "of another");
+  order.suspect(first, 64, {nullptr, "", "", "forgiven"});
+  order.suspect(first, 68, {nullptr, "", "", "kept"});
+  order.suspect(first + 1, 64, {nullptr, "", "", "of another"});
   order.forgive(first, 64);
   CHECK(reports.empty());
   order.end(first);
   CHECK(reports == std::vector<std::string>{"kept"});
-  order.suspect(first, 72, "", "late");
+  order.suspect(first, 72, {nullptr, "", "", "late"});
   CHECK(reports.back() == "late");
 }
 
