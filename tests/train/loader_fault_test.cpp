@@ -27,7 +27,8 @@ class Accidental final : public Dataset {
     return {.key = std::to_string(index), .picture = std::move(image), .captions = {std::to_string(index)}};
   }
   std::string describe() const override { return "accidental"; }
-  uint64_t fingerprint() const override { return 1; }
+  std::string key(int64_t index) const override { return std::to_string(index); }
+  int64_t picture_bytes(int64_t) const override { return 16 * 16 * 3; }
 
  private:
   Accident accident_;
