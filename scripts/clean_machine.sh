@@ -70,14 +70,15 @@ flock --nonblock 9 || refuse 1 "another run of it uses $cache"
 
 child=
 clean_up() {
-  if [[ -n $child ]]; then kill "$child" 2>/dev/null || true; wait "$child" || true; fi
+  if [[ -n $child ]]; then kill -KILL "$child" 2>/dev/null || true; wait "$child" || true; fi
   $keep || rm -rf "$root"
 }
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# The mounts are in a namespace of their own: they, and all processes, are gone with the command, however that ends.
+# The mounts are in a namespace of their own: they, and all processes, are gone with the command, however that or this
+# script ends.
 in_namespace() {
   local root=$1 archives=$2 toolkit=$3 id=$4
   shift 4
@@ -112,7 +113,7 @@ enter() {
     if [[ $name == PIP_* || ${name,,} =~ ^(https?|ftp|all|no)_proxy$ ]]; then settings+=("$name=${!name}"); fi
   done
   # In the background a signal to this script is seen at once; env undoes that interrupts are ignored there.
-  unshare --mount --pid --fork --kill-child \
+  setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child \
     bash -euc "$(declare -f in_namespace); in_namespace \"\$@\"" in_namespace "$root" "$cache/archives" "$toolkit" $id \
     /usr/bin/env -i --default-signal --chdir="$home/cuclip" HOME="$home" USER="$user" CCACHE_DISABLE=1 \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${settings[@]}" "$@" &
