@@ -172,6 +172,11 @@ void write_file_atomic(const std::filesystem::path& path, const std::function<vo
   sync_folder(target.parent_path());
 }
 
+void try_to_write(const std::filesystem::path& path) {
+  TemporaryFile trial(output_file(path));
+  if (::close(std::exchange(trial.fd, -1)) != 0) fail("cannot write {}: {}", path.string(), reason());
+}
+
 void abandon_writes_and_exit(int exit_code) {
   Unfinished& all = unfinished();
   const std::lock_guard lock(all.mutex);  // held to the end: nobody puts a file in place any more

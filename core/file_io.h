@@ -32,6 +32,10 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write);
 
+/// Makes and removes the temporary file that a write to `path` would begin with: whether a file could be written,
+/// before the work and not after it (access() knows nothing of file systems that take no files). Throws Error.
+void try_to_write(const std::filesystem::path& path);
+
 /// Appends `text`, in one write where the system takes it whole. When anything fails, what was written of it is
 /// cut off again. Throws Error naming the file and the system's reason.
 void append_to_file(const std::filesystem::path& path, std::string_view text);

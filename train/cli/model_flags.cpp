@@ -1,12 +1,9 @@
 #include "train/cli/model_flags.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 
 #include "core/device_choice.h"
 #include "core/file_io.h"
@@ -89,11 +86,7 @@ void check_can_write(const std::string& file, const std::vector<std::string>& in
     CUCLIP_CHECK(!std::filesystem::equivalent(file, input, unknown),
                  "{} would be written over, and it is read: choose another name to write to", input);
   }
-  std::string trial = file + ".tmp-XXXXXX";  // access() knows nothing of file systems that take no files
-  const int fd = ::mkostemp(trial.data(), O_CLOEXEC);
-  if (fd < 0) fail("cannot write {}: {}", file, std::strerror(errno));
-  ::close(fd);
-  ::unlink(trial.c_str());
+  try_to_write(file);
 }
 
 void print_json(const nlohmann::ordered_json& json, int indent) {
