@@ -30,8 +30,8 @@ std::string percent_decoded(std::string_view text);
 /// none, and json[key + "_bytes"] is the name percent-encoded, with which the file can be opened.
 void put_name(nlohmann::ordered_json& json, const std::string& key, std::string_view name);
 
-/// The same for a list of names; json[key + "_bytes"] then has those that are not valid UTF-8, each under its place
-/// in the list: {"3": "caf%E9.jpg"}.
+/// The same for a list of names; json[key + "_bytes"] then has those that are not valid UTF-8, each under its
+/// place in the list: {"3": "caf%E9.jpg"}.
 void put_names(nlohmann::ordered_json& json, const std::string& key, const std::vector<std::string>& names);
 
 /// JSON as text. What is not valid UTF-8 in its texts becomes U+FFFD, where nlohmann::json by itself would

@@ -36,8 +36,8 @@ class CsvReader {
   int64_t row_line_ = 0;
 };
 
-/// The first column called `name`, or else the only one that has one of the `usual` names. Throws InputError that
-/// lists the columns of the table `file` and ends with `advice`.
+/// The first column called `name`, or else the only one that has one of the `usual` names. Throws InputError
+/// that lists the columns of the table `file` and ends with `advice`.
 size_t find_column(const std::vector<std::string>& header, const std::string& name, std::string_view file,
                    const std::vector<std::string>& usual = {}, std::string_view advice = "");
 

@@ -46,7 +46,8 @@ class Dataset {
   virtual std::vector<std::string> captions(int64_t index) const { return load(index).captions; }
 
   /// The captions of the `count` samples from `first` on: as captions() has them, or the reason of its
-  /// SampleError. From several threads at a time, too. Sources that keep many samples in one file open it once.
+  /// SampleError. From several threads at a time, too. Sources that keep many samples in one file open it
+  /// once.
   virtual std::vector<CaptionsOrReason> captions_of(int64_t first, int64_t count) const;
 
   /// One line for logs: what it is and how much of it.
@@ -89,8 +90,8 @@ struct DatasetOptions {
 ///   FOLDER                  pictures with captions of the same stem in .txt or .json, or a captions.csv/.tsv
 ///   synthetic:shapes        rendered scenes; ?size=64&count=20000&seed=1&split=train|val|held-out
 /// Extensions count in upper and lower case alike. What exists under a name with "::", braces or brackets in
-/// it is taken as it is written. Throws InputError naming the file, what was expected and what was found; also
-/// when no sample is left.
+/// it is taken as it is written. Throws InputError naming the file, what was expected and what was found;
+/// also when no sample is left.
 std::unique_ptr<Dataset> open_dataset(const std::string& spec, const DatasetOptions& options = {});
 
 // The kinds of source; open_dataset chooses.

@@ -76,9 +76,9 @@ std::vector<std::string> matches(const std::string& pattern) {
 
 constexpr std::string_view kJoint = "::";
 
-// How many of the first parts together name something that is there, "a::b" itself before "a" and "b"; 1 where
-// none do. Asks only while a longer name can exist: not beyond a folder that is missing, nor beyond the lengths
-// that the system has for a name. A thousand shards in folders cost one question each.
+// How many of the first parts together name something that is there, "a::b" itself before "a" and "b"; 1
+// where none do. Asks only while a longer name can exist: not beyond a folder that is missing, nor beyond the
+// lengths that the system has for a name. A thousand shards in folders cost one question each.
 size_t parts_of_name(std::span<const std::string> parts, const PathQuestion& exists) {
   size_t found = 1;
   std::string name = parts[0];

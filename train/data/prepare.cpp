@@ -32,8 +32,8 @@ constexpr const char* kStatistics = "statistics.json";
 uint64_t hash_of(const std::string& text) { return XXH64(text.data(), text.size(), 0); }
 
 // The prepared pictures' bytes on disk until it is known which of them go where. The file has no name: it is
-// gone when the process is, however that ends. (Where a file system has no files without names, it has one for
-// a moment.)
+// gone when the process is, however that ends. (Where a file system has no files without names, it has one
+// for a moment.)
 class Spool {
  public:
   struct Extent {

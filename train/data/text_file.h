@@ -11,8 +11,8 @@ namespace cuclip {
 
 /// The text of a file, or of standard input for "-" (a file of that name is "./-"), as UTF-8: a byte order mark
 /// is taken off, UTF-16 that begins with one is decoded. Line ends stay as they are, and so do bytes that
-/// are not valid UTF-8: in a table they may be a file's name. Throws InputError for what is no text: NUL bytes (UTF-16 without
-/// a mark), UTF-32, half a UTF-16 character; also when the file cannot be read.
+/// are not valid UTF-8: in a table they may be a file's name. Throws InputError for what is no text: NUL
+/// bytes (UTF-16 without a mark), UTF-32, half a UTF-16 character; also when the file cannot be read.
 std::string read_text(const std::filesystem::path& path);
 
 /// How messages call it: the path, or "standard input".
