@@ -68,7 +68,7 @@ size_t find_column(const std::vector<std::string>& header, const std::string& na
     if (std::find(usual.begin(), usual.end(), header[i]) != usual.end()) found.push_back(i);
   }
   CUCLIP_CHECK(found.size() == 1, "{}: expected a column \"{}\", found: {}{}", file, name,
-               shortened_name(fmt::format("{}", fmt::join(header, " | "))), advice);
+               shortened_name(fmt::format("{}", fmt::join(header, ", "))), advice);
   return found[0];
 }
 
