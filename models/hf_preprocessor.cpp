@@ -23,7 +23,8 @@ struct Size {
   bool operator==(const Size&) const = default;
 };
 
-// The file's values, and transformers' for keys that are absent or null.
+// The file's values, and transformers' for keys that are absent or null. (Flags that are null are refused:
+// transformers takes them for false, not for their default.)
 class Preprocessor {
  public:
   Preprocessor(std::string_view text, std::string_view name)

@@ -10,7 +10,8 @@
 #     presets            configures every preset that this machine can configure
 #     tests              tests/run.sh --quick
 #   --as root | user     one of the two users
-#   --toolkit WHICH      only with this CUDA toolkit: a folder, "found" (this machine's) or "none"
+#   --toolkit WHICH      only with this CUDA toolkit: a folder, "found" (this machine's) or "none"; otherwise without one,
+#                        and with this machine's where it has one
 #   --suite NAME         another Debian than bookworm
 #   --whole              the two README commands uncut: train/quickstart.sh and tests/run.sh
 #   --keep               leaves the root folder there, to look into; the next run removes it
@@ -26,7 +27,7 @@ suite=bookworm whole=false keep=false
 users=(root user) toolkits=() parts=() with=both
 while (($# > 0)); do
   case "$1" in
-    -h | --help) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,22s/^# \{0,1\}//p' "$0"; exit 0 ;;
     --whole) whole=true ;;
     --keep) keep=true ;;
     --as | --toolkit | --suite)
@@ -57,6 +58,8 @@ if [[ $with == both || $with == none ]]; then toolkits+=(none); fi
 if [[ $with != none ]]; then
   if [[ -x $found/bin/nvcc ]]; then
     toolkits+=("$(realpath "$found")")
+  elif [[ $with == both ]]; then
+    echo "There is no CUDA toolkit on this machine (no nvcc on PATH, no /usr/local/cuda, no $found): without one only"
   else
     refuse 2 "no CUDA toolkit: there is no $found/bin/nvcc (--toolkit none goes without one)"
   fi

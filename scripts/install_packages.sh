@@ -27,7 +27,8 @@ for group in "$@"; do
   wanted+=("${names[@]}")
 done
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || {
-  echo "install_packages.sh: this is no Debian, so nothing is installed; needed is what corresponds to ${wanted[*]}" >&2
+  echo "install_packages.sh: not a Debian system: nothing was installed. You need the equivalents of" \
+       "${wanted[*]}" >&2
   exit 0  # it may be there: what is not, CMake names
 }
 

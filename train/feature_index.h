@@ -27,7 +27,7 @@ struct FeatureIndex {
 std::string model_fingerprint(const Clip& model);
 
 /// Writes a safetensors file: "features" in f32 or bf16, "names" and "rows", the rest as metadata (a source or model
-/// that is no UTF-8 percent-encoded, as "source_bytes", "model_bytes"). Atomic.
+/// that is not valid UTF-8 percent-encoded, as "source_bytes", "model_bytes"). Atomic.
 void save_index(const FeatureIndex& index, const std::filesystem::path& path, DType dtype = DType::f32);
 
 /// Whether an index may be written there: nothing is, or an empty file, or an index.

@@ -48,21 +48,13 @@ Labelled read_folders(const fs::path& folder, std::vector<std::string>& notes) {
   return result;
 }
 
-size_t column_of(const std::vector<std::string>& header, const std::string& name, const fs::path& file) {
-  const auto at = std::find(header.begin(), header.end(), name);
-  std::string found;
-  for (const std::string& column : header) found += (found.empty() ? "" : ", ") + column;
-  CUCLIP_CHECK(at != header.end(), "{}: expected a column \"{}\", found: {}", file.string(), name, found);
-  return static_cast<size_t>(at - header.begin());
-}
-
 Labelled read_table(const fs::path& file, const std::string& image_column, const std::string& label_column) {
   const std::string text = read_text(file);
   CsvReader reader(text, guess_separator(file, text), file.string());
   std::vector<std::string> fields;
   CUCLIP_CHECK(reader.next(fields), "{}: expected a header line, the file is empty", file.string());
-  const size_t columns = fields.size(), image = column_of(fields, image_column, file),
-               label = column_of(fields, label_column, file);
+  const size_t columns = fields.size(), image = find_column(fields, image_column, file.string()),
+               label = find_column(fields, label_column, file.string());
   Labelled result;
   while (reader.next(fields)) {
     CUCLIP_CHECK(fields.size() == columns, "{}, line {}: expected {} fields as in the header, found {}",

@@ -10,7 +10,7 @@
 namespace cuclip {
 namespace {
 
-// The bytes of the first character, or 0 where they are no UTF-8; its code point goes to `c`.
+// The bytes of the first character, or 0 where they are not valid UTF-8; its code point goes to `c`.
 size_t first_character(std::string_view text, utf8proc_int32_t& c) {
   const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
   const utf8proc_ssize_t length = utf8proc_iterate(bytes, static_cast<utf8proc_ssize_t>(text.size()), &c);
@@ -32,14 +32,17 @@ std::string escape(std::string_view bytes) {
   return out;
 }
 
-std::string escaped(std::string_view text, std::string_view kept) {
+std::string escaped(std::string_view text, std::string_view kept, size_t longest = std::string_view::npos) {
   std::string out;
   while (!text.empty()) {
     utf8proc_int32_t c = 0;
     const size_t length = first_character(text, c);
     const std::string_view character = text.substr(0, std::max<size_t>(length, 1));
     const bool keep = kept.find(text[0]) != kept.npos;
-    out += !keep && (length == 0 || disturbs(c)) ? escape(character) : std::string(character);
+    const std::string shown =
+        !keep && (length == 0 || disturbs(c)) ? escape(character) : std::string(character);
+    if (shown.size() > longest - out.size()) return out + "...";
+    out += shown;
     text.remove_prefix(character.size());
   }
   return out;
@@ -48,6 +51,7 @@ std::string escaped(std::string_view text, std::string_view kept) {
 }  // namespace
 
 std::string escaped_name(std::string_view name) { return escaped(name, ""); }
+std::string shortened_name(std::string_view name) { return escaped(name, "", 200); }
 std::string escaped_text(std::string_view text) { return escaped(text, "\n\t"); }
 
 bool is_utf8(std::string_view text) {

@@ -75,7 +75,7 @@ void Trainer::open_data() {
       steps_per_epoch_ >= 1,
       "{} has {} usable pairs, a step needs --batch-size {} x --accum-freq {} = {}; use smaller ones",
       config_.train_data, train_data_->size(), config_.batch_size, config_.accum_freq, pairs_per_step);
-  state_.data = train_data_->fingerprint();
+  state_.data = train_data_->fingerprint(static_cast<int>(config_.threads));
   for (const Dataset* data : {train_data_.get(), val_data_.get()}) {
     if (data == nullptr) continue;
     for (const std::string& note : data->notes()) fmt::print(stderr, "{}\n", note);

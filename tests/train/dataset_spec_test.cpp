@@ -1,6 +1,9 @@
 // Names of data sets: a name that exists is meant as it is written, and no name is too long to be refused.
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <set>
 
 #include "tests/train/data_fixtures.h"
 #include "train/data/dataset.h"
@@ -57,6 +60,36 @@ TEST_CASE("joined names come apart at the colons that belong to no file") {
   const std::string named = (folder / "x::y::z").string();
   CHECK(joined_specs(named) == Strings{named});
   CHECK(joined_specs("a::" + named + "::b") == Strings{"a", named, "b"});
+}
+
+TEST_CASE("what joined names ask of the file system grows with their number only") {
+  constexpr int kParts = 1000;
+  // Shards in folders need one question each: there is no folder "/data/0.tar::".
+  for (const auto& [top, most] : {std::pair{"/nowhere/data/", 2}, {"data/", 2}, {"", 60}}) {
+    INFO("'" << top << "'");
+    Strings parts;
+    std::string joined;
+    for (int i = 0; i < kParts; ++i) {
+      parts.push_back(fmt::format("{}{:03}.tar", top, i));
+      joined += (i > 0 ? "::" : "") + parts.back();
+    }
+    int questions = 0;
+    const auto nothing_is_there = [&](const std::string& name) {
+      CHECK(name.size() < 4096);
+      return ++questions, false;
+    };
+    CHECK(joined_specs(joined, nothing_is_there) == parts);
+    CHECK(questions <= most * kParts);
+  }
+}
+
+TEST_CASE("the longest joined name that exists is taken, over names that do not") {
+  const auto split = [](const std::string& spec, const std::set<std::string>& there) {
+    return joined_specs(spec, [&](const std::string& name) { return there.count(name) > 0; });
+  };
+  CHECK(split("a::b::c::d", {"a", "a::b::c"}) == Strings{"a::b::c", "d"});
+  CHECK(split("x/a::y/b::c", {"x", "x/a::y", "x/a::y/b::c"}) == Strings{"x/a::y/b::c"});
+  CHECK(split("x/a::y/b::c", {"x", "x/a::y"}) == Strings{"x/a", "y/b", "c"});
 }
 
 TEST_CASE("a name longer than the system's limits is refused or read like any other") {

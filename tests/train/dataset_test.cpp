@@ -150,8 +150,7 @@ TEST_CASE("CSV: quotes, separators and line ends inside fields") {
   CHECK(rows("a,b\nc,d") == std::vector<Strings>{{"a", "b"}, {"c", "d"}});
   CHECK(rows("a,\"b, \"\"c\"\"\nd\"\r\n\r\ne,f\r\n") ==
         std::vector<Strings>{{"a", "b, \"c\"\nd"}, {"e", "f"}});
-  CHECK(rows("\xef\xbb\xbf"
-             "a,,\n") == std::vector<Strings>{{"a", "", ""}});
+  CHECK(rows("a,,\n") == std::vector<Strings>{{"a", "", ""}});
   CHECK(rows("a\t\"b\"\n", '\t') == std::vector<Strings>{{"a", "b"}});
   CHECK(rows("").empty());
   CHECK(rows("\n\n").empty());
@@ -193,6 +192,10 @@ TEST_CASE("CSV: columns, separators and relative paths") {
   CHECK_THROWS_WITH(open_dataset(other, options), Contains("img|words"));
   options.csv_separator = "|";
   CHECK(open_dataset(other, options)->size() == 1);
+  const std::string marked = folder.write("marked.csv",
+                                          "\xef\xbb\xbf"
+                                          "filepath,title\npictures/a.png,x\n");
+  CHECK(open_dataset(marked)->captions(0) == Strings{"x"});
   const std::string usual = folder.write("usual.csv", "file,caption\npictures/a.png,x\n");
   CHECK(open_dataset(usual)->size() == 1);
   CHECK_THROWS_WITH(open_dataset(folder.write("empty.csv", "")), Contains("0 bytes"));
@@ -247,10 +250,4 @@ TEST_CASE("joined sources follow each other") {
   CHECK(dataset->captions(2) == Strings{"c"});
   CHECK(dataset->fingerprint() != open_dataset(b + "::" + a)->fingerprint());
   CHECK(dataset->fingerprint() == open_dataset(a + "::" + b)->fingerprint());
-}
-
-TEST_CASE("names that others chose are made printable") {
-  CHECK(printable("plain/ünï.jpg") == "plain/ünï.jpg");
-  CHECK(printable("a\x1b[31m\nb\xff") == "a?[31m?b?");
-  CHECK(printable(std::string(1000, 'x')).size() < 250);
 }

@@ -24,7 +24,18 @@ TEST_CASE("names are one line of a terminal, and harmless") {
   CHECK(escaped_text("one\n\ttwo\x1b") == "one\n\ttwo\\x1b");
 }
 
-TEST_CASE("JSON keeps the bytes of a name that is no UTF-8") {
+TEST_CASE("names that others chose are shortened at a character's end and made printable") {
+  CHECK(shortened_name("plain/ünï.jpg") == "plain/ünï.jpg");
+  CHECK(shortened_name("a\x1b[31m\nb\xff") == "a\\x1b[31m\\nb\\xff");
+  const std::string longest(200, 'x');
+  CHECK(shortened_name(longest) == longest);
+  CHECK(shortened_name(longest + "y") == longest + "...");
+  const std::string almost(199, 'x');
+  CHECK(shortened_name(almost + "ü") == almost + "...");
+  CHECK(shortened_name(almost + "\n") == almost + "...");
+}
+
+TEST_CASE("JSON keeps the bytes of a name that is not valid UTF-8") {
   nlohmann::ordered_json json;
   put_name(json, "path", "photos/caf\xE9 1%.jpg");
   put_name(json, "other", "grün");

@@ -1,9 +1,12 @@
 // Resuming with the data that the run was trained on, and with others.
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 
 #include "core/file_io.h"
 #include "tests/support/command.h"
+#include "tests/support/file_events.h"
 #include "tests/train/data_fixtures.h"
 #include "train/data/synthetic.h"
 #include "train/draw/png.h"
@@ -11,6 +14,7 @@
 
 using namespace cuclip;
 using Catch::Matchers::Contains;
+using cuclip::test::FileEvents;
 using cuclip::test::TarBytes;
 using cuclip::test::TemporaryFolder;
 namespace fs = std::filesystem;
@@ -103,6 +107,51 @@ TEST_CASE("a fingerprint tells names, captions and sizes apart, and nothing else
         "the names of the pairs, or their order, differ");
   CHECK(difference(one, print(b)) == "1 pair fewer (1, were 2)");
   CHECK(difference(print(b), one) == "1 pair more (2, were 1)");
+  // Checkpoints have it: another value would say that the data have changed.
+  CHECK(one == DatasetFingerprint{.pairs = 2,
+                                  .names = 0xcb8fdf6b6b968b27,
+                                  .captions = 0x995f65023d1cd458,
+                                  .sizes = 0x9d4dc354e8638f03});
+}
+
+TEST_CASE("a fingerprint does not depend on the number of threads, and no pair is left out") {
+  const TemporaryFolder folder;
+  const auto shard = [&](const char* name, int pairs, int changed) {
+    TarBytes tar;
+    for (int i = 0; i < pairs; ++i) {
+      tar.file(fmt::format("{:06}.jpg", i), "J");
+      tar.file(fmt::format("{:06}.txt", i), i == changed ? "\xff" : fmt::format("picture {}", i));
+    }
+    return folder.write(name, tar.finish()).string();
+  };
+  const std::string small = shard("small.tar", 37, -1), large = shard("large.tar", 5000, -1);
+  const auto dataset = open_dataset(small + "::" + large + "::synthetic:shapes?size=32&count=300");
+  const DatasetFingerprint one = dataset->fingerprint(1);
+  CHECK(one.pairs == 5337);
+  for (const int threads : {2, 3, 5}) CHECK(dataset->fingerprint(threads) == one);
+  for (const int changed : {0, 255, 256, 2047, 2048, 4999}) {
+    INFO(changed);
+    const auto other = open_dataset(small + "::" + shard("other.tar", 5000, changed) +
+                                    "::synthetic:shapes?size=32&count=300");
+    CHECK(difference(one, other->fingerprint(2)) == "the captions of the pairs differ");
+  }
+}
+
+TEST_CASE("a fingerprint does not open a shard for each of its captions") {
+  const TemporaryFolder folder;
+  constexpr int kPairs = 1000;
+  TarBytes tar;
+  for (int i = 0; i < kPairs; ++i)
+    tar.file(fmt::format("{:06}.jpg", i), "J").file(fmt::format("{:06}.txt", i), "a picture");
+  const std::string shard = folder.write("s.tar", tar.finish());
+  const auto dataset = open_dataset(shard);
+  FileEvents events(shard, IN_OPEN | IN_CLOSE_NOWRITE);  // of both kinds, because equal ones become one
+  dataset->captions(0);
+  CHECK(events.count(IN_OPEN) == 1);
+  dataset->fingerprint(1);
+  const int64_t opened = events.count(IN_OPEN);
+  CHECK(opened >= 1);
+  CHECK(opened <= 8);
 }
 
 TEST_CASE("every kind of source has a fingerprint, of what it holds and not of where it lies") {

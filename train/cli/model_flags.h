@@ -32,7 +32,8 @@ inline constexpr const char* kPrecisionHelp =
 
 /// What --json says, of every command that names files.
 inline constexpr const char* kJsonHelp =
-    "Print JSON; a name in it that is no UTF-8 has U+FFFD, and a second field, its key with _bytes, has the "
+    "Print JSON; a name in it that is not valid UTF-8 has U+FFFD, and a second field, its key with _bytes, "
+    "has the "
     "bytes "
     "percent-encoded";
 
@@ -60,7 +61,8 @@ void make_folder(const std::filesystem::path& folder);
 /// that are read, and Error where no file can be written.
 void check_can_write(const std::string& file, const std::vector<std::string>& inputs = {});
 
-/// Prints JSON and a line feed (json_text). Names go in by put_name, which keeps those that are no UTF-8.
+/// Prints JSON and a line feed (json_text). Names go in by put_name, which keeps those that are not valid
+/// UTF-8.
 void print_json(const nlohmann::ordered_json& json, int indent = 2);
 
 /// A line on standard error, "cuclip: ...", whatever names are in it.

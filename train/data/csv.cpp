@@ -1,17 +1,17 @@
 #include "train/data/csv.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "kernels/common/check.h"
 #include "train/data/file_names.h"
+#include "train/names.h"
 
 namespace cuclip {
 
 CsvReader::CsvReader(std::string_view text, char separator, std::string_view name)
-    : text_(text), separator_(separator), name_(name) {
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  if (text_.substr(0, kByteOrderMark.size()) == kByteOrderMark) position_ = kByteOrderMark.size();
-}
+    : text_(text), separator_(separator), name_(name) {}
 
 bool CsvReader::at_line_end() const { return text_[position_] == '\n' || text_[position_] == '\r'; }
 
@@ -57,6 +57,19 @@ std::string CsvReader::quoted() {
   }
   ++position_;
   return field + plain();  // what follows a closing quote, though nothing should
+}
+
+size_t find_column(const std::vector<std::string>& header, const std::string& name, std::string_view file,
+                   const std::vector<std::string>& usual, std::string_view advice) {
+  const auto exact = std::find(header.begin(), header.end(), name);
+  if (exact != header.end()) return static_cast<size_t>(exact - header.begin());
+  std::vector<size_t> found;
+  for (size_t i = 0; i < header.size(); ++i) {
+    if (std::find(usual.begin(), usual.end(), header[i]) != usual.end()) found.push_back(i);
+  }
+  CUCLIP_CHECK(found.size() == 1, "{}: expected a column \"{}\", found: {}{}", file, name,
+               shortened_name(fmt::format("{}", fmt::join(header, ", "))), advice);
+  return found[0];
 }
 
 char guess_separator(const std::filesystem::path& path, std::string_view text) {

@@ -10,7 +10,7 @@
 namespace cuclip {
 
 /// Reads rows one after another: fields in double quotes may hold separators, line breaks and doubled quotes;
-/// lines end with LF, CRLF or CR; a byte order mark at the start is passed over. Blank lines are skipped.
+/// lines end with LF, CRLF or CR. Blank lines are skipped. read_text() takes off a byte order mark.
 class CsvReader {
  public:
   /// `text` must outlive the reader; `name` is used in messages.
@@ -35,6 +35,11 @@ class CsvReader {
   int64_t line_ = 1;
   int64_t row_line_ = 0;
 };
+
+/// The first column called `name`, or else the only one that has one of the `usual` names. Throws InputError
+/// that lists the columns of the table `file` and ends with `advice`.
+size_t find_column(const std::vector<std::string>& header, const std::string& name, std::string_view file,
+                   const std::vector<std::string>& usual = {}, std::string_view advice = "");
 
 /// What separates the fields of a table: a tab for a file called .tsv, or else that of comma, tab and semicolon
 /// which is most often in the header line.

@@ -29,22 +29,8 @@ char choose_separator(const std::string& path, const std::string& text, const Da
   return guess_separator(path, text);
 }
 
-// The column called `key`, or else the only one that has one of the other usual names.
-size_t find_column(const std::vector<std::string>& header, const std::string& key,
-                   const std::vector<std::string>& usual, const std::string& path) {
-  const auto exact = std::find(header.begin(), header.end(), key);
-  if (exact != header.end()) return static_cast<size_t>(exact - header.begin());
-  std::vector<size_t> found;
-  for (size_t i = 0; i < header.size(); ++i) {
-    if (std::find(usual.begin(), usual.end(), header[i]) != usual.end()) found.push_back(i);
-  }
-  CUCLIP_CHECK(found.size() == 1,
-               "{}: expected a column \"{}\", found: {}. Name it with --csv-img-key or --csv-caption-key "
-               "(the separator "
-               "with --csv-separator)",
-               path, key, printable(fmt::format("{}", fmt::join(header, " | "))));
-  return found[0];
-}
+constexpr std::string_view kAdvice =
+    ". Name it with --csv-img-key or --csv-caption-key (the separator with --csv-separator)";
 
 class CsvDataset final : public Dataset {
  public:
@@ -56,9 +42,10 @@ class CsvDataset final : public Dataset {
     std::vector<std::string> fields;
     CUCLIP_CHECK(reader.next(fields), "{}: expected a header line, found none", path);
     const size_t columns = fields.size();
-    const size_t image =
-        find_column(fields, options.csv_image_key, {"filepath", "filename", "file", "image", "path"}, path);
-    const size_t caption = find_column(fields, options.csv_caption_key, {"title", "caption", "text"}, path);
+    const size_t image = find_column(fields, options.csv_image_key, path,
+                                     {"filepath", "filename", "file", "image", "path"}, kAdvice);
+    const size_t caption =
+        find_column(fields, options.csv_caption_key, path, {"title", "caption", "text"}, kAdvice);
     while (reader.next(fields)) {
       if (fields.size() != columns) {
         bad_.add("malformed row", fmt::format("{}: line {}: expected {} fields, found {}", path,

@@ -1,12 +1,13 @@
 #include "train/data/dataset.h"
 
 #include <fmt/format.h>
-#include <utf8proc.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/file_io.h"
 #include "train/data/synthetic.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -40,6 +41,19 @@ class JoinedDataset final : public Dataset {
     const size_t part = part_of(index);
     return parts_[part]->captions(index - starts_[part]);
   }
+  std::vector<CaptionsOrReason> captions_of(int64_t first, int64_t count) const override {
+    std::vector<CaptionsOrReason> all;
+    while (count > 0) {
+      const size_t part = part_of(first);
+      const int64_t start = first - starts_[part];
+      const int64_t here = std::min(count, parts_[part]->size() - start);
+      std::vector<CaptionsOrReason> some = parts_[part]->captions_of(start, here);
+      std::move(some.begin(), some.end(), std::back_inserter(all));
+      first += here;
+      count -= here;
+    }
+    return all;
+  }
   std::string describe() const override {
     std::string text;
     for (const auto& part : parts_) text += (text.empty() ? "" : "; ") + part->describe();
@@ -64,14 +78,32 @@ std::unique_ptr<Dataset> open_one(const std::string& spec, const DatasetOptions&
   const std::string extension = lower_extension(spec);
   if (extension == ".csv" || extension == ".tsv") return open_csv_dataset(spec, options);
   if (extension == ".tar") return open_tar_dataset(shard_names(spec), options);
-  CUCLIP_CHECK(path_exists(spec), "no data set at {}: no such file or folder", printable(spec));
+  CUCLIP_CHECK(path_exists(spec), "no data set at {}: no such file or folder", shortened_name(spec));
   fail_input(
       "{} is not a data set: expected .tar shards (shards-{{000..012}}.tar), a .csv or .tsv, a folder, or "
       "synthetic:shapes",
-      printable(spec));
+      shortened_name(spec));
 }
 
 }  // namespace
+
+std::vector<CaptionsOrReason> Dataset::collect_captions(
+    int64_t first, int64_t count, const std::function<std::vector<std::string>(int64_t)>& read) {
+  std::vector<CaptionsOrReason> all(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    CaptionsOrReason& sample = all[static_cast<size_t>(i)];
+    try {
+      sample.captions = read(first + i);
+    } catch (const SampleError& error) {
+      sample.reason = error.reason();
+    }
+  }
+  return all;
+}
+
+std::vector<CaptionsOrReason> Dataset::captions_of(int64_t first, int64_t count) const {
+  return collect_captions(first, count, [this](int64_t index) { return captions(index); });
+}
 
 std::unique_ptr<Dataset> open_dataset(const std::string& spec, const DatasetOptions& options) {
   CUCLIP_CHECK(!spec.empty(), "expected a data set, found an empty name");
@@ -79,29 +111,10 @@ std::unique_ptr<Dataset> open_dataset(const std::string& spec, const DatasetOpti
   for (const std::string& part : joined_specs(spec)) parts.push_back(open_one(part, options));
   std::unique_ptr<Dataset> dataset =
       parts.size() == 1 ? std::move(parts[0]) : std::make_unique<JoinedDataset>(std::move(parts));
-  CUCLIP_CHECK(dataset->size() > 0, "{}: no usable sample; left out: {}{}{}", spec, dataset->bad().summary(),
-               dataset->notes().empty() ? "" : "\n", fmt::join(dataset->notes(), "\n"));
+  CUCLIP_CHECK(dataset->size() > 0, "{}: no usable sample; left out: {}{}{}", shortened_name(spec),
+               dataset->bad().summary(), dataset->notes().empty() ? "" : "\n",
+               fmt::join(dataset->notes(), "\n"));
   return dataset;
-}
-
-std::string printable(std::string_view name) {
-  constexpr size_t kLongest = 200;
-  std::string out;
-  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(name.data());
-  auto left = static_cast<utf8proc_ssize_t>(name.size());
-  while (left > 0 && out.size() < kLongest) {
-    utf8proc_int32_t c = 0;
-    const utf8proc_ssize_t length = std::max<utf8proc_ssize_t>(utf8proc_iterate(bytes, left, &c), 1);
-    const bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);  // c is -1 where the bytes are no UTF-8
-    if (control) {
-      out += '?';
-    } else {
-      out.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(length));
-    }
-    bytes += length;
-    left -= length;
-  }
-  return left > 0 ? out + "..." : out;
 }
 
 }  // namespace cuclip

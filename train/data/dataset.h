@@ -5,17 +5,25 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/file_io.h"
 #include "train/data/captions.h"
 #include "train/data/file_names.h"
 #include "train/data/fingerprint.h"
 #include "train/data/sample.h"
 
 namespace cuclip {
+
+/// One sample's captions, or why it has none that can be used.
+struct CaptionsOrReason {
+  std::vector<std::string> captions;
+  std::string reason;
+};
 
 class Dataset {
  public:
@@ -37,11 +45,17 @@ class Dataset {
   /// The captions alone, without reading the picture where the source can do so.
   virtual std::vector<std::string> captions(int64_t index) const { return load(index).captions; }
 
+  /// The captions of the `count` samples from `first` on: as captions() has them, or the reason of its
+  /// SampleError. From several threads at a time, too. Sources that keep many samples in one file open it
+  /// once.
+  virtual std::vector<CaptionsOrReason> captions_of(int64_t first, int64_t count) const;
+
   /// One line for logs: what it is and how much of it.
   virtual std::string describe() const = 0;
 
-  /// What it is made of, for a comparison with what it was (fingerprint.h). Reads all captions.
-  DatasetFingerprint fingerprint() const;
+  /// What it is made of, for a comparison with what it was (fingerprint.h). Reads all captions, on `threads`
+  /// threads (0: as many as there are CPUs); the result does not depend on their number.
+  DatasetFingerprint fingerprint(int threads = 0) const;
 
   /// What was left out while the source was listed: pictures without caption, captions without picture,
   /// links.
@@ -52,6 +66,10 @@ class Dataset {
   const std::vector<std::string>& notes() const { return notes_; }
 
  protected:
+  /// captions_of() by way of read(index), which returns captions or throws SampleError.
+  static std::vector<CaptionsOrReason> collect_captions(
+      int64_t first, int64_t count, const std::function<std::vector<std::string>(int64_t)>& read);
+
   BadSamples bad_;
   std::vector<std::string> notes_;
 };
@@ -72,7 +90,8 @@ struct DatasetOptions {
 ///   FOLDER                  pictures with captions of the same stem in .txt or .json, or a captions.csv/.tsv
 ///   synthetic:shapes        rendered scenes; ?size=64&count=20000&seed=1&split=train|val|held-out
 /// Extensions count in upper and lower case alike. What exists under a name with "::", braces or brackets in
-/// it is taken as it is written. Throws InputError naming the file, what was expected and what was found; also when no sample is left.
+/// it is taken as it is written. Throws InputError naming the file, what was expected and what was found;
+/// also when no sample is left.
 std::unique_ptr<Dataset> open_dataset(const std::string& spec, const DatasetOptions& options = {});
 
 // The kinds of source; open_dataset chooses.
@@ -91,11 +110,10 @@ std::vector<std::string> expand_braces(const std::string& pattern);
 /// fits no file.
 std::vector<std::string> shard_names(const std::string& pattern);
 
-/// The data sets that SPEC joins with "::".
-std::vector<std::string> joined_specs(const std::string& spec);
+/// Whether there is something under a name.
+using PathQuestion = std::function<bool(const std::string& name)>;
 
-/// A printable version of a key or name that somebody else chose: control characters and bytes that are no
-/// UTF-8 become '?', long ones are shortened.
-std::string printable(std::string_view name);
+/// The data sets that SPEC joins with "::". What `exists` under a name with "::" in it is one of them.
+std::vector<std::string> joined_specs(const std::string& spec, const PathQuestion& exists = path_exists);
 
 }  // namespace cuclip

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <climits>
+#include <span>
 
 #include "core/file_io.h"
 #include "train/data/dataset.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -33,10 +36,12 @@ std::vector<std::string> alternatives(const std::string& body, const std::string
            std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
   };
   CUCLIP_CHECK(is_number(first) && is_number(last),
-               "{}: expected a range of numbers like {{000..012}}, found {{{}}}", pattern, body);
+               "{}: expected a range of numbers like {{000..012}}, found {{{}}}", shortened_name(pattern),
+               shortened_name(body));
   const int64_t from = std::stoll(first), to = std::stoll(last);
-  CUCLIP_CHECK(from <= to, "{}: the range {{{}}} runs backwards", pattern, body);
-  CUCLIP_CHECK(static_cast<size_t>(to - from) < kMaxNames, "{}: more than {} names", pattern, kMaxNames);
+  CUCLIP_CHECK(from <= to, "{}: the range {{{}}} runs backwards", shortened_name(pattern), body);
+  CUCLIP_CHECK(static_cast<size_t>(to - from) < kMaxNames, "{}: more than {} names", shortened_name(pattern),
+               kMaxNames);
   std::vector<std::string> names;
   for (int64_t i = from; i <= to; ++i) names.push_back(fmt::format("{:0{}}", i, first.size()));
   return names;
@@ -65,8 +70,28 @@ std::vector<std::string> matches(const std::string& pattern) {
   const int result = ::glob(escaped.c_str(), 0, nullptr, &found);
   const std::vector<std::string> names(found.gl_pathv, found.gl_pathv + (result == 0 ? found.gl_pathc : 0));
   ::globfree(&found);
-  CUCLIP_CHECK(result == 0, "no shard at {}", printable(pattern));
+  CUCLIP_CHECK(result == 0, "no shard at {}", shortened_name(pattern));
   return names;
+}
+
+constexpr std::string_view kJoint = "::";
+
+// How many of the first parts together name something that is there, "a::b" itself before "a" and "b"; 1
+// where none do. Asks only while a longer name can exist: not beyond a folder that is missing, nor beyond the
+// lengths that the system has for a name. A thousand shards in folders cost one question each.
+size_t parts_of_name(std::span<const std::string> parts, const PathQuestion& exists) {
+  size_t found = 1;
+  std::string name = parts[0];
+  for (size_t count = 2; count <= parts.size(); ++count) {
+    name += kJoint;
+    name += parts[count - 1];
+    const size_t slash = name.rfind('/');
+    const size_t last_name = slash == std::string::npos ? name.size() : name.size() - slash - 1;
+    if (name.size() >= PATH_MAX || last_name > NAME_MAX) break;
+    if (slash != std::string::npos && slash > 0 && !exists(name.substr(0, slash))) break;
+    if (exists(name)) found = count;
+  }
+  return found;
 }
 
 }  // namespace
@@ -80,9 +105,10 @@ std::vector<std::string> expand_braces(const std::string& pattern) {
     for (std::string& name : names) name += before;
     if (open == std::string::npos) break;
     const size_t close = pattern.find('}', open);
-    CUCLIP_CHECK(close != std::string::npos, "{}: the brace is never closed", pattern);
+    CUCLIP_CHECK(close != std::string::npos, "{}: the brace is never closed", shortened_name(pattern));
     const std::vector<std::string> bodies = alternatives(pattern.substr(open + 1, close - open - 1), pattern);
-    CUCLIP_CHECK(names.size() * bodies.size() <= kMaxNames, "{}: more than {} names", pattern, kMaxNames);
+    CUCLIP_CHECK(names.size() * bodies.size() <= kMaxNames, "{}: more than {} names", shortened_name(pattern),
+                 kMaxNames);
     std::vector<std::string> longer;
     for (const std::string& name : names) {
       for (const std::string& body : bodies) longer.push_back(name + body);
@@ -109,19 +135,13 @@ std::vector<std::string> shard_names(const std::string& pattern) {
   return names;
 }
 
-std::vector<std::string> joined_specs(const std::string& spec) {
-  constexpr std::string_view kJoint = "::";
+std::vector<std::string> joined_specs(const std::string& spec, const PathQuestion& exists) {
   const std::vector<std::string> parts = split(spec, kJoint);
   std::vector<std::string> specs;
   for (size_t first = 0; first < parts.size();) {
-    // As many parts as together name something that is there, "a::b" itself before "a" and "b".
-    size_t count = parts.size() - first;
-    std::string name =
-        fmt::format("{}", fmt::join(parts.begin() + static_cast<std::ptrdiff_t>(first), parts.end(), kJoint));
-    for (; count > 1 && !path_exists(name); --count) {
-      name.resize(name.size() - parts[first + count - 1].size() - kJoint.size());
-    }
-    specs.push_back(std::move(name));
+    const size_t count = parts_of_name(std::span(parts).subspan(first), exists);
+    const auto begin = parts.begin() + static_cast<std::ptrdiff_t>(first);
+    specs.push_back(fmt::format("{}", fmt::join(begin, begin + static_cast<std::ptrdiff_t>(count), kJoint)));
     first += count;
   }
   return specs;

@@ -10,6 +10,7 @@
 #include "train/data/duplicates.h"
 #include "train/data/sample_store.h"
 #include "train/data/words.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -115,7 +116,7 @@ std::string to_text(const DatasetStatistics& s) {
   for (const std::string& note : s.notes) text += note + "\n";
   text += "most frequent first captions\n";
   for (const auto& [caption, pictures] : s.captions.most_frequent) {
-    text += fmt::format("  {:>6} x {}\n", pictures, printable(caption));
+    text += fmt::format("  {:>6} x {}\n", pictures, shortened_name(caption));
   }
   return text;
 }

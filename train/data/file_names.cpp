@@ -6,11 +6,6 @@
 namespace cuclip {
 namespace {
 
-std::string_view last_part(std::string_view name) {
-  const size_t slash = name.rfind('/');
-  return slash == std::string_view::npos ? name : name.substr(slash + 1);
-}
-
 bool is_leftovers_folder(std::string_view name) {
   // Previews and waste baskets of file managers, of Synology's and QNAP's servers, macOS' part of zip files,
   // Windows' on shared disks, Jupyter's copies.
@@ -22,13 +17,21 @@ bool is_leftovers_folder(std::string_view name) {
 
 }  // namespace
 
+std::string lower_ascii(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return lower;
+}
+
+std::string_view last_part(std::string_view name) {
+  const size_t slash = name.rfind('/');
+  return slash == std::string_view::npos ? name : name.substr(slash + 1);
+}
+
 std::string lower_extension(std::string_view name) {
   const std::string_view base = last_part(name);
   const size_t dot = base.rfind('.');
-  if (dot == std::string_view::npos || dot == 0) return "";
-  std::string extension(base.substr(dot));
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return extension;
+  return dot == std::string_view::npos || dot == 0 ? "" : lower_ascii(base.substr(dot));
 }
 
 bool is_picture_extension(std::string_view extension) {

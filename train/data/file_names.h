@@ -6,6 +6,12 @@
 
 namespace cuclip {
 
+/// ASCII letters in lower case, all else as it is.
+std::string lower_ascii(std::string_view text);
+
+/// What is behind the last "/" of a name.
+std::string_view last_part(std::string_view name);
+
 /// The extension in lower case, with its dot: "a/B.JPG" -> ".jpg"; empty where there is none.
 std::string lower_extension(std::string_view name);
 

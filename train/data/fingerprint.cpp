@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include <algorithm>
+#include <vector>
+
+#include "kernels/common/parallel.h"
 #include "train/data/dataset.h"
 
 namespace cuclip {
@@ -15,24 +19,47 @@ uint64_t mix(uint64_t hash, std::string_view text) {
 }
 
 // A caption that cannot be used counts by the reason, so that mending it is a change.
-uint64_t mix_captions(uint64_t hash, const Dataset& dataset, int64_t index) {
-  try {
-    for (const std::string& caption : dataset.captions(index)) hash = mix(hash, caption);
-  } catch (const SampleError& error) {
-    hash = mix(hash, error.reason());
-  }
+uint64_t mix_captions(uint64_t hash, const CaptionsOrReason& sample) {
+  for (const std::string& caption : sample.captions) hash = mix(hash, caption);
+  if (!sample.reason.empty()) hash = mix(hash, sample.reason);
   return mix(hash, "");  // ends the list
+}
+
+// What is read of the pairs of one chunk.
+struct Chunk {
+  std::vector<CaptionsOrReason> captions;
+  std::vector<int64_t> sizes;
+};
+
+Chunk read_chunk(const Dataset& dataset, int64_t first, int64_t count) {
+  Chunk chunk{.captions = dataset.captions_of(first, count), .sizes = {}};
+  for (int64_t i = first; i < first + count; ++i) chunk.sizes.push_back(dataset.picture_bytes(i));
+  return chunk;
 }
 
 }  // namespace
 
-DatasetFingerprint Dataset::fingerprint() const {
+// Reading takes the time, and several threads do it; the hashes run over the pairs in order. Held at once is
+// what one round of chunks has, not the whole set's captions.
+DatasetFingerprint Dataset::fingerprint(int threads) const {
+  constexpr int64_t kChunk = 256, kChunksPerThread = 8;
+  ThreadPool pool(threads);
+  std::vector<Chunk> chunks(static_cast<size_t>(kChunksPerThread * pool.size()));
   DatasetFingerprint result{.pairs = size()};
-  for (int64_t i = 0; i < size(); ++i) {
-    const int64_t bytes = picture_bytes(i);
-    result.names = mix(result.names, key(i));
-    result.sizes = XXH64(&bytes, sizeof(bytes), result.sizes);
-    result.captions = mix_captions(result.captions, *this, i);
+  for (int64_t start = 0; start < size(); start += std::ssize(chunks) * kChunk) {
+    const int64_t left = std::min(size() - start, std::ssize(chunks) * kChunk);
+    const int64_t count = (left + kChunk - 1) / kChunk;
+    pool.run(count, [&](int64_t task, int) {
+      const int64_t first = task * kChunk;
+      chunks[static_cast<size_t>(task)] = read_chunk(*this, start + first, std::min(kChunk, left - first));
+    });
+    for (int64_t i = 0; i < left; ++i) {
+      const Chunk& chunk = chunks[static_cast<size_t>(i / kChunk)];
+      const auto at = static_cast<size_t>(i % kChunk);
+      result.names = mix(result.names, key(start + i));
+      result.sizes = XXH64(&chunk.sizes[at], sizeof(chunk.sizes[at]), result.sizes);
+      result.captions = mix_captions(result.captions, chunk.captions[at]);
+    }
   }
   return result;
 }

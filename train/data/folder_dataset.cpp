@@ -9,6 +9,7 @@
 #include "core/file_io.h"
 #include "train/data/dataset.h"
 #include "train/data/folder_walk.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -31,9 +32,8 @@ fs::path stem_of(const fs::path& name) { return name.parent_path() / name.stem()
 
 class FolderDataset final : public Dataset {
  public:
-  FolderDataset(const fs::path& folder, const DatasetOptions& options)
+  FolderDataset(const fs::path& folder, const FolderListing& listing, const DatasetOptions& options)
       : folder_(folder), max_caption_bytes_(options.max_caption_bytes) {
-    const FolderListing listing = walk_folder(folder);
     notes_ = listing.passed_over.notes(folder.string());
     std::map<std::string, Entry> found;
     for (const FoundFile& file : listing.files) collect(file, found);
@@ -41,14 +41,15 @@ class FolderDataset final : public Dataset {
       const auto at = found.find(stem_of(link).string());
       if (!has_picture_extension(link.native()) || at == found.end() || !at->second.picture.name.empty())
         continue;
-      bad_.add("no picture", fmt::format("{}: the link leads nowhere", printable((folder / link).string())));
+      bad_.add("no picture",
+               fmt::format("{}: the link leads nowhere", shortened_name((folder / link).string())));
     }
     for (auto& [key, entry] : found) {
       if (entry.picture.name.empty()) continue;  // a text file beside pictures need not be a caption
       if (entry.text.empty() && entry.json.empty()) {
         bad_.add("no caption", fmt::format("{}: expected {}.txt or .json beside it, found neither",
-                                           printable((folder_ / entry.picture.name).string()),
-                                           printable(fs::path(key).filename().string())));
+                                           shortened_name((folder_ / entry.picture.name).string()),
+                                           shortened_name(fs::path(key).filename().string())));
         continue;
       }
       keys_.push_back(key);
@@ -70,7 +71,7 @@ class FolderDataset final : public Dataset {
     CaptionFiles files;
     if (!at(index).json.empty()) files.json = read(at(index).json);
     if (!at(index).text.empty()) files.text = read(at(index).text);
-    return read_caption_files(files, printable((folder_ / at(index).picture.name).string()),
+    return read_caption_files(files, shortened_name((folder_ / at(index).picture.name).string()),
                               max_caption_bytes_);
   }
 
@@ -99,8 +100,8 @@ class FolderDataset final : public Dataset {
     if (holder.empty()) return true;
     const bool takes = goes_before(file, holder);
     bad_.add(reason, fmt::format("{}: {} has another extension and the same {}",
-                                 printable((folder_ / (takes ? holder : file)).string()),
-                                 printable((takes ? file : holder).string()), shared));
+                                 shortened_name((folder_ / (takes ? holder : file)).string()),
+                                 shortened_name((takes ? file : holder).string()), shared));
     return takes;
   }
 
@@ -119,28 +120,24 @@ class FolderDataset final : public Dataset {
 };
 
 // The folder's own list of captions, whatever the case of its extension; empty where it has none.
-std::string caption_table(const fs::path& folder) {
-  std::vector<fs::path> found;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    const fs::path name = entry->path().filename();
-    const std::string extension = lower_extension(name.native());
-    std::error_code ignored;
-    if (name.stem() == "captions" && (extension == ".csv" || extension == ".tsv") &&
-        entry->is_regular_file(ignored))
-      found.push_back(name);
+fs::path caption_table(const FolderListing& listing) {
+  fs::path table;
+  for (const FoundFile& file : listing.files) {
+    const std::string extension = lower_extension(file.name.native());
+    if (file.name.has_parent_path() || file.name.stem() != "captions") continue;
+    if (extension != ".csv" && extension != ".tsv") continue;
+    if (table.empty() || goes_before(file.name, table)) table = file.name;
   }
-  CUCLIP_CHECK(!error, "cannot read the folder {}: {}", folder.string(), error.message());
-  const auto first = std::min_element(found.begin(), found.end(), goes_before);
-  return first == found.end() ? "" : (folder / *first).string();
+  return table;
 }
 
 }  // namespace
 
 std::unique_ptr<Dataset> open_folder_dataset(const std::string& path, const DatasetOptions& options) {
-  const std::string table = caption_table(path);
-  if (!table.empty()) return open_csv_dataset(table, options);
-  return std::make_unique<FolderDataset>(path, options);
+  const FolderListing listing = walk_folder(path);
+  const fs::path table = caption_table(listing);
+  if (!table.empty()) return open_csv_dataset((fs::path(path) / table).string(), options);
+  return std::make_unique<FolderDataset>(path, listing, options);
 }
 
 }  // namespace cuclip

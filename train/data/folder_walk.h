@@ -1,4 +1,5 @@
-// The one way in which folders are listed: data sets, the index, class folders, collections.
+// The one way in which folders of pictures are listed: data sets and their tables of captions, the index,
+// class folders, collections.
 //
 // - A name is the one that the folder has. Links are followed for what they lead to, never for their name: a
 //   link "a.jpg" to "../pool/00017" is a.jpg. Names are bytes, whatever their encoding.

@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include "train/data/dataset.h"
+#include "train/names.h"
 
 namespace cuclip {
 
 void PassedOver::add(const Kind& kind, std::string_view name) {
   const auto [it, inserted] = kinds_.try_emplace(kind.many, Entry{kind.one, 0, ""});
-  if (inserted) it->second.first = printable(name);
+  if (inserted) it->second.first = shortened_name(name);
   ++it->second.count;
 }
 
@@ -22,10 +23,10 @@ void PassedOver::add(const PassedOver& other) {
 std::vector<std::string> PassedOver::notes(std::string_view where) const {
   std::vector<std::string> lines;
   for (const auto& [many, entry] : kinds_) {
-    lines.push_back(entry.count == 1
-                        ? fmt::format("{}: passed over 1 {}: {}", printable(where), entry.one, entry.first)
-                        : fmt::format("{}: passed over {} {}, for example {}", printable(where), entry.count,
-                                      many, entry.first));
+    lines.push_back(entry.count == 1 ? fmt::format("{}: passed over 1 {}: {}", shortened_name(where),
+                                                   entry.one, entry.first)
+                                     : fmt::format("{}: passed over {} {}, for example {}",
+                                                   shortened_name(where), entry.count, many, entry.first));
   }
   return lines;
 }

@@ -32,7 +32,8 @@ constexpr const char* kStatistics = "statistics.json";
 uint64_t hash_of(const std::string& text) { return XXH64(text.data(), text.size(), 0); }
 
 // The prepared pictures' bytes on disk until it is known which of them go where. The file has no name: it is
-// gone when the process is, however that ends.
+// gone when the process is, however that ends. (Where a file system has no files without names, it has one
+// for a moment.)
 class Spool {
  public:
   struct Extent {
@@ -40,11 +41,10 @@ class Spool {
     int64_t size = 0;
   };
 
-  explicit Spool(const fs::path& folder) : folder_(folder) {
-    std::string pattern = (folder / ".spool-XXXXXX").string();
-    fd_ = ::mkostemp(pattern.data(), O_CLOEXEC);
+  explicit Spool(const fs::path& folder)
+      : folder_(folder), fd_(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)) {
+    if (fd_ < 0) fd_ = open_unlinked();
     if (fd_ < 0) fail("cannot write to {}: {}", folder.string(), std::strerror(errno));
-    ::unlink(pattern.c_str());
   }
   ~Spool() { ::close(fd_); }
   Spool(const Spool&) = delete;
@@ -75,6 +75,13 @@ class Spool {
   }
 
  private:
+  int open_unlinked() const {
+    std::string pattern = (folder_ / ".spool-XXXXXX").string();
+    const int fd = ::mkostemp(pattern.data(), O_CLOEXEC);
+    if (fd >= 0) ::unlink(pattern.c_str());
+    return fd;
+  }
+
   fs::path folder_;
   int fd_;
   std::mutex mutex_;

@@ -5,6 +5,7 @@
 
 #include "train/data/prepare.h"
 #include "train/data/words.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -26,7 +27,7 @@ nlohmann::json to_json(const CaptionStatistics& statistics) {
 std::string frequent_captions(const CaptionStatistics& statistics) {
   std::string text;
   for (const auto& [caption, pictures] : statistics.most_frequent) {
-    text += fmt::format("  {:>6} x {}\n", pictures, printable(caption));
+    text += fmt::format("  {:>6} x {}\n", pictures, shortened_name(caption));
   }
   return text;
 }

@@ -11,6 +11,7 @@
 #include "models/resample.h"
 #include "train/data/sample_store.h"
 #include "train/draw/png.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -43,7 +44,7 @@ std::string picture_bytes(const RawPair& pair, std::string& name, Image& rendere
     return read_file(pair.file);
   }
   Sample sample = pair.dataset->load(pair.index);
-  name = printable(sample.key);
+  name = shortened_name(sample.key);
   if (auto* image = std::get_if<Image>(&sample.picture)) {
     rendered = std::move(*image);
     return "";

@@ -4,6 +4,7 @@
 
 #include "models/image_decode.h"
 #include "models/resample.h"
+#include "train/names.h"
 
 namespace cuclip {
 Image shrink_to_edge(Image&& picture, int shorter_edge) {
@@ -23,8 +24,8 @@ DecodedSample decode_sample(const Dataset& dataset, int64_t index, int64_t max_p
   } else {
     const std::string& bytes = std::get<std::string>(sample.picture);
     try {
-      decoded.picture =
-          decode_image(std::as_bytes(std::span(bytes)), printable(decoded.key), {.max_pixels = max_pixels});
+      decoded.picture = decode_image(std::as_bytes(std::span(bytes)), shortened_name(decoded.key),
+                                     {.max_pixels = max_pixels});
     } catch (const InputError& error) {
       throw SampleError("unreadable picture", error.what());
     }

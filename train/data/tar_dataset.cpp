@@ -3,8 +3,6 @@
 // position, so that shuffling is over the whole set.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cctype>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -14,6 +12,7 @@
 #include "train/data/input_file.h"
 #include "train/data/passed_over.h"
 #include "train/data/tar_index.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -43,25 +42,16 @@ constexpr PassedOver::Kind kZeroEnd{
     "long run of zeros after the end of the archive: was all of it downloaded?",
     "long runs of zeros after the ends of the archives: was all of them downloaded?"};
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
 // "a/b.c/000.seg.jpg" -> {"a/b.c/000", "seg.jpg"}
 std::pair<std::string_view, std::string_view> split_key(std::string_view name) {
-  const size_t slash = name.rfind('/');
-  const size_t dot = name.find('.', slash == std::string_view::npos ? 0 : slash + 1);
+  const size_t dot = name.find('.', name.size() - last_part(name).size());
   if (dot == std::string_view::npos) return {name, {}};
   return {name.substr(0, dot), name.substr(dot + 1)};
 }
 
 // WebDataset's own "__meta__" beside what systems leave.
 bool is_passed_over(std::string_view name) {
-  const size_t slash = name.rfind('/');
-  return is_leftover(name) || lies_in_leftovers(name) ||
-         name.substr(slash == std::string_view::npos ? 0 : slash + 1).starts_with("__");
+  return is_leftover(name) || lies_in_leftovers(name) || last_part(name).starts_with("__");
 }
 
 // Collects the samples of one archive. The key ends at the first dot of the name, which is WebDataset's rule;
@@ -75,7 +65,7 @@ class ArchiveIndex {
     if (member.name.empty() || member.name.back() == '/') return;
     if (is_passed_over(member.name)) return passed_over_.add(kHiddenMember, shown(member.name));
     const std::string_view key = split_key(member.name).first;
-    const std::string type = lower(member.name.substr(key.size()));
+    const std::string type = lower_ascii(member.name.substr(key.size()));
     const bool picture = is_picture_extension(type);
     if (!picture && !is_caption_extension(type)) return add_dotted(std::move(member.name), key);
     Entry& entry = find(std::string(key));
@@ -96,7 +86,7 @@ class ArchiveIndex {
         const auto caption = dotted_captions_.find(entry.key);
         bad_.add("no caption",
                  fmt::format("{}: expected a .txt or .json beside it, found {}", shown(entry.key),
-                             caption == dotted_captions_.end() ? "none" : printable(caption->second)));
+                             caption == dotted_captions_.end() ? "none" : shortened_name(caption->second)));
       } else if (said_.count(entry.key) == 0) {
         bad_.add("no picture",
                  fmt::format("{}: expected a .jpg, .jpeg or .png beside it, found none", shown(entry.key)));
@@ -105,7 +95,9 @@ class ArchiveIndex {
   }
 
  private:
-  std::string shown(std::string_view name) const { return fmt::format("{}: {}", path_, printable(name)); }
+  std::string shown(std::string_view name) const {
+    return fmt::format("{}: {}", path_, shortened_name(name));
+  }
 
   // A member like "000.seg.jpg" or "v1.2 name.txt"; .cls, .npy and whatever else a shard may carry is none of
   // ours.
@@ -134,8 +126,8 @@ class ArchiveIndex {
         kReason,
         first ? fmt::format("{}: the key '{}' ends at the first dot of the name (WebDataset's rule), which "
                             "leaves the extension '{}', expected jpg, jpeg or png: rename the members",
-                            shown(name), printable(key), printable(extension))
-              : fmt::format("{}: the extension is '{}'", shown(name), printable(extension)));
+                            shown(name), shortened_name(key), shortened_name(extension))
+              : fmt::format("{}: the extension is '{}'", shown(name), shortened_name(extension)));
   }
 
   Entry& find(std::string key) {
@@ -179,15 +171,29 @@ class TarDataset final : public Dataset {
 
   Sample load(int64_t index) const override {
     const Entry& entry = entries_.at(static_cast<size_t>(index));
-    const InputFile file = open(entry);
-    Sample sample{.key = entry.key, .picture = std::string(), .captions = read_captions(entry, file)};
-    sample.picture = read(entry, file, entry.picture, kMaxPictureBytes);
+    const std::unique_ptr<const InputFile> file = open(entry);
+    Sample sample{.key = entry.key, .picture = std::string(), .captions = read_captions(entry, *file)};
+    sample.picture = read(entry, *file, entry.picture, kMaxPictureBytes);
     return sample;
   }
 
   std::vector<std::string> captions(int64_t index) const override {
     const Entry& entry = entries_.at(static_cast<size_t>(index));
-    return read_captions(entry, open(entry));
+    return read_captions(entry, *open(entry));
+  }
+
+  std::vector<CaptionsOrReason> captions_of(int64_t first, int64_t count) const override {
+    int32_t shard = -1;
+    std::unique_ptr<const InputFile> file;  // of that shard
+    return collect_captions(first, count, [&](int64_t index) {
+      const Entry& entry = entries_.at(static_cast<size_t>(index));
+      if (shard != entry.shard) {
+        shard = -1;  // while open() may throw
+        file = open(entry);
+        shard = entry.shard;
+      }
+      return read_captions(entry, *file);
+    });
   }
 
   std::string describe() const override {
@@ -220,7 +226,8 @@ class TarDataset final : public Dataset {
         });
     index->finish(entries_);
     if (counts.links > 0) {
-      bad_.add("link", fmt::format("{}: {}: links are never followed", path, printable(counts.first_link)),
+      bad_.add("link",
+               fmt::format("{}: {}: links are never followed", path, shortened_name(counts.first_link)),
                counts.links);
     }
     if (counts.foreign > 0) {
@@ -231,13 +238,13 @@ class TarDataset final : public Dataset {
   }
 
   std::string name(const Entry& entry) const {
-    return fmt::format("{}: {}", shards_[static_cast<size_t>(entry.shard)], printable(entry.key));
+    return fmt::format("{}: {}", shards_[static_cast<size_t>(entry.shard)], shortened_name(entry.key));
   }
 
-  // Opened anew each time: thousands of shards would exceed the limit of open files.
-  InputFile open(const Entry& entry) const {
+  // None is kept open: thousands of shards would exceed the limit of open files.
+  std::unique_ptr<const InputFile> open(const Entry& entry) const {
     try {
-      return InputFile(shards_[static_cast<size_t>(entry.shard)]);
+      return std::make_unique<InputFile>(shards_[static_cast<size_t>(entry.shard)]);
     } catch (const InputError& error) {
       throw SampleError("unreadable file", error.what());
     }

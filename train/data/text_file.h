@@ -10,9 +10,9 @@
 namespace cuclip {
 
 /// The text of a file, or of standard input for "-" (a file of that name is "./-"), as UTF-8: a byte order mark
-/// is taken off, UTF-16 that begins with one is decoded. Line ends stay as they are, and so do bytes that are no
-/// UTF-8: in a table they may be a file's name. Throws InputError for what is no text: NUL bytes (UTF-16 without
-/// a mark), UTF-32, half a UTF-16 character; also when the file cannot be read.
+/// is taken off, UTF-16 that begins with one is decoded. Line ends stay as they are, and so do bytes that
+/// are not valid UTF-8: in a table they may be a file's name. Throws InputError for what is no text: NUL
+/// bytes (UTF-16 without a mark), UTF-32, half a UTF-16 character; also when the file cannot be read.
 std::string read_text(const std::filesystem::path& path);
 
 /// How messages call it: the path, or "standard input".
@@ -25,11 +25,11 @@ std::string_view without_trailing_blanks(std::string_view text);
 /// empty.
 std::vector<std::string_view> split_lines(std::string_view text);
 
-/// The lines of read_text(path). Throws InputError for a line that is no UTF-8.
+/// The lines of read_text(path). Throws InputError for a line that is not valid UTF-8.
 std::vector<std::string> read_all_lines(const std::filesystem::path& path);
 
 /// The lines of read_text(path) without blanks at their ends, and without those that are blank. Throws InputError
-/// for a line that is no UTF-8, and if there is none.
+/// for a line that is not valid UTF-8, and if there is none.
 std::vector<std::string> read_lines(const std::filesystem::path& path);
 
 }  // namespace cuclip
