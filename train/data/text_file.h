@@ -1,5 +1,5 @@
-// Text files that people write, in whatever their editor saves: lists of classes, labels, texts and templates, and
-// tables. One reader for all of them.
+// Text files that people write, in whatever their editor saves: lists of classes, labels, texts and
+// templates, and tables. One reader for all of them.
 #pragma once
 
 #include <filesystem>
@@ -21,15 +21,12 @@ std::string text_name(const std::filesystem::path& path);
 /// The text without white space at its end, Unicode's included (U+00A0).
 std::string_view without_trailing_blanks(std::string_view text);
 
-/// The lines of a text: they end with LF, CRLF or CR. What is behind the last line end is a line unless it is
-/// empty.
-std::vector<std::string_view> split_lines(std::string_view text);
-
-/// The lines of read_text(path). Throws InputError for a line that is not valid UTF-8.
+/// The lines of read_text(path): they end with LF, CRLF or CR. What is behind the last line end is a line
+/// unless it is empty. Throws InputError for a line that is not valid UTF-8.
 std::vector<std::string> read_all_lines(const std::filesystem::path& path);
 
-/// The lines of read_text(path) without blanks at their ends, and without those that are blank. Throws InputError
-/// for a line that is not valid UTF-8, and if there is none.
+/// The lines of read_text(path) without blanks at their ends, and without those that are blank. Throws
+/// InputError for a line that is not valid UTF-8, and if there is none.
 std::vector<std::string> read_lines(const std::filesystem::path& path);
 
 }  // namespace cuclip
