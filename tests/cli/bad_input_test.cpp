@@ -195,9 +195,12 @@ TEST_CASE_METHOD(ModelOnDisk, "a place that cannot be written to is a failure") 
   };
   for (const Arguments& arguments : commands) {
     INFO(arguments[0]);
-    const CommandResult result = cuclip(arguments);
-    CHECK(result.exit_code == 1);
-    CHECK_THAT(result.err, Contains("cannot"));
+    Arguments before_all = arguments;  // the place is tried before the model is even looked for
+    before_all.insert(before_all.end(), {"--model", folder / "no-such-model"});
+    for (const CommandResult& result : {cuclip(arguments), run_cuclip(before_all)}) {
+      CHECK(result.exit_code == 1);
+      CHECK_THAT(result.err, Contains("cannot") && !Contains("no-such-model"));
+    }
   }
 }
 
