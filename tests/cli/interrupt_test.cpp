@@ -329,10 +329,10 @@ TEST_CASE("a signal ends a command although nobody reads what it says") {
   const Arguments shell = {"/bin/bash", "-c", "exec \"$0\" \"$@\" 2>&9"};
   SilentPipe pipe(disk.folder / "pipe");
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    BackgroundProcess process(shell + command_line({"encode", "text", "--texts-file", pipe.path(), "--out",
-                                                    disk.folder / "a.npy", "--model", disk.run, "--device",
-                                                    "cpu"}),
-                              [&] { ::dup2(ends[1], 9); });
+    BackgroundProcess process(
+        shell + command_line({"encode", "text", "--texts-file", pipe.path(), "--out", disk.folder / "a.npy",
+                              "--model", disk.run, "--device", "cpu"}),
+        [&] { ::dup2(ends[1], 9); });
     pipe.wait_for_reader(process);
     process.signal(signal);
     CHECK(process.result().exit_code == 128 + signal);

@@ -89,9 +89,8 @@ void BackgroundProcess::wait_until_said(const std::string& text) {
 
 CommandResult BackgroundProcess::result() {
   wait_until("ended", [this] { return ended(); });
-  return {.exit_code = WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_),
-          .out = "",
-          .err = said()};
+  return {
+      .exit_code = WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_), .out = "", .err = said()};
 }
 
 }  // namespace cuclip::test
