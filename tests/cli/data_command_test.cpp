@@ -39,7 +39,7 @@ TEST_CASE("data prepare writes shards that data stats reads, and does nothing th
 
   const CommandResult second = run_cuclip(arguments);
   CHECK(second.exit_code == 0);
-  CHECK_THAT(second.err, Contains("already there"));
+  CHECK_THAT(second.err, Contains("already exists") && Contains("--force rebuilds it"));
   CHECK(fs::last_write_time(folder / "out/train-000.tar") == written);
 
   std::vector<std::string> other = arguments;

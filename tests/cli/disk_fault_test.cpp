@@ -1,4 +1,4 @@
-// labels: release_only
+// labels: release_only long
 // Disks that fill up or fail: whatever call fails, the command says which file and why and exits with 1; under the final
 // name is what was there before or the whole new file, and no temporary file is left. What cannot be read is named, and
 // counted where it is a sample.
@@ -101,7 +101,9 @@ struct Disk : ModelOnDisk {
       folder.write("pairs/" + std::to_string(i) + ".png", bmp_bytes(random_image(30 + i, 21)));
       folder.write("pairs/" + std::to_string(i) + ".txt", words[i]);
     }
-    if (cuclip({"index", pictures, "--out", folder / "i.cuclip-index"}).exit_code != 0) throw 1;
+    const CommandResult indexed = cuclip({"index", pictures, "--out", folder / "i.cuclip-index"});
+    INFO(indexed.err);
+    REQUIRE(indexed.exit_code == 0);
   }
   Arguments whole(const Writer& writer) const {
     Arguments arguments = writer.arguments;

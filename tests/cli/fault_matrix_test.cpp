@@ -115,6 +115,22 @@ struct Matrix : ModelOnDisk {
             {at("empty.csv"), "empty"},     {"synthetic:cats", "synthetic:shapes"}};
   }
 
+  std::vector<Fault> faults_of_label_lists() const {
+    return {{"a,,b", "label 2"},
+            {"a, \u00A0", "label 2"},
+            {at("empty"), "one entry per line"},
+            {at("latin"), "line 2"},
+            {at("nothing"), "folder"}};
+  }
+
+  std::vector<Fault> faults_of_index() const {
+    return {{at("empty"), "empty"},
+            {at("page.html"), "page.html"},
+            {run + "/checkpoints/step-3/model.safetensors", "expected an index"},
+            {at("cut.cuclip-index"), "cut.cuclip-index"},
+            {at("newer.cuclip-index"), "another version"}};
+  }
+
   std::vector<Fault> faults(const Argument& argument) const {
     const auto with = [](std::vector<Fault> all, const std::vector<Fault>& more) {
       all.insert(all.end(), more.begin(), more.end());
@@ -132,11 +148,7 @@ struct Matrix : ModelOnDisk {
       case Kind::captions:
         return faults_of_lines("no word to learn from");
       case Kind::labels:
-        return with(faults_of_text("an empty one", "an empty one"), {{"a,,b", "label 2"},
-                                                                     {"a, \u00A0", "label 2"},
-                                                                     {at("empty"), "one entry per line"},
-                                                                     {at("latin"), "line 2"},
-                                                                     {at("nothing"), "folder"}});
+        return with(faults_of_text("an empty one", "an empty one"), faults_of_label_lists());
       case Kind::model:
       case Kind::weights:
         return with(no_file(".safetensors"), {empty, page});
@@ -145,11 +157,7 @@ struct Matrix : ModelOnDisk {
       case Kind::merges:
         return with(no_file(), {page});
       case Kind::index:
-        return with(no_file(), {empty,
-                                page,
-                                {run + "/checkpoints/step-3/model.safetensors", "expected an index"},
-                                {at("cut.cuclip-index"), "cut.cuclip-index"},
-                                {at("newer.cuclip-index"), "another version"}});
+        return with(no_file(), faults_of_index());
       case Kind::data_set:
         return faults_of_data_set();
       case Kind::classes:

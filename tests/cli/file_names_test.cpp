@@ -167,7 +167,7 @@ TEST_CASE_METHOD(ModelOnDisk, "what is no file is left alone") {
   fs::create_symlink("/dev/null", folder / "null.cuclip-index");
   const CommandResult refused = cuclip({"index", pictures, "--out", folder / "null.cuclip-index"});
   CHECK(refused.exit_code == 2);
-  CHECK_THAT(refused.err, Contains("no regular file"));
+  CHECK_THAT(refused.err, Contains("it exists and is not a regular file"));
 }
 
 TEST_CASE_METHOD(ModelOnDisk, "a picture comes from a pipe") {

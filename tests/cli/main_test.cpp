@@ -1,7 +1,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "tests/support/command.h"
+#include "tests/support/model_on_disk.h"
 #include "tests/support/paths.h"
 
 namespace cuclip::test {
@@ -44,24 +44,47 @@ TEST_CASE("info --json is JSON with version, build and devices") {
   CHECK(info.at("devices").at(0).at("threads").get<int>() >= 1);
 }
 
-TEST_CASE("a full disk under standard output is a failure that is reported") {
-  const CommandResult result = run_cuclip({"info"}, "/dev/full");
-  CHECK(result.exit_code == 1);
-  CHECK_THAT(result.err, Contains("standard output"));
+// Commands with a short result, with one that is larger than a buffer, and with work after its result.
+std::vector<std::vector<std::string>> commands_with_results(const ModelOnDisk& disk) {
+  const std::string index = disk.folder / "index";
+  REQUIRE(disk.cuclip({"index", disk.pictures, "--out", index}).exit_code == 0);
+  return {{"info", "--json"}, {"train", "--help"}, {"search", index, "a circle", "--device", "cpu"}};
 }
 
-TEST_CASE("a reader that closes the pipe early neither kills the command nor draws a message") {
-  const CommandResult result = run_program(
-      "/bin/bash", {"-c", "'" + cuclip_executable() + "' info --json | true; echo ${PIPESTATUS[0]}"});
-  CHECK((result.out == "0\n" || result.out == "1\n"));  // 0 where the pipe's buffer took it before it closed
-  CHECK(result.err.empty());
+CommandResult run_in_shell(const std::vector<std::string>& arguments, const std::string& before,
+                           const std::string& redirection) {
+  std::string script = before + "exec '" + cuclip_executable() + "'";
+  for (const std::string& argument : arguments) script += " '" + argument + "'";
+  return run_program("/bin/bash", {"-c", script + " " + redirection});
 }
 
-TEST_CASE("a standard output that is closed from the start is a failure that is reported") {
-  const CommandResult result =
-      run_program("/bin/bash", {"-c", "'" + cuclip_executable() + "' info --json >&-"});
-  CHECK(result.exit_code == 1);
-  CHECK_THAT(result.err, Contains("standard output"));
+TEST_CASE_METHOD(ModelOnDisk, "a full disk under standard output is a failure that is reported") {
+  for (const auto& arguments : commands_with_results(*this)) {
+    INFO(arguments[0]);
+    const CommandResult result = run_cuclip(arguments, "/dev/full");
+    CHECK(result.exit_code == 1);
+    CHECK(result.err == "cuclip: cannot write to standard output: No space left on device\n");
+  }
+}
+
+TEST_CASE_METHOD(ModelOnDisk,
+                 "a reader that closes the pipe early neither kills the command nor draws a message") {
+  for (const auto& arguments : commands_with_results(*this)) {
+    INFO(arguments[0]);
+    const CommandResult result = run_in_shell(arguments, "exec 3> >(true); wait $!; ", ">&3");
+    CHECK(result.exit_code == 1);
+    CHECK(result.err.empty());
+  }
+}
+
+TEST_CASE_METHOD(ModelOnDisk,
+                 "a standard output that is closed from the start is a failure that is reported") {
+  for (const auto& arguments : commands_with_results(*this)) {
+    INFO(arguments[0]);
+    const CommandResult result = run_in_shell(arguments, "", ">&-");
+    CHECK(result.exit_code == 1);
+    CHECK(result.err == "cuclip: cannot write to standard output: Bad file descriptor\n");
+  }
 }
 
 }  // namespace

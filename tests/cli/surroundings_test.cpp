@@ -6,6 +6,7 @@
 #include "core/file_io.h"
 #include "tests/support/faulty_cuclip.h"
 #include "tests/support/paths.h"
+#include "tests/support/skip.h"
 
 namespace cuclip::test {
 namespace {
@@ -116,10 +117,8 @@ TEST_CASE("a small disk takes some checkpoints, then the run stops; without the 
   const auto run_mounted = [](const std::string& script) {
     return run_program("/usr/bin/unshare", {"--map-root-user", "--mount", "/bin/bash", "-c", script});
   };
-  if (const CommandResult tried = run_mounted(mount); tried.exit_code != 0) {
-    WARN("skipped, no file system can be mounted here: " << tried.err);
-    return;
-  }
+  const CommandResult tried = run_mounted(mount);
+  CUCLIP_SKIP_IF(tried.exit_code != 0, "no file system can be mounted here: " + tried.err);
   const CommandResult result = run_mounted(
       mount + " || exit 99; " + command(keeping) + "; echo $?; ls " + quoted(run + "/checkpoints") + "; " +
       command(runs.arguments(run, 100)) + "; echo $?; ls " + quoted(run + "/checkpoints"));

@@ -14,7 +14,7 @@ using Arguments = std::vector<std::string>;
 
 namespace {
 
-constexpr int kRuns = 20;
+constexpr int kRuns = 4;
 
 // Runs cuclip with so many ticks a second (0: none) and oneDNN's code for AVX2, which has the fault.
 test::CommandResult with_ticks(int per_second, const Arguments& arguments) {

@@ -45,15 +45,17 @@ TEST_CASE("a misspelt command or flag is named, with the nearest") {
       {{"--versoin"}, {"'--versoin'", "did you mean --version?"}},
       {{"info", "--json", "surplus"}, {"\"surplus\"", "cuclip info"}},
       {{"search", "i", "a", "red", "bicycle"},
-       {"more arguments than it takes: \"red\" \"bicycle\"", "quotes"}},
+       {"too many arguments: \"red\" \"bicycle\"; put a text of several words in quotes"}},
+      {{"info", "[x]"}, {"too many arguments: \"[x]\";"}},
   };
   for (const auto& [arguments, mentions] : cases) {
     const std::string message = refusal(arguments);
     for (const std::string& mention : mentions) CHECK_THAT(message, Contains(mention));
-    CHECK_THAT(message, !Contains("\x1b"));
+    CHECK_THAT(message, !Contains("\x1b") && !Contains("\\x00"));
   }
   const std::string far = refusal({"xyzzy"});
   CHECK_THAT(far, Contains("'xyzzy'") && !Contains("did you mean"));
+  CHECK_THAT(refusal({""}), Contains("found ''") && !Contains("did you mean"));
   CHECK_THAT(refusal({"info", "--xyzzyplugh"}), Contains("--xyzzyplugh") && !Contains("did you mean"));
 }
 

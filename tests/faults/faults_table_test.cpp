@@ -21,7 +21,7 @@ struct Row {
   std::string fault, tests, result;
 };
 
-// "| 7 | NaN weights | `models/weights_test.cpp`: "..." | exit 2 |"
+// "| 7 | NaN weights | `models/weights_test.cpp: NAME OF THE TEST` | exit 2 |"
 std::vector<Row> rows_of(const std::string& table) {
   std::vector<Row> rows;
   std::istringstream lines(table);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +13,20 @@
 #include "core/file_io.h"
 
 namespace cuclip::test {
+namespace {
+
+constexpr std::chrono::minutes kPatience{4};  // below ctest's: a hang is told with what was said until then
+
+// Whatever the tests were started from (nohup ignores SIGHUP, and that is inherited); and not longer than they live.
+void take_signals_as_usual() {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::signal(number, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+}  // namespace
 
 BackgroundProcess::BackgroundProcess(const std::vector<std::string>& command,
                                      const std::function<void()>& prepare) {
@@ -21,6 +36,7 @@ BackgroundProcess::BackgroundProcess(const std::vector<std::string>& command,
   const std::string err = folder_ / "err";
   pid_ = ::fork();
   if (pid_ != 0) return;
+  take_signals_as_usual();
   if (prepare) prepare();
   const int nothing = ::open("/dev/null", O_RDWR);
   ::dup2(nothing, STDIN_FILENO);
@@ -48,19 +64,33 @@ std::string BackgroundProcess::said() const {
   return std::filesystem::exists(err) ? read_file(err) : "";
 }
 
-void BackgroundProcess::wait_until_said(const std::string& text) {
-  while (said().find(text) == std::string::npos) {
-    if (ended()) throw std::runtime_error("ended without saying \"" + text + "\": " + said());
+void BackgroundProcess::wait_until(const std::string& what, const std::function<bool()>& happened) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (!happened()) {
+    if (std::chrono::steady_clock::now() > deadline)
+      throw std::runtime_error("waited for minutes until it " + what + "; it said: " + said());
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
 }
 
+void BackgroundProcess::wait_while_running_until(const std::string& what,
+                                                 const std::function<bool()>& happened) {
+  wait_until(what, [&] {
+    const bool was_running = !ended();  // asked before, so that what it did last is seen
+    if (happened()) return true;
+    if (!was_running) throw std::runtime_error("it ended before it " + what + "; it said: " + said());
+    return false;
+  });
+}
+
+void BackgroundProcess::wait_until_said(const std::string& text) {
+  wait_while_running_until("said \"" + text + "\"", [&] { return said().find(text) != std::string::npos; });
+}
+
 CommandResult BackgroundProcess::result() {
-  if (!waited_) ::waitpid(pid_, &status_, 0);
-  waited_ = true;
-  return {.exit_code = WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_),
-          .out = "",
-          .err = said()};
+  wait_until("ended", [this] { return ended(); });
+  return {
+      .exit_code = WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_), .out = "", .err = said()};
 }
 
 }  // namespace cuclip::test

@@ -15,7 +15,8 @@ namespace cuclip::test {
 /// kills it.
 class BackgroundProcess {
  public:
-  /// `prepare` runs in the new process before the program: it may ignore signals.
+  /// SIGINT, SIGTERM and SIGHUP are neither ignored nor blocked, whatever they are here. `prepare` runs in the new
+  /// process before the program: it may ignore signals. Standard error is the file when it has run.
   explicit BackgroundProcess(const std::vector<std::string>& command,
                              const std::function<void()>& prepare = {});
   ~BackgroundProcess();
@@ -27,12 +28,15 @@ class BackgroundProcess {
   bool ended();
   /// What it has written to standard error so far.
   std::string said() const;
-  /// Returns when it has said this; throws when it has ended without.
+  /// Returns when it has done what the words say ("said ..."); throws when it has ended without, or after minutes.
+  void wait_while_running_until(const std::string& what, const std::function<bool()>& happened);
   void wait_until_said(const std::string& text);
-  /// Waits for its end. The exit code is 128 + signal where one killed it, as shells say it.
+  /// Waits for its end, and throws after minutes. The exit code is -signal where one killed it.
   CommandResult result();
 
  private:
+  void wait_until(const std::string& what, const std::function<bool()>& happened);
+
   TemporaryFolder folder_;
   pid_t pid_ = -1;
   int status_ = 0;

@@ -2,7 +2,6 @@
 // training run that is treated so.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 

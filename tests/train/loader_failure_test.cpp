@@ -1,16 +1,12 @@
 // labels: release_only
-// A loader that the system has no memory or threads for.
-#include <sys/resource.h>
-
+// A loader that the system has no memory for.
 #include <catch2/catch.hpp>
-#include <fstream>
 #include <new>
 #include <string>
 
 #include "train/data/loader.h"
 
 using namespace cuclip;
-using Catch::Matchers::Contains;
 
 namespace {
 
@@ -35,27 +31,6 @@ LoaderOptions options(int workers) {
   return o;
 }
 
-int64_t address_space() {
-  int64_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages;
-  return pages * 4096;
-}
-
-// A limit on the process' memory while it lives.
-class MemoryLimit {
- public:
-  explicit MemoryLimit(int64_t more) {
-    REQUIRE(::getrlimit(RLIMIT_AS, &before_) == 0);
-    rlimit now = before_;
-    now.rlim_cur = static_cast<rlim_t>(address_space() + more);
-    REQUIRE(::setrlimit(RLIMIT_AS, &now) == 0);
-  }
-  ~MemoryLimit() { ::setrlimit(RLIMIT_AS, &before_); }
-
- private:
-  rlimit before_{};
-};
-
 }  // namespace
 
 TEST_CASE("a batch that memory has no room for is an exception of next()") {
@@ -67,15 +42,4 @@ TEST_CASE("a batch that memory has no room for is an exception of next()") {
     Loader loader(pictures, o);
     CHECK_THROWS_AS(loader.next(), std::bad_alloc);
   }
-}
-
-TEST_CASE("threads that the system does not start are an error with both numbers") {
-  const Pictures pictures;
-  {
-    const MemoryLimit limit(int64_t{80} << 20);  // room for a few stacks of 8 MB
-    CHECK_THROWS_WITH(Loader(pictures, options(64)),
-                      Contains("cannot start 64 threads") && Contains("use fewer"));
-  }
-  Loader loader(pictures, options(2));
-  CHECK(loader.next().captions.size() == 10);
 }

@@ -56,8 +56,7 @@ std::string earlier_result(const PrepareOptions& options) {
 void prepare(const Options& options) {
   const std::string earlier = options.force ? "" : earlier_result(options.prepare);
   if (!earlier.empty()) {
-    warn(options.prepare.out.string() +
-         " is already there, made with the same options; --force makes it anew");
+    warn(options.prepare.out.string() + " already exists, made with the same options; --force rebuilds it");
     if (options.json) fmt::print("{}", earlier);
     return;
   }
@@ -85,7 +84,7 @@ void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {
     limit(sub->add_option(flag, value, help), range)->capture_default_str();
   };
   PrepareOptions& p = prepare_options;
-  number("--image-size", p.image_size, {8, 4096}, "Shrink the shorter edge to so many pixels");
+  number("--image-size", p.image_size, {8, 4096}, "Shrink the shorter edge to this many pixels");
   number("--max-pixels", p.max_pixels, {1, kMostOfAnything}, "Leave larger pictures out");
   number("--held-out", p.held_out, {0, kMostOfAnything},
          "Pairs with distinct captions to keep out of training");

@@ -153,7 +153,7 @@ void add_retrieval(CLI::App* command) {
   sub->add_option("--data", options->data,
                   "shards-{000..012}.tar, a .csv or .tsv, a folder, or synthetic:shapes")
       ->required();
-  limit(sub->add_option("--limit", options->limit, "Only the first so many pictures; 0: all"),
+  limit(sub->add_option("--limit", options->limit, "Only the first N pictures; 0: all"),
         WholeRange{0, kMostOfAnything})
       ->capture_default_str();
   sub->add_option("--csv-img-key", options->dataset.csv_image_key, "CSV column with the picture's path")

@@ -85,7 +85,7 @@ void run_index(const Options& options) {
   check_can_write(options.out);
   // A picture or a shard would be gone for ever, and may be one of those to be indexed.
   CUCLIP_CHECK(may_become_index(options.out),
-               "{} is there and is no index of cuclip's: it is not written over; choose another --out",
+               "{} exists and is not a cuclip index; it will not be overwritten. Choose another --out",
                options.out);
   Session session(options.model);
   Indexed made = is_folder(options.source) ? index_folder(session, options.source)

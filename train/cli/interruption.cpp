@@ -1,5 +1,6 @@
 #include "train/cli/interruption.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -28,8 +29,11 @@ State& state() {
   return *s;
 }
 
-// Not through stdio: another thread may be in the middle of a line, with its lock.
+// Not through stdio: another thread may be in the middle of a line, with its lock. And never by waiting: a full
+// pipe that nobody drains must not keep signals from being taken, so these words are dropped then.
 void say(const char* message) {
+  pollfd out{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+  if (::poll(&out, 1, 0) != 1 || (out.revents & POLLOUT) == 0) return;
   const char* start = ::isatty(STDERR_FILENO) == 1 ? "\n" : "";  // after "^C" or a line that rewrites itself
   const std::string line = std::string(start) + "cuclip: " + message + "\n";
   (void)!::write(STDERR_FILENO, line.data(), line.size());
@@ -84,6 +88,7 @@ void take_signals() {
     std::thread(wait_for_signals, signals, keyboard_ignored).detach();
   } catch (const std::system_error&) {
     // No thread to be had: signals then end the process in the system's way.
+    if (keyboard_ignored) ::signal(SIGINT, SIG_IGN);
     ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   }
 }

@@ -1,13 +1,15 @@
 // The executable `cuclip`: parses the command line, runs one subcommand, and turns what it throws into an
 // exit code: 0 done, 1 the work failed, 2 the arguments or inputs are wrong, 128 + N interrupted by signal N.
-#include <CLI/CLI.hpp>
+#include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <sstream>
 #include <system_error>
 
 #include "kernels/common/check.h"
@@ -45,12 +47,26 @@ void add_commands(CLI::App& app) {
   cuclip::add_info_command(app);
 }
 
-int parse_and_run(CLI::App& app, const std::vector<std::string>& arguments) {
+// Help and version are "errors" of CLI11's; they are results like others.
+void parse_or_help(CLI::App& app, const std::vector<std::string>& arguments) {
   try {
     cuclip::parse_literally(app, arguments);
+  } catch (const CLI::Success& asked) {
+    std::ostringstream text;
+    app.exit(asked, text, text);
+    fmt::print("{}", text.str());
+  }
+}
+
+void say_not_written(const std::string& reason) {
+  std::cerr << "cuclip: cannot write to standard output: " << reason << '\n';
+}
+
+int parse_and_run(CLI::App& app, const std::vector<std::string>& arguments) {
+  try {
+    parse_or_help(app, arguments);
     return kDone;
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // help and version are "errors" too
     std::cerr << cuclip::describe_failure(app, arguments, error);
     return kWrongInput;
   } catch (const cuclip::Interrupted& interrupted) {
@@ -60,7 +76,10 @@ int parse_and_run(CLI::App& app, const std::vector<std::string>& arguments) {
     return kWrongInput;
   } catch (const std::system_error& error) {
     if (error.code() == std::errc::broken_pipe) return kFailed;  // the reader went away, and knows it
-    std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';
+    if (std::ferror(stdout) != 0)
+      say_not_written(error.code().message());
+    else
+      std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';
     return kFailed;
   } catch (const std::exception& error) {
     std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';
@@ -71,11 +90,9 @@ int parse_and_run(CLI::App& app, const std::vector<std::string>& arguments) {
 // Results that nobody received are a failure. A reader that went away early (`cuclip ... | head`) knows so
 // itself and is not told.
 int flush_results(int code) {
-  errno = 0;
-  const bool written = static_cast<bool>(std::cout.flush()) && std::fflush(stdout) == 0;
-  if (written && !std::ferror(stdout)) return code;
-  if (errno != EPIPE)
-    std::cerr << "cuclip: cannot write to standard output: " << std::strerror(errno) << '\n';
+  const bool said = std::ferror(stdout) != 0;  // by whoever met it
+  if (!said && std::fflush(stdout) == 0) return code;
+  if (!said && errno != EPIPE) say_not_written(std::strerror(errno));
   return code == kDone ? kFailed : code;
 }
 

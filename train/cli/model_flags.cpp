@@ -81,10 +81,10 @@ void check_can_write(const std::string& file, const std::vector<std::string>& in
   CUCLIP_CHECK(!is_folder(file), "cannot write {}: it is a folder, expected a file", file);
   std::error_code unknown;
   CUCLIP_CHECK(!path_exists(file) || std::filesystem::is_regular_file(file, unknown),
-               "cannot write {}: it is there and no regular file", file);
+               "cannot write {}: it exists and is not a regular file", file);
   for (const std::string& input : inputs) {
     CUCLIP_CHECK(!std::filesystem::equivalent(file, input, unknown),
-                 "{} would be written over, and it is read: choose another name to write to", input);
+                 "{} is an input and would be overwritten; choose another output name", input);
   }
   try_to_write(file);
 }

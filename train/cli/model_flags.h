@@ -32,10 +32,8 @@ inline constexpr const char* kPrecisionHelp =
 
 /// What --json says, of every command that names files.
 inline constexpr const char* kJsonHelp =
-    "Print JSON; a name in it that is not valid UTF-8 has U+FFFD, and a second field, its key with _bytes, "
-    "has the "
-    "bytes "
-    "percent-encoded";
+    "Print JSON. Bytes of a name that are not valid UTF-8 become U+FFFD; a second field, KEY_bytes, "
+    "holds the name percent-encoded";
 
 /// --model, --tokenizer, --config-name, --device, --precision, --threads.
 void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required = true);

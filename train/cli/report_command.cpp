@@ -44,7 +44,7 @@ void add_report_command(CLI::App& parent) {
     int threads = 0;
   };
   auto flags = std::make_shared<Flags>();
-  CLI::App* app = parent.add_subcommand("report", "evaluate a finished run and draw its pictures");
+  CLI::App* app = parent.add_subcommand("report", "Evaluate a finished run and draw its pictures");
   app->add_option("run", flags->inputs.run, "folder of the run")->required();
   app->add_option("--train-data", flags->inputs.train_data, "what it was trained on, to count its pairs")
       ->required();

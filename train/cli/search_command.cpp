@@ -2,7 +2,10 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
 #include <memory>
+#include <system_error>
 
 #include "core/file_io.h"
 #include "models/image_decode.h"
@@ -126,8 +129,8 @@ void warn_of_missing(const FeatureIndex& index, const std::vector<Hit>& hits) {
     if (!path_exists(index.path(hit.row))) missing.push_back(index.path(hit.row).string());
   }
   if (missing.empty()) return;
-  warn(fmt::format("{} of the {} pictures found are gone since the index was made, such as {}; make it again",
-                   missing.size(), hits.size(), escaped_name(missing.front())));
+  warn(fmt::format("{} of the {} pictures found no longer {}, such as {}; rebuild the index", missing.size(),
+                   hits.size(), missing.size() == 1 ? "exists" : "exist", escaped_name(missing.front())));
 }
 
 void print_hits(const FeatureIndex& index, const std::vector<Hit>& hits) {
@@ -186,7 +189,8 @@ void run_search(Options options) {
     print_json(hits_json(options, index, hits));
   else
     print_hits(index, hits);
-  std::fflush(stdout);
+  if (std::fflush(stdout) != 0)
+    throw std::system_error(errno, std::generic_category(), "cannot write to standard output");
   if (options.contact_sheet.empty())
     warn_of_missing(index, hits);
   else

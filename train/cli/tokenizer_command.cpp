@@ -147,7 +147,7 @@ void add_tokenizer_command(CLI::App& app) {
   CLI::App* encoder = command->add_subcommand("encode", "Texts to ids, between start and end of text");
   add_common(encoder);
   limit(encoder->add_option("--context-length", options->context_length,
-                            "Cut or pad with 0 to so many ids; 0: as they are"),
+                            "Cut or pad with 0 to N ids; 0: as they are"),
         WholeRange{0, 65536})
       ->capture_default_str();
   encoder->add_option("text", options->texts, "Texts; without any, each line of standard input");

@@ -99,8 +99,10 @@ void add_run_options(CLI::App* app, TrainConfig& c) {
       ->capture_default_str();
 }
 
+constexpr const char* kNothingToSave = "interrupted before the first step: there was nothing to save";
+
 std::string how_it_was_interrupted(const TrainOutcome& outcome) {
-  if (outcome.steps == 0) return "interrupted before the first step: there was nothing to save";
+  if (outcome.steps == 0) return kNothingToSave;
   if (outcome.saved_step == outcome.steps)
     return fmt::format("interrupted: step {} is saved; continue with --resume latest", outcome.steps);
   return fmt::format("interrupted: step {} was skipped and is not saved; the last checkpoint is {}",
@@ -110,7 +112,7 @@ std::string how_it_was_interrupted(const TrainOutcome& outcome) {
 
 void run_training(const TrainConfig& config, const std::string& resolved) {
   announced_device(config.device);
-  say_when_interrupted("interrupted before the first step: there was nothing to save");
+  say_when_interrupted(kNothingToSave);
   Trainer trainer(config, resolved);
   finish_first("interrupted: finishing the step, then saving");
   const TrainOutcome outcome = trainer.run(remembered_signal);
@@ -118,7 +120,7 @@ void run_training(const TrainConfig& config, const std::string& resolved) {
     fmt::print("{}\n", escaped_name(config.out));
     return;
   }
-  fmt::print(stderr, "{}\n", how_it_was_interrupted(outcome));
+  warn(how_it_was_interrupted(outcome));
   throw Interrupted{outcome.signal};
 }
 
@@ -126,7 +128,7 @@ void run_training(const TrainConfig& config, const std::string& resolved) {
 
 void add_train_command(CLI::App& parent) {
   auto config = std::make_shared<TrainConfig>();
-  CLI::App* app = parent.add_subcommand("train", "train a model on image-text pairs");
+  CLI::App* app = parent.add_subcommand("train", "Train a model on image-text pairs");
   add_model_options(app, *config);
   add_data_options(app, *config);
   add_optimisation_options(app, *config);

@@ -15,9 +15,13 @@ using Words = std::vector<std::string>;
 // No argument holds a NUL, so one behind a "]" can only be ours.
 constexpr char kNoList = '\0';
 
+void take_mark_off(std::string& argument) {
+  if (argument.ends_with(kNoList)) argument.pop_back();
+}
+
 void take_mark_off_options(CLI::App* app) {
   const auto take_off = [](std::string& text) {
-    if (!text.empty() && text.back() == kNoList) text.pop_back();
+    take_mark_off(text);
     return std::string();
   };
   for (CLI::Option* option : app->get_options()) {
@@ -48,7 +52,7 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 // ", did you mean search?", or nothing where no name is near.
 std::string suggestion(const std::string& word, const Words& names) {
   constexpr size_t kLongest = 64;  // what is longer is no misspelt name
-  if (word.size() > kLongest || names.empty()) return "";
+  if (word.empty() || word.size() > kLongest || names.empty()) return "";
   const auto nearer = [&](const std::string& a, const std::string& b) {
     return edit_distance(word, a) < edit_distance(word, b);
   };
@@ -118,9 +122,11 @@ std::string describe_problem(const CLI::App& app, const CLI::ParseError& error) 
   const bool is_surplus = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
   if (!is_surplus) return escaped_text(error.what());
   std::string surplus;
-  for (const std::string& argument : app.remaining())
+  for (std::string argument : app.remaining()) {
+    take_mark_off(argument);
     surplus += fmt::format(" \"{}\"", escaped_name(argument));
-  return fmt::format("more arguments than it takes:{}. A text of several words goes in quotes", surplus);
+  }
+  return fmt::format("too many arguments:{}; put a text of several words in quotes", surplus);
 }
 
 }  // namespace

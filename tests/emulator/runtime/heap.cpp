@@ -4,6 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
 
 namespace emu {
 namespace {
@@ -19,6 +23,18 @@ uint64_t host_memory() {
   static const uint64_t bytes =
       static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
   return bytes;
+}
+
+// The host has a limit for the number of mappings (vm.max_map_count).
+void note_not_taken_away(int error) {
+  static std::once_flag once;
+  std::call_once(once, [error] {
+    std::fprintf(
+        stderr,
+        "emulate: freed memory cannot be taken away from the program: %s; host code that still uses it "
+        "is not caught\n",
+        std::strerror(error));
+  });
 }
 
 }  // namespace
@@ -89,11 +105,11 @@ bool Heap::release(uint64_t address) {
   // It is no longer there for whoever still uses it. What is small is kept for the next allocation: the host
   // gives zeroed pages slowly.
   const uint64_t first = address / kPage * kPage, pages = round_up(found->second.end() - first, kPage);
-  if (pages <= kMostKept) {
-    mprotect(reinterpret_cast<void*>(first), pages, PROT_NONE);
-  } else {
-    mmap(reinterpret_cast<void*>(first), pages, PROT_NONE, kAlone | MAP_FIXED, -1, 0);
-  }
+  void* const memory = reinterpret_cast<void*>(first);
+  const bool taken_away = pages <= kMostKept
+                              ? mprotect(memory, pages, PROT_NONE) == 0
+                              : mmap(memory, pages, PROT_NONE, kAlone | MAP_FIXED, -1, 0) == memory;
+  if (!taken_away) note_not_taken_away(errno);
   addresses_->release(first);
   map_.reset();
   return true;
