@@ -175,7 +175,7 @@ void fetch(void* address, size_t size, const std::filesystem::path& path) {
 }  // namespace
 
 Safetensors Safetensors::open(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(), std::strerror(errno));
   struct stat info {};
   ::fstat(fd, &info);
@@ -187,7 +187,9 @@ Safetensors Safetensors::open(const std::filesystem::path& path) {
   }
   ::close(fd);
   CUCLIP_CHECK(mapping->address, "{}: expected a safetensors file, found {}", path.string(),
-               S_ISDIR(info.st_mode) ? "a folder" : "an empty file");
+               S_ISDIR(info.st_mode)   ? "a folder"
+               : S_ISREG(info.st_mode) ? "an empty file"
+                                       : "no regular file");
   fetch(mapping->address, mapping->size, path);
   Safetensors file = parse({static_cast<const std::byte*>(mapping->address), mapping->size}, path.string());
   file.mapping_ = std::move(mapping);

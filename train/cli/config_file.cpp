@@ -17,7 +17,7 @@ void apply_config_file(CLI::App* app) {
   const CLI::Option* file = app->get_option("--config");
   if (file->count() == 0) return;
   const std::string path = file->as<std::string>();
-  std::istringstream text(read_text(path));
+  std::istringstream text(read_text_file(path));
   std::vector<CLI::ConfigItem> items;
   try {
     items = CLI::ConfigTOML().from_config(text);

@@ -1,13 +1,15 @@
 // The executable `cuclip`: parses the command line, runs one subcommand, and turns what it throws into an
 // exit code: 0 done, 1 the work failed, 2 the arguments or inputs are wrong, 128 + N interrupted by signal N.
-#include <CLI/CLI.hpp>
+#include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <new>
 #include <system_error>
 
 #include "kernels/common/check.h"
@@ -61,6 +63,11 @@ int parse_and_run(CLI::App& app, const std::vector<std::string>& arguments) {
   } catch (const std::system_error& error) {
     if (error.code() == std::errc::broken_pipe) return kFailed;  // the reader went away, and knows it
     std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';
+    return kFailed;
+  } catch (const std::bad_alloc&) {
+    std::cerr << fmt::format(
+        "{}: out of memory. Smaller or fewer inputs at once, or a machine with more, may help\n",
+        cuclip::command_name(app, arguments));
     return kFailed;
   } catch (const std::exception& error) {
     std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';
