@@ -125,6 +125,20 @@ std::filesystem::path output_file(const std::filesystem::path& path) {
   return file;
 }
 
+struct OpenFile {
+  explicit OpenFile(int opened) : fd(opened) {}
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  ~OpenFile() {
+    if (fd >= 0) ::close(fd);
+  }
+  int fd;
+};
+
+void check_bytes(int64_t bytes, int64_t max_bytes, const std::string& name) {
+  CUCLIP_CHECK(bytes <= max_bytes, "cannot read {}: expected at most {} bytes, found more", name, max_bytes);
+}
+
 }  // namespace
 
 bool path_exists(const std::filesystem::path& path) {
@@ -137,33 +151,47 @@ bool is_folder(const std::filesystem::path& path) {
   return std::filesystem::is_directory(path, unknown);
 }
 
-std::string read_file(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+std::string read_file(const std::filesystem::path& path, int64_t max_bytes, Pipes pipes) {
+  // Without O_NONBLOCK, opening a pipe would wait for a writer.
+  const OpenFile file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   // "File name too long" puzzles those who did not mean a file's name.
-  CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(),
+  CUCLIP_CHECK(file.fd >= 0, "cannot read {}: {}", path.string(),
                errno == ENAMETOOLONG ? "no file has so long a name" : reason());
   struct stat info {};
-  ::fstat(fd, &info);
-  if (S_ISDIR(info.st_mode)) {
-    ::close(fd);
-    fail_input("cannot read {}: it is a folder, expected a file", path.string());
-  }
+  CUCLIP_CHECK(::fstat(file.fd, &info) == 0, "cannot read {}: {}", path.string(), reason());
+  CUCLIP_CHECK(!S_ISDIR(info.st_mode), "cannot read {}: it is a folder, expected a file", path.string());
+  const bool pipe = S_ISFIFO(info.st_mode) && pipes == Pipes::allowed;
+  CUCLIP_CHECK(S_ISREG(info.st_mode) || pipe, "cannot read {}: it is not a regular file", path.string());
+  if (pipe) ::fcntl(file.fd, F_SETFL, ::fcntl(file.fd, F_GETFL) & ~O_NONBLOCK);
+  check_bytes(info.st_size, max_bytes, path.string());
+  return read_to_end(file.fd, path.string(), max_bytes);
+}
+
+std::string read_to_end(int fd, const std::string& name, int64_t max_bytes) {
   std::string contents;
-  contents.reserve(static_cast<size_t>(info.st_size));
-  char buffer[1 << 16];
+  struct stat info {};
+  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= max_bytes)
+    contents.reserve(static_cast<size_t>(info.st_size));
   for (;;) {
-    const ssize_t n = ::read(fd, buffer, sizeof(buffer));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      const std::string why = reason();
-      ::close(fd);
-      fail_input("cannot read {}: {}", path.string(), why);
-    }
-    if (n == 0) break;
-    contents.append(buffer, static_cast<size_t>(n));
+    const std::string some = read_some(fd, name);
+    if (some.empty()) return contents;
+    check_bytes(std::ssize(contents) + std::ssize(some), max_bytes, name);
+    contents += some;
   }
-  ::close(fd);
-  return contents;
+}
+
+std::string read_some(int fd, const std::string& name) {
+  std::string buffer(1 << 16, '\0');
+  ssize_t n = 0;
+  do {
+    n = ::read(fd, buffer.data(), buffer.size());
+  } while (n < 0 && errno == EINTR);
+  CUCLIP_CHECK(n >= 0, "cannot read {}: {}", name,
+               errno == EBADF    ? "it is closed"
+               : errno == EISDIR ? "it is a folder, expected a file"
+                                 : reason());
+  buffer.resize(static_cast<size_t>(n));
+  return buffer;
 }
 
 void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write) {

@@ -16,8 +16,22 @@ namespace cuclip {
 bool path_exists(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
 
-/// The whole file. Throws InputError naming the file and the system's reason.
-std::string read_file(const std::filesystem::path& path);
+/// Of one picture, list, caption or configuration: what has more bytes is something else (1 GiB).
+constexpr int64_t kMaxReadBytes = int64_t{1} << 30;
+
+enum class Pipes { refused, allowed };
+
+/// The whole of a regular file. A pipe may be waited for without end, a device has none: a device is refused, and
+/// so is a pipe unless it is allowed (one that nobody writes into is empty). Throws InputError naming the file and
+/// the reason, also when there are more than max_bytes.
+std::string read_file(const std::filesystem::path& path, int64_t max_bytes = kMaxReadBytes,
+                      Pipes pipes = Pipes::refused);
+
+/// What is left to read from an open file, which messages call `name`. Throws InputError as read_file does.
+std::string read_to_end(int fd, const std::string& name, int64_t max_bytes = kMaxReadBytes);
+
+/// Some of it, as soon as there is any; nothing only at its end.
+std::string read_some(int fd, const std::string& name);
 
 /// Writes `path`, or what it leads to where it is a symbolic link (which need not be there yet), through a
 /// temporary file in the same folder, NAME.tmp-XXXXXX: write, fsync, rename, fsync the folder. The old file

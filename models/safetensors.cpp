@@ -176,7 +176,7 @@ void fetch(void* address, size_t size, const std::filesystem::path& path) {
 }  // namespace
 
 std::shared_ptr<Safetensors::Mapping> Safetensors::map(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(), std::strerror(errno));
   struct stat info {};
   ::fstat(fd, &info);
@@ -188,7 +188,9 @@ std::shared_ptr<Safetensors::Mapping> Safetensors::map(const std::filesystem::pa
   }
   ::close(fd);
   CUCLIP_CHECK(mapping->address, "{}: expected a safetensors file, found {}", path.string(),
-               S_ISDIR(info.st_mode) ? "a folder" : "an empty file");
+               S_ISDIR(info.st_mode)   ? "a folder"
+               : S_ISREG(info.st_mode) ? "an empty file"
+                                       : "something that is not a regular file");
   return mapping;
 }
 

@@ -49,7 +49,7 @@ Labelled read_folders(const fs::path& folder, std::vector<std::string>& notes) {
 }
 
 Labelled read_table(const fs::path& file, const std::string& image_column, const std::string& label_column) {
-  const std::string text = read_text(file);
+  const std::string text = read_text_file(file, kMaxTableBytes);
   CsvReader reader(text, guess_separator(file, text), file.string());
   std::vector<std::string> fields;
   CUCLIP_CHECK(reader.next(fields), "{}: expected a header line, the file is empty", file.string());

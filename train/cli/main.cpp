@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <new>
 #include <sstream>
 #include <system_error>
 
@@ -80,6 +81,11 @@ int parse_and_run(CLI::App& app, const std::vector<std::string>& arguments) {
       say_not_written(error.code().message());
     else
       std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';
+    return kFailed;
+  } catch (const std::bad_alloc&) {
+    std::cerr << fmt::format(
+        "{}: out of memory. Smaller or fewer inputs at once, or a machine with more, may help\n",
+        cuclip::command_name(app, arguments));
     return kFailed;
   } catch (const std::exception& error) {
     std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';

@@ -20,6 +20,8 @@ ssize_t write_or_drop(void*, const char* bytes, size_t size) {
 }  // namespace
 
 void secure_standard_streams() {
+  // Reading the closed standard input stays an error: it is not an empty one.
+  if (::fcntl(STDIN_FILENO, F_GETFD) < 0) ::open("/dev/null", O_WRONLY);
   // open() takes the lowest number that is free. One opened for reading alone refuses what is written to it.
   for (int fd = ::open("/dev/null", O_RDONLY); fd >= 0; fd = ::open("/dev/null", O_RDONLY)) {
     if (fd <= STDERR_FILENO) continue;

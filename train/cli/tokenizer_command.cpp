@@ -6,7 +6,6 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
-#include <iostream>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -41,7 +40,7 @@ void for_each_text(const std::vector<std::string>& given,
                    const std::function<void(const std::string&)>& work) {
   for (const std::string& text : given) work(text);
   if (!given.empty()) return;
-  for (std::string line; std::getline(std::cin, line);) work(line);
+  for_each_input_line(work);
 }
 
 void train(const Options& options) {

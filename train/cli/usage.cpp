@@ -140,6 +140,10 @@ void parse_literally(CLI::App& app, std::vector<std::string> arguments) {
   app.parse(std::move(arguments));
 }
 
+std::string command_name(const CLI::App& app, const std::vector<std::string>& arguments) {
+  return place_of(app, arguments).name;
+}
+
 std::string describe_failure(const CLI::App& app, const std::vector<std::string>& arguments,
                              const CLI::ParseError& error) {
   const Place place = place_of(app, arguments);

@@ -15,6 +15,9 @@ namespace cuclip {
 /// takes "[a, b]" for a list: with this, a text or a file's name in brackets stays what it is. To be called once.
 void parse_literally(CLI::App& app, std::vector<std::string> arguments);
 
+/// The command that the arguments name, as far as they do: "cuclip eval retrieval".
+std::string command_name(const CLI::App& app, const std::vector<std::string>& arguments);
+
 /// Why parsing failed, as lines for standard error: an unknown command or flag with the nearest known one, the list
 /// of commands where one is missing, or CLI11's own words; and where help is.
 std::string describe_failure(const CLI::App& app, const std::vector<std::string>& arguments,

@@ -36,7 +36,7 @@ class CsvDataset final : public Dataset {
  public:
   CsvDataset(const std::string& path, const DatasetOptions& options)
       : path_(path), folder_(std::filesystem::path(path).parent_path()) {
-    const std::string text = read_text(path);
+    const std::string text = read_text_file(path, kMaxTableBytes);
     CUCLIP_CHECK(!text.empty(), "{}: expected a header line, found 0 bytes", path);
     CsvReader reader(text, choose_separator(path, text, options), path);
     std::vector<std::string> fields;

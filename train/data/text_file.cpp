@@ -1,10 +1,11 @@
 #include "train/data/text_file.h"
 
+#include <unistd.h>
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <utility>
 
-#include "core/file_io.h"
 #include "kernels/common/check.h"
 #include "train/names.h"
 
@@ -53,6 +54,41 @@ bool is_blank(utf8proc_int32_t c) {
          category == UTF8PROC_CATEGORY_ZP || (c >= 0 && c < 0x20) || c == 0xFEFF || c == 0x200B;
 }
 
+bool is_utf16(std::string_view bytes) {
+  return bytes.starts_with(kUtf16Little) || bytes.starts_with(kUtf16Big);
+}
+
+// The bytes at the start of a file as UTF-8, or whatever else has no mark.
+std::string without_mark(std::string text, const std::string& name) {
+  CUCLIP_CHECK(!text.starts_with(kUtf32Little) && !text.starts_with(kUtf32Big),
+               "{} is UTF-32; save it as UTF-8", name);
+  if (is_utf16(text))
+    return utf16_to_utf8(std::string_view(text).substr(2), text.starts_with(kUtf16Little), name);
+  if (text.starts_with(kUtf8Mark)) text.erase(0, kUtf8Mark.size());
+  return text;
+}
+
+void check_no_nul(std::string_view text, const std::string& name, size_t lines_before = 0) {
+  const size_t nul = text.find('\0');
+  CUCLIP_CHECK(nul == text.npos,
+               "{} is no text: expected UTF-8, found a NUL byte in line {}. UTF-16 without a "
+               "byte order mark looks like this; save it as UTF-8",
+               name, lines_before + split_lines(text.substr(0, nul + 1)).size());
+}
+
+std::string decoded(std::string bytes, const std::string& name) {
+  std::string text = without_mark(std::move(bytes), name);
+  check_no_nul(text, name);
+  return text;
+}
+
+void check_utf8(std::string_view line, const std::string& name, size_t number) {
+  CUCLIP_CHECK(is_utf8(line), "{}, line {}: expected UTF-8, found \"{}\"; save the file as UTF-8", name,
+               number, escaped_name(line));
+}
+
+}  // namespace
+
 std::vector<std::string_view> split_lines(std::string_view text) {
   std::vector<std::string_view> lines;
   while (!text.empty()) {
@@ -63,28 +99,18 @@ std::vector<std::string_view> split_lines(std::string_view text) {
   return lines;
 }
 
-}  // namespace
-
 std::string text_name(const std::filesystem::path& path) {
   return path == "-" ? "standard input" : path.string();
 }
 
 std::string read_text(const std::filesystem::path& path) {
   const std::string name = text_name(path);
-  std::string text = read_file(path == "-" ? std::filesystem::path("/dev/stdin") : path);
-  CUCLIP_CHECK(!text.starts_with(kUtf32Little) && !text.starts_with(kUtf32Big),
-               "{} is UTF-32; save it as UTF-8", name);
-  if (text.starts_with(kUtf16Little) || text.starts_with(kUtf16Big)) {
-    text = utf16_to_utf8(std::string_view(text).substr(2), text.starts_with(kUtf16Little), name);
-  } else if (text.starts_with(kUtf8Mark)) {
-    text.erase(0, kUtf8Mark.size());
-  }
-  const size_t nul = text.find('\0');
-  CUCLIP_CHECK(nul == text.npos,
-               "{} is no text: expected UTF-8, found a NUL byte in line {}. UTF-16 without a "
-               "byte order mark looks like this; save it as UTF-8",
-               name, split_lines(std::string_view(text).substr(0, nul + 1)).size());
-  return text;
+  return decoded(
+      path == "-" ? read_to_end(STDIN_FILENO, name) : read_file(path, kMaxReadBytes, Pipes::allowed), name);
+}
+
+std::string read_text_file(const std::filesystem::path& path, int64_t max_bytes) {
+  return decoded(read_file(path, max_bytes), path.string());
 }
 
 std::string_view without_trailing_blanks(std::string_view text) {
@@ -104,11 +130,38 @@ std::vector<std::string> read_all_lines(const std::filesystem::path& path) {
   const std::string text = read_text(path);
   std::vector<std::string> lines;
   for (const std::string_view line : split_lines(text)) {
-    CUCLIP_CHECK(is_utf8(line), "{}, line {}: expected UTF-8, found \"{}\"; save the file as UTF-8",
-                 text_name(path), lines.size() + 1, escaped_name(line));
+    check_utf8(line, text_name(path), lines.size() + 1);
     lines.emplace_back(line);
   }
   return lines;
+}
+
+void for_each_input_line(const std::function<void(const std::string&)>& work) {
+  const std::string name = text_name("-");
+  size_t lines = 0;
+  bool at_start = true;
+  const auto take = [&](std::string text) {
+    if (std::exchange(at_start, false)) text = without_mark(std::move(text), name);
+    check_no_nul(text, name, lines);
+    for (const std::string_view line : split_lines(text)) {
+      check_utf8(line, name, ++lines);
+      work(std::string(line));
+    }
+  };
+  std::string pending;
+  for (std::string some; !(some = read_some(STDIN_FILENO, name)).empty();) {
+    const size_t end = some.rfind('\n') + 1;
+    // UTF-16 cannot be divided behind a byte that looks like a line end.
+    const bool whole = at_start && is_utf16(pending + some.substr(0, 2));
+    if (end == 0 || whole) {
+      pending += some;
+      CUCLIP_CHECK(std::ssize(pending) <= kMaxReadBytes, "{}: a line has more than {} bytes", name,
+                   kMaxReadBytes);
+    } else {
+      take(std::exchange(pending, some.substr(end)) + some.substr(0, end));
+    }
+  }
+  take(std::move(pending));
 }
 
 std::vector<std::string> read_lines(const std::filesystem::path& path) {
