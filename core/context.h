@@ -13,18 +13,24 @@ namespace cuclip {
 
 /// Where tensors and scratch come from. Its memory is ordered on the queue's stream.
 struct Workspace {
-  /// The arguments are the allocator's.
-  template <typename... Arguments>
-  explicit Workspace(const std::shared_ptr<const DeviceQueue>& queue, const Arguments&... arguments)
-      : allocator(queue, arguments...), scratch(queue->device, [this](size_t bytes) {
-          const auto block = allocator.allocate(bytes);
-          return std::shared_ptr<void>(block, block->data());
-        }) {}
+  explicit Workspace(const std::shared_ptr<const DeviceQueue>& queue)
+      : allocator(queue), scratch(queue->device, from_allocator()) {}
+  /// For recorded work: `other` is what CachingAllocator takes it for.
+  Workspace(const std::shared_ptr<const DeviceQueue>& queue, const CachingAllocator& other)
+      : allocator(queue, other), scratch(queue->device, from_allocator()) {}
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
   CachingAllocator allocator;
   Scratch scratch;
+
+ private:
+  Scratch::Allocate from_allocator() {
+    return [this](size_t bytes) {
+      const auto block = allocator.allocate(bytes);
+      return std::shared_ptr<void>(block, block->data());
+    };
+  }
 };
 
 /// One per thread that runs models; contexts of several threads may share one pool. Not thread-safe itself.

@@ -59,16 +59,19 @@ struct TemporaryFile {
   bool committed = false;
 
   explicit TemporaryFile(const std::filesystem::path& target) {
+    struct stat old {};
+    const bool replaces = ::stat(target.c_str(), &old) == 0;
     const std::lock_guard lock(unfinished().mutex);
     do {
       path = temporary_name(target);
-      fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+      // Nobody who may not open the old file may open this one, not even before it has the old one's
+      // permissions.
+      fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, replaces ? 0600 : 0666);
     } while (fd < 0 && errno == EEXIST);
     if (fd < 0) fail("cannot write {}: {}", target.string(), reason());
     unfinished().files.insert(path);
-    struct stat old {};
     // Where the file system knows no permissions there are none to keep.
-    if (::stat(target.c_str(), &old) == 0) (void)!::fchmod(fd, old.st_mode & 07777);
+    if (replaces) (void)!::fchmod(fd, old.st_mode & 07777);
   }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
@@ -99,6 +102,27 @@ void write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::
 
 std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span<const char>(text.data(), text.size()));
+}
+
+// The file that a write to `path` makes or replaces: `path`, or what it leads to where it is a symbolic link
+// (which need not be there yet). A folder is not replaced, nor is a device.
+std::filesystem::path output_file(const std::filesystem::path& path) {
+  constexpr int kMaxLinks = 40;  // as the kernel's
+  std::filesystem::path file = path;
+  struct stat info {};
+  for (int links = 0; ::lstat(file.c_str(), &info) == 0; ++links) {
+    if (!S_ISLNK(info.st_mode)) {
+      if (S_ISREG(info.st_mode)) return file;
+      fail("cannot write {}: it is {}, expected a file or nothing there", path.string(),
+           S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
+    }
+    if (links == kMaxLinks) fail("cannot write {}: too many symbolic links", path.string());
+    std::error_code error;
+    const std::filesystem::path target = std::filesystem::read_symlink(file, error);
+    if (error) fail("cannot write {}: {}", path.string(), error.message());
+    file = file.parent_path() / target;  // an absolute target replaces all of it
+  }
+  return file;
 }
 
 }  // namespace
@@ -142,25 +166,6 @@ std::string read_file(const std::filesystem::path& path) {
   return contents;
 }
 
-std::filesystem::path output_file(const std::filesystem::path& path) {
-  constexpr int kMaxLinks = 40;  // as the kernel's
-  std::filesystem::path file = path;
-  struct stat info {};
-  for (int links = 0; ::lstat(file.c_str(), &info) == 0; ++links) {
-    if (!S_ISLNK(info.st_mode)) {
-      if (S_ISREG(info.st_mode)) return file;
-      fail("cannot write {}: it is {}, expected a file or nothing there", path.string(),
-           S_ISDIR(info.st_mode) ? "a folder" : "no regular file");
-    }
-    if (links == kMaxLinks) fail("cannot write {}: too many symbolic links", path.string());
-    std::error_code error;
-    const std::filesystem::path target = std::filesystem::read_symlink(file, error);
-    if (error) fail("cannot write {}: {}", path.string(), error.message());
-    file = file.parent_path() / target;  // an absolute target replaces all of it
-  }
-  return file;
-}
-
 void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write) {
   const std::filesystem::path target = output_file(path);
   TemporaryFile file(target);
@@ -195,7 +200,7 @@ void append_to_file(const std::filesystem::path& path, std::string_view text) {
   try {
     write_all(fd, bytes_of(text), path);
   } catch (const Error&) {
-    (void)!::ftruncate(fd, end);  // at worst a torn line stays, which RunFolder::rewind drops
+    (void)!::ftruncate(fd, end);  // at worst a torn line stays, for the reader to drop
     ::close(fd);
     throw;
   }

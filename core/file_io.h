@@ -10,34 +10,34 @@
 
 namespace cuclip {
 
-/// Whether there is something at `path`, and whether it is a folder. False where the system cannot tell: what a
-/// user typed may be no path at all (longer than a name can be), or lie in a folder that may not be entered.
+/// Whether there is something at `path`, and whether it is a folder. False where the system cannot tell: what
+/// a user typed may be no path at all (longer than a name can be), or lie in a folder that may not be
+/// entered.
 bool path_exists(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
 
 /// The whole file. Throws InputError naming the file and the system's reason.
 std::string read_file(const std::filesystem::path& path);
 
-/// The file that a write to `path` makes or replaces: `path`, or what it leads to where it is a symbolic link
-/// (which need not be there yet). Throws Error if something else than a regular file is there: a folder is not
-/// replaced, nor is a device.
-std::filesystem::path output_file(const std::filesystem::path& path);
-
-/// Writes output_file(path) through a temporary file in the same folder, NAME.tmp-XXXXXX: write, fsync, rename,
-/// fsync the folder. The old file stays as it was when anything fails, and its permissions are kept; a new one
-/// has those that the umask leaves. Throws Error naming the file and the system's reason.
+/// Writes `path`, or what it leads to where it is a symbolic link (which need not be there yet), through a
+/// temporary file in the same folder, NAME.tmp-XXXXXX: write, fsync, rename, fsync the folder. The old file
+/// stays as it was when anything fails, and its permissions are kept; a new one has those that the umask
+/// leaves. Throws Error naming the file and the system's reason, also if something else than a regular file
+/// is there: a folder is not replaced, nor is a device.
 void write_file_atomic(const std::filesystem::path& path, std::string_view contents);
 
 /// The same for contents that come in pieces: `write` is called with a sink that takes bytes.
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write);
 
-/// Makes and removes the temporary file that a write to `path` would begin with: whether a file could be written,
-/// before the work and not after it (access() knows nothing of file systems that take no files). Throws Error.
+/// Makes and removes the temporary file that a write to `path` would begin with: whether a file could be
+/// written, before the work and not after it (access() knows nothing of file systems that take no files).
+/// Throws Error.
 void try_to_write(const std::filesystem::path& path);
 
-/// Appends `text`, in one write where the system takes it whole. When anything fails, what was written of it is
-/// cut off again. Throws Error naming the file and the system's reason.
+/// Appends `text`, in one write where the system takes it whole. When the system does not take all of it,
+/// what was written is cut off again; when it only reports on closing that it could not keep it, nothing is
+/// known of what the file has. Throws Error naming the file and the system's reason.
 void append_to_file(const std::filesystem::path& path, std::string_view text);
 
 /// Makes what was renamed or made in a folder survive a power cut. Does nothing where the file system cannot;

@@ -47,7 +47,9 @@ struct ClipConfig {
 
   /// What pictures go through for evaluation, up to 8-bit pixels. (Training crops at random and resizes
   /// bicubically whatever these say, as open_clip does.)
-  EvaluationTransform evaluation_transform() const { return {vision.image_size, interpolation, resize_mode}; }
+  EvaluationTransform evaluation_transform() const {
+    return EvaluationTransform(vision.image_size, interpolation, resize_mode);
+  }
   bool operator==(const ClipConfig&) const = default;
 };
 

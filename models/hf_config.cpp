@@ -60,10 +60,10 @@ class Section {
   // transformers takes the features at the first token of this id; for 2, an old mistake, at the largest id.
   // We take the largest, which is the same where it is the vocabulary's last.
   void check_end_of_text(int vocab_size) const {
-    const int id = integer("eos_token_id", 2);
+    const int id = integer("eos_token_id", 49407);
     CUCLIP_CHECK(id == 2 || id == vocab_size - 1,
-                 "{}: eos_token_id {} is not built in; it must be {}, the vocabulary's last, or 2", where_,
-                 id, vocab_size - 1);
+                 "{}: eos_token_id {}{} is not built in; it must be {}, the vocabulary's last, or 2", where_,
+                 id, object_.contains("eos_token_id") ? "" : " (transformers' default)", vocab_size - 1);
   }
 
   float mlp_ratio(int width, int default_size) const {

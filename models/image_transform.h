@@ -33,9 +33,9 @@ struct EvaluationTransform {
   ResampleFilter filter = ResampleFilter::bicubic;
   ResizeMode mode = ResizeMode::shortest;
 
-  /// Not explicit: the size alone stands for the transform of CLIP's published weights.
-  EvaluationTransform(int size, ResampleFilter filter = ResampleFilter::bicubic,
-                      ResizeMode mode = ResizeMode::shortest)
+  /// The size alone stands for the transform of CLIP's published weights.
+  explicit EvaluationTransform(int size, ResampleFilter filter = ResampleFilter::bicubic,
+                               ResizeMode mode = ResizeMode::shortest)
       : size(size), filter(filter), mode(mode) {}
 };
 

@@ -159,12 +159,13 @@ struct Safetensors::Mapping {
   ~Mapping() {
     if (address) ::munmap(address, size);
   }
+  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(address), size}; }
 };
 
 namespace {
 
-// Fetches a mapped file's pages. One that the disk cannot give would otherwise end the process with SIGBUS when
-// it is touched.
+// Fetches a mapped file's pages. One that the disk cannot give would otherwise end the process with SIGBUS
+// when it is touched.
 void fetch(void* address, size_t size, const std::filesystem::path& path) {
   constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, which older headers lack
   if (::madvise(address, size, kPopulateRead) == 0 || errno == EINVAL) return;  // before Linux 5.14: unknown
@@ -174,7 +175,7 @@ void fetch(void* address, size_t size, const std::filesystem::path& path) {
 
 }  // namespace
 
-Safetensors Safetensors::open(const std::filesystem::path& path) {
+std::shared_ptr<Safetensors::Mapping> Safetensors::map(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(), std::strerror(errno));
   struct stat info {};
@@ -188,10 +189,28 @@ Safetensors Safetensors::open(const std::filesystem::path& path) {
   ::close(fd);
   CUCLIP_CHECK(mapping->address, "{}: expected a safetensors file, found {}", path.string(),
                S_ISDIR(info.st_mode) ? "a folder" : "an empty file");
+  return mapping;
+}
+
+Safetensors Safetensors::open(const std::filesystem::path& path) {
+  std::shared_ptr<Mapping> mapping = map(path);
   fetch(mapping->address, mapping->size, path);
-  Safetensors file = parse({static_cast<const std::byte*>(mapping->address), mapping->size}, path.string());
+  Safetensors file = parse(mapping->bytes(), path.string());
   file.mapping_ = std::move(mapping);
   return file;
+}
+
+std::map<std::string, std::string> Safetensors::read_metadata(const std::filesystem::path& path) {
+  const std::shared_ptr<Mapping> mapping = map(path);
+  const std::span<const std::byte> bytes = mapping->bytes();
+  const size_t head =
+      std::min<size_t>(bytes.size(), 64);  // what tells other formats, and the header's length
+  fetch(mapping->address, head, path);
+  uint64_t header_size = 0;
+  std::memcpy(&header_size, bytes.data(), std::min<size_t>(head, 8));
+  // Of a length that parse() refuses no more is read.
+  if (header_size <= bytes.size()) fetch(mapping->address, std::min(bytes.size(), 8 + header_size), path);
+  return parse(bytes, path.string()).metadata_;
 }
 
 Safetensors Safetensors::parse(std::span<const std::byte> bytes, std::string_view name) {

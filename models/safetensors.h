@@ -31,11 +31,14 @@ struct SafetensorsEntry {
 /// and each has the size that its dtype and shape ask for.
 class Safetensors {
  public:
-  /// Maps the file. Throws InputError naming the file, what was expected and what was found. Pickled files
-  /// (.pt, .bin) are recognised and refused with a hint.
+  /// Maps the file and reads it whole. Throws InputError naming the file, what was expected and what was
+  /// found. Pickled files (.pt, .bin) are recognised and refused with a hint.
   static Safetensors open(const std::filesystem::path& path);
 
-  /// The same for bytes in memory, which must outlive the result; `name` is for messages.
+  /// The metadata of a file, which is checked as open() checks it; of the tensors' values none is read.
+  static std::map<std::string, std::string> read_metadata(const std::filesystem::path& path);
+
+  /// The same as open() for bytes in memory, which must outlive the result; `name` is for messages.
   static Safetensors parse(std::span<const std::byte> bytes, std::string_view name);
 
   const std::map<std::string, SafetensorsEntry>& tensors() const { return tensors_; }
@@ -45,6 +48,7 @@ class Safetensors {
 
  private:
   struct Mapping;
+  static std::shared_ptr<Mapping> map(const std::filesystem::path& path);
   std::string file_;
   std::shared_ptr<Mapping> mapping_;
   std::map<std::string, SafetensorsEntry> tensors_;

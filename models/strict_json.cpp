@@ -1,6 +1,5 @@
 #include "models/strict_json.h"
 
-#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
@@ -28,7 +27,8 @@ nlohmann::json parse_strict_json(std::string_view text, std::string_view name) {
     root = json::parse(text, callback);
   } catch (const json::exception& e) {
     const std::string_view why = e.what();  // "[json.exception.parse_error.101] parse error at ..."
-    fail_input("{}: not JSON: {}", name, why.substr(std::min(why.find("] ") + 2, why.size())));
+    const size_t prefix = why.find("] ");
+    fail_input("{}: not JSON: {}", name, prefix == why.npos ? why : why.substr(prefix + 2));
   }
   CUCLIP_CHECK(root.is_object(), "{}: expected a JSON object, got {}", name, root.type_name());
   return root;

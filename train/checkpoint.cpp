@@ -11,6 +11,7 @@
 #include "core/file_io.h"
 #include "models/safetensors.h"
 #include "models/weights.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -19,7 +20,8 @@ using nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
 constexpr const char* kFolder = "checkpoints";
-constexpr std::string_view kStep = "step-", kPartial = ".partial";
+// ".replaced": one for which another is put in place, where the file system cannot exchange the two.
+constexpr std::string_view kStep = "step-", kPartial = ".partial", kReplaced = ".replaced";
 
 // A parameter's part of an arena that is laid out like the parameters'.
 Tensor part_of(const Tensor& arena, const Parameter& parameter) {
@@ -141,30 +143,48 @@ void remove_checkpoint(const fs::path& folder) {
   fs::remove_all(partial);
 }
 
-// Gives a checkpoint that was written its name, and makes that survive a power cut before `latest` says it. One
-// of the same step (damaged, or of a run that was taken back) is exchanged for it, so that there always is one,
-// where the file system can.
+// Gives a checkpoint that was written its name, and makes that survive a power cut before `latest` says it.
+// One of the same step (damaged, or of a run that was taken back) is exchanged for it, so that there always
+// is one, where the file system can; elsewhere it is renamed, and removed when the new one has its name. If
+// that fails, both stay for the next run to tidy: neither is known to be the good one.
 void put_in_place(const fs::path& partial, const fs::path& folder) {
+  const fs::path aside = folder.string() + std::string(kReplaced);
   const bool replaced = fs::exists(fs::symlink_status(folder));
   const bool exchanged =
       replaced && ::renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) == 0;
-  if (replaced && !exchanged) fs::remove_all(folder);
-  if (!exchanged) fs::rename(partial, folder);
+  if (replaced && !exchanged) {
+    fs::remove_all(aside);
+    fs::rename(folder, aside);
+  }
+  std::error_code error, ignored;
+  if (!exchanged) fs::rename(partial, folder, error);
+  if (error) {
+    if (replaced) {
+      fs::rename(aside, folder, ignored);
+    } else {
+      fs::remove_all(partial, ignored);
+    }
+    throw fs::filesystem_error("rename", folder, error);
+  }
   sync_folder(folder.parent_path());
-  std::error_code ignored;  // the next run removes what stays
-  fs::remove_all(partial, ignored);
+  if (replaced) fs::remove_all(exchanged ? partial : aside, ignored);  // the next run removes what stays
 }
 
-void check_settings(const ordered_json& then, const Settings& now, const fs::path& checkpoint) {
-  std::string differences;
-  for (const auto& [name, value] : now) {
-    const std::string before = then.value(name, std::string());
-    if (before != value) differences += fmt::format("\n  --{}: was '{}', is '{}'", name, before, value);
+void write_checkpoint(const fs::path& folder, const Clip& model, const Optimizer& optimizer,
+                      const Tokenizer& tokenizer, const TrainState& state, const Settings& settings) {
+  try {
+    fs::remove_all(folder);
+    fs::create_directories(folder);
+    save_weights(model, folder / "model.safetensors");
+    save_optimizer(folder / "optimizer.safetensors", model, optimizer);
+    write_file_atomic(folder / "open_clip_config.json", clip_config_json(model.config()));
+    tokenizer.save(folder / "tokenizer.txt.gz");
+    write_file_atomic(folder / "state.json", state_json(state, settings).dump(2) + "\n");
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);
+    throw;
   }
-  CUCLIP_CHECK(
-      differences.empty(),
-      "{} was made with other settings:{}\nUse the same ones to resume, or start a new run with --pretrained",
-      checkpoint.string(), differences);
 }
 
 }  // namespace
@@ -174,23 +194,11 @@ fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer
   const fs::path folder = run / kFolder / fmt::format("{}{}", kStep, state.step);
   const fs::path partial = folder.string() + std::string(kPartial);
   try {
-    fs::remove_all(partial);
-    fs::create_directories(partial);
-    save_weights(model, partial / "model.safetensors");
-    save_optimizer(partial / "optimizer.safetensors", model, optimizer);
-    write_file_atomic(partial / "open_clip_config.json", clip_config_json(model.config()));
-    tokenizer.save(partial / "tokenizer.txt.gz");
-    write_file_atomic(partial / "state.json", state_json(state, settings).dump(2) + "\n");
+    write_checkpoint(partial, model, optimizer, tokenizer, state, settings);
     put_in_place(partial, folder);
     write_file_atomic(run / "latest", folder.filename().string() + "\n");
   } catch (const fs::filesystem_error& e) {
-    std::error_code ignored;
-    fs::remove_all(partial, ignored);
     fail("cannot save the checkpoint {}: {}", folder.string(), e.code().message());
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(partial, ignored);
-    throw;
   }
   return folder;
 }
@@ -227,18 +235,30 @@ void remove_older_checkpoints(const fs::path& run, const fs::path& newest) {
     try {
       remove_checkpoint(checkpoint);
     } catch (const fs::filesystem_error& error) {
-      fmt::print(stderr, "the older checkpoint {} stays: {}\n", checkpoint.string(), error.code().message());
+      fmt::print(stderr, "the older checkpoint {} stays: {}\n", escaped_text(checkpoint.string()),
+                 error.code().message());
     }
   }
 }
 
-std::vector<fs::path> partial_checkpoints(const fs::path& run) {
+std::vector<fs::path> unfinished_checkpoints(const fs::path& run) {
   std::vector<fs::path> found;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(run / kFolder, none)) {
-    if (step_of(entry.path(), kPartial) >= 0) found.push_back(entry.path());
+    const bool replaced = step_of(entry.path(), kReplaced) >= 0;
+    if (replaced || step_of(entry.path(), kPartial) >= 0) found.push_back(entry.path());
   }
   return found;
+}
+
+void restore_replaced_checkpoints(const fs::path& run) {
+  for (const fs::path& unfinished : unfinished_checkpoints(run)) {
+    if (step_of(unfinished, kReplaced) < 0) continue;
+    fs::path folder = unfinished;
+    folder.replace_extension();
+    std::error_code ignored;  // it stays what it is
+    if (!path_exists(folder)) fs::rename(unfinished, folder, ignored);
+  }
 }
 
 TrainState read_train_state(const fs::path& checkpoint) {
@@ -257,7 +277,7 @@ TrainState read_train_state(const fs::path& checkpoint) {
         .train_seconds = json.at("train_seconds").get<double>(),
         .wait_seconds = json.at("wait_seconds").get<double>(),
         .model_flops = json.at("model_flops").get<double>()};
-  } catch (const std::exception& e) {  // of JSON, or of a hash that is no number
+  } catch (const std::exception& e) {  // of JSON, or of a hash that is not a number
     fail_input("{}: {}", (checkpoint / "state.json").string(), e.what());
   }
 }
@@ -269,14 +289,23 @@ std::string read_setting(const fs::path& checkpoint, const std::string& name) {
   return settings[name].get<std::string>();
 }
 
-TrainState load_checkpoint(const fs::path& checkpoint, Clip& model, Optimizer& optimizer,
-                           const Settings& settings) {
-  check_settings(read_state(checkpoint / "state.json")["settings"], settings, checkpoint);
+void check_settings(const fs::path& checkpoint, const Settings& settings) {
+  const ordered_json then = read_state(checkpoint / "state.json")["settings"];
+  std::string differences;
+  for (const auto& [name, value] : settings) {
+    const std::string before = then.value(name, std::string());
+    if (before != value) differences += fmt::format("\n  --{}: was '{}', is '{}'", name, before, value);
+  }
+  CUCLIP_CHECK(
+      differences.empty(),
+      "{} was made with other settings:{}\nUse the same ones to resume, or start a new run with --pretrained",
+      checkpoint.string(), differences);
+}
+
+void load_checkpoint(const fs::path& checkpoint, const TrainState& state, Clip& model, Optimizer& optimizer) {
   load_weights(model, checkpoint / "model.safetensors");
   load_optimizer(checkpoint / "optimizer.safetensors", model, optimizer);
-  const TrainState state = read_train_state(checkpoint);
   optimizer.set_steps(state.optimizer_steps);
-  return state;
 }
 
 }  // namespace cuclip

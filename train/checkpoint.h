@@ -44,9 +44,9 @@ struct TrainState {
 
 using Settings = std::vector<std::pair<std::string, std::string>>;
 
-/// Writes checkpoints/step-N under `run`, complete or not at all, then points `latest` at it: what is named has
-/// reached the disk. Until then the work is in step-N.partial. Returns its folder. Throws Error naming the file
-/// that could not be written.
+/// Writes checkpoints/step-N under `run`, complete or not at all, then points `latest` at it: what is named
+/// has reached the disk. Until then the work is in step-N.partial. Returns its folder. Throws Error naming
+/// the file that could not be written.
 std::filesystem::path save_checkpoint(const std::filesystem::path& run, const Clip& model,
                                       const Optimizer& optimizer, const Tokenizer& tokenizer,
                                       const TrainState& state, const Settings& settings);
@@ -61,8 +61,13 @@ std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::pa
 /// run's. One that cannot be removed stays.
 void remove_older_checkpoints(const std::filesystem::path& run, const std::filesystem::path& newest);
 
-/// The step-N.partial folders of a run: what was being written or removed when it was killed.
-std::vector<std::filesystem::path> partial_checkpoints(const std::filesystem::path& run);
+/// The step-N.partial and step-N.replaced folders of a run: what was being written, removed or replaced when
+/// it was killed.
+std::vector<std::filesystem::path> unfinished_checkpoints(const std::filesystem::path& run);
+
+/// Gives each step-N.replaced its name again where there is no step-N: the run was killed, or failed, before
+/// the new one was in place.
+void restore_replaced_checkpoints(const std::filesystem::path& run);
 
 /// Where the run was. Throws InputError for a damaged file.
 TrainState read_train_state(const std::filesystem::path& checkpoint);
@@ -70,9 +75,12 @@ TrainState read_train_state(const std::filesystem::path& checkpoint);
 /// One of the settings that the run was started with. Throws InputError if it is not there.
 std::string read_setting(const std::filesystem::path& checkpoint, const std::string& name);
 
-/// Fills the model and the optimiser. Throws InputError if the checkpoint was made with other settings,
-/// listing each with both values.
-TrainState load_checkpoint(const std::filesystem::path& checkpoint, Clip& model, Optimizer& optimizer,
-                           const Settings& settings);
+/// Throws InputError if the checkpoint was made with other settings, listing each with both values.
+void check_settings(const std::filesystem::path& checkpoint, const Settings& settings);
+
+/// Fills the model and the optimiser from a checkpoint, of which `state` is read_train_state's. Throws
+/// InputError for a damaged file.
+void load_checkpoint(const std::filesystem::path& checkpoint, const TrainState& state, Clip& model,
+                     Optimizer& optimizer);
 
 }  // namespace cuclip

@@ -99,9 +99,9 @@ bool may_become_index(const std::filesystem::path& path) {
   std::error_code unknown;
   if (!path_exists(path) || std::filesystem::file_size(path, unknown) == 0) return true;
   try {
-    const Safetensors file = Safetensors::open(path);
-    const auto format = file.metadata().find("format");
-    return format != file.metadata().end() && format->second.starts_with(kAnyFormat);
+    const std::map<std::string, std::string> metadata = Safetensors::read_metadata(path);
+    const auto format = metadata.find("format");
+    return format != metadata.end() && format->second.starts_with(kAnyFormat);
   } catch (const InputError&) {
     return false;
   }

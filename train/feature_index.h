@@ -26,14 +26,14 @@ struct FeatureIndex {
 /// A hash of all weights and of the configuration: two models that encode alike have the same.
 std::string model_fingerprint(const Clip& model);
 
-/// Writes a safetensors file: "features" in f32 or bf16, "names" and "rows", the rest as metadata (a source or model
-/// that is no UTF-8 percent-encoded, as "source_bytes", "model_bytes"). Atomic.
+/// Writes a safetensors file: "features" in f32 or bf16, "names" and "rows", the rest as metadata (a source
+/// or model that is not valid UTF-8 percent-encoded, as "source_bytes", "model_bytes"). Atomic.
 void save_index(const FeatureIndex& index, const std::filesystem::path& path, DType dtype = DType::f32);
 
 /// Whether an index may be written there: nothing is, or an empty file, or an index.
 bool may_become_index(const std::filesystem::path& path);
 
-/// Throws InputError for a file that is no index, a damaged one, or one that a newer cuclip made.
+/// Throws InputError for a file that is not an index, a damaged one, or one that a newer cuclip made.
 FeatureIndex load_index(Context& context, const std::filesystem::path& path);
 
 struct Hit {

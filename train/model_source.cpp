@@ -74,7 +74,8 @@ std::optional<Tokenizer> tokenizer_beside(const fs::path& weights, const ModelOp
 
 LoadedModel from_weights(Context& context, const fs::path& weights, const ModelOptions& options) {
   LoadedModel loaded;
-  Safetensors::open(weights);  // a file of another kind is refused before its configuration is asked for
+  Safetensors::read_metadata(
+      weights);  // a file of another kind is refused before its configuration is asked for
   const ClipConfig config = config_beside(weights, options);
   loaded.found_tokenizer = tokenizer_beside(weights, options);
   CUCLIP_CHECK(

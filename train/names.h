@@ -8,8 +8,8 @@
 
 namespace cuclip {
 
-/// A name for one line of a terminal, whole: line ends, escape sequences and other control characters, and bytes
-/// that are no UTF-8 are written as \n, \t, \x1b. All else stays as it is.
+/// A name for one line of a terminal, whole: line ends, escape sequences and other control characters, and
+/// bytes that are not valid UTF-8 are written as \n, \t, \x1b. All else stays as it is.
 std::string escaped_name(std::string_view name);
 
 /// The same for a text that may have several lines: line ends stay.
@@ -17,20 +17,20 @@ std::string escaped_text(std::string_view text);
 
 bool is_utf8(std::string_view text);
 
-/// Every byte that is no letter, digit or one of -._~/ as %XX: what urllib.parse.unquote_to_bytes reads.
+/// Every byte that is not a letter, digit or one of -._~/ as %XX: what urllib.parse.unquote_to_bytes reads.
 std::string percent_encoded(std::string_view bytes);
-/// The reverse. What is no %XX stays as it is.
+/// The reverse. What is not %XX stays as it is.
 std::string percent_decoded(std::string_view text);
 
-/// json[key] = name. JSON is UTF-8 and names need not be: where this one is not, json[key] has U+FFFD for what is
-/// none, and json[key + "_bytes"] is the name percent-encoded, with which the file can be opened.
+/// json[key] = name. JSON is UTF-8 and names need not be: where this one is not, json[key] has U+FFFD for
+/// what is none, and json[key + "_bytes"] is the name percent-encoded, with which the file can be opened.
 void put_name(nlohmann::ordered_json& json, const std::string& key, std::string_view name);
 
-/// The same for a list of names; json[key + "_bytes"] then has those that are no UTF-8, each under its place in the
-/// list: {"3": "caf%E9.jpg"}.
+/// The same for a list of names; json[key + "_bytes"] then has those that are not valid UTF-8, each under its
+/// place in the list: {"3": "caf%E9.jpg"}.
 void put_names(nlohmann::ordered_json& json, const std::string& key, const std::vector<std::string>& names);
 
-/// JSON as text. Texts in it that are no UTF-8 get U+FFFD, where nlohmann::json by itself would throw.
+/// JSON as text. Texts in it that are not valid UTF-8 get U+FFFD, where nlohmann::json by itself would throw.
 std::string json_text(const nlohmann::ordered_json& json, int indent = 2);
 
 }  // namespace cuclip

@@ -1,5 +1,5 @@
-// The numbers that a setting may have, and the words that say so. The command line, the configuration file and
-// the library check the same ranges.
+// The numbers that a setting may have, and the words that say so. The command line, the configuration file
+// and the library check the same ranges.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ struct RealRange {
   bool low_open = false, high_open = false;
 };
 
-/// Throws InputError for a value out of range, infinite or NaN: "--lr must be positive and at most 1e+38, got -1".
+/// Throws InputError for a value out of range, infinite or NaN: "--lr must be positive and at most 1e+38, got
+/// -1".
 void check_range(std::string_view name, const WholeRange& range, int64_t value);
 void check_range(std::string_view name, const RealRange& range, double value);
 
@@ -36,8 +37,8 @@ std::string short_form(const RealRange& range);
 /// other, and enough for tests of many threads on a small machine. 0 means what the command says.
 WholeRange thread_range();
 
-/// Of counts whose size is the user's own affair (steps, pictures, pixels): so many that no work ends, few enough
-/// that sums and products of them are numbers.
+/// Of counts whose size is the user's own affair (steps, pictures, pixels): larger than any job that would
+/// finish, small enough that sums and products do not overflow.
 constexpr int64_t kMostOfAnything = 1'000'000'000'000;
 
 }  // namespace cuclip

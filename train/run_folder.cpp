@@ -15,6 +15,7 @@
 #include "core/file_io.h"
 #include "kernels/common/check.h"
 #include "train/checkpoint.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -51,22 +52,31 @@ void RunFolder::lock() {
 
 // Only a run that holds the lock writes these, so what is unfinished is of one that was killed.
 void RunFolder::remove_leftovers() const {
-  std::vector<std::filesystem::path> leftovers = partial_checkpoints(path_);
-  std::error_code ignored;  // what cannot be removed is no reason to stop
-  for (const auto& entry : std::filesystem::directory_iterator(path_, ignored)) {
+  restore_replaced_checkpoints(path_);
+  std::vector<std::filesystem::path> leftovers = unfinished_checkpoints(path_);
+  std::error_code error;  // what cannot be removed is no reason to stop
+  for (const auto& entry : std::filesystem::directory_iterator(path_, error)) {
     const auto left = [&](const char* name) { return is_temporary_of(entry.path(), name); };
     if (std::any_of(std::begin(kWritten), std::end(kWritten), left)) leftovers.push_back(entry.path());
   }
   for (const std::filesystem::path& leftover : leftovers) {
-    std::filesystem::remove_all(leftover, ignored);
-    fmt::print(stderr, "removed {}, which a killed run left unfinished\n", leftover.string());
+    const std::string name = escaped_text(leftover.string());
+    std::filesystem::remove_all(leftover, error);
+    if (error) {
+      fmt::print(stderr, "cannot remove {}, which a killed run left unfinished: {}\n", name, error.message());
+    } else {
+      fmt::print(stderr, "removed {}, which a killed run left unfinished\n", name);
+    }
   }
 }
 
 RunFolder::~RunFolder() { ::close(lock_); }
 
 bool RunFolder::has_checkpoints() const {
-  return std::filesystem::exists(path_ / "latest") || !std::filesystem::is_empty(checkpoints());
+  std::error_code error;
+  const bool empty = std::filesystem::is_empty(checkpoints(), error);
+  if (error) fail("cannot read {}: {}", checkpoints().string(), error.message());
+  return path_exists(path_ / "latest") || !empty;
 }
 
 void RunFolder::require_space(int64_t bytes) const {
@@ -85,7 +95,7 @@ void RunFolder::append(const char* file, const nlohmann::ordered_json& line) con
 void RunFolder::rewind(int64_t step) const {
   for (const char* name : kLogs) {
     const std::filesystem::path path = path_ / name;
-    if (!std::filesystem::exists(path)) continue;
+    if (!path_exists(path)) continue;
     const std::string text = read_file(path);
     std::istringstream lines(text);
     std::string kept;

@@ -12,8 +12,8 @@ namespace cuclip {
 class RunFolder {
  public:
   /// Creates the folder if need be, proves that it can be written, and locks it against a second run until
-  /// this object ends. What a killed run left unfinished is removed. Throws InputError if another process holds the lock, Error if nothing can be written
-  /// there.
+  /// this object ends. What a killed run left unfinished is removed. Throws InputError if another process
+  /// holds the lock, Error if nothing can be written there.
   explicit RunFolder(const std::filesystem::path& path);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;

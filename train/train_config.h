@@ -64,7 +64,8 @@ struct TrainConfig {
 };
 
 /// The settings that decide the numbers, as "name: value" lines: a resumed run must agree on all of them.
-/// What the data are is compared by their fingerprint. Where they lie, how much is logged, threads and --max-steps may differ.
+/// What the data are is compared by their fingerprint. Where they lie, how much is logged, threads and
+/// --max-steps may differ.
 std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& config);
 
 /// The numeric settings, each with its flag's name and its range.

@@ -11,6 +11,7 @@
 #include "models/clip_size.h"
 #include "models/weights.h"
 #include "train/evaluate.h"
+#include "train/names.h"
 #include "train/patch_dropout.h"
 
 namespace cuclip {
@@ -38,12 +39,13 @@ Trainer::Trainer(const TrainConfig& config, const std::string& resolved_config)
   if (config_.resume == "latest") {
     std::vector<std::string> notes;
     checkpoint = latest_checkpoint(folder_.path(), notes).value_or("");
-    for (const std::string& note : notes) fmt::print(stderr, "{}\n", note);
+    for (const std::string& note : notes) fmt::print(stderr, "{}\n", escaped_text(note));
     if (checkpoint.empty())
-      fmt::print(stderr, "{} has no checkpoint yet: starting from step 0\n", config_.out);
+      fmt::print(stderr, "{} has no checkpoint yet: starting from step 0\n", escaped_text(config_.out));
   } else {
     checkpoint = config_.resume;
   }
+  if (!checkpoint.empty()) check_settings(checkpoint, identity(config_));  // before the data, which take long
   open_data();
   if (!checkpoint.empty()) resume_data(checkpoint);
   make_schedule();
@@ -78,7 +80,7 @@ void Trainer::open_data() {
   state_.data = train_data_->fingerprint();
   for (const Dataset* data : {train_data_.get(), val_data_.get()}) {
     if (data == nullptr) continue;
-    for (const std::string& note : data->notes()) fmt::print(stderr, "{}\n", note);
+    for (const std::string& note : data->notes()) fmt::print(stderr, "{}\n", escaped_text(note));
   }
 }
 
@@ -98,7 +100,7 @@ void Trainer::resume_data(const std::filesystem::path& checkpoint) {
   }
   if (!then) {
     fmt::print(stderr, "{} does not say what data it was trained on: that they are the same is not checked\n",
-               checkpoint.string());
+               escaped_text(checkpoint.string()));
   }
   if (changed.empty()) return;
   CUCLIP_CHECK(
@@ -172,11 +174,11 @@ void Trainer::make_model(const std::filesystem::path& checkpoint) {
   optimizer_ = std::make_unique<Optimizer>(context_, model_->parameters(), options);
   step_ = std::make_unique<TrainStep>(*model_, *optimizer_, config_.lock_image);
   if (!checkpoint.empty()) {
-    load_checkpoint(checkpoint, *model_, *optimizer_, identity(config_));
+    load_checkpoint(checkpoint, state_, *model_, *optimizer_);
     folder_.rewind(state_.step);
     saved_step_ = state_.step;
     previous_checkpoint_ = checkpoint;
-    fmt::print(stderr, "resuming from {} (step {})\n", checkpoint.string(), state_.step);
+    fmt::print(stderr, "resuming from {} (step {})\n", escaped_text(checkpoint.string()), state_.step);
     return;
   }
   model_->initialise(static_cast<uint64_t>(config_.seed));
@@ -228,7 +230,7 @@ std::vector<MicroBatch> Trainer::next_batches() {
   std::vector<MicroBatch> batches;
   for (int64_t i = 0; i < config_.accum_freq; ++i) {
     Batch batch = loader_->next();
-    // An epoch that is no multiple of --accum-freq ends with batches that fill no step: they are left out.
+    // An epoch that is not a multiple of --accum-freq ends with batches that fill no step: they are left out.
     while (batch.index >= steps_per_epoch_ * config_.accum_freq) batch = loader_->next();
     batches.push_back(to_tensors(batch));
   }

@@ -21,7 +21,7 @@ constexpr std::string_view name_of(Device device) { return device == Device::cpu
 /// Whether this library has CUDA kernels. It says nothing of whether the machine has a GPU.
 bool built_with_cuda();
 /// Why the current GPU cannot be used, for a message: no CUDA in this build, no GPU, a driver or a GPU that
-/// is too old. Empty if it can.
+/// is too old, a GPU that is full or another process's own. Empty if it can.
 std::string cuda_problem();
 /// "NVIDIA H100 80GB HBM3 (sm_90, 80 GiB)"; cuda_problem() must be empty.
 std::string cuda_description();

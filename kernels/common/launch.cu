@@ -69,13 +69,14 @@ void launch_kernel(const LaunchConfig& c, const void* kernel, const ExecContext&
 std::string image_problem(const void* kernel) {
   cudaFuncAttributes attributes{};
   const cudaError_t status = cudaFuncGetAttributes(&attributes, kernel);
+  if (status == cudaSuccess) return "";
+  (void)cudaGetLastError();  // it is said here
   const bool nothing_fits = status == cudaErrorNoKernelImageForDevice;
   if (!nothing_fits && status != cudaErrorUnsupportedPtxVersion && status != cudaErrorInvalidPtx &&
       status != cudaErrorJitCompilerNotFound && status != cudaErrorJitCompilationDisabled) {
-    CUCLIP_CUDA_CHECK(status);
-    return "";
+    // The first call that needs a context: the GPU may be full, or another process may have it to itself.
+    return fmt::format("no GPU can be used: {}", cudaGetErrorString(status));
   }
-  (void)cudaGetLastError();  // it is said here
   cudaDeviceProp device{};
   CUCLIP_CUDA_CHECK(cudaGetDeviceProperties(&device, current_device()));
   const std::string missing = nothing_fits ? "kernels for"

@@ -1,9 +1,8 @@
 // Signals and the threads that compute.
 //
-// oneDNN's generated f32 product uses the stack pointer as a general register. A signal handler that runs on
-// that thread meanwhile, on the stack that it takes for the thread's, writes into whatever lies there. The
-// handlers of a process are not the library's to change, so signals keep away from its products instead
-// (docs/decisions/0006-signals.md).
+// oneDNN's generated f32 product uses the stack pointer as a general register. A handler that interrupts it
+// uses that value as its stack pointer and overwrites whatever lies there. The handlers of a process are not
+// the library's to change, so signals keep away from its products instead (docs/decisions/0006-signals.md).
 #pragma once
 
 #include <functional>
@@ -18,8 +17,8 @@ namespace cuclip {
 ///
 /// Not held are SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS: the processor or the kernel raises them
 /// for what the thread itself does, and ends the process when they are blocked. Held, beyond what
-/// pthread_sigmask can block, are the two that the C library keeps for itself: setuid() and its like interrupt
-/// every thread with one of them, and wait for the end of the scope.
+/// pthread_sigmask can block, are the two that the C library keeps for itself: setuid() and its like
+/// interrupt every thread with one of them, and wait for the end of the scope.
 class SignalScope {
  public:
   SignalScope();

@@ -202,7 +202,8 @@ class CublasLtWithWorkspace : public CublasLt {
     return ctx.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   }
 
-  /// d = op(a) op(b) + beta d. False, of this call and of all later ones, if cuBLASLt will not: d is undefined then.
+  /// d = op(a) op(b) + beta d. False, of this call and of all later ones, if cuBLASLt refuses what it is
+  /// asked for the first time: d is undefined then. Throws Error if it fails at what it has computed before.
   bool multiply(Plan& plan, const Product& product, const Operands& at, float beta, const ExecContext& ctx) {
     if (plan.state == Plan::State::refused) return false;
     const bool untried = plan.state == Plan::State::untried;
@@ -217,6 +218,10 @@ class CublasLtWithWorkspace : public CublasLt {
                       static_cast<cudaStream_t>(ctx.stream));
     } catch (const Refusal& refusal) {
       (void)cudaGetLastError();  // the next launch is not to report it
+      if (!untried) {
+        fail("cuBLASLt failed at {}, which it has computed before: {}: {}", describe(product), refusal.call,
+             lt().GetStatusName(refusal.status));
+      }
       plan.state = Plan::State::refused;
       say_once(product, refusal);
       return false;
@@ -225,13 +230,16 @@ class CublasLtWithWorkspace : public CublasLt {
     return true;
   }
 
+  static std::string describe(const Product& p) {
+    return fmt::format("a product of [{}, {}] and [{}, {}] ({} to {})", p.n, p.k, p.k, p.m,
+                       p.in == CUDA_R_32F ? "f32" : "bf16", p.out == CUDA_R_32F ? "f32" : "bf16");
+  }
+
   void say_once(const Product& p, const Refusal& refusal) {
     if (std::exchange(said_, true)) return;
-    const std::string line = fmt::format(
-        "cuclip: cuBLASLt refuses a product of [{}, {}] and [{}, {}] ({} to {}): {}: {}; "
-        "cuclip's own kernels compute what it refuses\n",
-        p.n, p.k, p.k, p.m, p.in == CUDA_R_32F ? "f32" : "bf16", p.out == CUDA_R_32F ? "f32" : "bf16",
-        refusal.call, lt().GetStatusName(refusal.status));
+    const std::string line =
+        fmt::format("cuclip: cuBLASLt refuses {}: {}: {}; cuclip's own kernels compute what it refuses\n",
+                    describe(p), refusal.call, lt().GetStatusName(refusal.status));
     std::fputs(line.c_str(), stderr);
   }
 

@@ -23,9 +23,9 @@ class CublasLt {
   static bool takes(const GemmWeightGradient& p);
 
   /// Arguments that it takes, validated. False if cuBLASLt refuses such a product, now and whenever it comes
-  /// again: the caller computes it. What a refused Gemm writes to is undefined then; a weight gradient's is as it
-  /// was, unless such products worked before, when only the device can have failed. The first refusal is said on
-  /// stderr, with the product, the call and the status.
+  /// again: the caller computes it. What a refused Gemm writes to is undefined then; a weight gradient's is
+  /// as it was. The first refusal is said on stderr, with the product, the call and the status. Throws Error
+  /// with the same if a product fails of a kind that worked before: it may have been added in part.
   [[nodiscard]] virtual bool run(const Gemm& p, const ExecContext& ctx) = 0;
   [[nodiscard]] virtual bool run(const GemmWeightGradient& p, const ExecContext& ctx) = 0;
 };

@@ -2,12 +2,24 @@
 #include "core/file_io.h"
 
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 
 #include "kernels/common/check.h"
 #include "tests/support/command.h"
+
+namespace {
+mode_t mode_before_change = 0;  // of the file whose permissions were set last
+}
+
+// Instead of the C library's.
+extern "C" int fchmod(int fd, mode_t mode) noexcept {
+  struct stat info {};
+  if (::fstat(fd, &info) == 0) mode_before_change = info.st_mode & 07777;
+  return static_cast<int>(::syscall(SYS_fchmod, fd, mode));
+}
 
 namespace cuclip::test {
 namespace {
@@ -53,6 +65,17 @@ TEST_CASE("a new file has the permissions that the umask leaves, a replaced one 
   }
 }
 
+TEST_CASE("what replaces a private file is private from the start") {
+  const TemporaryFolder folder;
+  const Umask umask(0);
+  const fs::path file = folder.write("file", "old");
+  REQUIRE(::chmod(file.c_str(), 0604) == 0);
+  mode_before_change = 0;
+  write_file_atomic(file, "new");
+  CHECK(mode_before_change == 0600);
+  CHECK(mode_of(file) == 0604);
+}
+
 TEST_CASE("a symbolic link is written through, also one whose file is not there yet") {
   const TemporaryFolder folder;
   folder.write("below/file", "old");
@@ -75,8 +98,8 @@ TEST_CASE("folders, pipes and devices are not replaced by a file") {
   REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
   fs::create_symlink("/dev/null", folder / "null");
   CHECK_THROWS_WITH(write_file_atomic(folder / "folder", "x"), Contains("folder: it is a folder"));
-  CHECK_THROWS_WITH(write_file_atomic(folder / "pipe", "x"), Contains("pipe: it is no regular file"));
-  CHECK_THROWS_WITH(write_file_atomic(folder / "null", "x"), Contains("null: it is no regular file"));
+  CHECK_THROWS_WITH(write_file_atomic(folder / "pipe", "x"), Contains("pipe: it is not a regular file"));
+  CHECK_THROWS_WITH(write_file_atomic(folder / "null", "x"), Contains("null: it is not a regular file"));
   CHECK(fs::is_fifo(folder / "pipe"));
   CHECK(fs::is_symlink(folder / "null"));
   CHECK(count(folder.path()) == 3);

@@ -1,5 +1,5 @@
-// cuBLASLt behind gemm's contract: what goes to it, captured work, what it refuses. That its results are right
-// is seen in gemm_test.cpp.
+// cuBLASLt behind gemm's contract: what goes to it, captured work, what it refuses. That its results are
+// right is seen in gemm_test.cpp.
 #include "kernels/gemm/gemm_cublaslt.h"
 
 #include <cuda_runtime_api.h>
@@ -188,6 +188,34 @@ TEST_CASE("what cuBLASLt refuses our kernels compute, then and later") {
   CHECK(c.same_bits(expected));
   CHECK(gradient.dweight.same_bits(own.dweight));
   CHECK(gradient.dbias.same_bits(own.dbias));
+}
+
+// The failing launch is the last: others have added to dweight, which nobody kept.
+TEST_CASE("a product that cuBLASLt has computed before is not computed a second time when it fails") {
+  CUCLIP_NEEDS_EMULATOR();
+  LtContext lt;
+  const Operands in(DType::bf16);
+  const Buffer c = Buffer::poisoned({kM, kN}, DType::f32);
+  const Gemm product = in.plain(c);
+  const Gradient gradient(DType::bf16);
+  const GemmWeightGradient params = gradient.params();
+  wait_for_copies();
+  const auto compute = [&] {
+    gemm(product, lt.exec);
+    gemm_weight_gradient(params, lt.exec);
+    lt.wait();
+  };
+  compute();
+  {
+    const Emulate failing("EMULATE_CUBLASLT_REFUSE", "launch");
+    const auto reason = Catch::Contains("a product of [") && Catch::Contains("has computed before") &&
+                        Catch::Contains("cublasLtMatmul: CUBLAS_STATUS_EXECUTION_FAILED");
+    CHECK_THROWS_WITH(gemm(product, lt.exec), reason);
+    CHECK_THROWS_WITH(gemm_weight_gradient(params, lt.exec), reason);
+    lt.wait();
+  }
+  compute();
+  CHECK((lt.cublaslt.asked == 6 && lt.cublaslt.computed == 4));  // and neither is refused from then on
 }
 
 TEST_CASE("a product that cannot be put on its stream is an error, and not left behind") {

@@ -29,15 +29,16 @@ CommandResult train_on(const std::string& device, const std::string& out, const 
 }  // namespace
 
 TEST_CASE(
-    "an old driver, an old GPU and a machine without a GPU are refused in one line that says what is "
-    "needed") {
+    "an old driver, an old GPU, none, and one that is full or taken are refused in one line that says why") {
   CUCLIP_NEEDS_EMULATOR();
   const auto [variable, value, problem] = GENERATE(
       std::tuple("EMULATE_DRIVER", "12040",
                  "the driver supports CUDA 12\\.4, CUDA 13\\.\\d or newer is needed"),
       std::tuple("EMULATE_DRIVER", "0", "this machine has no CUDA driver"),
       std::tuple("EMULATE_DEVICES", "0", "this machine has no GPU"),
-      std::tuple("EMULATE_DEVICE", "t4", "Tesla T4 \\(emulated\\) is sm_75, sm_80 or newer is needed"));
+      std::tuple("EMULATE_DEVICE", "t4", "Tesla T4 \\(emulated\\) is sm_75, sm_80 or newer is needed"),
+      std::tuple("EMULATE_CONTEXT", "full", "no GPU can be used: [^\n]*memory[^\n]*"),
+      std::tuple("EMULATE_CONTEXT", "busy", "no GPU can be used: [^\n]*[Dd]evice[^\n]*"));
   const Emulate machine(variable, value);
   const TemporaryFolder folder;
   const CommandResult refused = train_on("cuda", folder / "run");

@@ -183,7 +183,8 @@ TEST_CASE("what changes nothing in inference is read over") {
       const char* text :
       {R"({"model_type": "clip", "text_config": {"attention_dropout": 0.5, "eos_token_id": 2, "projection_dim": 7}})",
        R"({"model_type": "clip", "vision_config": {"num_channels": 3, "attention_dropout": 0.1, "dropout": 0.3}})",
-       R"({"model_type": "clip", "text_config": {"eos_token_id": 49407}, "logit_scale_init_value": 1, "x": [1]})"}) {
+       R"({"model_type": "clip", "text_config": {"eos_token_id": 49407}, "logit_scale_init_value": 1, "x": [1]})",
+       R"({"model_type": "clip", "text_config": {"vocab_size": 49408}})"}) {
     INFO(text);
     CHECK(parse_hf_config(text, "", "config.json") == plain);
   }
@@ -208,6 +209,9 @@ TEST_CASE("configurations of other models, and what is not built in, are refused
       {R"({"model_type": "clip", "vision_config": {"patch_size": 33}})", "patch_size"},
       {R"({"model_type": "clip", "vision_config": {"num_channels": 4}})", "vision_config: num_channels 4"},
       {R"({"model_type": "clip", "text_config": {"eos_token_id": 5}})", "eos_token_id 5"},
+      // Absent, it is 49407 to transformers, which no text of this vocabulary has.
+      {R"({"model_type": "clip", "text_config": {"vocab_size": 1000}})",
+       "eos_token_id 49407 (transformers' default) is not built in; it must be 999"},
       {R"({"model_type": "clip", "text_config": {"hidden_act": 5}})", "text_config: hidden_act 5"},
       {R"({"model_type": "clip", "vision_config": {"layer_norm_eps": "x"}})", "layer_norm_eps \"x\""},
       {R"({"model_type": "clip", "text_config_dict": {"hidden_act": "relu"}})",

@@ -51,12 +51,12 @@ TEST_CASE("the evaluation transform gives torchvision's pixels and floats") {
             half_hash);
     const Image image = test::generated_picture(width, height, style, seed);
     std::vector<uint8_t> pixels(pixel_bytes(size), 0x7F);
-    evaluation_pixels(image, size, pixels);
+    evaluation_pixels(image, EvaluationTransform(size), pixels);
     CHECK(test::fnv1a(pixels) == pixels_hash);
     std::vector<float> floats(pixels.size(), NAN);
-    evaluation_tensor(image, size, Normalization(), floats);
+    evaluation_tensor(image, EvaluationTransform(size), Normalization(), floats);
     CHECK(hash_of(floats) == clip_hash);
-    evaluation_tensor(image, size, kHalfNormalization, floats);
+    evaluation_tensor(image, EvaluationTransform(size), kHalfNormalization, floats);
     CHECK(hash_of(floats) == half_hash);
   }
 }
@@ -123,14 +123,14 @@ TEST_CASE("a flip mirrors the columns, as often as asked") {
 TEST_CASE("very elongated pictures are transformed without resizing what is cropped away") {
   const Image tall = test::generated_picture(1, 60'000, 0, 3);
   const Image wide = test::generated_picture(60'000, 1, 0, 3);
-  CHECK(evaluation_geometry(60'000, 1, 224).width == 13'440'000);
+  CHECK(evaluation_geometry(60'000, 1, EvaluationTransform(224)).width == 13'440'000);
   std::vector<uint8_t> out(pixel_bytes(224));
   for (const Image& image : {tall, wide}) {
-    evaluation_pixels(image, 224, out);
+    evaluation_pixels(image, EvaluationTransform(224), out);
     SplitMix64 rng(1);
     training_pixels(image, {}, rng, out);
   }
-  CHECK_THROWS_WITH(evaluation_geometry(1, 100'000'000, 224),
+  CHECK_THROWS_WITH(evaluation_geometry(1, 100'000'000, EvaluationTransform(224)),
                     Contains("1 x 100000000 pixels is too elongated"));
 }
 
@@ -159,8 +159,9 @@ TEST_CASE("normalize_pixels takes a batch of pictures") {
 TEST_CASE("transforms refuse parameters out of range and outputs of the wrong size") {
   const Image image = test::generated_picture(5, 5, 0, 1);
   std::vector<uint8_t> out(pixel_bytes(4));
-  CHECK_THROWS_WITH(evaluation_pixels(image, 3, out), Contains("48 elements, expected 27"));
-  CHECK_THROWS_WITH(evaluation_pixels(ImageView(), 4, out), Contains("0 x 0"));
+  CHECK_THROWS_WITH(evaluation_pixels(image, EvaluationTransform(3), out),
+                    Contains("48 elements, expected 27"));
+  CHECK_THROWS_WITH(evaluation_pixels(ImageView(), EvaluationTransform(4), out), Contains("0 x 0"));
   SplitMix64 rng(1);
   CHECK_THROWS_WITH(training_pixels(image, {.size = 4, .scale_min = 0.0}, rng, out), Contains("scale"));
   CHECK_THROWS_WITH(training_pixels(image, {.size = 4, .ratio_min = 2.0}, rng, out),

@@ -1,5 +1,7 @@
 #include "models/safetensors.h"
 
+#include <sys/resource.h>
+
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
@@ -150,7 +152,8 @@ TEST_CASE("damaged headers are refused, with what was expected and found") {
       {file_of("{"), "not JSON"},
       {file_of("{} x"), "not JSON"},
       {file_of("\x80{}"), "not JSON"},
-      {file_of("{\"\xFF\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}}", data), "ill-formed UTF-8"},
+      {file_of("{\"\xFF\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}}", data),
+       "ill-formed UTF-8"},
       {file_of(std::string(100'000, '[')), "nested more than 16 deep"},
       {file_of(R"({"a":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}"),
        "nested more than 16"},
@@ -233,6 +236,31 @@ TEST_CASE("files that are something else are refused with a hint") {
   CHECK_THROWS_WITH(Safetensors::open(folder.write("empty", "")), Contains("an empty file"));
   CHECK_THROWS_WITH(Safetensors::open(folder.path()), Contains("a folder"));
   CHECK_THROWS_WITH(Safetensors::open(folder / "none"), Contains("No such file"));
+}
+
+// The most memory that this process has had in use, in bytes; a mapped file's pages count.
+size_t peak_memory() {
+  rusage usage{};
+  REQUIRE(::getrusage(RUSAGE_SELF, &usage) == 0);
+  return static_cast<size_t>(usage.ru_maxrss) * 1024;
+}
+
+TEST_CASE("the metadata of a file are read without its values, and checked like all of it") {
+  constexpr size_t kBytes = size_t{1} << 30;
+  const TemporaryFolder folder;
+  const std::string header =
+      R"({"__metadata__": {"a": "b"}, "x": {"dtype": "U8", "shape": [1073741824], "data_offsets": [0, 1073741824]}})";
+  const std::string path = folder.write("large", file_of(header));
+  std::filesystem::resize_file(path, 8 + header.size() + kBytes);  // a hole: it takes no room
+  const size_t before = peak_memory();
+  CHECK(Safetensors::read_metadata(path) == std::map<std::string, std::string>{{"a", "b"}});
+  CHECK(peak_memory() - before < kBytes / 4);
+  std::filesystem::resize_file(path, 8 + header.size() + kBytes - 1);
+  CHECK_THROWS_WITH(Safetensors::read_metadata(path), Contains(path) && Contains("truncated"));
+  for (const char* bytes : {"", "\x01", "1234567", "PK\x03\x04", "\xff\xff\xff\xff\xff\xff\xff\xff"}) {
+    const std::string other = folder.write("other", bytes);
+    CHECK_THROWS_WITH(Safetensors::read_metadata(other), Contains(other));
+  }
 }
 
 TEST_CASE("a header whose length looks like a pickle is read all the same") {

@@ -59,7 +59,7 @@ TEST_CASE("evaluation, statistics and preparation count them too") {
   const TemporaryFolder folder;
   write_pairs(folder);
   const auto dataset = open_dataset(folder / "in");
-  const EvalData eval = load_eval_data(*dataset, 16, 2);
+  const EvalData eval = load_eval_data(*dataset, EvaluationTransform(16), 2);
   CHECK(eval.count() == 10);
   CHECK(eval.bad.damaged == 2);
   CHECK_THAT(eval.bad.damage_summary(),

@@ -207,7 +207,8 @@ TEST_CASE("CSV: pictures that are not there are counted and named, wherever the 
   const Image grey{.width = 8, .height = 8, .rgb = std::vector<uint8_t>(8 * 8 * 3, 128)};
   folder.write("absolute.png", encode_png(grey));
   for (int i = 0; i < 7; ++i) folder.write(fmt::format("pictures/{}.png", i), encode_png(grey));
-  const EvalData data = load_eval_data(*open_dataset(folder.write("pairs.csv", text)), 8, 2, 0, 0.2);
+  const EvalData data =
+      load_eval_data(*open_dataset(folder.write("pairs.csv", text)), EvaluationTransform(8), 2, 0, 0.2);
   CHECK(data.count() == 8);
   CHECK(data.bad.by_reason == std::map<std::string, int64_t>{{"unreadable file", 1}});
   CHECK_THAT(data.bad.summary(),

@@ -19,7 +19,7 @@ struct Fixture {
   // The feature of one picture, encoded alone.
   std::vector<float> alone(const Image& image) {
     std::vector<uint8_t> pixels(12 * 12 * 3);
-    evaluation_pixels(image, 12, pixels);
+    evaluation_pixels(image, EvaluationTransform(12), pixels);
     return encode_pixels(model, pixels).to_floats();
   }
 

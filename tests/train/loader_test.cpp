@@ -291,12 +291,13 @@ TEST_CASE("pictures that are not pictures are bad samples") {
   CHECK(loader.bad().by_reason == std::map<std::string, int64_t>{{"unreadable picture", 3}});
   CHECK_THAT(loader.bad().summary(), Contains("HTML"));
 
-  const EvalData eval = load_eval_data(*dataset, 24, 2);
+  const EvalData eval = load_eval_data(*dataset, EvaluationTransform(24), 2);
   CHECK(eval.count() == 30);
   CHECK(eval.images.size() == 30 * 24 * 24 * 3);
   CHECK(eval.bad.count == 3);
-  CHECK_THROWS_WITH(load_eval_data(*dataset, 24, 2, 0, 0.05), Contains("--max-bad-fraction"));
-  CHECK(load_eval_data(*dataset, 24, 1, 7).count() == 7);
+  CHECK_THROWS_WITH(load_eval_data(*dataset, EvaluationTransform(24), 2, 0, 0.05),
+                    Contains("--max-bad-fraction"));
+  CHECK(load_eval_data(*dataset, EvaluationTransform(24), 1, 7).count() == 7);
 }
 
 TEST_CASE("a picture is not flipped when its caption says left or right") {

@@ -48,7 +48,9 @@ TEST_CASE(
   const ClipConfig shape = load_clip_config((*newest / "open_clip_config.json").string());
   Clip model(context, shape, ClipOptions{.dtype = DType::f32, .training = true, .checkpointing = false});
   Optimizer optimizer(context, model.parameters(), {});
-  const TrainState state = load_checkpoint(*newest, model, optimizer, identity(config));
+  const TrainState state = read_train_state(*newest);
+  check_settings(*newest, identity(config));
+  load_checkpoint(*newest, state, model, optimizer);
   CHECK(state.skipped_steps == 0);
   for (const float value : model.parameters().values().to_floats()) REQUIRE(std::isfinite(value));
 
@@ -57,6 +59,17 @@ TEST_CASE(
   CHECK_THROWS_WITH(Trainer(config, "").run([] { return 0; }),
                     Contains("the last checkpoint is " + newest->string()));
   CHECK(latest_checkpoint(folder / "run", notes) == newest);
+}
+
+TEST_CASE("other settings than the checkpoint's are refused before the data are opened") {
+  const TemporaryFolder folder;
+  TrainConfig config = small_config(folder / "run");
+  config.max_steps = 1;
+  Trainer(config, "").run([] { return 0; });
+  config.resume = "latest";
+  config.lr *= 2;
+  config.train_data = folder / "missing";
+  CHECK_THROWS_WITH(Trainer(config, ""), Contains("other settings:\n  --lr: was '"));
 }
 
 }  // namespace

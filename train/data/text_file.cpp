@@ -53,6 +53,16 @@ bool is_blank(utf8proc_int32_t c) {
          category == UTF8PROC_CATEGORY_ZP || (c >= 0 && c < 0x20) || c == 0xFEFF || c == 0x200B;
 }
 
+std::vector<std::string_view> split_lines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find_first_of("\r\n"), text.size());
+    lines.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(text.size(), end + (text.substr(end, 2) == "\r\n" ? 2 : 1)));
+  }
+  return lines;
+}
+
 }  // namespace
 
 std::string text_name(const std::filesystem::path& path) {
@@ -88,16 +98,6 @@ std::string_view without_trailing_blanks(std::string_view text) {
     text = text.substr(0, last);
   }
   return text;
-}
-
-std::vector<std::string_view> split_lines(std::string_view text) {
-  std::vector<std::string_view> lines;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find_first_of("\r\n"), text.size());
-    lines.push_back(text.substr(0, end));
-    text.remove_prefix(std::min(text.size(), end + (text.substr(end, 2) == "\r\n" ? 2 : 1)));
-  }
-  return lines;
 }
 
 std::vector<std::string> read_all_lines(const std::filesystem::path& path) {

@@ -57,6 +57,9 @@ void read_options(Runtime& runtime) {
   const std::string memory = environment("EMULATE_MEMORY"), driver = environment("EMULATE_DRIVER");
   if (!memory.empty()) runtime.heap.set_limit(std::strtoull(memory.c_str(), nullptr, 10) << 20);
   if (!driver.empty()) runtime.driver = std::atoi(driver.c_str());
+  const std::string context = environment("EMULATE_CONTEXT");
+  if (context == "full") runtime.no_context = cudaErrorMemoryAllocation;
+  if (context == "busy") runtime.no_context = cudaErrorDevicesUnavailable;
 }
 
 }  // namespace

@@ -196,6 +196,7 @@ cudaError_t cudaFuncSetCacheConfig(const void*, cudaFuncCache) { return cudaSucc
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
   if (attributes == nullptr) return note(cudaErrorInvalidValue);
   return guarded([&] {
+    if (rt().no_context != cudaSuccess) return rt().no_context;
     Kernel* kernel = rt().find_kernel(function);
     if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
     const Image& image = rt().image(*kernel, current_device());

@@ -97,6 +97,7 @@ class Runtime {
   std::mutex mutex;
   int device_count = 1;
   int capability = 80, driver = CUDART_VERSION;  // of the devices, and their driver
+  cudaError_t no_context = cudaSuccess;          // why the devices have no room for this process
   u64 stack_limit = 1024, heap_limit = 8 << 20, print_limit = 1 << 20;
   /// What device code allocates from, on a device; made on first use, of heap_limit bytes.
   DeviceHeap& device_heap(int device);
