@@ -104,6 +104,7 @@ void check_sources_stay(const PrepareOptions& options) {
 }
 
 void check_replaceable(const PrepareOptions& options) {
+  check_sources_stay(options);  // --force would not help there
   const std::string out = options.out.string();
   const nlohmann::json found = statistics_of(options.out);
   CUCLIP_CHECK(!found.empty() || !path_exists(options.out / kStatistics),

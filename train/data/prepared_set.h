@@ -32,7 +32,7 @@ void remove_leftovers(const std::filesystem::path& folder);
 void check_sources_stay(const PrepareOptions& options);
 
 /// Throws InputError where options.out has shards or a statistics.json that no preparation wrote, or a whole set made with
-/// other options.
+/// other options; and as check_sources_stay does.
 void check_replaceable(const PrepareOptions& options);
 
 }  // namespace cuclip
