@@ -187,7 +187,7 @@ TEST_CASE_METHOD(ModelOnDisk, "arguments that contradict or lack something are r
 
 TEST_CASE_METHOD(ModelOnDisk, "a place that cannot be written to is a failure") {
   const std::vector<Arguments> commands = {
-      {"encode", "image", picture(0), "--out", "/proc/no/such/folder/f.npy"},
+      {"encode", "image", picture(0), "--out", folder / "no/such/folder/f.npy"},
       {"encode", "text", "a", "--out", "/proc/f.safetensors"},
       {"index", pictures, "--out", "/proc/x.cuclip-index"},
       {"matrix", "--images", picture(0), "--texts", "a", "--out", "/proc/m.png"},

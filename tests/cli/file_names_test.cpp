@@ -235,26 +235,37 @@ TEST_CASE_METHOD(ModelOnDisk, "a file of another kind is not written over") {
   const CommandResult beside = cuclip({"convert", "--to", "hf", "--out", step + "/hf.safetensors"});
   CHECK(beside.exit_code == 2);
   CHECK_FALSE(fs::exists(step + "/hf.safetensors"));
-  // What a command wrote it replaces, in a folder that it makes if need be.
-  const std::string made = folder / "made/now/";
+  // What a command wrote it replaces. A folder that it fills it makes, a file's folder it does not.
+  const std::string made = folder / "made/";
   const Arguments again[] = {
       {"tokenizer", "train", "--captions", captions, "--out", made + "m.txt"},
       {"tokenizer", "train", "--captions", captions, "--out", made + "m.txt.gz"},
       {"matrix", "--images", picture(0), "--texts", "a", "--out", made + "m.png", "--model", run},
       {"matrix", "--images", picture(0), "--texts", "a", "--out", made + "m.svg", "--model", run},
-      {"search", index, "a", "--contact-sheet", made + "1/s.png"},
-      {"encode", "text", "a", "--out", made + "2/f.npy", "--model", run},
-      {"encode", "text", "a", "--out", made + "3/f.safetensors", "--model", run},
-      {"index", pictures, "--out", made + "4/i.cuclip-index", "--model", run},
+      {"search", index, "a", "--contact-sheet", made + "s.png"},
+      {"encode", "text", "a", "--out", made + "f.npy", "--model", run},
+      {"encode", "text", "a", "--out", made + "f.safetensors", "--model", run},
+      {"index", pictures, "--out", made + "i.cuclip-index", "--model", run},
       {"convert", "--to", "hf", "--out", made + "5/hf", "--model", run},
-      {"convert", "--to", "hf", "--out", made + "6/hf.safetensors", "--model", run},
+      {"convert", "--to", "hf", "--out", made + "hf.safetensors", "--model", run},
   };
   for (const Arguments& arguments : again) {
+    const bool fills = arguments[0] == "convert" && !arguments[4].ends_with(".safetensors");
+    if (!fills) {
+      const CommandResult missing = run_cuclip(arguments);
+      INFO(arguments[0]);
+      CHECK(missing.exit_code == 1);
+      CHECK_THAT(missing.err,
+                 Contains("there is no folder " + folder.path().string() + "/made; make it first"));
+      CHECK_FALSE(fs::exists(made));
+      fs::create_directories(made);
+    }
     for (int time = 0; time < 2; ++time) {
       const CommandResult result = run_cuclip(arguments);
       INFO(arguments[0] << " " << result.err);
       CHECK(result.exit_code == 0);
     }
+    fs::remove_all(made);
   }
 }
 

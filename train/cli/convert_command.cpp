@@ -45,6 +45,7 @@ void convert(const Options& options) {
   const fs::path file = is_file ? fs::path(options.out) : fs::path(options.out) / "model.safetensors";
   const fs::path folder = file.parent_path();
   const std::vector<std::string> inputs = inputs_with(options.model, {session.loaded.weights});
+  if (!is_file) make_folder(folder);
   check_can_write(file, OutputKind::safetensors, inputs);
   CUCLIP_CHECK(!is_checkpoint_folder(folder),
                "--out {}: this is a checkpoint's folder, expected another: nothing is written into it",

@@ -178,7 +178,10 @@ void check_can_write(const std::string& file, OutputKind kind, const std::vector
       may_become(file, kind),
       "{} is there and is no {}: it is not written over; choose another name to write to, or remove it", file,
       name_of(kind));
-  make_folder(folder);
+  // A mistyped name makes no folders.
+  if (!folder.empty() && !is_folder(folder)) {
+    fail("cannot write {}: there is no folder {}; make it first", file, folder.string());
+  }
   try_to_write(file);
 }
 

@@ -69,9 +69,10 @@ std::vector<std::string> inputs_with(const ModelFlags& flags, std::vector<std::s
 /// Whether it is the folder of a training run's checkpoint.
 bool is_checkpoint_folder(const std::filesystem::path& folder);
 
-/// The one place that refuses an output, before an hour of work and not after it. Makes the file's folder where it is
-/// missing. Throws InputError where the file is a folder, one of the files that are read, a file of another kind
-/// (an empty file is of every kind), or part of a checkpoint; Error where no file can be written.
+/// The one place that refuses an output, before an hour of work and not after it. Throws InputError where the file is
+/// a folder, one of the files that are read, a file of another kind (an empty file is of every kind), or part of a
+/// checkpoint; Error where no file can be written. The folder of a file must be there, whatever the command; a folder
+/// that is the output itself is made (make_folder).
 void check_can_write(const std::string& file, OutputKind kind, const std::vector<std::string>& inputs);
 
 /// Prints JSON and a line feed (json_text). Names go in by put_name, which keeps those that are no UTF-8.
