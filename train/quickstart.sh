@@ -41,7 +41,7 @@ cmake --build --preset cpu --target cuclip
 ln -sfn cpu/bin build/bin
 
 say "3/6  Data: drawings and photographs with captions"
-if [[ ! -e "$data/statistics.json" ]]; then
+if [[ ! -e "$data/statistics.json" ]] || grep -q '"unfinished"' "$data/statistics.json"; then
   "$cuclip" data prepare --from openclipart --from tuxpaint --held-out 500 --out "$data"
 else
   echo "already in $data"

@@ -45,6 +45,11 @@ TEST_CASE("data prepare writes shards that data stats reads, and does nothing th
   std::vector<std::string> other = arguments;
   other[7] = std::to_string(6);
   other.push_back("--json");
+  const CommandResult refused = run_cuclip(other);
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, Contains("other options") && Contains("--force"));
+  CHECK(fs::last_write_time(folder / "out/train-000.tar") == written);
+  other.push_back("--force");
   const CommandResult third = run_cuclip(other);
   CHECK(nlohmann::json::parse(third.out).at("held_out").at("pictures") == 6);
 
@@ -74,6 +79,76 @@ TEST_CASE("data refuses wrong arguments and unusable sources with exit code 2") 
   refused({"data", "stats", folder / "cut.tar"}, "expected a tar file");
   refused({"data", "stats", "synthetic:cats"}, "synthetic:shapes");
   CHECK_FALSE(fs::exists(folder / "out/train-000.tar"));
+}
+
+TEST_CASE("data prepare leaves shards that it did not write alone") {
+  const TemporaryFolder folder;
+  write_pictures(folder, 12);
+  const std::string out = folder / "out";
+  for (const char* name : {"out/train-000.tar", "out/train-007.tar", "out/held-out-000.tar"})
+    folder.write(name, "mine");
+  std::vector<std::string> arguments = {"data",  "prepare", "--from",     folder / "in",
+                                        "--out", out,       "--held-out", "0"};
+  const CommandResult refused = run_cuclip(arguments);
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, Contains("held-out-000.tar") && Contains("--force"));
+  CHECK(read_file(folder / "out/train-000.tar") == "mine");
+
+  arguments.push_back("--force");
+  const CommandResult forced = run_cuclip(arguments);
+  CHECK(forced.exit_code == 0);
+  CHECK_THAT(forced.out, Contains("train-007.tar is not of this set"));
+  CHECK(read_file(folder / "out/train-000.tar") != "mine");
+  CHECK(read_file(folder / "out/train-007.tar") == "mine");
+  CHECK(read_file(folder / "out/held-out-000.tar") == "mine");
+
+  folder.write("other/statistics.json", "{\"mine\": 1}");
+  const CommandResult other =
+      run_cuclip({"data", "prepare", "--from", folder / "in", "--out", folder / "other", "--held-out", "0"});
+  CHECK(other.exit_code == 2);
+  CHECK_THAT(other.err, Contains("statistics.json") && Contains("--force"));
+  CHECK(read_file(folder / "other/statistics.json") == "{\"mine\": 1}");
+}
+
+TEST_CASE("data prepare does not write over its source") {
+  const TemporaryFolder folder;
+  write_pictures(folder, 12);
+  const std::string out = folder / "out";
+  REQUIRE(run_cuclip({"data", "prepare", "--from", (folder / "in").string(), "--out", out, "--held-out", "0"})
+              .exit_code == 0);
+  const std::string before = read_file(folder / "out/train-000.tar");
+  fs::create_directory_symlink(out, folder / "link");
+  for (const char* from : {"out/train-*.tar", "link/train-{000..000}.tar"}) {
+    for (const char* flag : {"--json", "--force"}) {
+      const CommandResult result =
+          run_cuclip({"data", "prepare", "--from", "synthetic:shapes?count=4::" + (folder / from).string(),
+                      "--out", out, "--held-out", "0", flag});
+      INFO(from << " " << result.err);
+      CHECK(result.exit_code == 2);
+      CHECK_THAT(result.err, Contains("train-000.tar") && Contains("--from") && Contains("--out"));
+      CHECK(read_file(folder / "out/train-000.tar") == before);
+    }
+  }
+}
+
+TEST_CASE("data prepare removes what a killed run of its own left, and nothing else") {
+  const TemporaryFolder folder;
+  write_pictures(folder, 12);
+  std::vector<std::string> arguments = {
+      "data",         "prepare",    "--from", folder / "in",         "--out",
+      folder / "out", "--held-out", "0",      "--samples-per-shard", "4"};
+  REQUIRE(run_cuclip(arguments).exit_code == 0);
+  REQUIRE(fs::exists(folder / "out/train-001.tar"));
+  folder.write("out/train-004.tar.tmp-drcdtc", "half");
+  folder.write("out/statistics.json.tmp-drcdtc", "half");
+  folder.write("out/notes.txt.tmp-drcdtc", "mine");
+  arguments.back() = "100";
+  arguments.push_back("--force");
+  REQUIRE(run_cuclip(arguments).exit_code == 0);
+  CHECK_FALSE(fs::exists(folder / "out/train-004.tar.tmp-drcdtc"));
+  CHECK_FALSE(fs::exists(folder / "out/statistics.json.tmp-drcdtc"));
+  CHECK(fs::exists(folder / "out/notes.txt.tmp-drcdtc"));
+  CHECK_FALSE(fs::exists(folder / "out/train-001.tar"));  // would be read along
 }
 
 TEST_CASE("a folder that cannot be written is a failure of the work, exit code 1") {

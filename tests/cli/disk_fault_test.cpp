@@ -158,6 +158,7 @@ TEST_CASE_METHOD(Disk, "a preparation that failed half-way is not taken for fini
                          "1",    "--image-size", "16",     "--out", out};
   Arguments two = one;
   two[5] = "2";
+  two.push_back("--force");  // made with other options
   REQUIRE(run_cuclip(one).exit_code == 0);
   const auto good = contents_of(out);
   const SystemFault fault{.under = out, .calls = "rename", .how = "EIO", .at = 2};  // one shard is new

@@ -163,6 +163,112 @@ TEST_CASE_METHOD(ModelOnDisk, "what is read is not written over") {
   CHECK(cuclip({"index", pictures, "--out", folder.write("empty", "")}).exit_code == 0);
 }
 
+TEST_CASE_METHOD(ModelOnDisk, "no input of a command is written over by it, however it is named") {
+  const std::string index = folder / "p.cuclip-index", merges = run + "/checkpoints/step-3/tokenizer.txt.gz";
+  REQUIRE(cuclip({"index", pictures, "--out", index}).exit_code == 0);
+  const std::string table = folder.write("t.csv", "filepath,title\npictures/0.png,zero\n"),
+                    of_table = folder / "t.cuclip-index";
+  REQUIRE(cuclip({"index", table, "--out", of_table}).exit_code == 0);
+  const std::string list = folder.write("t.npy", "a red cat\n"),
+                    drawing = folder.write("t.svg", "a red cat\n");
+  const std::string tokenizer = folder / "tk.npy", config = folder / "c/config.json";
+  fs::copy_file(merges, tokenizer);
+  fs::create_directories(folder / "c");
+  fs::copy_file(run + "/checkpoints/step-3/open_clip_config.json", config);
+  fs::copy_file(run + "/checkpoints/step-3/model.safetensors", folder / "w.safetensors");
+  fs::copy_file(picture(0), folder / "p.npy");
+  fs::create_symlink(picture(0), folder / "link.npy");
+  const std::string weights = folder / "w.safetensors";
+  const std::pair<Arguments, std::string> commands[] = {
+      {{"encode", "text", "--texts-file", list, "--out", list, "--model", run}, list},
+      {{"matrix", "--images", picture(0), "--texts-file", drawing, "--out", drawing, "--model", run},
+       drawing},
+      {{"encode", "image", folder / "p.npy", "--out", folder / "p.npy", "--model", run}, folder / "p.npy"},
+      {{"encode", "image", pictures, "--out", folder / "link.npy", "--model", run}, picture(0)},
+      {{"encode", "text", "a", "--tokenizer", tokenizer, "--out", tokenizer, "--model", run}, tokenizer},
+      {{"encode", "text", "a", "--out", weights, "--model", weights, "--config-name", config, "--tokenizer",
+        merges},
+       weights},
+      {{"convert", "--to", "hf", "--out", folder / "c", "--model", weights, "--config-name", config}, config},
+      {{"search", index, "a", "--contact-sheet", picture(5)}, picture(5)},
+      {{"search", of_table, "a", "--contact-sheet", picture(0)}, picture(0)},
+  };
+  for (const auto& [arguments, file] : commands) {
+    INFO(arguments[0] << " over " << file);
+    const std::string before = read_file(file);
+    const CommandResult result = run_cuclip(arguments);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Contains(file) && Contains("written over"));
+    CHECK(result.out.empty());
+    CHECK(read_file(file) == before);
+  }
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "a file of another kind is not written over") {
+  const std::string captions = folder.write("captions.txt", "ab ab\n"), step = run + "/checkpoints/step-3";
+  const std::string index = folder / "p.cuclip-index";
+  REQUIRE(cuclip({"index", pictures, "--out", index}).exit_code == 0);
+  const std::string config = folder.write("other/config.json", "{\"mine\": 1}");
+  const std::string photo = folder.write("photo.png", "\xFF\xD8\xFF a JPEG"),
+                    notes = folder.write("n.svg", "my notes");
+  const std::pair<Arguments, std::string> commands[] = {
+      {{"tokenizer", "train", "--captions", captions, "--out", photo}, photo},
+      {{"tokenizer", "train", "--captions", captions, "--out", notes}, notes},
+      {{"matrix", "--images", picture(0), "--texts", "a", "--out", photo, "--model", run}, photo},
+      {{"matrix", "--images", picture(0), "--texts", "a", "--out", notes, "--model", run}, notes},
+      {{"search", index, "a", "--contact-sheet", photo}, photo},
+      {{"convert", "--to", "hf", "--out", step + "/optimizer.safetensors", "--model", run},
+       step + "/optimizer.safetensors"},
+      {{"encode", "text", "a", "--out", step + "/optimizer.safetensors", "--model", run},
+       step + "/optimizer.safetensors"},
+      {{"convert", "--to", "hf", "--out", folder / "other", "--model", run}, config},
+  };
+  for (const auto& [arguments, file] : commands) {
+    INFO(arguments[0] << " over " << file);
+    const std::string before = read_file(file);
+    const CommandResult result = run_cuclip(arguments);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Contains(file) && Contains("written over"));
+    CHECK(read_file(file) == before);
+  }
+  CHECK_FALSE(fs::exists(folder / "other/model.safetensors"));
+  const CommandResult beside = cuclip({"convert", "--to", "hf", "--out", step + "/hf.safetensors"});
+  CHECK(beside.exit_code == 2);
+  CHECK_FALSE(fs::exists(step + "/hf.safetensors"));
+  // What a command wrote it replaces. A folder that it fills it makes, a file's folder it does not.
+  const std::string made = folder / "made/";
+  const Arguments again[] = {
+      {"tokenizer", "train", "--captions", captions, "--out", made + "m.txt"},
+      {"tokenizer", "train", "--captions", captions, "--out", made + "m.txt.gz"},
+      {"matrix", "--images", picture(0), "--texts", "a", "--out", made + "m.png", "--model", run},
+      {"matrix", "--images", picture(0), "--texts", "a", "--out", made + "m.svg", "--model", run},
+      {"search", index, "a", "--contact-sheet", made + "s.png"},
+      {"encode", "text", "a", "--out", made + "f.npy", "--model", run},
+      {"encode", "text", "a", "--out", made + "f.safetensors", "--model", run},
+      {"index", pictures, "--out", made + "i.cuclip-index", "--model", run},
+      {"convert", "--to", "hf", "--out", made + "5/hf", "--model", run},
+      {"convert", "--to", "hf", "--out", made + "hf.safetensors", "--model", run},
+  };
+  for (const Arguments& arguments : again) {
+    const bool fills = arguments[0] == "convert" && !arguments[4].ends_with(".safetensors");
+    if (!fills) {
+      const CommandResult missing = run_cuclip(arguments);
+      INFO(arguments[0]);
+      CHECK(missing.exit_code == 1);
+      CHECK_THAT(missing.err,
+                 Contains("there is no folder " + folder.path().string() + "/made; make it first"));
+      CHECK_FALSE(fs::exists(made));
+      fs::create_directories(made);
+    }
+    for (int time = 0; time < 2; ++time) {
+      const CommandResult result = run_cuclip(arguments);
+      INFO(arguments[0] << " " << result.err);
+      CHECK(result.exit_code == 0);
+    }
+    fs::remove_all(made);
+  }
+}
+
 TEST_CASE_METHOD(ModelOnDisk, "what is no file is left alone") {
   fs::create_symlink("/dev/null", folder / "null.cuclip-index");
   const CommandResult refused = cuclip({"index", pictures, "--out", folder / "null.cuclip-index"});

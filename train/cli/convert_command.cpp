@@ -22,21 +22,45 @@ struct Options {
   bool json = false;
 };
 
+// A folder that convert filled before has all that it writes, open_clip_config.json too: it is filled again. Others'
+// files of the same names stay.
+void check_folder(const fs::path& folder, const std::vector<std::string>& inputs) {
+  const bool ours = path_exists(folder / "open_clip_config.json");
+  for (const char* name : {"model.safetensors", "open_clip_config.json", "config.json",
+                           "preprocessor_config.json", "tokenizer.txt.gz"}) {
+    const std::string file = folder / name;
+    CUCLIP_CHECK(
+        ours || !path_exists(file),
+        "{} is there and convert did not write it: it is not written over; choose another folder for "
+        "--out",
+        file);
+    check_can_write(file, kind_of_name(file, OutputKind::json), inputs);
+  }
+}
+
 void convert(const Options& options) {
   Session session(options.model);
   const WeightNames names = options.to == "hf" ? WeightNames::hugging_face : WeightNames::open_clip;
   const bool is_file = fs::path(options.out).extension() == ".safetensors";
   const fs::path file = is_file ? fs::path(options.out) : fs::path(options.out) / "model.safetensors";
   const fs::path folder = file.parent_path();
-  make_folder(folder);
-  check_can_write(file, {session.loaded.weights});
+  const std::vector<std::string> inputs = inputs_with(options.model, {session.loaded.weights});
+  if (!is_file) make_folder(folder);
+  check_can_write(file, OutputKind::safetensors, inputs);
+  CUCLIP_CHECK(!is_checkpoint_folder(folder),
+               "--out {}: this is a checkpoint's folder, expected another: nothing is written into it",
+               options.out);
+  if (!is_file) {
+    check_folder(folder, inputs);
+    // First of all: a folder that is filled half is known by it.
+    write_file_atomic(folder / "open_clip_config.json", clip_config_json(session.model().config()));
+  }
   save_weights(session.model(), file, {}, names);
   if (!is_file) {
     if (options.to == "hf") {
       write_file_atomic(folder / "config.json", hf_config_json(session.model().config()));
       write_file_atomic(folder / "preprocessor_config.json", hf_preprocessor_json(session.model().config()));
     }
-    write_file_atomic(folder / "open_clip_config.json", clip_config_json(session.model().config()));
     if (session.loaded.found_tokenizer) session.loaded.found_tokenizer->save(folder / "tokenizer.txt.gz");
   }
   const int64_t count = session.model().parameters().count();

@@ -13,6 +13,7 @@
 #include "train/cli/number_flag.h"
 #include "train/data/dataset_stats.h"
 #include "train/data/prepare.h"
+#include "train/data/prepared_set.h"
 
 namespace cuclip {
 namespace {
@@ -39,7 +40,7 @@ void add_csv_options(CLI::App* command, DatasetOptions& options) {
 // The statistics that an earlier run with the same options left, if its shards are all there; empty
 // otherwise.
 std::string earlier_result(const PrepareOptions& options) {
-  const std::filesystem::path file = options.out / "statistics.json";
+  const std::filesystem::path file = options.out / kStatistics;
   if (!path_exists(file)) return "";
   const std::string text = read_file(file);
   const nlohmann::json found = nlohmann::json::parse(text, nullptr, false);
@@ -60,6 +61,7 @@ void prepare(const Options& options) {
     if (options.json) fmt::print("{}", earlier);
     return;
   }
+  if (!options.force) check_replaceable(options.prepare);
   make_folder(options.prepare.out);
   const PrepareReport report = prepare_dataset(options.prepare);
   fmt::print("{}", options.json ? to_json(report, options.prepare) : escaped_text(to_text(report)));
@@ -94,7 +96,8 @@ void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {
   number("--samples-per-shard", p.samples_per_shard, {1, kMostOfAnything}, "Samples in a shard");
   number("--threads", p.threads, thread_range(), "0: one for each CPU");
   add_csv_options(sub, prepare_options.dataset);
-  sub->add_flag("--force", options->force, "Make it anew even if it is there");
+  sub->add_flag("--force", options->force,
+                "Make it anew even if it is there, was made with other options, or has shards of others");
   sub->add_flag("--json", options->json, "Print the statistics as JSON");
   sub->callback([options] { prepare(*options); });
 }

@@ -25,11 +25,12 @@ struct Options {
   bool json = false;
 };
 
-void check_out(const std::string& out) {
+void check_out(const Options& options, const std::vector<std::string>& inputs) {
+  const std::string& out = options.out;
   const std::string extension = fs::path(out).extension();
   CUCLIP_CHECK(extension == ".npy" || extension == ".safetensors",
                "--out {}: expected a name that ends in .npy or .safetensors", out);
-  check_can_write(out);
+  check_can_write(out, kind_of_name(out, OutputKind::npy), inputs_with(options.model, inputs));
 }
 
 void write_features(const std::string& out, const Tensor& features) {
@@ -63,7 +64,6 @@ void print_rows(const Options& options, const Tensor& features, const std::vecto
 }
 
 void encode_images(const Options& options) {
-  check_out(options.out);
   std::vector<fs::path> files;
   for (const std::string& input : options.inputs) {
     if (is_folder(input)) {
@@ -75,6 +75,7 @@ void encode_images(const Options& options) {
       files.emplace_back(input);
     }
   }
+  check_out(options, {files.begin(), files.end()});
   Session session(options.model);
   const EncodedPictures encoded =
       encode_picture_files(session.model(), files, progress_to_terminal("encoded", std::ssize(files)));
@@ -88,7 +89,7 @@ void encode_images(const Options& options) {
 }
 
 void encode_text(const Options& options) {
-  check_out(options.out);
+  check_out(options, {options.texts_file});
   const std::vector<std::string> texts = given_texts(options.inputs, options.texts_file, "encode text");
   Session session(options.model);
   const Tokenizer& tokenizer = session.loaded.tokenizer();

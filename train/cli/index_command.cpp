@@ -82,11 +82,8 @@ Indexed index_dataset(const Session& session, const std::string& spec) {
 }
 
 void run_index(const Options& options) {
-  check_can_write(options.out);
-  // A picture or a shard would be gone for ever, and may be one of those to be indexed.
-  CUCLIP_CHECK(may_become_index(options.out),
-               "{} exists and is not a cuclip index; it will not be overwritten. Choose another --out",
-               options.out);
+  // What is no index is not written over: a picture or a shard among what is to be indexed neither.
+  check_can_write(options.out, OutputKind::index, inputs_with(options.model, {}));
   Session session(options.model);
   Indexed made = is_folder(options.source) ? index_folder(session, options.source)
                                            : index_dataset(session, options.source);

@@ -72,7 +72,12 @@ void run_matrix(const Options& options) {
   const std::string extension = fs::path(options.out).extension();
   CUCLIP_CHECK(options.out.empty() || extension == ".svg" || extension == ".png",
                "--out {}: expected a name that ends in .svg or .png", options.out);
-  if (!options.out.empty()) check_can_write(options.out, options.images);
+  if (!options.out.empty()) {
+    std::vector<std::string> inputs = options.images;
+    inputs.push_back(options.texts_file);
+    check_can_write(options.out, kind_of_name(options.out, OutputKind::svg),
+                    inputs_with(options.model, inputs));
+  }
   Matrix matrix{
       .images = {}, .texts = given_texts(options.texts, options.texts_file, "matrix"), .similarity = {}};
   Session session(options.model);

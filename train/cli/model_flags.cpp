@@ -4,10 +4,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <fstream>
 
 #include "core/device_choice.h"
 #include "core/file_io.h"
 #include "train/cli/number_flag.h"
+#include "train/feature_index.h"
 
 namespace cuclip {
 namespace {
@@ -18,6 +20,58 @@ ModelOptions options_of(const ModelFlags& flags) {
   return {.dtype = flags.precision == "bf16" ? DType::bf16 : DType::f32,
           .tokenizer = flags.tokenizer,
           .config_name = flags.config_name};
+}
+
+const char* name_of(OutputKind kind) {
+  switch (kind) {
+    case OutputKind::npy:
+      return ".npy file";
+    case OutputKind::safetensors:
+      return "safetensors file";
+    case OutputKind::png:
+      return "PNG picture";
+    case OutputKind::svg:
+      return "SVG drawing";
+    case OutputKind::gzip:
+      return "gzip file";
+    case OutputKind::json:
+      return "JSON file";
+    case OutputKind::merges:
+      return "merges file";
+    case OutputKind::index:
+      return "index of cuclip's";
+  }
+  return "";
+}
+
+// Whether nothing is there, an empty file, or one of this kind by its first bytes.
+bool may_become(const std::string& file, OutputKind kind) {
+  if (!path_exists(file)) return true;
+  if (kind == OutputKind::index) return may_become_index(file);
+  std::string start(100, '\0');
+  std::ifstream in(file, std::ios::binary);
+  in.read(start.data(), std::ssize(start));
+  start.resize(static_cast<size_t>(in.gcount()));
+  if (start.empty()) return true;
+  switch (kind) {
+    case OutputKind::npy:
+      return start.starts_with("\x93NUMPY");
+    case OutputKind::safetensors:
+      return start.size() > 8 && start[8] == '{';
+    case OutputKind::png:
+      return start.starts_with("\x89PNG");
+    case OutputKind::svg:
+      return start.find("<svg") != std::string::npos || start.starts_with("<?xml");
+    case OutputKind::gzip:
+      return start.starts_with("\x1f\x8b");
+    case OutputKind::json:
+      return start.starts_with('{');
+    case OutputKind::merges:
+      return start.find("#version") != std::string::npos;
+    case OutputKind::index:
+      break;  // above
+  }
+  return false;
 }
 
 }  // namespace
@@ -77,7 +131,36 @@ void make_folder(const std::filesystem::path& folder) {
   if (error) fail("cannot make the folder {}: {}", folder.string(), error.message());
 }
 
-void check_can_write(const std::string& file, const std::vector<std::string>& inputs) {
+OutputKind kind_of_name(const std::string& file, OutputKind otherwise) {
+  const std::string extension = std::filesystem::path(file).extension();
+  for (const auto& [end, kind] : {std::pair{".npy", OutputKind::npy},
+                                  {".safetensors", OutputKind::safetensors},
+                                  {".png", OutputKind::png},
+                                  {".svg", OutputKind::svg},
+                                  {".gz", OutputKind::gzip}}) {
+    if (extension == end) return kind;
+  }
+  return otherwise;
+}
+
+std::vector<std::string> inputs_with(const ModelFlags& flags, std::vector<std::string> others) {
+  others.insert(others.end(), {flags.model, flags.tokenizer, flags.config_name});
+  if (!path_exists(flags.model)) return others;
+  const std::filesystem::path model = flags.model;
+  const std::filesystem::path folder = is_folder(model) ? model : model.parent_path();
+  for (const char* name :
+       {"model.safetensors", "open_clip_model.safetensors", "open_clip_config.json", "config.json",
+        "preprocessor_config.json", "tokenizer.txt.gz", "bpe_simple_vocab_16e6.txt.gz", "merges.txt"}) {
+    others.push_back((folder / name).string());
+  }
+  return others;
+}
+
+bool is_checkpoint_folder(const std::filesystem::path& folder) {
+  return path_exists(folder / "state.json") && path_exists(folder / "optimizer.safetensors");
+}
+
+void check_can_write(const std::string& file, OutputKind kind, const std::vector<std::string>& inputs) {
   CUCLIP_CHECK(!is_folder(file), "cannot write {}: it is a folder, expected a file", file);
   std::error_code unknown;
   CUCLIP_CHECK(!path_exists(file) || std::filesystem::is_regular_file(file, unknown),
@@ -85,6 +168,19 @@ void check_can_write(const std::string& file, const std::vector<std::string>& in
   for (const std::string& input : inputs) {
     CUCLIP_CHECK(!std::filesystem::equivalent(file, input, unknown),
                  "{} is an input and would be overwritten; choose another output name", input);
+  }
+  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+  CUCLIP_CHECK(!path_exists(file) || !is_checkpoint_folder(folder),
+               "{} belongs to a checkpoint of a training run and is not written over: choose another name to "
+               "write to",
+               file);
+  CUCLIP_CHECK(
+      may_become(file, kind),
+      "{} is there and is no {}: it is not written over; choose another name to write to, or remove it", file,
+      name_of(kind));
+  // A mistyped name makes no folders.
+  if (!folder.empty() && !is_folder(folder)) {
+    fail("cannot write {}: there is no folder {}; make it first", file, folder.string());
   }
   try_to_write(file);
 }

@@ -55,9 +55,24 @@ CLI::Option* never_empty(CLI::Option* option);
 /// Makes a folder, with those on the way. Throws Error.
 void make_folder(const std::filesystem::path& folder);
 
-/// Before an hour of work, not after it: throws InputError where the file to write is a folder, or one of the files
-/// that are read, and Error where no file can be written.
-void check_can_write(const std::string& file, const std::vector<std::string>& inputs = {});
+/// What a command writes: a file that is there is replaced only by one of its own kind.
+enum class OutputKind { npy, safetensors, png, svg, gzip, json, merges, index };
+
+/// By the end of the name: .npy, .safetensors, .png, .svg, .gz; `otherwise` for others.
+OutputKind kind_of_name(const std::string& file, OutputKind otherwise);
+
+/// The files that --model, --tokenizer and --config-name name, with those that are read beside the weights, added to
+/// `others`.
+std::vector<std::string> inputs_with(const ModelFlags& flags, std::vector<std::string> others);
+
+/// Whether it is the folder of a training run's checkpoint.
+bool is_checkpoint_folder(const std::filesystem::path& folder);
+
+/// The one place that refuses an output, before an hour of work and not after it. Throws InputError where the file is
+/// a folder, one of the files that are read, a file of another kind (an empty file is of every kind), or part of a
+/// checkpoint; Error where no file can be written. The folder of a file must be there, whatever the command; a folder
+/// that is the output itself is made (make_folder).
+void check_can_write(const std::string& file, OutputKind kind, const std::vector<std::string>& inputs);
 
 /// Prints JSON and a line feed (json_text). Names go in by put_name, which keeps those that are not valid
 /// UTF-8.

@@ -13,6 +13,7 @@
 #include "train/cli/model_flags.h"
 #include "train/cli/number_flag.h"
 #include "train/cli/texts.h"
+#include "train/data/dataset.h"
 #include "train/data/sample_store.h"
 #include "train/draw/contact_sheet.h"
 #include "train/feature_index.h"
@@ -159,6 +160,24 @@ nlohmann::ordered_json hits_json(const Options& options, const FeatureIndex& ind
   return json;
 }
 
+// The sheet shows the pictures of the index: it is none of them.
+void check_sheet(const Options& options, const FeatureIndex& index) {
+  std::vector<std::string> inputs = {options.index, options.image};
+  if (path_exists(options.contact_sheet)) {
+    for (int64_t row = 0; index.is_folder && row < std::ssize(index.names); ++row) {
+      inputs.push_back(index.path(row).string());
+    }
+    for (const std::string& part :
+         index.is_folder ? std::vector<std::string>() : joined_specs(index.source)) {
+      // Of a .csv the names start at its folder; of a folder with captions in it.
+      const fs::path folder = is_folder(part) ? fs::path(part) : fs::path(part).parent_path();
+      for (const std::string& name : index.names) inputs.push_back((folder / name).string());
+    }
+  }
+  check_can_write(options.contact_sheet, kind_of_name(options.contact_sheet, OutputKind::svg),
+                  inputs_with(options.model, inputs));
+}
+
 void run_search(Options options) {
   CUCLIP_CHECK(options.words.empty() != options.image.empty(),
                "search: expected either words or --image FILE, found {}",
@@ -167,7 +186,6 @@ void run_search(Options options) {
   CUCLIP_CHECK(options.contact_sheet.empty() || extension == ".png" || extension == ".svg",
                "--contact-sheet {}: expected a name that ends in .png or .svg", options.contact_sheet);
   if (options.image.empty()) require_text(options.words, "search: the words");
-  if (!options.contact_sheet.empty()) check_can_write(options.contact_sheet, {options.index, options.image});
   Context reading(1);
   const FeatureIndex index = load_index(reading, options.index);
   if (options.model.model.empty()) {
@@ -176,6 +194,7 @@ void run_search(Options options) {
                  options.index, index.model);
     options.model.model = index.model;
   }
+  if (!options.contact_sheet.empty()) check_sheet(options, index);
   Session session(options.model);
   CUCLIP_CHECK(model_fingerprint(session.model()) == index.model_fingerprint,
                "{}: this index was made with other weights (of {}) than those of {}; make it again with this "

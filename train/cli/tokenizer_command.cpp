@@ -44,7 +44,8 @@ void for_each_text(const std::vector<std::string>& given,
 }
 
 void train(const Options& options) {
-  check_can_write(options.out, {options.captions});
+  const bool gzip = std::filesystem::path(options.out).extension() == ".gz";
+  check_can_write(options.out, gzip ? OutputKind::gzip : OutputKind::merges, {options.captions});
   const std::vector<std::string> captions = read_all_lines(options.captions);
   const Tokenizer tokenizer = train_bpe(captions, options.vocab_size);
   tokenizer.save(options.out);

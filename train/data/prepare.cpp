@@ -19,6 +19,7 @@
 #include "train/data/collections.h"
 #include "train/data/duplicates.h"
 #include "train/data/prepared_picture.h"
+#include "train/data/prepared_set.h"
 #include "train/data/shard_writer.h"
 #include "train/data/words.h"
 
@@ -26,8 +27,6 @@ namespace cuclip {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kStatistics = "statistics.json";
 
 uint64_t hash_of(const std::string& text) { return XXH64(text.data(), text.size(), 0); }
 
@@ -127,7 +126,7 @@ class Preparation {
   void split();
   void write();
   std::vector<std::string> write_split(const char* prefix, const std::vector<Candidate>& pairs);
-  void remove_stale_shards() const;
+  void remove_shards(const std::set<std::string>& earlier);
 
   // Keeps the candidates for which keep(i) holds.
   template <typename Keep>
@@ -320,37 +319,39 @@ std::vector<std::string> Preparation::write_split(const char* prefix, const std:
   });
 }
 
-// "train-007.tar", "held-out-000.tar": a name that write_shards may have given.
-bool is_shard_name(const std::string& name) {
-  const size_t digits = name.rfind('-') + 1, end = name.size() - std::min<size_t>(name.size(), 4);
-  const bool prefix = name.substr(0, digits) == "train-" || name.substr(0, digits) == "held-out-";
-  return prefix && name.substr(end) == ".tar" && digits < end &&
-         name.find_first_not_of("0123456789", digits) == end;
-}
-
-// Shards of an earlier, larger set of the same name would be read along with the new ones.
-void Preparation::remove_stale_shards() const {
+// Shards of an earlier, larger set of the same name would be read along with the new ones. Others are not ours.
+void Preparation::remove_shards(const std::set<std::string>& earlier) {
+  for (const std::string& name : earlier) {
+    std::error_code error;
+    fs::remove(options_.out / name, error);
+    if (error) {
+      fail("cannot remove {}, of an earlier set: {}", (options_.out / name).string(), error.message());
+    }
+  }
   std::set<std::string> current(report_.train_shards.begin(), report_.train_shards.end());
   current.insert(report_.held_out_shards.begin(), report_.held_out_shards.end());
-  std::vector<fs::path> stale;
-  std::error_code error;
-  for (fs::directory_iterator file(options_.out, error), end; !error && file != end; file.increment(error)) {
-    const std::string name = file->path().filename().string();
-    if (is_shard_name(name) && current.count(name) == 0) stale.push_back(file->path());
-  }
-  if (error) fail("cannot read the folder {}: {}", options_.out.string(), error.message());
-  for (const fs::path& file : stale) {
-    if (!fs::remove(file, error) && error)
-      fail("cannot remove {}, of an earlier set: {}", file.string(), error.message());
+  for (const std::string& name : shards_in(options_.out)) {
+    if (!current.contains(name)) {
+      report_.notes.push_back((options_.out / name).string() + " is not of this set and stays where it is");
+    }
   }
 }
 
 void Preparation::write() {
-  // It vouches for the shards: until they are all new there is none.
-  fs::remove(options_.out / kStatistics);
+  remove_leftovers(options_.out);
+  std::set<std::string> earlier = listed_shards(options_.out);
+  std::vector<std::string> train_shards =
+      shard_list("train", std::ssize(candidates_), options_.samples_per_shard);
+  const std::vector<std::string> held_out_shards =
+      shard_list("held-out", std::ssize(held_out_), options_.samples_per_shard);
+  for (const std::string& name : train_shards) earlier.erase(name);
+  for (const std::string& name : held_out_shards) earlier.erase(name);
+  // From here to the end of the work the set in the folder is neither the old one nor the new one.
+  train_shards.insert(train_shards.end(), earlier.begin(), earlier.end());
+  write_file_atomic(options_.out / kStatistics, unfinished_statistics(train_shards, held_out_shards));
   report_.held_out_shards = write_split("held-out", held_out_);
   report_.train_shards = write_split("train", candidates_);
-  remove_stale_shards();
+  remove_shards(earlier);
   CaptionCounter train, held_out;
   for (const Candidate& pair : candidates_) train.add(pair.caption(), std::ssize(pair.captions));
   for (const Candidate& pair : held_out_) held_out.add(pair.caption(), std::ssize(pair.captions));
@@ -367,6 +368,7 @@ PrepareReport prepare_dataset(const PrepareOptions& options) {
   CUCLIP_CHECK(options.held_out >= 0 && options.max_per_caption > 0 && options.max_per_series > 0 &&
                    options.samples_per_shard > 0,
                "data prepare: limits must be positive");
+  check_sources_stay(options);
   std::error_code error;
   fs::create_directories(options.out, error);
   if (error) fail("cannot create the folder {}: {}", options.out.string(), error.message());

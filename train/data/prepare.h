@@ -49,8 +49,10 @@ struct PrepareReport {
 /// are made of titles and keywords, the longest alone); drawings of which no word of the caption occurs in
 /// another are left out; captions that are too frequent are thinned out; the held-out pairs are those with
 /// the smallest hashes of their captions among the pictures that nothing in training resembles: no picture,
-/// recoloured picture or caption is on both sides. The same sources and options give the same bytes. Throws
-/// InputError for wrong options and unusable sources.
+/// recoloured picture or caption is on both sides. The same sources and options give the same bytes.
+/// An earlier set there is replaced when all pictures are read; of its shards those that its statistics.json
+/// lists are removed, and no others. Throws InputError for wrong options, unusable sources, and sources that would
+/// be written over.
 PrepareReport prepare_dataset(const PrepareOptions& options);
 
 /// The report as a table for people.

@@ -71,13 +71,21 @@ void add_sample(TarWriter& tar, const ShardSample& sample) {
 
 }  // namespace
 
-std::vector<std::string> write_shards(const std::filesystem::path& folder, const std::string& prefix,
-                                      int64_t count, int64_t samples_per_shard,
-                                      const std::function<ShardSample(int64_t)>& sample) {
+std::vector<std::string> shard_list(const std::string& prefix, int64_t count, int64_t samples_per_shard) {
   std::vector<std::string> names;
   for (int64_t start = 0; start < count; start += samples_per_shard) {
     names.push_back(fmt::format("{}-{:03}.tar", prefix, names.size()));
-    write_file_atomic(folder / names.back(), [&](const ByteSink& sink) {
+  }
+  return names;
+}
+
+std::vector<std::string> write_shards(const std::filesystem::path& folder, const std::string& prefix,
+                                      int64_t count, int64_t samples_per_shard,
+                                      const std::function<ShardSample(int64_t)>& sample) {
+  std::vector<std::string> names = shard_list(prefix, count, samples_per_shard);
+  for (size_t shard = 0; shard < names.size(); ++shard) {
+    const int64_t start = static_cast<int64_t>(shard) * samples_per_shard;
+    write_file_atomic(folder / names[shard], [&](const ByteSink& sink) {
       TarWriter tar(sink);
       for (int64_t i = start; i < std::min(count, start + samples_per_shard); ++i) add_sample(tar, sample(i));
       tar.finish();
