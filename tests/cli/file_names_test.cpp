@@ -198,7 +198,7 @@ TEST_CASE_METHOD(ModelOnDisk, "no input of a command is written over by it, howe
     const std::string before = read_file(file);
     const CommandResult result = run_cuclip(arguments);
     CHECK(result.exit_code == 2);
-    CHECK_THAT(result.err, Contains(file) && Contains("written over"));
+    CHECK_THAT(result.err, Contains(file) && Contains("would be overwritten"));
     CHECK(result.out.empty());
     CHECK(read_file(file) == before);
   }
@@ -228,7 +228,7 @@ TEST_CASE_METHOD(ModelOnDisk, "a file of another kind is not written over") {
     const std::string before = read_file(file);
     const CommandResult result = run_cuclip(arguments);
     CHECK(result.exit_code == 2);
-    CHECK_THAT(result.err, Contains(file) && Contains("written over"));
+    CHECK_THAT(result.err, Contains(file) && Contains("would be overwritten"));
     CHECK(read_file(file) == before);
   }
   CHECK_FALSE(fs::exists(folder / "other/model.safetensors"));

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -40,7 +41,10 @@ void for_each_text(const std::vector<std::string>& given,
                    const std::function<void(const std::string&)>& work) {
   for (const std::string& text : given) work(text);
   if (!given.empty()) return;
-  for_each_input_line(work);
+  for_each_input_line([&](const std::string& line) {
+    work(line);
+    std::fflush(stdout);  // what fails is seen at the end
+  });
 }
 
 void train(const Options& options) {
