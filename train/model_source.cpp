@@ -59,8 +59,12 @@ ClipConfig config_beside(const fs::path& weights, const ModelOptions& options) {
       "config.json beside it, or --config-name with a built-in name (see cuclip info) or a JSON file",
       weights.string());
   const fs::path preprocessor = folder / "preprocessor_config.json";
-  return parse_hf_config(read_file(file), path_exists(preprocessor) ? read_file(preprocessor) : "",
-                         file.string());
+  std::string preprocessing;
+  if (path_exists(preprocessor)) {
+    preprocessing = read_file(preprocessor);
+    CUCLIP_CHECK(!preprocessing.empty(), "{}: the file is empty, expected JSON", preprocessor.string());
+  }
+  return parse_hf_config(read_file(file), preprocessing, file.string());
 }
 
 std::optional<Tokenizer> tokenizer_beside(const fs::path& weights, const ModelOptions& options) {

@@ -2,6 +2,7 @@
 // faults are listed once; a command says of what kind its arguments are. A command or an argument that is not listed
 // here fails the first test, so that a new one inherits the faults.
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <catch2/catch.hpp>
 #include <map>
@@ -54,8 +55,11 @@ struct Matrix : ModelOnDisk {
     folder.write("empty.csv", "");
     folder.write("no-rows.csv", "filepath,title,label\n");
     folder.write("unknown.toml", "epoch = 1\n");
+    folder.write("bare.toml", "epochs = 1\nlr\n");
     folder.write("broken.toml", "[[[\n= =\n");
     fs::create_directories(folder / "nothing");
+    for (const std::string extension : {"", ".png", ".safetensors", ".json", ".csv"})
+      REQUIRE(::mkfifo(at("pipe" + extension).c_str(), 0600) == 0);
     for (const char* extension : {".npy", ".txt", ".svg", ".png", ".safetensors", ".cuclip-index"})
       fs::create_directories(folder / ("folder"s + extension));
     REQUIRE(cuclip({"index", pictures, "--out", folder / "good.cuclip-index"}).exit_code == 0);
@@ -77,9 +81,18 @@ struct Matrix : ModelOnDisk {
             {at("a\x1b[31m\nb\xFF" + extension), "[31m"}};
   }
 
+  // A pipe that nobody writes into and a device without end, beside what no_file lists.
+  std::vector<Fault> no_regular_file(const std::string& extension = "") const {
+    std::vector<Fault> all = no_file(extension);
+    for (const std::string& name : {at("pipe" + extension), "/dev/zero"s})
+      all.push_back({name, "regular file"});
+    return all;
+  }
+
   std::vector<Fault> faults_of_lines(const std::string& none) const {
     std::vector<Fault> faults = no_file();
-    for (const char* name : {"empty", "blank"}) faults.push_back({at(name), none});
+    faults.push_back({"/dev/zero", "regular file"});
+    for (const char* name : {"empty", "blank", "pipe"}) faults.push_back({at(name), none});
     faults.push_back({at("nul"), "NUL byte in line 1"});
     faults.push_back({at("utf32"), "UTF-32"});
     faults.push_back({at("latin"), "line 2: expected UTF-8, found \"caf\\xe9\""});
@@ -106,13 +119,15 @@ struct Matrix : ModelOnDisk {
     return {{at("missing.tar"), "missing.tar"}, {at("missing"), "missing"},
             {at("nothing"), "nothing"},         {at("page.html"), "page.html"},
             {at("page.csv"), "column"},         {at("empty.csv"), "empty.csv"},
-            {at("no-rows.csv"), "no-rows.csv"}, {"synthetic:cats", "synthetic:shapes"}};
+            {at("no-rows.csv"), "no-rows.csv"}, {"synthetic:cats", "synthetic:shapes"},
+            {at("pipe.csv"), "regular file"}};
   }
 
   std::vector<Fault> faults_of_classes() const {
-    return {{at("missing"), "missing"},     {at("nothing"), "nothing"},
-            {at("pictures/0.png"), ".csv"}, {at("no-rows.csv"), "no row"},
-            {at("empty.csv"), "empty"},     {"synthetic:cats", "synthetic:shapes"}};
+    return {{at("missing"), "missing"},      {at("nothing"), "nothing"},
+            {at("pictures/0.png"), ".csv"},  {at("no-rows.csv"), "no row"},
+            {at("empty.csv"), "empty"},      {"synthetic:cats", "synthetic:shapes"},
+            {at("pipe.csv"), "regular file"}};
   }
 
   std::vector<Fault> faults(const Argument& argument) const {
@@ -123,8 +138,9 @@ struct Matrix : ModelOnDisk {
     const Fault empty = {at("empty"), "empty"}, page = {at("page.html"), "page.html"};
     switch (argument.kind) {
       case Kind::picture:
+        return with(no_regular_file(".png"), {empty, page});
       case Kind::pictures:
-        return with(no_file(".png"), {empty, page});
+        return with(no_file(".png"), {empty, page, {at("pipe.png"), "pipe.png"}, {"/dev/zero", "/dev/zero"}});
       case Kind::text:
         return faults_of_text(argument.name == "words" ? "neither" : "an empty one");
       case Kind::lines:
@@ -135,21 +151,23 @@ struct Matrix : ModelOnDisk {
         return with(faults_of_text("an empty one", "an empty one"), {{"a,,b", "label 2"},
                                                                      {"a, \u00A0", "label 2"},
                                                                      {at("empty"), "one entry per line"},
+                                                                     {at("pipe"), "one entry per line"},
+                                                                     {"/dev/zero", "regular file"},
                                                                      {at("latin"), "line 2"},
                                                                      {at("nothing"), "folder"}});
       case Kind::model:
       case Kind::weights:
-        return with(no_file(".safetensors"), {empty, page});
+        return with(no_regular_file(".safetensors"), {empty, page});
       case Kind::config:
-        return with(no_file(".json"), {empty, page, {"no-such-model", "no-such-model"}});
+        return with(no_regular_file(".json"), {empty, page, {"no-such-model", "no-such-model"}});
       case Kind::merges:
-        return with(no_file(), {page});
+        return with(no_regular_file(), {page});
       case Kind::index:
-        return with(no_file(), {empty,
-                                page,
-                                {run + "/checkpoints/step-3/model.safetensors", "expected an index"},
-                                {at("cut.cuclip-index"), "cut.cuclip-index"},
-                                {at("newer.cuclip-index"), "another version"}});
+        return with(no_regular_file(), {empty,
+                                        page,
+                                        {run + "/checkpoints/step-3/model.safetensors", "expected an index"},
+                                        {at("cut.cuclip-index"), "cut.cuclip-index"},
+                                        {at("newer.cuclip-index"), "another version"}});
       case Kind::data_set:
         return faults_of_data_set();
       case Kind::classes:
@@ -159,8 +177,9 @@ struct Matrix : ModelOnDisk {
       case Kind::checkpoint:
         return no_file();
       case Kind::settings:
-        return with(no_file(),
-                    {{at("unknown.toml"), "'epoch' is no setting"}, {at("broken.toml"), "broken.toml"}});
+        return with(no_regular_file(), {{at("bare.toml"), "line 2: expected KEY = VALUE, found \"lr\""},
+                                        {at("unknown.toml"), "'epoch' is no setting"},
+                                        {at("broken.toml"), "broken.toml"}});
       case Kind::out_file:
         return faults_of_out(argument.good);
       case Kind::out_model:
@@ -198,6 +217,13 @@ struct Matrix : ModelOnDisk {
     return line;
   }
 };
+
+// A command that waits for ever is ended, with exit code 124.
+CommandResult run_with_deadline(const Words& line) {
+  Words words = {"120", cuclip_executable()};
+  words.insert(words.end(), line.begin(), line.end());
+  return run_program("/usr/bin/timeout", words);
+}
 
 void check_message(const CommandResult& result, const Fault& fault) {
   CHECK(result.exit_code == fault.exit_code);
@@ -238,7 +264,7 @@ TEST_CASE_METHOD(Matrix, "every command works, and says of every faulty input wh
     for (const Argument& argument : command.arguments) {
       for (const Fault& fault : faults(argument)) {
         const Words bad = line(command, &argument, fault.value);
-        const CommandResult refused = run_cuclip(bad);
+        const CommandResult refused = run_with_deadline(bad);
         INFO(argument.name << " \"" << fault.value << "\"\n" << refused.err);
         check_message(refused, fault);
       }
@@ -272,6 +298,43 @@ TEST_CASE_METHOD(Matrix, "lists come from standard input, and from any editor") 
     }
   }
 }
+
+TEST_CASE_METHOD(Matrix, "a pipe or a device in a table is a bad sample") {
+  const std::string table = folder.write(
+      "pairs.csv", "filepath,title\npairs/0.png,a\npipe.png,b\n/dev/zero,c\n/dev/full,d\npairs/1.png,e\n");
+  const CommandResult result = run_with_deadline({"data", "stats", table});
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.out,
+             Contains("unreadable file                      3") && Contains("not a regular file"));
+}
+
+TEST_CASE_METHOD(Matrix, "what is larger than any picture or list is not read") {
+  for (const char* name : {"large.png", "large.txt"}) {
+    folder.write(name, "");
+    fs::resize_file(folder / name, kMaxReadBytes + 1);
+  }
+  for (const Words& line : {Words{"classify", at("large.png"), "--labels", "a,b", "--model", run},
+                            {"classify", picture(0), "--labels", at("large.txt"), "--model", run}}) {
+    const CommandResult result = run_with_deadline(line);
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Contains("expected at most 1073741824 bytes, found more"));
+  }
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they need the address space
+TEST_CASE_METHOD(Matrix, "a command without memory says so by its name") {
+  folder.write("large.txt", "");
+  fs::resize_file(folder / "large.txt", kMaxReadBytes - 1);
+  const std::string train = "ulimit -v 900000; exec '" + cuclip_executable() +
+                            "' tokenizer train --captions '" + at("large.txt") + "' --out '" + at("m.txt") +
+                            "'";
+  const CommandResult result = run_program("/bin/bash", {"-c", train});
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.err, Contains("cuclip tokenizer train: out of memory") && !Contains("bad_alloc"));
+}
+#endif
 
 }  // namespace
 }  // namespace cuclip::test

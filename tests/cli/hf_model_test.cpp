@@ -82,6 +82,9 @@ TEST_CASE_METHOD(HfModel,
   check_refused(
       copy("lanczos", "preprocessor_config.json", preprocessor),
       {"lanczos/preprocessor_config.json: resample = 1 is not built in", "3 (bicubic) or 2 (bilinear)"});
+  fs::copy(folder / "plain", folder / "blank");
+  folder.write("blank/preprocessor_config.json", "");
+  check_refused(folder / "blank", {"blank/preprocessor_config.json: the file is empty, expected JSON"});
   json config = read("config.json");
   config["model_type"] = "siglip";
   check_refused(copy("siglip", "config.json", config), {"siglip/config.json", "\"siglip\""});

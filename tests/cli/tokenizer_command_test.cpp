@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
@@ -45,6 +46,31 @@ TEST_CASE("without texts or ids the tokeniser reads standard input line by line"
                                           "' | " + command + "decode --tokenizer '" + file + "'"});
   CHECK(piped.out == "ab\nb ab\n");
   CHECK(piped.err.empty());
+}
+
+TEST_CASE("lines of standard input are read as any list is, and a read that fails is no empty input") {
+  const TemporaryFolder folder;
+  const std::string encode = "'" + cuclip_executable() + "' tokenizer encode --tokenizer '" +
+                             folder.write("merges.txt", "#version\na b</w>\n").string() + "'";
+  const auto run = [](const std::string& script) { return run_program("/bin/bash", {"-c", script}); };
+  const std::string expected = run("printf 'ab\nb\n' | " + encode).out;
+  REQUIRE(std::count(expected.begin(), expected.end(), '\n') == 2);
+  for (const char* bytes :
+       {"ab\\rb", "ab\\r\\nb\\r\\n", "\\xef\\xbb\\xbfab\\nb", "\\xff\\xfea\\0b\\0\\n\\0b\\0"}) {
+    INFO(bytes);
+    CHECK(run("printf '" + std::string(bytes) + "' | " + encode).out == expected);
+  }
+  const std::pair<const char*, const char*> faults[] = {
+      {"printf 'a\\n\\xe9\\n' | ", "line 2: expected UTF-8"},
+      {"printf 'a\\nb\\0\\n' | ", "NUL byte in line 2"},
+      {"<&- ", "standard input: it is closed"},
+      {"</tmp ", "standard input: it is a folder"}};
+  for (const auto& [input, message] : faults) {
+    INFO(input);
+    const CommandResult result = run(input + encode);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Contains(message));
+  }
 }
 
 TEST_CASE("fewer merges than asked for are said on standard error") {

@@ -194,6 +194,10 @@ TEST_CASE("tar: absurd sizes and broken extensions are refused") {
     CHECK_THROWS_AS(walk(TarBytes().file("p", record, 'x').file("a", "b").finish()), InputError);
   }
   CHECK_THROWS_WITH(walk(TarBytes().file("s", "x", 'S').finish()), Contains("sparse"));
+  for (const char* key : {"GNU.sparse.major", "GNU.sparse.map", "GNU.sparse.realsize"}) {
+    const std::string sparse = TarBytes().pax(key, "1").file("GNUSparseFile.0/s", "x").finish();
+    CHECK_THROWS_WITH(walk(sparse), Contains("sparse") && Contains("not supported"));
+  }
   const std::string long_name = TarBytes().gnu_long_name(std::string(2 << 20, 'n')).file("a", "b").finish();
   CHECK_THROWS_WITH(walk(long_name), Contains("at most"));
 }

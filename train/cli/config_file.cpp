@@ -7,6 +7,21 @@
 #include "train/data/text_file.h"
 
 namespace cuclip {
+namespace {
+
+// CLI11 takes a key alone on its line for one that is true, whatever it should be.
+std::string checked_lines(std::string text, const std::string& path) {
+  const std::vector<std::string_view> lines = split_lines(text);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const std::string_view line = lines[i].substr(0, lines[i].find('#'));
+    const size_t first = line.find_first_not_of(" \t");
+    const bool good = first == line.npos || line[first] == '[' || line.find('=') != line.npos;
+    CUCLIP_CHECK(good, "{}, line {}: expected KEY = VALUE, found \"{}\"", path, i + 1, line);
+  }
+  return text;
+}
+
+}  // namespace
 
 void add_config_file_option(CLI::App* app) {
   // Not configurable: it is no part of the resolved configuration.
@@ -17,7 +32,7 @@ void apply_config_file(CLI::App* app) {
   const CLI::Option* file = app->get_option("--config");
   if (file->count() == 0) return;
   const std::string path = file->as<std::string>();
-  std::istringstream text(read_text_file(path));
+  std::istringstream text(checked_lines(read_text_file(path), path));
   std::vector<CLI::ConfigItem> items;
   try {
     items = CLI::ConfigTOML().from_config(text);

@@ -174,6 +174,12 @@ class Walker {
     }
   }
 
+  void check_not_sparse(bool sparse, int64_t header) const {
+    CUCLIP_CHECK(!sparse,
+                 "{}: the member at byte {} is sparse, which is not supported: pack it without --sparse",
+                 tar_, header);
+  }
+
   void take(const Block& block, int64_t header) {
     const std::optional<int64_t> in_header = number(field(block, kSize));
     CUCLIP_CHECK(in_header.has_value(), "{}: corrupt header at byte {}: its size is not a number", tar_,
@@ -181,9 +187,7 @@ class Walker {
     const char type = block[kType.offset];
     const bool extension = type == 'x' || type == 'g' || type == 'L' || type == 'K';
     const int64_t size = extension ? *in_header : next_.size.value_or(*in_header);
-    CUCLIP_CHECK(type != 'S',
-                 "{}: the member at byte {} is sparse, which is not supported: pack it without --sparse",
-                 tar_, header);
+    check_not_sparse(type == 'S', header);
     // Links and folders may carry a size that no contents follow.
     const bool no_contents =
         type == '1' || type == '2' || type == '5' || type == '3' || type == '4' || type == '6';
@@ -255,6 +259,7 @@ class Walker {
   }
 
   void take_pax(std::string_view key, std::string_view value, int64_t header) {
+    check_not_sparse(key.starts_with("GNU.sparse."), header);
     if (key == "path") next_.name = std::string(value);
     if (key != "size") return;
     int64_t size = 0;
