@@ -91,8 +91,8 @@ struct CachingAllocator::State {
     }
     if (!memory) {
       fail(
-          "out of memory on device {}: {} bytes were asked for with {} in use; use a smaller batch, "
-          "--accum-freq or --grad-checkpointing",
+          "out of memory on device {}: {} bytes were asked for with {} in use; use a smaller batch or "
+          "model; training also has --accum-freq and --grad-checkpointing",
           name_of(queue->device), bytes, statistics.bytes_in_use);
     }
     statistics.bytes_reserved += bytes;

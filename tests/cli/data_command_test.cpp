@@ -71,6 +71,13 @@ TEST_CASE("data refuses wrong arguments and unusable sources with exit code 2") 
     CHECK_THAT(result.err, Contains(mention));
   };
   const std::string out = folder / "out";
+  // Whether opening the set or reading its pictures finds that nothing of it can be used.
+  folder.write("page/1.png", "<html>");
+  folder.write("page/1.txt", "an error page");
+  folder.write("blank/1.png", "<html>");
+  folder.write("blank/1.txt", " ");
+  for (const char* name : {"page", "blank"}) refused({"data", "stats", folder / name}, "no usable sample");
+  CHECK_THAT(run_cuclip({"train", "--help"}).out, Contains("is not") && Contains("noticed"));
   refused({"data"}, "subcommand");
   refused({"data", "prepare", "--out", out}, "--from");
   refused({"data", "prepare", "--from", folder / "in", "--out", out, "--held-out", "500"}, "--held-out");

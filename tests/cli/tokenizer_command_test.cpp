@@ -60,12 +60,6 @@ TEST_CASE("lines of standard input are read as any list is, and a read that fail
     INFO(bytes);
     CHECK(run("printf '" + std::string(bytes) + "' | " + encode).out == expected);
   }
-  // The first answer is there before the second line.
-  const auto asked =
-      run("coproc " + encode + "; echo ab >&${COPROC[1]}; read -t 60 -u ${COPROC[0]} ids; echo $ids");
-  CHECK(expected.starts_with(asked.out));
-  CHECK(asked.out.size() > 1);
-
   const std::pair<const char*, const char*> faults[] = {
       {"printf 'a\\n\\xe9\\n' | ", "line 2: expected UTF-8"},
       {"printf 'a\\nb\\0\\n' | ", "NUL byte in line 2"},

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/file_io.h"
+#include "kernels/common/check.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/number_flag.h"
@@ -72,6 +73,8 @@ void stats(const Options& options) {
   const DatasetStatistics statistics =
       dataset_statistics(*dataset, !options.captions_only, options.max_pixels, options.threads);
   fmt::print("{}", options.json ? to_json(statistics) : escaped_text(to_text(statistics)));
+  CUCLIP_CHECK(statistics.captions.pictures > 0, "{}: no usable sample; left out: {}", options.spec,
+               statistics.bad.summary());
 }
 
 void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {

@@ -73,7 +73,10 @@ void add_optimisation_options(CLI::App* app, TrainConfig& c) {
 
 void add_run_options(CLI::App* app, TrainConfig& c) {
   app->add_option("--out", c.out, "folder of the run (required)");
-  app->add_option("--resume", c.resume, "'latest', or a checkpoint's folder: go on, bit for bit");
+  app->add_option("--resume", c.resume,
+                  "'latest', or a checkpoint's folder: go on, bit for bit. Changed training data are "
+                  "refused, but a picture "
+                  "that was replaced by one of as many bytes is not noticed");
   app->add_flag("--allow-changed-data", c.allow_changed_data,
                 "resume though the training data have changed: goes on with the next epoch, not bit for bit");
   app->add_option("--save-frequency", c.save_frequency, "epochs between checkpoints; 0: none")

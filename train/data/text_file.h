@@ -26,8 +26,7 @@ constexpr int64_t kMaxTableBytes = int64_t{1} << 40;
 /// The same of a table or a configuration, which is a regular file of at most max_bytes.
 std::string read_text_file(const std::filesystem::path& path, int64_t max_bytes = kMaxReadBytes);
 
-/// The lines of standard input as read_all_lines gives them, each as soon as it is there: what writes them may wait
-/// for an answer.
+/// The lines of standard input as read_all_lines gives them, each as soon as it is there.
 void for_each_input_line(const std::function<void(const std::string&)>& work);
 
 /// How messages call it: the path, or "standard input".
