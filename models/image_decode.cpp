@@ -82,7 +82,8 @@ Image decode_image(std::span<const std::byte> raw, std::string_view name, const 
 }
 
 Image load_image(const std::filesystem::path& path, const DecodeLimits& limits) {
-  const std::string bytes = read_file(path);
+  // `curl ... | cuclip classify /dev/stdin`
+  const std::string bytes = read_file(path, kMaxReadBytes, Pipes::allowed);
   return decode_image(std::as_bytes(std::span<const char>(bytes)), path.string(), limits);
 }
 

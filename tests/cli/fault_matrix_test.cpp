@@ -156,7 +156,6 @@ struct Matrix : ModelOnDisk {
     const Fault empty = {at("empty"), "empty"}, page = {at("page.html"), "page.html"};
     switch (argument.kind) {
       case Kind::picture:
-        return with(no_regular_file(".png"), {empty, page});
       case Kind::pictures:
         return with(no_file(".png"), {empty, page, {at("pipe.png"), "pipe.png"}, {"/dev/zero", "/dev/zero"}});
       case Kind::text:

@@ -31,7 +31,7 @@ void check_folder(const fs::path& folder, const std::vector<std::string>& inputs
     const std::string file = folder / name;
     CUCLIP_CHECK(
         ours || !path_exists(file),
-        "{} is there and convert did not write it: it is not written over; choose another folder for "
+        "{} exists and was not written by convert; it would be overwritten. Choose another folder for "
         "--out",
         file);
     check_can_write(file, kind_of_name(file, OutputKind::json), inputs);

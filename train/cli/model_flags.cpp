@@ -170,14 +170,15 @@ void check_can_write(const std::string& file, OutputKind kind, const std::vector
                  "{} is an input and would be overwritten; choose another output name", input);
   }
   const std::filesystem::path folder = std::filesystem::path(file).parent_path();
-  CUCLIP_CHECK(!path_exists(file) || !is_checkpoint_folder(folder),
-               "{} belongs to a checkpoint of a training run and is not written over: choose another name to "
-               "write to",
-               file);
+  CUCLIP_CHECK(
+      !path_exists(file) || !is_checkpoint_folder(folder),
+      "{} belongs to a checkpoint of a training run and would be overwritten: choose another name to "
+      "write to",
+      file);
   CUCLIP_CHECK(
       may_become(file, kind),
-      "{} is there and is no {}: it is not written over; choose another name to write to, or remove it", file,
-      name_of(kind));
+      "{} exists and is not a {}; it would be overwritten. Choose another name to write to, or remove it",
+      file, name_of(kind));
   // A mistyped name makes no folders.
   if (!folder.empty() && !is_folder(folder)) {
     fail("cannot write {}: there is no folder {}; make it first", file, folder.string());
