@@ -1,3 +1,4 @@
+// labels: release_only
 // The command line itself: what it says to somebody who does not know it yet, and which numbers it takes.
 #include <catch2/catch.hpp>
 
