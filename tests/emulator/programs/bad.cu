@@ -99,7 +99,8 @@ void unchecked(const std::function<void(float*)>& launch, cudaError_t expected) 
   launch(out);
   const cudaError_t got = cudaDeviceSynchronize();
   EXPECT(got == expected, "%s", cudaGetErrorName(got));
-  for (const auto& block : blocks) EXPECT(block == std::vector<char>(block.size(), 'x'), "the host's heap is hit");
+  for (const auto& block : blocks)
+    EXPECT(block == std::vector<char>(block.size(), 'x'), "the host's heap is hit");
 }
 
 // A kernel cannot wait for another one: neither for one on another device, nor for one that comes after it.
@@ -207,9 +208,11 @@ int main(int, char** arguments) {
       {"devices", devices},
       {"enqueued_later", enqueued_later},
       {"mixed_syncs", mixed_syncs},
-      {"overflow", [] { unchecked([](float* out) { fill<<<1, 1>>>(out, 0, 4096); }, cudaErrorIllegalAddress); }},
+      {"overflow",
+       [] { unchecked([](float* out) { fill<<<1, 1>>>(out, 0, 4096); }, cudaErrorIllegalAddress); }},
       {"underflow", [] { unchecked([](float* out) { fill<<<1, 1>>>(out, -64, 64); }, cudaSuccess); }},
-      {"freed", [] {
+      {"freed",
+       [] {
          unchecked([](float* out) { cudaFree(out), fill<<<1, 1>>>(out, 0, 1); }, cudaErrorIllegalAddress);
        }},
       {"local_overflow",

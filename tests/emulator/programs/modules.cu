@@ -11,7 +11,8 @@ std::string run(const char* path, unsigned threads, size_t bytes) {
   text << std::ifstream(path).rdbuf();
   cudaLibrary_t library;
   cudaKernel_t kernel;
-  cudaError_t error = cudaLibraryLoadData(&library, text.str().c_str(), nullptr, nullptr, 0, nullptr, nullptr, 0);
+  cudaError_t error =
+      cudaLibraryLoadData(&library, text.str().c_str(), nullptr, nullptr, 0, nullptr, nullptr, 0);
   if (error == cudaSuccess) error = cudaLibraryGetKernel(&kernel, library, "k");
   if (error != cudaSuccess) return cudaGetErrorName(error);
   Device<unsigned char> out(bytes);

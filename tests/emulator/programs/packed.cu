@@ -25,9 +25,21 @@ __managed__ int plain = 12;
 
 __global__ void read(int* out) {
   targets[299] = 88;
-  const int found[] = {one.mark,     *one.pointer, two[0].mark,       *two[0].pointers[0], *two[0].pointers[1],
-                       two[0].end,   two[1].mark,  *two[1].pointers[0], two[1].pointers[1] == nullptr,
-                       two[1].end,   constant.mark, *constant.pointer, managed.mark,       *managed.pointer, plain};
+  const int found[] = {one.mark,
+                       *one.pointer,
+                       two[0].mark,
+                       *two[0].pointers[0],
+                       *two[0].pointers[1],
+                       two[0].end,
+                       two[1].mark,
+                       *two[1].pointers[0],
+                       two[1].pointers[1] == nullptr,
+                       two[1].end,
+                       constant.mark,
+                       *constant.pointer,
+                       managed.mark,
+                       *managed.pointer,
+                       plain};
   for (int i = 0; i < 15; ++i) out[i] = found[i];
 }
 
@@ -36,6 +48,7 @@ int main() {
   Device<int> out(15);
   read<<<1, 1>>>(out);
   CUDA(cudaDeviceSynchronize());
-  EXPECT(out.host() == std::vector<int>({1, 77, 5, 2, 88, 'a', 6, 77, 1, 'b', 9, 1, 8, 77, 12}), "wrong values");
+  EXPECT(out.host() == std::vector<int>({1, 77, 5, 2, 88, 'a', 6, 77, 1, 'b', 9, 1, 8, 77, 12}),
+         "wrong values");
   return finish();
 }
