@@ -152,8 +152,9 @@ bool is_folder(const std::filesystem::path& path) {
 }
 
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes, Pipes pipes) {
-  // Without O_NONBLOCK, opening a pipe would wait for a writer.
-  const OpenFile file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  // Opening a pipe waits for its writer, which is what a reader of pipes wants: before, it would be at its end.
+  const int wait_or_not = pipes == Pipes::allowed ? 0 : O_NONBLOCK;
+  const OpenFile file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | wait_or_not)};
   // "File name too long" puzzles those who did not mean a file's name.
   CUCLIP_CHECK(file.fd >= 0, "cannot read {}: {}", path.string(),
                errno == ENAMETOOLONG ? "no file has so long a name" : reason());
@@ -162,7 +163,6 @@ std::string read_file(const std::filesystem::path& path, int64_t max_bytes, Pipe
   CUCLIP_CHECK(!S_ISDIR(info.st_mode), "cannot read {}: it is a folder, expected a file", path.string());
   const bool pipe = S_ISFIFO(info.st_mode) && pipes == Pipes::allowed;
   CUCLIP_CHECK(S_ISREG(info.st_mode) || pipe, "cannot read {}: it is not a regular file", path.string());
-  if (pipe) ::fcntl(file.fd, F_SETFL, ::fcntl(file.fd, F_GETFL) & ~O_NONBLOCK);
   check_bytes(info.st_size, max_bytes, path.string());
   return read_to_end(file.fd, path.string(), max_bytes);
 }

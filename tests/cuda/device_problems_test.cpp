@@ -64,7 +64,7 @@ TEST_CASE("a device that is full says what was asked for, what is in use and wha
   CHECK_THROWS_WITH(
       context.allocator().allocate(size_t{1} << 50),
       "out of memory on device cuda: 1125899906842624 bytes were asked for with 3145728 in use; "
-      "use a smaller batch, --accum-freq or --grad-checkpointing");
+      "use a smaller batch or model; training also has --accum-freq and --grad-checkpointing");
   CHECK_NOTHROW(context.allocator().allocate(1 << 20));  // the failure is not left behind
 }
 
@@ -83,8 +83,7 @@ TEST_CASE("recorded work on a full device takes what the context has cached, and
   // Now nothing is left.
   const std::string problem =
       "out of memory on device cuda: 50331648 bytes were asked for with 20971520 in use; use a smaller "
-      "batch, "
-      "--accum-freq or --grad-checkpointing";
+      "batch or model; training also has --accum-freq and --grad-checkpointing";
   CHECK_THROWS_WITH(recorded.allocator.allocate(48 * kMiB), problem);
   CHECK(recorded.allocator.statistics().bytes_reserved == 48 * kMiB);
 }
@@ -101,7 +100,7 @@ TEST_CASE("training on a device whose memory does not hold the batch fails in on
     CHECK_THAT(
         lines_of(result.err).back(),
         Matches("cuclip: out of memory on device cuda: \\d+ bytes were asked for with \\d+ in use; use a "
-                "smaller batch, --accum-freq or --grad-checkpointing"));
+                "smaller batch or model; training also has --accum-freq and --grad-checkpointing"));
   }
 }
 

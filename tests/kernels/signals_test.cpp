@@ -9,6 +9,7 @@
 #include <catch2/catch.hpp>
 #include <mutex>
 #include <stdexcept>
+#include <vector>
 
 #include "kernels/common/exec_context.h"
 #include "kernels/gemm/tile_product.h"
@@ -93,16 +94,17 @@ TEST_CASE("a parallel region holds signals back from its first product to its en
   for (const int threads : {1, 3}) {
     ThreadPool pool(threads);
     const ExecContext ctx{.pool = &pool};
+    const std::vector<SmallProduct> products(threads);  // one for each thread
     for (const int64_t tasks : {1, 20}) {
       CAPTURE(threads, tasks);
       std::atomic<int> wrong{0};
-      parallel_for(ctx, tasks, [&](int64_t, int) {
+      parallel_for(ctx, tasks, [&](int64_t, int thread) {
         // What no product needs stays as it is: a long region that decodes pictures does not keep a program's
         // handlers waiting.
         const uint64_t before = blocked_signals();
         const uint64_t unheld = std::this_thread::get_id() == caller ? usual.mask : kOfThreads;
         wrong += before != unheld && before != kHeld;  // an earlier task of this region had a product
-        SmallProduct()();
+        products[thread]();
         wrong += blocked_signals() != kHeld;
       });
       CHECK(wrong == 0);
@@ -120,10 +122,11 @@ TEST_CASE("the signal mask is put back when a task throws") {
   const UsualMask usual;
   ThreadPool pool(2);
   const ExecContext ctx{.pool = &pool};
+  const std::vector<SmallProduct> products(2);
   for (const int64_t tasks : {1, 6}) {
     REQUIRE_THROWS_WITH(parallel_for(ctx, tasks,
-                                     [&](int64_t, int) {
-                                       SmallProduct()();
+                                     [&](int64_t, int thread) {
+                                       products[thread]();
                                        throw std::runtime_error("task");
                                      }),
                         "task");
