@@ -1,6 +1,7 @@
 #include "train/evaluate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "kernels/similarity/similarity.h"
@@ -124,12 +125,15 @@ RetrievalDirection direction(Context& context, const Tensor& queries, const Tens
   return result;
 }
 
+// Sums of thousands of shares are a few last places off; nobody wants to read those.
+double rounded(double share) { return std::round(share * 1e9) / 1e9; }
+
 nlohmann::ordered_json to_json(const RetrievalDirection& d) {
   nlohmann::ordered_json json, chance;
   for (size_t i = 0; i < RetrievalDirection::kDepths.size(); ++i) {
     const std::string key = fmt::format("R@{}", RetrievalDirection::kDepths[i]);
-    json[key] = d.recall[i];
-    chance[key] = d.chance[i];
+    json[key] = rounded(d.recall[i]);
+    chance[key] = rounded(d.chance[i]);
   }
   json["median_rank"] = d.median_rank;
   json["queries"] = d.queries;

@@ -35,6 +35,14 @@ std::string metadata_of(const Safetensors& file, const std::string& key) {
   return at->second;
 }
 
+Safetensors open_index(const std::filesystem::path& path) {
+  try {
+    return Safetensors::open(path);
+  } catch (const InputError& error) {
+    fail_input("{} (expected an index made by cuclip index)", error.what());
+  }
+}
+
 // Metadata are JSON, and so UTF-8; a path need not be.
 void put_path(std::map<std::string, std::string>& metadata, const std::string& key, const std::string& path) {
   metadata[is_utf8(path) ? key : key + "_bytes"] = is_utf8(path) ? path : percent_encoded(path);
@@ -108,7 +116,7 @@ bool may_become_index(const std::filesystem::path& path) {
 }
 
 FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
-  const Safetensors file = Safetensors::open(path);
+  const Safetensors file = open_index(path);
   const std::string format = metadata_of(file, "format");
   CUCLIP_CHECK(
       format == kFormat, "{}: expected an index (\"{}\"), found \"{}\"{}", path.string(), kFormat, format,

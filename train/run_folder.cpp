@@ -23,7 +23,7 @@ constexpr const char* kLogs[] = {"metrics.jsonl", "eval.jsonl"};
 constexpr const char* kWritten[] = {"metrics.jsonl", "eval.jsonl", "config.toml", "latest"};
 }  // namespace
 
-RunFolder::RunFolder(const std::filesystem::path& path) : path_(path) {
+RunFolder::RunFolder(const std::filesystem::path& path) : path_(path), created_(!path_exists(path)) {
   std::error_code error;
   std::filesystem::create_directories(checkpoints(), error);
   if (error) fail("cannot create the run folder {}: {}", path.string(), error.message());
@@ -70,7 +70,21 @@ void RunFolder::remove_leftovers() const {
   }
 }
 
-RunFolder::~RunFolder() { ::close(lock_); }
+RunFolder::~RunFolder() {
+  if (created_) remove_if_unused();
+  ::close(lock_);
+}
+
+// Whatever fails here leaves an empty folder, which harms nobody.
+void RunFolder::remove_if_unused() const {
+  std::error_code error;
+  const bool no_checkpoints = std::filesystem::is_empty(checkpoints(), error);
+  const std::filesystem::directory_iterator entries(path_, error);
+  if (error || !no_checkpoints || std::distance(entries, {}) > 2) return;  // more than checkpoints/ and lock
+  std::filesystem::remove(checkpoints(), error);
+  std::filesystem::remove(path_ / "lock", error);
+  std::filesystem::remove(path_, error);
+}
 
 bool RunFolder::has_checkpoints() const {
   std::error_code error;

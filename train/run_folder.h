@@ -12,7 +12,8 @@ namespace cuclip {
 class RunFolder {
  public:
   /// Creates the folder if need be, proves that it can be written, and locks it against a second run until
-  /// this object ends. What a killed run left unfinished is removed. Throws InputError if another process
+  /// this object ends, which removes a folder that it created and nothing was written into: a run that was
+  /// refused leaves none. What a killed run left unfinished is removed. Throws InputError if another process
   /// holds the lock, Error if nothing can be written there.
   explicit RunFolder(const std::filesystem::path& path);
   ~RunFolder();
@@ -37,8 +38,10 @@ class RunFolder {
  private:
   void lock();
   void remove_leftovers() const;
+  void remove_if_unused() const;
 
   std::filesystem::path path_;
+  bool created_ = false;
   int lock_ = -1;
 };
 

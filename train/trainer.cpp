@@ -46,6 +46,8 @@ Trainer::Trainer(const TrainConfig& config, const std::string& resolved_config)
     checkpoint = config_.resume;
   }
   if (!checkpoint.empty()) check_settings(checkpoint, identity(config_));  // before the data, which take long
+  clip_config_ =
+      load_clip_config(checkpoint.empty() ? config_.model : (checkpoint / "open_clip_config.json").string());
   open_data();
   if (!checkpoint.empty()) resume_data(checkpoint);
   make_schedule();
@@ -73,10 +75,10 @@ void Trainer::open_data() {
   if (!config_.val_data.empty()) val_data_ = open_dataset(config_.val_data, options);
   const int64_t pairs_per_step = config_.batch_size * config_.accum_freq;
   steps_per_epoch_ = train_data_->size() / pairs_per_step;
-  CUCLIP_CHECK(
-      steps_per_epoch_ >= 1,
-      "{} has {} usable pairs, a step needs --batch-size {} x --accum-freq {} = {}; use smaller ones",
-      config_.train_data, train_data_->size(), config_.batch_size, config_.accum_freq, pairs_per_step);
+  CUCLIP_CHECK(steps_per_epoch_ >= 1,
+               "{} has {}, a step needs --batch-size {} x --accum-freq {} = {}; use smaller ones",
+               config_.train_data, counted(train_data_->size(), "usable pair"), config_.batch_size,
+               config_.accum_freq, pairs_per_step);
   state_.data = train_data_->fingerprint(static_cast<int>(config_.threads));
   for (const Dataset* data : {train_data_.get(), val_data_.get()}) {
     if (data == nullptr) continue;
@@ -131,9 +133,7 @@ double Trainer::epochs_done() const {
 }
 
 void Trainer::make_tokenizer(const std::filesystem::path& checkpoint) {
-  clip_config_ = load_clip_config(config_.model);
   if (!checkpoint.empty()) {
-    clip_config_ = load_clip_config((checkpoint / "open_clip_config.json").string());
     tokenizer_ = Tokenizer::load(checkpoint / "tokenizer.txt.gz");
   } else if (!config_.tokenizer.empty()) {
     tokenizer_ = Tokenizer::load(config_.tokenizer);
@@ -152,9 +152,9 @@ void Trainer::make_tokenizer(const std::filesystem::path& checkpoint) {
     CUCLIP_CHECK(!captions.empty(), "{}: no caption can be read: {}", config_.train_data, bad.summary());
     tokenizer_ = train_bpe(captions, clip_config_.text.vocab_size);
   }
-  // Few captions may hold fewer merges than were asked for.
+  // Few captions hold fewer merges than were asked for.
   if (tokenizer_->vocab_size() != clip_config_.text.vocab_size) {
-    fmt::print(stderr, "vocabulary: {} tokens (the model's configuration says {})\n",
+    fmt::print(stderr, "the vocabulary has {} tokens: the model is made for as many, not for {}\n",
                tokenizer_->vocab_size(), clip_config_.text.vocab_size);
     clip_config_.text.vocab_size = static_cast<int>(tokenizer_->vocab_size());
   }
@@ -199,10 +199,10 @@ void Trainer::make_loader() {
     eval_data_ = load_eval_data(*val_data_, clip_config_.evaluation_transform(), context_.exec().pool->size(),
                                 0, config_.max_bad_fraction);
   }
-  fmt::print(stderr, "{}\nmodel {}: {:.2f} M parameters, {}, {} threads\n{} steps of {} pairs in {} epochs\n",
-             loader_->describe(), config_.model, static_cast<double>(model_->parameters().count()) / 1e6,
-             config_.precision, context_.exec().pool->size(), schedule_.total_steps,
-             config_.batch_size * config_.accum_freq, config_.epochs);
+  fmt::print(stderr, "{}\nmodel {}: {:.2f} M parameters, {}, {}\n{} of {} in {}\n", loader_->describe(),
+             config_.model, static_cast<double>(model_->parameters().count()) / 1e6, config_.precision,
+             counted(context_.exec().pool->size(), "thread"), counted(schedule_.total_steps, "step"),
+             counted(config_.batch_size * config_.accum_freq, "pair"), counted(config_.epochs, "epoch"));
 }
 
 int64_t Trainer::last_step() const {

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -193,12 +194,16 @@ TEST_CASE("a line chart copes with no values, one value and large numbers") {
   CHECK_THROWS_WITH(line_chart(chart), Contains("series 'odd' has 2 x and 1 y"));
 }
 
-TEST_CASE("smoothing starts at the first value and passes over gaps") {
-  const auto s = smoothed({4, 4, kNan, 4, 8}, 0.5);
-  CHECK(s[0] == Approx(4));
-  CHECK(s[2] == Approx(4));
-  CHECK(s[3] == Approx(4));
-  CHECK(s[4] > 5.9);
-  CHECK(std::isnan(smoothed({kNan, 1}, 0.9)[0]));
-  CHECK(smoothed({kNan, 1}, 0.9)[1] == Approx(1));
+TEST_CASE("smoothing weighs neighbours on both sides alike and passes over gaps") {
+  const auto constant = smoothed({4, 4, kNan, 4}, 0.5);
+  for (const double value : constant) CHECK(value == Approx(4));
+  // (1 / 4 * 1 + 1 / 2 * 5 + 9) / (1 / 4 + 1 / 2 + 1)
+  CHECK(smoothed({1, 5, 9}, 0.5)[2] == Approx(11.75 / 1.75));
+  CHECK(smoothed({9, 5, 1}, 0.5)[0] == Approx(11.75 / 1.75));
+  std::vector<double> line(101);
+  std::iota(line.begin(), line.end(), 0);
+  CHECK(smoothed(line, 0.8)[50] == Approx(50));  // no lag
+  CHECK(smoothed({kNan, 1}, 0.9)[0] == Approx(1));
+  CHECK(std::isnan(smoothed({kNan}, 0.9)[0]));
+  CHECK(smoothed({}, 0.9).empty());
 }

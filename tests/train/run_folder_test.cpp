@@ -25,6 +25,20 @@ TEST_CASE("a checkpoint that was moved aside for one that did not come has its n
   CHECK(std::distance(fs::directory_iterator(run.checkpoints()), fs::directory_iterator()) == 2);
 }
 
+TEST_CASE("a run that wrote nothing leaves no folder, and what was there before stays") {
+  const TemporaryFolder folder;
+  { const RunFolder run(folder / "refused"); }
+  CHECK_FALSE(fs::exists(folder / "refused"));
+  {
+    const RunFolder run(folder / "used");
+    write_file_atomic(run.path() / "config.toml", "epochs = 1");
+  }
+  CHECK(fs::exists(folder / "used/config.toml"));
+  fs::create_directory(folder / "users");
+  { const RunFolder run(folder / "users"); }
+  CHECK(fs::exists(folder / "users"));
+}
+
 TEST_CASE("a folder of checkpoints that has gone is an error that names it") {
   const TemporaryFolder folder;
   const RunFolder run(folder / "run");

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "kernels/common/check.h"
+#include "train/cli/usage.h"
 #include "train/data/text_file.h"
 
 namespace cuclip {
@@ -55,7 +56,7 @@ void apply_config_file(CLI::App* app) {
       }
       option->run_callback();
     } catch (const CLI::Error& e) {
-      fail_input("{}: {}: {}", path, item.fullname(), e.what());
+      fail_input("{}: {}", path, in_plain_words(e));
     } catch (const InputError& e) {  // a number out of range
       fail_input("{}: {}", path, e.what());
     }

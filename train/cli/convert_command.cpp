@@ -9,6 +9,7 @@
 #include "models/hf_preprocessor.h"
 #include "models/weights.h"
 #include "train/cli/commands.h"
+#include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
 
 namespace cuclip {
@@ -80,9 +81,9 @@ void convert(const Options& options) {
 void add_convert_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("convert", "Weights under the names of another implementation");
-  command
-      ->add_option("--to", options->to, "Names: cuclip, open_clip, openai (these three are the same), or hf")
-      ->check(CLI::IsMember({"cuclip", "open_clip", "openai", "hf"}))
+  one_of(command->add_option("--to", options->to,
+                             "Names: cuclip, open_clip, openai (these three are the same), or hf"),
+         {"cuclip", "open_clip", "openai", "hf"})
       ->required();
   never_empty(
       command->add_option("--out", options->out,

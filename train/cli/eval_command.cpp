@@ -7,8 +7,8 @@
 #include <memory>
 
 #include "train/cli/commands.h"
+#include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
-#include "train/cli/number_flag.h"
 #include "train/evaluate.h"
 #include "train/labelled_pictures.h"
 #include "train/run_folder.h"
@@ -62,7 +62,8 @@ void retrieval(const RetrievalOptions& options) {
     json.update(to_json(metrics));
     return print_json(json);
   }
-  fmt::print("{} pictures, {} captions\n", metrics.image_to_text.queries, metrics.text_to_image.queries);
+  fmt::print("{}, {}\n", counted(metrics.image_to_text.queries, "picture"),
+             counted(metrics.text_to_image.queries, "caption"));
   fmt::print("{:<14}  {:>6}  {:>6}  {:>6}  {:>11}  {:>6}\n", "", "R@1", "R@5", "R@10", "median rank",
              "chance");
   print_direction("image to text", metrics.image_to_text);
@@ -109,9 +110,9 @@ Json metrics_json(const ZeroShotMetrics& metrics, const std::vector<std::string>
 }
 
 void print_metrics(const ZeroShotMetrics& metrics, const std::vector<std::string>& classes) {
-  fmt::print("{} pictures of {} classes: top-1 {:.3f}, top-5 {:.3f}, mean per class {:.3f} (chance {:.3f})\n",
-             metrics.pictures, classes.size(), metrics.top1, metrics.top5, metrics.mean_per_class,
-             1.0 / static_cast<double>(classes.size()));
+  fmt::print("{} of {}: top-1 {:.3f}, top-5 {:.3f}, mean per class {:.3f} (chance {:.3f})\n",
+             counted(metrics.pictures, "picture"), counted(std::ssize(classes), "class", "classes"),
+             metrics.top1, metrics.top5, metrics.mean_per_class, 1.0 / static_cast<double>(classes.size()));
   for (size_t c = 0; c < classes.size(); ++c) {
     if (metrics.class_pictures[c] == 0) continue;
     fmt::print("  {:5.3f} of {:5}  {}\n", metrics.class_accuracy[c], metrics.class_pictures[c],

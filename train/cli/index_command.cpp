@@ -7,6 +7,7 @@
 #include "core/file_io.h"
 #include "models/image_decode.h"
 #include "train/cli/commands.h"
+#include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
 #include "train/data/sample_store.h"
 #include "train/feature_index.h"
@@ -104,7 +105,7 @@ void run_index(const Options& options) {
     json["damaged_pictures_used"] = made.damaged.size();
     return print_json(json);
   }
-  fmt::print("{}: {} pictures, {} left out\n", escaped_name(options.out), index.names.size(),
+  fmt::print("{}: {}, {} left out\n", escaped_name(options.out), counted(std::ssize(index.names), "picture"),
              made.unreadable.size());
 }
 
@@ -120,8 +121,8 @@ void add_index_command(CLI::App& app) {
       ->required();
   never_empty(command->add_option("--out", options->out, "Index file to write, such as FILE.cuclip-index"))
       ->required();
-  command->add_option("--store", options->store, "Features in fp32 or bf16 (half the size)")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
+  one_of(command->add_option("--store", options->store, "Features in fp32 or bf16 (half the size)"),
+         {"fp32", "bf16"})
       ->capture_default_str();
   command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);

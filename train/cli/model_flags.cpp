@@ -8,7 +8,7 @@
 
 #include "core/device_choice.h"
 #include "core/file_io.h"
-#include "train/cli/number_flag.h"
+#include "train/cli/flag_values.h"
 #include "train/feature_index.h"
 
 namespace cuclip {
@@ -94,12 +94,10 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) 
       ->add_option("--config-name", flags.config_name,
                    "Built-in name or JSON file, for weights without open_clip_config.json beside them")
       ->group(group);
-  command->add_option("--device", flags.device, "auto, cpu or cuda")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+  one_of(command->add_option("--device", flags.device, "auto, cpu or cuda"), {"auto", "cpu", "cuda"})
       ->capture_default_str()
       ->group(group);
-  command->add_option("--precision", flags.precision, kPrecisionHelp)
-      ->check(CLI::IsMember(kPrecisions))
+  one_of(command->add_option("--precision", flags.precision, kPrecisionHelp), kPrecisions)
       ->capture_default_str()
       ->group(group);
   limit(command->add_option("--threads", flags.threads, "Threads; 0: what the process may use"),

@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "train/cli/commands.h"
+#include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
-#include "train/cli/number_flag.h"
 #include "train/report.h"
 
 namespace cuclip {
@@ -14,8 +14,8 @@ namespace {
 
 void print_report(const nlohmann::ordered_json& report) {
   const auto percent = [](const nlohmann::ordered_json& value) { return 100 * value.get<double>(); };
-  fmt::print("{} pairs held out of training, {} trained on; {:.1f} M parameters, {}\n",
-             report["pairs_held_out"].get<int64_t>(), report["pairs_train"].get<int64_t>(),
+  fmt::print("{} held out of training, {} trained on; {:.1f} M parameters, {}\n",
+             counted(report["pairs_held_out"].get<int64_t>(), "pair"), report["pairs_train"].get<int64_t>(),
              report["parameters"].get<double>() / 1e6, report["precision"].get<std::string>());
   for (const auto& [key, title] :
        {std::pair{"image_to_text", "picture → caption"}, {"text_to_image", "caption → picture"}}) {

@@ -10,8 +10,8 @@
 #include "core/file_io.h"
 #include "models/image_decode.h"
 #include "train/cli/commands.h"
+#include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
-#include "train/cli/number_flag.h"
 #include "train/cli/texts.h"
 #include "train/data/dataset.h"
 #include "train/data/sample_store.h"
@@ -113,7 +113,7 @@ void draw_hits(const Options& options, const FeatureIndex& index, const std::vec
   const std::string title =
       options.image.empty() ? fmt::format("\"{}\"", options.words) : escaped_name(options.image);
   const std::string subtitle =
-      fmt::format("the {} most similar of {} pictures", hits.size(), index.names.size());
+      fmt::format("the {} most similar of {}", hits.size(), counted(std::ssize(index.names), "picture"));
   draw::write_scene(options.contact_sheet, draw::contact_sheet({.title = title,
                                                                 .subtitle = subtitle,
                                                                 .images = images,

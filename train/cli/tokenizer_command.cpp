@@ -16,8 +16,8 @@
 #include "kernels/common/check.h"
 #include "models/bpe_trainer.h"
 #include "train/cli/commands.h"
+#include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
-#include "train/cli/number_flag.h"
 #include "train/data/text_file.h"
 
 namespace cuclip {

@@ -120,7 +120,7 @@ std::string unknown_flag(const Place& place, const Words& arguments) {
 // CLI11 names surplus arguments the last first.
 std::string describe_problem(const CLI::App& app, const CLI::ParseError& error) {
   const bool is_surplus = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
-  if (!is_surplus) return escaped_text(error.what());
+  if (!is_surplus) return in_plain_words(error);
   std::string surplus;
   for (std::string argument : app.remaining()) {
     take_mark_off(argument);
@@ -142,6 +142,25 @@ void parse_literally(CLI::App& app, std::vector<std::string> arguments) {
 
 std::string command_name(const CLI::App& app, const std::vector<std::string>& arguments) {
   return place_of(app, arguments).name;
+}
+
+std::string in_plain_words(const CLI::Error& error) {
+  const std::string text = error.what(), flag = text.substr(0, text.find(':'));
+  switch (static_cast<CLI::ExitCodes>(error.get_exit_code())) {
+    case CLI::ExitCodes::
+        ArgumentMismatch:  // "--top: At Most 1 required but received 2", "--top: 1 required INT missing"
+      return escaped_text(flag) + (text.find("At Most 1 ") == text.npos ? " expects a value, found none"
+                                                                        : " is given more than once");
+    case CLI::ExitCodes::ConversionError: {  // of a flag without a value: "Could not convert: --json = maybe"
+      const size_t name = text.find("--"), value = text.find(" = ");
+      if (name == text.npos || value == text.npos) break;
+      return escaped_text(fmt::format("{} takes no value, or true or false; got \"{}\"",
+                                      text.substr(name, value - name), text.substr(value + 3)));
+    }
+    default:
+      break;
+  }
+  return escaped_text(text);
 }
 
 std::string describe_failure(const CLI::App& app, const std::vector<std::string>& arguments,

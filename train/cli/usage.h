@@ -6,6 +6,7 @@
 
 namespace CLI {
 class App;
+class Error;
 class ParseError;
 }  // namespace CLI
 
@@ -18,8 +19,11 @@ void parse_literally(CLI::App& app, std::vector<std::string> arguments);
 /// The command that the arguments name, as far as they do: "cuclip eval retrieval".
 std::string command_name(const CLI::App& app, const std::vector<std::string>& arguments);
 
+/// What is wrong with an option or its value, in one line: CLI11's own words where they are clear.
+std::string in_plain_words(const CLI::Error& error);
+
 /// Why parsing failed, as lines for standard error: an unknown command or flag with the nearest known one, the list
-/// of commands where one is missing, or CLI11's own words; and where help is.
+/// of commands where one is missing, or what is wrong with an option; and where help is.
 std::string describe_failure(const CLI::App& app, const std::vector<std::string>& arguments,
                              const CLI::ParseError& error);
 

@@ -10,6 +10,7 @@
 #include "train/data/csv.h"
 #include "train/data/dataset.h"
 #include "train/data/text_file.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -81,7 +82,7 @@ class CsvDataset final : public Dataset {
   }
 
   std::string describe() const override {
-    return fmt::format("{}: {} pictures with captions", path_, size());
+    return fmt::format("{}: {} with captions", path_, counted(size(), "picture"));
   }
 
  private:

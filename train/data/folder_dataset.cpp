@@ -76,7 +76,7 @@ class FolderDataset final : public Dataset {
   }
 
   std::string describe() const override {
-    return fmt::format("{}: {} pictures with captions", folder_.string(), size());
+    return fmt::format("{}: {} with captions", folder_.string(), counted(size(), "picture"));
   }
 
  private:

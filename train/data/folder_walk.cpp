@@ -20,6 +20,7 @@ constexpr PassedOver::Kind kHidden{"hidden file or folder", "hidden files and fo
 constexpr PassedOver::Kind kUnreadableFolder{"unreadable folder", "unreadable folders"};
 constexpr PassedOver::Kind kUnreadableFile{"unreadable file", "unreadable files"};
 constexpr PassedOver::Kind kBrokenLink{"link that leads nowhere", "links that lead nowhere"};
+constexpr PassedOver::Kind kVanished{"file that vanished meanwhile", "files that vanished meanwhile"};
 constexpr PassedOver::Kind kLoop{"link back to a folder on the way to it",
                                  "links back to a folder on the way to them"};
 constexpr PassedOver::Kind kSpecial{"entry that is neither file nor folder",
@@ -82,6 +83,9 @@ class Walker {
   }
 
   void take_unknown(const fs::path& name, int reason) {
+    struct stat link {};
+    if (reason == ENOENT && ::lstat((top_ / name).c_str(), &link) != 0)  // since the folder was listed
+      return pass_over(kVanished, name);
     if (reason != ENOENT && reason != ELOOP) return pass_over(kUnreadableFile, name, std::strerror(reason));
     pass_over(kBrokenLink, name);
     listing_.broken_links.push_back(name);

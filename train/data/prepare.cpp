@@ -22,6 +22,7 @@
 #include "train/data/prepared_set.h"
 #include "train/data/shard_writer.h"
 #include "train/data/words.h"
+#include "train/names.h"
 
 namespace cuclip {
 namespace {
@@ -275,11 +276,11 @@ void Preparation::split() {
     order.emplace_back(hash_of(key), i);
   }
   const auto wanted = static_cast<size_t>(options_.held_out);
-  CUCLIP_CHECK(wanted <= order.size() && wanted * 2 <= candidates_.size(),
-               "data prepare: expected to hold out {} pairs (--held-out), but of {} usable ones only {} have "
-               "a caption and a "
-               "picture that no other resembles, and half must remain to train on",
-               wanted, candidates_.size(), order.size());
+  const size_t possible = std::min(order.size(), candidates_.size() / 2);
+  CUCLIP_CHECK(wanted <= possible,
+               "data prepare: cannot hold out {} of {}: {} have a caption and a picture that no other pair "
+               "resembles, and half of all must remain to train on. Give --held-out {} or less, or more data",
+               wanted, counted(std::ssize(candidates_), "usable pair"), order.size(), possible);
   std::partial_sort(order.begin(), order.begin() + options_.held_out, order.end());
   std::vector<bool> is_held_out(candidates_.size());
   for (size_t rank = 0; rank < wanted; ++rank) {

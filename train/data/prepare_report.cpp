@@ -56,7 +56,7 @@ CaptionStatistics CaptionCounter::statistics() const {
 }
 
 std::string to_text(const PrepareReport& report) {
-  std::string text = fmt::format("{:<24}{:>10}{:>10}{:>10}\n", "", "before", "train", "held out");
+  std::string text = fmt::format("{:<24}{:>10}{:>10}{:>10}\n", "", "in source", "train", "held out");
   auto line = [&](const char* name, auto field) {
     text += fmt::format("{:<24}{:>10}{:>10}{:>10}\n", name, field(report.before), field(report.train),
                         field(report.held_out));
@@ -74,10 +74,11 @@ std::string to_text(const PrepareReport& report) {
     text += "\ndamaged pictures used: " + report.left_out.damage_summary() + "\n";
   }
   for (const std::string& note : report.notes) text += "  " + note + "\n";
-  text += "\nmost frequent captions before\n" + frequent_captions(report.before);
+  text += "\nmost frequent captions in the source\n" + frequent_captions(report.before);
   text += "most frequent captions to train on\n" + frequent_captions(report.train);
-  text += fmt::format("\n{} shards to train on, {} held out, in {:.1f} s\n", report.train_shards.size(),
-                      report.held_out_shards.size(), report.seconds);
+  text += fmt::format("\n{} to train on, {} held out, in {:.1f} s\n",
+                      counted(std::ssize(report.train_shards), "shard"), report.held_out_shards.size(),
+                      report.seconds);
   return text;
 }
 

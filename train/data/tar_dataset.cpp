@@ -197,12 +197,12 @@ class TarDataset final : public Dataset {
   }
 
   std::string describe() const override {
-    return fmt::format("{}: {} pictures with captions", name(), size());
+    return fmt::format("{}: {} with captions", name(), counted(size(), "picture"));
   }
 
  private:
   std::string name() const {
-    return shards_.size() == 1 ? shards_[0] : fmt::format("{} shards", shards_.size());
+    return shards_.size() == 1 ? shards_[0] : counted(std::ssize(shards_), "shard");
   }
 
   void list_shard(size_t shard, PassedOver& passed_over) {

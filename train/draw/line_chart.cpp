@@ -152,16 +152,27 @@ std::vector<double> round_ticks(double low, double high, int count) {
   return ticks;
 }
 
-std::vector<double> smoothed(const std::vector<double>& values, double past_weight) {
-  std::vector<double> out;
-  double sum = 0, weight = 0;
-  for (double value : values) {
-    if (std::isfinite(value)) {
-      sum = past_weight * sum + (1 - past_weight) * value;
-      weight = past_weight * weight + (1 - past_weight);
-    }
-    out.push_back(weight > 0 ? sum / weight : std::numeric_limits<double>::quiet_NaN());
+std::vector<double> smoothed(const std::vector<double>& values, double weight) {
+  const size_t n = values.size();
+  std::vector<double> out(n, 0), weights(n, 0);
+  double sum = 0, total = 0;
+  for (size_t i = 0; i < n; ++i) {  // the value itself and those before it
+    const bool finite = std::isfinite(values[i]);
+    sum = weight * sum + (finite ? values[i] : 0);
+    total = weight * total + (finite ? 1 : 0);
+    out[i] = sum;
+    weights[i] = total;
   }
+  sum = total = 0;
+  for (size_t i = n; i-- > 0;) {  // those behind it
+    out[i] += weight * sum;
+    weights[i] += weight * total;
+    const bool finite = std::isfinite(values[i]);
+    sum = weight * sum + (finite ? values[i] : 0);
+    total = weight * total + (finite ? 1 : 0);
+  }
+  for (size_t i = 0; i < n; ++i)
+    out[i] = weights[i] > 0 ? out[i] / weights[i] : std::numeric_limits<double>::quiet_NaN();
   return out;
 }
 

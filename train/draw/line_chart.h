@@ -30,8 +30,8 @@ Scene line_chart(const LineChart& chart);
 /// Round numbers (1, 2 or 5 times a power of ten apart) that cover low ... high, about `count` of them.
 std::vector<double> round_ticks(double low, double high, int count);
 
-/// An exponential moving average with the given weight of the past, corrected for its start; values that are
-/// not finite are passed over.
-std::vector<double> smoothed(const std::vector<double>& values, double past_weight);
+/// Means over both sides, so that the curve does not lag behind: a neighbour k places away weighs weight^k.
+/// Values that are not finite are passed over.
+std::vector<double> smoothed(const std::vector<double>& values, double weight);
 
 }  // namespace cuclip::draw

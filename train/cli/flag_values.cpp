@@ -1,8 +1,11 @@
-#include "train/cli/number_flag.h"
+#include "train/cli/flag_values.h"
 
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "kernels/common/check.h"
 
 namespace cuclip {
 namespace {
@@ -21,5 +24,14 @@ CLI::Option* limit_to(CLI::Option* option, const Range& range) {
 
 CLI::Option* limit(CLI::Option* option, const WholeRange& range) { return limit_to(option, range); }
 CLI::Option* limit(CLI::Option* option, const RealRange& range) { return limit_to(option, range); }
+
+CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& words) {
+  const auto check = [option, words](const std::string& text) {
+    CUCLIP_CHECK(std::find(words.begin(), words.end(), text) != words.end(),
+                 "{} must be one of {}, got \"{}\"", option->get_name(), fmt::join(words, ", "), text);
+    return std::string();
+  };
+  return option->check(CLI::Validator(check, fmt::format("{{{}}}", fmt::join(words, ","))));
+}
 
 }  // namespace cuclip

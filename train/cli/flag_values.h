@@ -1,5 +1,8 @@
-// Numeric flags: every one has a range, which its help shows and its messages name.
+// What a flag's value may be: its help shows it, and its messages name it.
 #pragma once
+
+#include <string>
+#include <vector>
 
 #include "train/number_range.h"
 
@@ -13,5 +16,8 @@ namespace cuclip {
 /// file. What is none is refused by InputError naming the flag, the range and what was given.
 CLI::Option* limit(CLI::Option* option, const WholeRange& range);
 CLI::Option* limit(CLI::Option* option, const RealRange& range);
+
+/// Lets the option take these words only, likewise.
+CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& words);
 
 }  // namespace cuclip
