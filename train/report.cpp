@@ -33,7 +33,7 @@ void draw_loss(const fs::path& metrics, const fs::path& out) {
     raw.x.push_back(json["step"].get<double>());
     raw.y.push_back(json["loss"].get<double>());
   }
-  draw::Series smooth{.name = "smoothed", .x = raw.x, .y = draw::smoothed(raw.y, 0.8)};
+  draw::Series smooth{.name = "smoothed", .x = raw.x, .y = draw::smoothed(raw.y, 0.6)};
   draw::write_scene(out, draw::line_chart({.title = "Training loss",
                                            .subtitle = "symmetric contrastive cross-entropy",
                                            .x_label = "step",
