@@ -17,7 +17,7 @@
 #include "bench/bench_support.h"
 #include "kernels/contrastive_loss/contrastive_loss.h"
 #include "kernels/contrastive_loss/contrastive_loss_tile.h"
-#include "kernels/gemm/tile_product.h"
+#include "kernels/tiles/tile_product.h"
 #include "tests/cases/contrastive_loss_cases.h"
 
 namespace cuclip::bench {

@@ -8,8 +8,8 @@
 #include "kernels/adamw/adamw.h"
 #include "kernels/attention/attention.h"
 #include "kernels/gemm/gemm.h"
-#include "kernels/gemm/tile_product.h"
 #include "kernels/layer_norm/layer_norm.h"
+#include "kernels/tiles/tile_product.h"
 #include "tests/cases/similarity_cases.h"
 
 namespace cuclip::bench {

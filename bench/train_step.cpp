@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "core/device_choice.h"
-#include "models/clip_size.h"
-#include "train/machine_peak.h"
-#include "train/train_step.h"
+#include "models/clip/clip_size.h"
+#include "train/loop/machine_peak.h"
+#include "train/loop/train_step.h"
 
 namespace cuclip {
 namespace {

@@ -13,8 +13,8 @@
 #include "kernels/common/scratch_plan.h"
 #include "kernels/contrastive_loss/contrastive_loss_cuda.h"
 #include "kernels/contrastive_loss/tile_statistics.cuh"
-#include "kernels/gemm/ffma_product.cuh"
-#include "kernels/gemm/mma_product.cuh"
+#include "kernels/tiles/ffma_product.cuh"
+#include "kernels/tiles/mma_product.cuh"
 
 namespace cuclip {
 namespace {

@@ -16,10 +16,10 @@
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
 #include "kernels/contrastive_loss/contrastive_loss_cuda.h"
-#include "kernels/gemm/ffma_product.cuh"
-#include "kernels/gemm/gemm_epilogue.cuh"
-#include "kernels/gemm/mma_product.cuh"
 #include "kernels/pointwise/pointwise_cuda.h"
+#include "kernels/tiles/ffma_product.cuh"
+#include "kernels/tiles/gemm_epilogue.cuh"
+#include "kernels/tiles/mma_product.cuh"
 
 namespace cuclip {
 namespace {

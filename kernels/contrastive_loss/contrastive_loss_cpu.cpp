@@ -16,7 +16,7 @@
 
 #include "kernels/common/scratch_plan.h"
 #include "kernels/contrastive_loss/contrastive_loss_tile.h"
-#include "kernels/gemm/tile_product.h"
+#include "kernels/tiles/tile_product.h"
 
 namespace cuclip {
 namespace {

@@ -6,11 +6,11 @@
 // bytes an element: 256 K b of operands, and once each of c, pre-activation, residual or gate. Where K, N or
 // an address does not allow 16-byte accesses, a variant of the same kernel goes element by element.
 #include "kernels/common/launch.cuh"
-#include "kernels/gemm/ffma_product.cuh"
 #include "kernels/gemm/gemm_cublaslt.h"
 #include "kernels/gemm/gemm_cuda.h"
-#include "kernels/gemm/gemm_epilogue.cuh"
-#include "kernels/gemm/mma_product.cuh"
+#include "kernels/tiles/ffma_product.cuh"
+#include "kernels/tiles/gemm_epilogue.cuh"
+#include "kernels/tiles/mma_product.cuh"
 
 namespace cuclip {
 namespace {

@@ -7,8 +7,8 @@
 #include "hwy/foreach_target.h"
 #include "kernels/common/simd-inl.h"
 #include "kernels/gemm/gemm_cpu.h"
-#include "kernels/gemm/tile_product.h"
 #include "kernels/pointwise/activation-inl.h"
+#include "kernels/tiles/tile_product.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace cuclip::HWY_NAMESPACE {

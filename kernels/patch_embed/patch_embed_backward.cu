@@ -11,10 +11,10 @@
 #include "kernels/common/column_sums.cuh"
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
-#include "kernels/gemm/gemm_epilogue.cuh"
 #include "kernels/patch_embed/patch_embed_cuda.h"
 #include "kernels/patch_embed/patch_order.cuh"
 #include "kernels/patch_embed/patch_product.cuh"
+#include "kernels/tiles/gemm_epilogue.cuh"
 
 namespace cuclip {
 namespace {

@@ -9,9 +9,9 @@
 #include <cstring>
 
 #include "kernels/common/scratch_plan.h"
-#include "kernels/gemm/tile_product.h"
 #include "kernels/patch_embed/patch_embed_cpu.h"
 #include "kernels/patch_embed/pictures.h"
+#include "kernels/tiles/tile_product.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/patch_embed/patch_embed_cpu.cpp"

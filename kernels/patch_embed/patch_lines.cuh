@@ -15,8 +15,8 @@
 #include "kernels/common/async_copy.cuh"
 #include "kernels/common/check.h"
 #include "kernels/common/vec.cuh"
-#include "kernels/gemm/gemm_tile.cuh"
 #include "kernels/patch_embed/patch_order.cuh"
+#include "kernels/tiles/gemm_tile.cuh"
 
 namespace cuclip {
 

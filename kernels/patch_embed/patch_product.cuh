@@ -9,9 +9,9 @@
 
 #include <type_traits>
 
-#include "kernels/gemm/ffma_product.cuh"
-#include "kernels/gemm/mma_product.cuh"
 #include "kernels/patch_embed/patch_lines.cuh"
+#include "kernels/tiles/ffma_product.cuh"
+#include "kernels/tiles/mma_product.cuh"
 
 namespace cuclip {
 

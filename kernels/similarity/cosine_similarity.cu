@@ -4,10 +4,10 @@
 // where N and the address allow them; before that each input once for its norms.
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
-#include "kernels/gemm/ffma_product.cuh"
-#include "kernels/gemm/mma_product.cuh"
 #include "kernels/similarity/similarity_cuda.h"
 #include "kernels/similarity/similarity_tile.cuh"
+#include "kernels/tiles/ffma_product.cuh"
+#include "kernels/tiles/mma_product.cuh"
 
 namespace cuclip {
 namespace {

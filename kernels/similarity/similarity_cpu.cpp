@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "kernels/common/scratch_plan.h"
-#include "kernels/gemm/tile_product.h"
 #include "kernels/similarity/similarity_rows.h"
+#include "kernels/tiles/tile_product.h"
 
 namespace cuclip {
 namespace {

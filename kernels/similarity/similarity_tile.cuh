@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/common/reduce.cuh"
-#include "kernels/gemm/gemm_tile.cuh"
+#include "kernels/tiles/gemm_tile.cuh"
 
 namespace cuclip {
 

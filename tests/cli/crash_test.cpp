@@ -11,7 +11,7 @@
 #include "tests/support/buffer.h"
 #include "tests/support/faulty_cuclip.h"
 #include "tests/support/skip.h"
-#include "train/checkpoint.h"
+#include "train/loop/checkpoint.h"
 
 namespace cuclip::test {
 namespace {

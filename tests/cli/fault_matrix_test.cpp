@@ -10,11 +10,11 @@
 #include <set>
 
 #include "core/file_io.h"
+#include "models/files/names.h"
 #include "tests/cli/command_table.h"
 #include "tests/support/command_help.h"
 #include "tests/support/model_on_disk.h"
 #include "tests/support/paths.h"
-#include "train/names.h"
 
 namespace cuclip::test {
 namespace {

@@ -2,9 +2,9 @@
 #include <catch2/catch.hpp>
 
 #include "core/file_io.h"
+#include "models/files/names.h"
 #include "tests/support/model_on_disk.h"
 #include "tests/support/paths.h"
-#include "train/names.h"
 
 namespace cuclip::test {
 namespace {

@@ -20,7 +20,7 @@
 #include "tests/support/buffer.h"
 #include "tests/support/model_on_disk.h"
 #include "tests/support/paths.h"
-#include "train/checkpoint.h"
+#include "train/loop/checkpoint.h"
 
 using namespace cuclip;
 using test::BackgroundProcess;

@@ -15,7 +15,7 @@
 #include "tests/support/buffer.h"
 #include "tests/support/faulty_cuclip.h"
 #include "tests/support/paths.h"
-#include "train/checkpoint.h"
+#include "train/loop/checkpoint.h"
 
 extern char** environ;
 

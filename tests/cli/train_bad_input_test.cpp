@@ -10,7 +10,7 @@
 #include "tests/train/data_fixtures.h"
 #include "train/data/synthetic.h"
 #include "train/draw/png.h"
-#include "train/run_folder.h"
+#include "train/loop/run_folder.h"
 
 namespace cuclip::test {
 namespace {

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "core/file_io.h"
-#include "models/safetensors.h"
+#include "models/files/safetensors.h"
 #include "tests/support/model_on_disk.h"
 #include "tests/support/paths.h"
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "models/clip.h"
-#include "models/tokenizer.h"
+#include "models/clip/clip.h"
+#include "models/text/tokenizer.h"
 
 int main() {
   cuclip::Context context(1);

@@ -9,7 +9,7 @@
 #include "tests/support/kernel_test.h"
 #include "tests/support/random_pairs.h"
 #include "tests/support/tiny_model.h"
-#include "train/train_step.h"
+#include "train/loop/train_step.h"
 
 #if __has_include(<nvtx3/nvToolsExt.h>)
 

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "kernels/common/check.h"
-#include "models/clip_config.h"
-#include "models/hf_config.h"
+#include "models/clip/clip_config.h"
+#include "models/clip/hf_config.h"
 #include "train/cli/config_file.h"
 
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/common/check.h"
-#include "models/image_decode.h"
+#include "models/image/image_decode.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kernels/common/check.h"
-#include "models/safetensors.h"
+#include "models/files/safetensors.h"
 
 namespace {
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "models/files/csv.h"
 #include "train/data/captions.h"
-#include "train/data/csv.h"
 #include "train/data/sample.h"
 #include "train/data/tar_index.h"
 

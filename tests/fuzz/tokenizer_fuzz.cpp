@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "kernels/common/check.h"
-#include "models/bpe_merges.h"
-#include "models/gzip.h"
-#include "models/text_cleaning.h"
-#include "models/tokenizer.h"
-#include "models/unicode.h"
+#include "models/files/gzip.h"
+#include "models/text/bpe_merges.h"
+#include "models/text/text_cleaning.h"
+#include "models/text/tokenizer.h"
+#include "models/text/unicode.h"
 
 namespace {
 

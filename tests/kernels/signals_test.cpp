@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "kernels/common/exec_context.h"
-#include "kernels/gemm/tile_product.h"
+#include "kernels/tiles/tile_product.h"
 #include "tests/support/buffer.h"
 
 using namespace cuclip;

@@ -1,5 +1,5 @@
 // labels: threads
-#include "kernels/gemm/tile_product.h"
+#include "kernels/tiles/tile_product.h"
 
 #include <catch2/catch.hpp>
 #include <thread>

@@ -1,4 +1,4 @@
-#include "models/bpe_trainer.h"
+#include "models/text/bpe_trainer.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

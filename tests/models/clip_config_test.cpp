@@ -1,10 +1,10 @@
-#include "models/clip_config.h"
+#include "models/clip/clip_config.h"
 
 #include <catch2/catch.hpp>
 #include <tuple>
 
-#include "models/clip.h"
-#include "models/clip_size.h"
+#include "models/clip/clip.h"
+#include "models/clip/clip_size.h"
 
 using namespace cuclip;
 

@@ -1,4 +1,4 @@
-#include "models/hf_config.h"
+#include "models/clip/hf_config.h"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -6,7 +6,7 @@
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
-#include "models/hf_preprocessor.h"
+#include "models/clip/hf_preprocessor.h"
 #include "tests/support/fnv.h"
 #include "tests/support/generated_picture.h"
 #include "tests/support/paths.h"

@@ -1,4 +1,4 @@
-#include "models/image_decode.h"
+#include "models/image/image_decode.h"
 
 #include <zlib.h>
 

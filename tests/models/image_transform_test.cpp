@@ -1,4 +1,4 @@
-#include "models/image_transform.h"
+#include "models/image/image_transform.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "kernels/common/check.h"
-#include "models/resample.h"
+#include "models/image/resample.h"
 #include "tests/support/buffer.h"
 #include "tests/support/fnv.h"
 #include "tests/support/generated_picture.h"

@@ -13,7 +13,7 @@
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
-#include "models/image_decode.h"
+#include "models/image/image_decode.h"
 #include "tests/support/buffer.h"
 #include "tests/support/fnv.h"
 #include "tests/support/generated_picture.h"

@@ -1,4 +1,4 @@
-#include "models/resample.h"
+#include "models/image/resample.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

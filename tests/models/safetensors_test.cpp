@@ -1,4 +1,4 @@
-#include "models/safetensors.h"
+#include "models/files/safetensors.h"
 
 #include <sys/resource.h>
 
@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "core/file_io.h"
-#include "models/strict_json.h"
+#include "models/files/strict_json.h"
 #include "tests/support/buffer.h"
 #include "tests/support/command.h"
 #include "tests/support/paths.h"

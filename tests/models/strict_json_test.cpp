@@ -1,4 +1,4 @@
-#include "models/strict_json.h"
+#include "models/files/strict_json.h"
 
 #include <catch2/catch.hpp>
 

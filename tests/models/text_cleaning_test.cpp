@@ -1,11 +1,11 @@
 // Cleaning of captions step by step; expectations are Python's and ftfy's unless said otherwise.
-#include "models/text_cleaning.h"
+#include "models/text/text_cleaning.h"
 
 #include <catch2/catch.hpp>
 
-#include "models/html_entities.h"
-#include "models/mojibake.h"
-#include "models/unicode.h"
+#include "models/text/html_entities.h"
+#include "models/text/mojibake.h"
+#include "models/text/unicode.h"
 
 namespace cuclip {
 namespace {

@@ -5,9 +5,9 @@
 #include <sstream>
 
 #include "core/file_io.h"
-#include "models/gzip.h"
-#include "models/text_cleaning.h"
-#include "models/tokenizer.h"
+#include "models/files/gzip.h"
+#include "models/text/text_cleaning.h"
+#include "models/text/tokenizer.h"
 #include "tests/support/clip_merges.h"
 #include "tests/support/paths.h"
 
@@ -50,7 +50,7 @@ TEST_CASE("tokenizer gives the ids that CLIP's tokeniser gives") {
   }
   CHECK(texts >= 2000);
   // How many texts of a kind differ on purpose: all of them where ftfy repairs mojibake otherwise than we do
-  // (models/text_cleaning.h). Where nothing is broken there is no difference.
+  // (models/text/text_cleaning.h). Where nothing is broken there is no difference.
   const std::map<std::string, int> deliberate = {
       {"mojibake", 10},         // 7 between Japanese words, 3 Armenian: ftfy decodes less of them
       {"mojibake word", 4},     // Armenian, which ftfy leaves as it is

@@ -1,4 +1,4 @@
-#include "models/tokenizer.h"
+#include "models/text/tokenizer.h"
 
 #include <catch2/catch.hpp>
 #include <numeric>
@@ -6,10 +6,10 @@
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
-#include "models/gzip.h"
-#include "models/text_cleaning.h"
-#include "models/unicode.h"
-#include "models/word_split.h"
+#include "models/files/gzip.h"
+#include "models/text/text_cleaning.h"
+#include "models/text/unicode.h"
+#include "models/text/word_split.h"
 #include "tests/support/buffer.h"
 #include "tests/support/clip_merges.h"
 #include "tests/support/command.h"

@@ -1,4 +1,4 @@
-#include "models/weights.h"
+#include "models/clip/weights.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -7,7 +7,7 @@
 #include <limits>
 #include <set>
 
-#include "models/safetensors.h"
+#include "models/files/safetensors.h"
 #include "tests/support/buffer.h"
 #include "tests/support/command.h"
 #include "tests/support/paths.h"

@@ -12,7 +12,7 @@
 
 #include "core/file_io.h"
 #include "tests/support/paths.h"
-#include "train/checkpoint.h"
+#include "train/loop/checkpoint.h"
 
 namespace cuclip::test {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "models/image.h"
+#include "models/image/image.h"
 
 namespace cuclip::test {
 

@@ -2,7 +2,7 @@
 
 #include <stdexcept>
 
-#include "train/checkpoint.h"
+#include "train/loop/checkpoint.h"
 
 namespace cuclip::test {
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "models/clip.h"
-#include "models/safetensors.h"
+#include "models/clip/clip.h"
+#include "models/files/safetensors.h"
 
 namespace cuclip::test {
 

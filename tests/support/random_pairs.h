@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/tensor.h"
-#include "models/clip_config.h"
+#include "models/clip/clip_config.h"
 
 namespace cuclip::test {
 

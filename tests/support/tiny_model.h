@@ -1,9 +1,9 @@
 // A CLIP model that is small enough to run in milliseconds, and pictures for it.
 #pragma once
 
-#include "models/clip.h"
-#include "models/image.h"
-#include "models/tokenizer.h"
+#include "models/clip/clip.h"
+#include "models/image/image.h"
+#include "models/text/tokenizer.h"
 
 namespace cuclip::test {
 

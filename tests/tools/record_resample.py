@@ -2,7 +2,7 @@
 """Writes tests/data/resample_pillow.txt: what Pillow's Image.resize makes of generated pictures (needs pillow < 12.2, numpy).
 
 From 12.2 on Pillow resizes the rows first in pictures that shrink much more in height than in width, which changes
-some of their pixels by a level; models/resample.h keeps to columns first, as every version before.
+some of their pixels by a level; models/image/resample.h keeps to columns first, as every version before.
 
 A line: filter style seed width height | box: left top right bottom | new width and height | FNV-1a 64 of the result.
 The pictures come from a linear congruential generator that tests/models/resample_test.cpp repeats: style 0 is noise,

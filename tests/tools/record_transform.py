@@ -2,7 +2,7 @@
 """Writes tests/data/transform_torchvision.txt: what torchvision's transforms make of generated pictures.
 
 Needs torch, torchvision and pillow < 12.2 (see record_resample.py). The transforms' random draws are replaced by the
-SplitMix64 generator of models/rng.h, so that the choices can be compared; everything else is torchvision's own code.
+SplitMix64 generator of models/clip/rng.h, so that the choices can be compared; everything else is torchvision's own code.
   evaluation style seed width height size | FNV-1a 64 of the pixels | of the floats with CLIP's mean | with 0.5
   crop seed width height scale: min max | chosen x y width height
   training style seed width height size scale: min max | FNV-1a 64 of the pixels

@@ -5,11 +5,11 @@
 #include <nlohmann/json.hpp>
 
 #include "core/file_io.h"
+#include "models/inference/encode.h"
 #include "tests/train/damaged_pictures.h"
 #include "train/data/dataset_stats.h"
 #include "train/data/loader.h"
 #include "train/data/prepare.h"
-#include "train/encode.h"
 
 namespace cuclip::test {
 namespace {

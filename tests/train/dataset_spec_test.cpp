@@ -5,9 +5,9 @@
 #include <filesystem>
 #include <set>
 
+#include "models/inference/labelled_pictures.h"
 #include "tests/train/data_fixtures.h"
 #include "train/data/dataset.h"
-#include "train/labelled_pictures.h"
 
 using namespace cuclip;
 using Catch::Matchers::Contains;

@@ -3,8 +3,8 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 
+#include "models/files/csv.h"
 #include "tests/train/data_fixtures.h"
-#include "train/data/csv.h"
 #include "train/data/loader.h"
 #include "train/draw/png.h"
 

@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "models/resample.h"
+#include "models/image/resample.h"
 #include "tests/support/buffer.h"
 
 using namespace cuclip;

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "models/safetensors.h"
+#include "models/files/safetensors.h"
+#include "models/inference/model_source.h"
 #include "tests/support/paths.h"
-#include "train/model_source.h"
 
 namespace cuclip::test {
 namespace {

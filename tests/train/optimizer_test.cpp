@@ -1,6 +1,6 @@
 // AdamW, clipping, the learning rate and the choice of decayed weights against PyTorch and open_clip
 // (tests/tools/record_optimizer.py).
-#include "train/optimizer.h"
+#include "train/loop/optimizer.h"
 #include "tests/support/paths.h"
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "models/clip.h"
-#include "train/lr_schedule.h"
+#include "models/clip/clip.h"
+#include "train/loop/lr_schedule.h"
 
 using namespace cuclip;
 using nlohmann::json;

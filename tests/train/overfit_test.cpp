@@ -4,8 +4,8 @@
 #include "tests/support/buffer.h"
 #include "tests/support/random_pairs.h"
 #include "tests/support/tiny_model.h"
-#include "train/lr_schedule.h"
-#include "train/train_step.h"
+#include "train/loop/lr_schedule.h"
+#include "train/loop/train_step.h"
 
 using namespace cuclip;
 

@@ -1,12 +1,12 @@
 // Patch dropout: which tokens are kept, and that the model sees those and no others.
-#include "train/patch_dropout.h"
+#include "train/loop/patch_dropout.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
 #include "tests/support/random_pairs.h"
 #include "tests/support/tiny_model.h"
-#include "train/train_step.h"
+#include "train/loop/train_step.h"
 
 using namespace cuclip;
 

@@ -11,7 +11,7 @@
 #include <set>
 
 #include "core/file_io.h"
-#include "models/image_decode.h"
+#include "models/image/image_decode.h"
 #include "tests/support/buffer.h"
 #include "tests/support/file_events.h"
 #include "tests/train/data_fixtures.h"

@@ -10,7 +10,7 @@
 #include "tests/train/data_fixtures.h"
 #include "train/data/synthetic.h"
 #include "train/draw/png.h"
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 using namespace cuclip;
 using Catch::Matchers::Contains;

@@ -1,5 +1,5 @@
 // What a run's folder does with what a killed run left.
-#include "train/run_folder.h"
+#include "train/loop/run_folder.h"
 
 #include <catch2/catch.hpp>
 

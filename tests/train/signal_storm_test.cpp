@@ -16,12 +16,12 @@
 #include <thread>
 
 #include "core/file_io.h"
+#include "models/inference/encode.h"
+#include "models/inference/feature_index.h"
 #include "tests/support/command.h"
 #include "tests/support/tiny_model.h"
 #include "tests/support/wide_model.h"
-#include "train/encode.h"
-#include "train/feature_index.h"
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 using namespace cuclip;
 namespace fs = std::filesystem;

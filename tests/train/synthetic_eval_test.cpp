@@ -1,4 +1,4 @@
-#include "train/synthetic_eval.h"
+#include "train/data/synthetic_eval.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,5 +1,5 @@
 // One optimiser step: gradient accumulation, threads, frozen towers, and batches that cannot be learned from.
-#include "train/train_step.h"
+#include "train/loop/train_step.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "tests/support/command.h"
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 namespace cuclip::test {
 namespace {

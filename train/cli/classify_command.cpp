@@ -8,10 +8,10 @@
 #include <numeric>
 
 #include "kernels/similarity/similarity.h"
+#include "models/inference/zero_shot.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/texts.h"
-#include "train/zero_shot.h"
 
 namespace cuclip {
 namespace {

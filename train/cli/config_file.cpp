@@ -4,8 +4,8 @@
 #include <sstream>
 
 #include "kernels/common/check.h"
+#include "models/files/text_file.h"
 #include "train/cli/usage.h"
-#include "train/data/text_file.h"
 
 namespace cuclip {
 namespace {

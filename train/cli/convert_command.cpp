@@ -5,9 +5,9 @@
 #include <memory>
 
 #include "core/file_io.h"
-#include "models/hf_config.h"
-#include "models/hf_preprocessor.h"
-#include "models/weights.h"
+#include "models/clip/hf_config.h"
+#include "models/clip/hf_preprocessor.h"
+#include "models/clip/weights.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"

@@ -6,11 +6,11 @@
 #include <memory>
 
 #include "core/file_io.h"
-#include "models/safetensors.h"
+#include "models/files/npy.h"
+#include "models/files/safetensors.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/texts.h"
-#include "train/npy.h"
 
 namespace cuclip {
 namespace {

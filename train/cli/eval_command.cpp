@@ -6,14 +6,14 @@
 #include <limits>
 #include <memory>
 
+#include "models/inference/evaluate.h"
+#include "models/inference/labelled_pictures.h"
+#include "models/inference/zero_shot.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
-#include "train/evaluate.h"
-#include "train/labelled_pictures.h"
-#include "train/run_folder.h"
-#include "train/synthetic_eval.h"
-#include "train/zero_shot.h"
+#include "train/data/synthetic_eval.h"
+#include "train/loop/run_folder.h"
 
 namespace cuclip {
 namespace {

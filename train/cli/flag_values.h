@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "train/number_range.h"
+#include "train/loop/number_range.h"
 
 namespace CLI {
 class Option;

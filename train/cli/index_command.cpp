@@ -5,12 +5,12 @@
 #include <memory>
 
 #include "core/file_io.h"
-#include "models/image_decode.h"
+#include "models/image/image_decode.h"
+#include "models/inference/feature_index.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
 #include "train/data/sample_store.h"
-#include "train/feature_index.h"
 
 namespace cuclip {
 namespace {

@@ -7,9 +7,9 @@
 
 #include "kernels/common/device.h"
 #include "kernels/common/parallel.h"
-#include "kernels/gemm/tile_product.h"
-#include "models/clip_config.h"
-#include "models/clip_size.h"
+#include "kernels/tiles/tile_product.h"
+#include "models/clip/clip_config.h"
+#include "models/clip/clip_size.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
 

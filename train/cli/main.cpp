@@ -14,11 +14,11 @@
 #include <system_error>
 
 #include "kernels/common/check.h"
+#include "models/files/names.h"
 #include "train/cli/commands.h"
 #include "train/cli/interruption.h"
 #include "train/cli/standard_streams.h"
 #include "train/cli/usage.h"
-#include "train/names.h"
 
 namespace {
 

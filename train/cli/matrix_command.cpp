@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "kernels/similarity/similarity.h"
-#include "models/image_decode.h"
+#include "models/image/image_decode.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/texts.h"

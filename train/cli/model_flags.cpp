@@ -8,8 +8,8 @@
 
 #include "core/device_choice.h"
 #include "core/file_io.h"
+#include "models/inference/feature_index.h"
 #include "train/cli/flag_values.h"
-#include "train/feature_index.h"
 
 namespace cuclip {
 namespace {

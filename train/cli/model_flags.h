@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "train/encode.h"
-#include "train/model_source.h"
-#include "train/names.h"
+#include "models/files/names.h"
+#include "models/inference/encode.h"
+#include "models/inference/model_source.h"
 
 namespace CLI {
 class App;

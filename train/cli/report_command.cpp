@@ -7,7 +7,7 @@
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
-#include "train/report.h"
+#include "train/loop/report.h"
 
 namespace cuclip {
 namespace {

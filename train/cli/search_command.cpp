@@ -8,7 +8,8 @@
 #include <system_error>
 
 #include "core/file_io.h"
-#include "models/image_decode.h"
+#include "models/image/image_decode.h"
+#include "models/inference/feature_index.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
@@ -16,7 +17,6 @@
 #include "train/data/dataset.h"
 #include "train/data/sample_store.h"
 #include "train/draw/contact_sheet.h"
-#include "train/feature_index.h"
 
 namespace cuclip {
 namespace {

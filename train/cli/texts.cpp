@@ -2,9 +2,9 @@
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
+#include "models/files/names.h"
+#include "models/files/text_file.h"
 #include "train/data/captions.h"
-#include "train/data/text_file.h"
-#include "train/names.h"
 
 namespace cuclip {
 

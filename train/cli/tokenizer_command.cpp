@@ -1,5 +1,5 @@
 // cuclip tokenizer: learns BPE merges from captions; shows what a text becomes, and the reverse.
-#include "models/tokenizer.h"
+#include "models/text/tokenizer.h"
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "kernels/common/check.h"
-#include "models/bpe_trainer.h"
+#include "models/files/text_file.h"
+#include "models/text/bpe_trainer.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
-#include "train/data/text_file.h"
 
 namespace cuclip {
 namespace {

@@ -7,7 +7,7 @@
 #include "train/cli/flag_values.h"
 #include "train/cli/interruption.h"
 #include "train/cli/model_flags.h"
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 namespace cuclip {
 namespace {

@@ -5,7 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
-#include "train/names.h"
+#include "models/files/names.h"
 
 namespace cuclip {
 namespace {

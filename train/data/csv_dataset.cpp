@@ -7,10 +7,10 @@
 #include <unordered_map>
 
 #include "core/file_io.h"
-#include "train/data/csv.h"
+#include "models/files/csv.h"
+#include "models/files/names.h"
+#include "models/files/text_file.h"
 #include "train/data/dataset.h"
-#include "train/data/text_file.h"
-#include "train/names.h"
 
 namespace cuclip {
 namespace {

@@ -6,8 +6,8 @@
 #include <iterator>
 
 #include "core/file_io.h"
+#include "models/files/names.h"
 #include "train/data/synthetic.h"
-#include "train/names.h"
 
 namespace cuclip {
 namespace {

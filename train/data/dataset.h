@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "core/file_io.h"
+#include "models/files/file_names.h"
 #include "train/data/captions.h"
-#include "train/data/file_names.h"
 #include "train/data/fingerprint.h"
 #include "train/data/sample.h"
 

@@ -8,8 +8,8 @@
 #include <span>
 
 #include "core/file_io.h"
+#include "models/files/names.h"
 #include "train/data/dataset.h"
-#include "train/names.h"
 
 namespace cuclip {
 namespace {

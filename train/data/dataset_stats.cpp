@@ -7,10 +7,10 @@
 #include <optional>
 
 #include "kernels/common/parallel.h"
+#include "models/files/names.h"
 #include "train/data/duplicates.h"
 #include "train/data/sample_store.h"
 #include "train/data/words.h"
-#include "train/names.h"
 
 namespace cuclip {
 namespace {

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <tuple>
 
-#include "models/resample.h"
+#include "models/image/resample.h"
 
 namespace cuclip {
 namespace {

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "models/image.h"
+#include "models/image/image.h"
 
 namespace cuclip {
 

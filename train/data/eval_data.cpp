@@ -2,7 +2,7 @@
 #include <optional>
 
 #include "kernels/common/parallel.h"
-#include "models/image_decode.h"
+#include "models/image/image_decode.h"
 #include "train/data/loader.h"
 #include "train/data/sample_store.h"
 

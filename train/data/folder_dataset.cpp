@@ -7,9 +7,9 @@
 #include <map>
 
 #include "core/file_io.h"
+#include "models/files/folder_walk.h"
+#include "models/files/names.h"
 #include "train/data/dataset.h"
-#include "train/data/folder_walk.h"
-#include "train/names.h"
 
 namespace cuclip {
 namespace {

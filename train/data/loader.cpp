@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "kernels/common/signals.h"
-#include "models/image_transform.h"
+#include "models/image/image_transform.h"
 #include "train/data/sample_store.h"
 
 namespace cuclip {

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "models/image_transform.h"
+#include "models/image/image_transform.h"
 #include "train/data/dataset.h"
 
 namespace cuclip {

@@ -1,6 +1,6 @@
 #include <bit>
 
-#include "models/rng.h"
+#include "models/clip/rng.h"
 #include "train/data/loader.h"
 
 namespace cuclip {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "models/files/names.h"
 #include "train/data/prepare.h"
 #include "train/data/words.h"
-#include "train/names.h"
 
 namespace cuclip {
 namespace {

@@ -7,11 +7,11 @@
 #include <jpeglib.h>
 
 #include "core/file_io.h"
-#include "models/image_decode.h"
-#include "models/resample.h"
+#include "models/files/names.h"
+#include "models/image/image_decode.h"
+#include "models/image/resample.h"
 #include "train/data/sample_store.h"
 #include "train/draw/png.h"
-#include "train/names.h"
 
 namespace cuclip {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "models/image.h"
+#include "models/image/image.h"
 #include "train/data/collections.h"
 #include "train/data/duplicates.h"
 

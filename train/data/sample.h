@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kernels/common/check.h"
-#include "models/image.h"
+#include "models/image/image.h"
 
 namespace cuclip {
 

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "models/image_decode.h"
-#include "models/resample.h"
-#include "train/names.h"
+#include "models/files/names.h"
+#include "models/image/image_decode.h"
+#include "models/image/resample.h"
 
 namespace cuclip {
 Image shrink_to_edge(Image&& picture, int shorter_edge) {

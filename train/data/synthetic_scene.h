@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "models/image.h"
-#include "models/rng.h"
+#include "models/clip/rng.h"
+#include "models/image/image.h"
 
 namespace cuclip::shapes {
 

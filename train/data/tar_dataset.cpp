@@ -8,11 +8,11 @@
 #include <unordered_set>
 #include <utility>
 
+#include "models/files/names.h"
+#include "models/files/passed_over.h"
 #include "train/data/dataset.h"
 #include "train/data/input_file.h"
-#include "train/data/passed_over.h"
 #include "train/data/tar_index.h"
-#include "train/names.h"
 
 namespace cuclip {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "models/image.h"
+#include "models/image/image.h"
 #include "train/draw/scene.h"
 
 namespace cuclip::draw {

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <numbers>
 
-#include "models/unicode.h"
+#include "models/text/unicode.h"
 
 namespace cuclip::draw {
 namespace {

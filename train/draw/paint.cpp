@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/common/check.h"
-#include "models/resample.h"
+#include "models/image/resample.h"
 #include "train/draw/scene.h"
 
 namespace cuclip::draw {

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "models/image.h"
+#include "models/image/image.h"
 
 namespace cuclip {
 

@@ -6,8 +6,8 @@
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
-#include "models/resample.h"
-#include "models/unicode.h"
+#include "models/image/resample.h"
+#include "models/text/unicode.h"
 #include "train/draw/png.h"
 
 namespace cuclip::draw {

@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "models/image.h"
+#include "models/image/image.h"
 #include "train/draw/font.h"
 
 namespace cuclip::draw {

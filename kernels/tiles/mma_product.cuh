@@ -1,0 +1,257 @@
+// A block's tile of a product on tensor cores (mma.sync): of bf16, or of f32 whose operands are rounded to
+// tf32. Sums in f32.
+//
+// Threads: four warps, each with 64 x 64 sums in registers: half a step (16 of the reduction in bf16, 8 in
+// tf32) takes 8 ldmatrix for 32 mma. Shared memory: lines of 16-byte chunks as they lie in global memory,
+// swizzled; where the reduction is not along the lines, ldmatrix transposes bf16, while f32, whose halves it
+// would tear apart, is read element by element. At the end the sums pass through shared memory, 16 rows at a
+// time, from mma's layout to rows that are stored in 16-byte vectors; that is a warp's own business, without
+// barriers.
+#pragma once
+
+#include "kernels/common/mma.cuh"
+#include "kernels/common/reduce.cuh"
+#include "kernels/common/vec.cuh"
+#include "kernels/tiles/gemm_tile.cuh"
+
+namespace cuclip {
+
+/// One operand: from global memory to a stage, and from there to mma's fragments.
+template <typename T, Along kAlong, bool kVectors, int kThreads>
+class MmaOperand {
+ public:
+  static constexpr int kChunk = Vec<T>::kSize;  // elements of a chunk
+  static constexpr int kLines = kAlong == Along::reduction ? kTile : kStep<T>;
+  static constexpr int kChunks = (kAlong == Along::reduction ? kStep<T> : kTile) / kChunk;
+
+  __device__ __forceinline__ MmaOperand(const Operand<T>& m, int64_t first, int64_t reduction, int warp_outer)
+      : from_(m, first, reduction) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    if constexpr (kElements) {
+      first_ = place(lane % 4, (warp_outer + lane / 4) / kChunk) * kChunk + lane / 4 % kChunk;
+    } else if constexpr (kAlong == Along::reduction) {
+      // Rows and columns of ldmatrix' four matrices, in the order of mma's A.
+      first_ = place(warp_outer + lane % 16, lane / 16);
+    } else {
+      first_ = place(lane / 16 * 8 + lane % 8, warp_outer / 8 + lane / 8 % 2);
+    }
+  }
+
+  /// Where chunk `chunk` of line `line` lies in the tile. Read by elements, four lines' eight neighbours are
+  /// to lie in 32 banks: there the lines' chunks are exchanged in pairs.
+  static __device__ __forceinline__ int place(int line, int chunk) {
+    if constexpr (kElements) return line * kChunks + (chunk ^ (line % 4 * 2));
+    return swizzle<kChunks>(line, chunk);
+  }
+
+  /// Starts the copies of a step's tile. Without vectors it is read element by element and written at once.
+  __device__ __forceinline__ void load(int step, Vec<T>* tile) const {
+    const T* data = from_.step_data(step);
+    const int reduction = from_.step_reduction(step);
+    const int lines = kAlong == Along::reduction ? from_.outer : reduction;
+    const int width = kAlong == Along::reduction ? reduction : from_.outer;
+    const int chunk = static_cast<int>(threadIdx.x) % kChunks;
+    const int count = min(max(width - chunk * kChunk, 0), kChunk);
+#pragma unroll
+    for (int i = 0; i < kLines * kChunks / kThreads; ++i) {
+      const int line = static_cast<int>(threadIdx.x) / kChunks + i * (kThreads / kChunks);
+      const int n = line < lines ? count : 0;
+      const T* source = n > 0 ? data + line * from_.stride + chunk * kChunk : from_.data;
+      Vec<T>* target = tile + place(line, chunk);
+      if constexpr (kVectors) {
+        async_copy_16_zero_fill(target, source, n * static_cast<int>(sizeof(T)));
+      } else {
+        *target = load_first<false>(source, n);
+      }
+    }
+  }
+
+  /// Rows 16 i .. 16 i + 15 of the warp's, one half of the step's reduction. The swizzle is an exclusive or
+  /// with bits of the line, so that other fragments' places follow from the first one's.
+  __device__ __forceinline__ void fragment(uint32_t (&r)[4], const Vec<T>* tile, int i, int half) const {
+    if constexpr (kElements) {
+      const float* from = reinterpret_cast<const float*>(tile) + half * 8 * kTile;
+#pragma unroll
+      for (int m = 0; m < 4; ++m) {
+        r[m] = __float_as_uint(from[(first_ ^ (16 * i + m % 2 * 8)) + m / 2 * 4 * kTile]);
+      }
+    } else if constexpr (kAlong == Along::reduction) {
+      ldmatrix_x4(r, tile + (first_ ^ (2 * half)) + 16 * kChunks * i);
+    } else {
+      ldmatrix_x4_trans(r, tile + (first_ ^ (2 * i)) + 16 * kChunks * half);
+    }
+    if constexpr (sizeof(T) == 4) {
+#pragma unroll
+      for (int m = 0; m < 4; ++m) r[m] = to_tf32(__uint_as_float(r[m]));
+    }
+  }
+
+ private:
+  static constexpr bool kElements = sizeof(T) == 4 && kAlong == Along::outer;
+
+  TileSource<T, kAlong> from_;
+  int first_;  // place of the lane's chunk, or element, for fragment 0 of half 0
+};
+
+template <typename T, Along kAlongA, Along kAlongB, bool kVectorAccess, bool kRowSums>
+class TensorCoreProduct {
+ public:
+  using Input = T;
+  static constexpr bool kVectors = kVectorAccess;
+  static constexpr int kThreads = 128;
+  static constexpr int kBlocks = 2;  // of a multiprocessor
+  static constexpr int kParts = 4;   // 16 of the warp's rows each
+  template <int kSize>
+  static constexpr int kPasses = 16 * 64 / (kSize * kWarp);
+
+  using OperandA = MmaOperand<T, kAlongA, kVectors, kThreads>;
+  using OperandB = MmaOperand<T, kAlongB, kVectors, kThreads>;
+
+  __device__ __forceinline__ TensorCoreProduct(const Operand<T>& a, const Operand<T>& b, const TilePlace& at,
+                                               int64_t reduction, bool sums_rows, void* shared)
+      : warp_row_(static_cast<int>(threadIdx.x) / (2 * kWarp) * 64),
+        warp_column_(static_cast<int>(threadIdx.x) / kWarp % 2 * 64),
+        lane_(static_cast<int>(threadIdx.x) % kWarp),
+        sums_rows_(sums_rows && warp_column_ == 0),
+        shared_(static_cast<Vec<T>*>(shared)),
+        a_(a, at.row, reduction, warp_row_),
+        b_(b, at.column, reduction, warp_column_) {}
+
+  __device__ __forceinline__ void load(int step, int stage) const {
+    load_a(step, stage);
+    load_b(step, stage);
+  }
+  __device__ __forceinline__ void load_a(int step, int stage) const { a_.load(step, tile(stage, 0)); }
+  __device__ __forceinline__ void load_b(int step, int stage) const { b_.load(step, tile(stage, 1)); }
+
+  __device__ __forceinline__ void multiply(int stage) {
+    const Vec<T>*a_tile = tile(stage, 0), *b_tile = tile(stage, 1);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      uint32_t a[4][4], b[4][4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        a_.fragment(a[i], a_tile, i, half);
+        b_.fragment(b[i], b_tile, i, half);
+      }
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+#pragma unroll
+        for (int j = 0; j < 8; ++j) {
+          const uint32_t b_pair[] = {b[j / 2][j % 2], b[j / 2][j % 2 + 2]};
+          mma(sums_[i][j], a[i], b_pair);
+        }
+        if constexpr (kRowSums) {
+          constexpr uint32_t kOnes = sizeof(T) == 2 ? 0x3f803f80 : 0x3f800000;
+          const uint32_t ones[] = {kOnes, kOnes};
+          if (sums_rows_) mma(row_sums_[i], a[i], ones);
+        }
+      }
+    }
+  }
+
+  /// Brings 16 rows of sums to shared memory; read() then gives the lane's vectors of them, kSize neighbours
+  /// of rows row(part, pass) at column(part), in the tile.
+  __device__ __forceinline__ void stage(int part) {
+    __syncwarp();  // the part before has been read
+#pragma unroll
+    for (int i = 0; i < kParts; ++i) {
+      if (i != part) continue;
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+          float* to = staged(lane_ / 4 + 8 * h, j * 2 + lane_ % 4 / 2) + lane_ % 2 * 2;
+          store_shared_pair(to, sums_[i][j][2 * h], sums_[i][j][2 * h + 1]);
+        }
+      }
+    }
+    __syncwarp();
+  }
+  template <int kSize>
+  __device__ __forceinline__ void read(int pass, float (&v)[kSize]) const {
+#pragma unroll
+    for (int q = 0; q < kSize; q += 4) {
+      float four[4];
+      unpack(load_vec(staged(pass_row<kSize>(pass), lane_column<kSize>() / 4 + q / 4)), four);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) v[q + j] = four[j];
+    }
+  }
+  template <int kSize>
+  __device__ __forceinline__ int row(int part, int pass) const {
+    return warp_row_ + part * 16 + pass_row<kSize>(pass);
+  }
+  template <int kSize>
+  __device__ __forceinline__ int column(int) const {
+    return warp_column_ + lane_column<kSize>();
+  }
+
+  /// The sums in registers: see gemm_tile.cuh.
+  static constexpr int kThreadRows = 8, kThreadColumns = 16, kRowLanes = 4, kRowWarps = 2, kColumnWarps = 2;
+  __device__ __forceinline__ float& sum(int i, int j) { return sums_[i / 2][j / 2][i % 2 * 2 + j % 2]; }
+  __device__ __forceinline__ int thread_row(int i) const { return warp_row_ + i * 8 + lane_ / 4; }
+  __device__ __forceinline__ int thread_column(int j) const {
+    return warp_column_ + j / 2 * 8 + lane_ % 4 * 2 + j % 2;
+  }
+  __device__ __forceinline__ int row_warp() const { return warp_column_ / 64; }
+  __device__ __forceinline__ int column_warp() const { return warp_row_ / 64; }
+
+  /// Calls body(row of the tile, sum of A's row) where this thread has one. They are products with ones:
+  /// every column is the same.
+  template <typename Body>
+  __device__ __forceinline__ void for_row_sums(Body&& body) const {
+    if (!sums_rows_ || lane_ % 4 != 0) return;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      body(warp_row_ + 16 * i + lane_ / 4, row_sums_[i][0]);
+      body(warp_row_ + 16 * i + lane_ / 4 + 8, row_sums_[i][2]);
+    }
+  }
+
+ protected:
+  __device__ __forceinline__ Vec<T>* tile(int stage, int operand) const {
+    return shared_ + (stage * kStageBytes + operand * kOperandBytes) / kVecBytes;
+  }
+
+ private:
+  static __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    if constexpr (sizeof(T) == 2) {
+      mma_bf16(d, a, b);
+    } else {
+      mma_tf32(d, a, b);
+    }
+  }
+
+  // Chunk (of 4 floats) of a row of the warp's 16 x 64 staged sums. Half a warp writes two chunks of four
+  // rows at once: the row's bits keep them apart. Eight lanes read all chunks of one row, or every second
+  // one: the chunk's upper bit keeps those apart.
+  __device__ __forceinline__ float* staged(int row, int chunk) const {
+    float* warp_sums = reinterpret_cast<float*>(shared_) + (warp_row_ / 32 + warp_column_ / 64) * (16 * 64);
+    return warp_sums + (row * 16 + (chunk ^ (chunk >> 3) ^ ((row & 3) * 2))) * 4;
+  }
+  template <int kSize>
+  __device__ __forceinline__ int pass_row(int pass) const {
+    return (pass * kWarp + lane_) / (64 / kSize);
+  }
+  template <int kSize>
+  __device__ __forceinline__ int lane_column() const {
+    return lane_ % (64 / kSize) * kSize;
+  }
+
+  int warp_row_, warp_column_, lane_;
+  bool sums_rows_;
+  Vec<T>* shared_;
+  OperandA a_;
+  OperandB b_;
+  float sums_[4][8][4] = {};  // of 16 x 8 elements each
+  float row_sums_[4][4] = {};
+};
+
+template <Along kAlongA, Along kAlongB, bool kVectors, bool kRowSums>
+using MmaProduct = TensorCoreProduct<bfloat16, kAlongA, kAlongB, kVectors, kRowSums>;
+/// Of f32 operands in tf32: for contexts that allow it.
+template <Along kAlongA, Along kAlongB, bool kVectors, bool kRowSums>
+using Tf32Product = TensorCoreProduct<float, kAlongA, kAlongB, kVectors, kRowSums>;
+
+}  // namespace cuclip

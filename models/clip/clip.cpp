@@ -1,0 +1,58 @@
+#include "models/clip/clip.h"
+
+#include <cmath>
+
+#include "models/clip/initialise.h"
+
+namespace cuclip {
+
+Clip::Clip(Context& context, const ClipConfig& config, const ClipOptions& options)
+    : context_(context),
+      config_(config),
+      options_(options),
+      text_(store_, config),
+      vision_(store_, config),
+      log_scale_(store_.add("logit_scale", {})) {
+  check_floating("clip: dtype", options.dtype);
+  store_.allocate(context, {.gradients = options.training, .bf16_copies = options.dtype == DType::bf16});
+}
+
+void Clip::initialise(uint64_t seed) {
+  initialise_parameters(context_, config_, store_, seed);
+  store_.refresh_low(context_);
+}
+
+Tensor Clip::encode_image(Tape& tape, const Tensor& images, const Tensor& kept) const {
+  const TraceRange range("encode image");
+  const Tensor here = images.to(context_), kept_here = kept.to(context_);
+  return ops::l2_normalize(tape,
+                           vision_.forward(tape, here, options_.dtype, options_.checkpointing, kept_here));
+}
+
+Tensor Clip::encode_text(Tape& tape, const Tensor& tokens) const {
+  check_tensor("text: tokens", tokens, DType::i32, {tokens.size(0), config_.text.context_length});
+  const TextInput trimmed = trim_text(context_.host(), tokens);
+  return encode_text(tape, TextInput{trimmed.tokens.to(context_), trimmed.end.to(context_)});
+}
+
+Tensor Clip::encode_text(Tape& tape, const TextInput& text) const {
+  const TraceRange range("encode text");
+  return ops::l2_normalize(tape, text_.forward(tape, text, options_.dtype, options_.checkpointing));
+}
+
+Tensor Clip::loss(Tape& tape, const Tensor& image_features, const Tensor& text_features) const {
+  const TraceRange range("loss");
+  return ops::contrastive_loss(tape, image_features, text_features, log_scale_);
+}
+
+Tensor Clip::text_hidden_states(Tape& tape, const Tensor& tokens) const {
+  return text_.hidden_states(tape, tokens, options_.dtype);
+}
+
+float Clip::logit_scale() const { return std::exp(log_scale_.value.item()); }
+
+void Clip::clamp_logit_scale() {
+  clamp({.x = log_scale_.value, .low = 0.0f, .high = std::log(100.0f)}, context_.exec());
+}
+
+}  // namespace cuclip

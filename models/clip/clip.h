@@ -1,0 +1,66 @@
+// A CLIP model: two encoders, a temperature, and their parameters.
+#pragma once
+
+#include <memory>
+
+#include "models/clip/clip_config.h"
+#include "models/clip/text_transformer.h"
+#include "models/clip/vision_transformer.h"
+
+namespace cuclip {
+
+struct ClipOptions {
+  /// Activations and matrix products; parameters' master copies, statistics and sums stay f32.
+  DType dtype = DType::f32;
+  /// Allocate gradients.
+  bool training = false;
+  /// Keep only each block's inputs and recompute the rest in the backward pass.
+  bool checkpointing = false;
+};
+
+/// Parameters have open_clip's state-dict names. Not copyable: operations on tapes refer to the parameters.
+class Clip {
+ public:
+  /// With parameters of zero; call initialise() or load weights. The context must outlive the model.
+  Clip(Context& context, const ClipConfig& config, const ClipOptions& options = {});
+  Clip(const Clip&) = delete;
+  Clip& operator=(const Clip&) = delete;
+
+  /// CLIP's initialisation (open_clip's model.py; PyTorch's defaults where it has none). Depends on the seed
+  /// alone.
+  void initialise(uint64_t seed);
+
+  /// images u8 [B, S, S, 3] or normalised f32 [B, 3, S, S] → f32 [B, E] of unit length. `kept`: i32 [B, K],
+  /// the tokens to see, from 0 (the class token) upwards; none: all.
+  Tensor encode_image(Tape& tape, const Tensor& images, const Tensor& kept = Tensor()) const;
+  /// tokens i32 [B, context_length], in the host's memory → f32 [B, E] of unit length.
+  Tensor encode_text(Tape& tape, const Tensor& tokens) const;
+  /// The same of text that is trimmed and on the context's device already: nothing is copied or waited for.
+  Tensor encode_text(Tape& tape, const TextInput& text) const;
+  /// CLIP's loss of features that belong together row by row: f32 [1].
+  Tensor loss(Tape& tape, const Tensor& image_features, const Tensor& text_features) const;
+  /// tokens → [B, context_length, C] before pooling and projection.
+  Tensor text_hidden_states(Tape& tape, const Tensor& tokens) const;
+
+  /// exp(t); waits for the device.
+  float logit_scale() const;
+  /// Keeps t in [0, ln 100], as CLIP does after each step.
+  void clamp_logit_scale();
+
+  const ClipConfig& config() const { return config_; }
+  const ClipOptions& options() const { return options_; }
+  ParameterStore& parameters() { return store_; }
+  const ParameterStore& parameters() const { return store_; }
+  Context& context() const { return context_; }
+
+ private:
+  Context& context_;
+  ClipConfig config_;
+  ClipOptions options_;
+  ParameterStore store_;
+  TextTransformer text_;
+  VisionTransformer vision_;
+  Parameter& log_scale_;
+};
+
+}  // namespace cuclip

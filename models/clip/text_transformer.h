@@ -1,0 +1,41 @@
+// CLIP's text encoder: a causal transformer read at the end-of-text token.
+#pragma once
+
+#include "models/clip/clip_config.h"
+#include "models/clip/transformer.h"
+
+namespace cuclip {
+
+/// 1 + the last end-of-text position of any row: how many columns of tokens i32 [B, context_length] are
+/// computed.
+int64_t used_length(const Tensor& tokens);
+
+/// Captions for the text encoder.
+struct TextInput {
+  Tensor tokens;  // i32 [B, L], L <= context_length
+  Tensor end;     // i32 [B]: where each row's end-of-text token is
+};
+
+/// tokens i32 [B, context_length], in the host's memory, without the columns that lie behind every row's
+/// end-of-text token (the one of the largest id): the mask is causal, so that they would change nothing. As
+/// many columns stay as are used, rounded up to a multiple of `multiple`. `context`: of the CPU.
+TextInput trim_text(Context& context, const Tensor& tokens, int64_t multiple = 1);
+
+class TextTransformer {
+ public:
+  TextTransformer(ParameterStore& store, const ClipConfig& config);
+
+  /// Features f32 [B, embed_dim] at each row's end, not normalised. The input is memory of the tape's
+  /// context.
+  Tensor forward(Tape& tape, const TextInput& text, DType dtype, bool checkpointing) const;
+
+  /// The hidden states of all positions after ln_final, [B, context_length, C]: what text-to-image models
+  /// condition on.
+  Tensor hidden_states(Tape& tape, const Tensor& tokens, DType dtype) const;
+
+ private:
+  Transformer transformer_;
+  Parameter &token_embedding_, &position_, &ln_final_weight_, &ln_final_bias_, &projection_;
+};
+
+}  // namespace cuclip

@@ -1,0 +1,190 @@
+#include "models/clip/weights.h"
+
+#include <cmath>
+#include <cstring>
+#include <set>
+#include <vector>
+
+#include "models/files/safetensors.h"
+
+namespace cuclip {
+namespace {
+
+constexpr size_t kListed = 10;  // names in a message
+
+using Entries = std::map<std::string, const SafetensorsEntry*>;
+
+std::string joined(const std::vector<std::string>& items) {
+  std::string text;
+  for (size_t i = 0; i < std::min(items.size(), kListed); ++i) text += (i ? ", " : "") + items[i];
+  if (items.size() > kListed) text += fmt::format(" and {} more", items.size() - kListed);
+  return text;
+}
+
+// What does not fit between a file and a model, for one message.
+struct Misfits {
+  std::vector<std::string> missing, unexpected, wrong;
+
+  void throw_if_any(const std::string& file) const {
+    if (missing.empty() && unexpected.empty() && wrong.empty()) return;
+    std::string text = file + ": the weights do not fit the model.";
+    if (!missing.empty()) text += "\n  missing: " + joined(missing);
+    if (!wrong.empty()) text += "\n  of another shape: " + joined(wrong);
+    if (!unexpected.empty()) text += "\n  not expected: " + joined(unexpected);
+    throw InputError(text);
+  }
+};
+
+Entries entries_of(const Safetensors& file) {
+  Entries entries;
+  for (const auto& [name, entry] : file.tensors()) {
+    const std::string plain(without_wrappers(name));
+    if (is_ignored_weight(plain)) continue;
+    CUCLIP_CHECK(entries.emplace(plain, &entry).second,
+                 "{}: two tensors are called {} once prefixes are left out", file.file(), plain);
+  }
+  return entries;
+}
+
+WeightNames names_in(const Entries& entries) {
+  const auto has_prefix = [&](const std::string& prefix) {
+    const auto it = entries.lower_bound(prefix);
+    return it != entries.end() && it->first.starts_with(prefix);
+  };
+  return has_prefix("vision_model.") || has_prefix("text_model.") ? WeightNames::hugging_face
+                                                                  : WeightNames::open_clip;
+}
+
+// The shape of one of the `parts` stacked tensors of a parameter.
+std::vector<int64_t> part_shape(const Shape& shape, const StoredWeight& stored) {
+  std::vector<int64_t> part;
+  for (int i = 0; i < shape.rank(); ++i) part.push_back(shape[i]);
+  if (stored.transposed) std::swap(part[0], part[1]);
+  if (stored.names.size() > 1) part[0] /= static_cast<int64_t>(stored.names.size());
+  return part;
+}
+
+// The edge of the grid of 1 + edge² position embeddings, or 0.
+int64_t grid_edge(int64_t positions) {
+  const auto edge = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(positions - 1))));
+  return positions > 1 && edge * edge == positions - 1 ? edge : 0;
+}
+
+bool needs_resampling(const Parameter& parameter, const StoredWeight& stored, const SafetensorsEntry& entry) {
+  return entry.shape != part_shape(parameter.shape, stored) &&
+         parameter.name == "visual.positional_embedding" && entry.shape.size() == 2 &&
+         entry.shape[1] == parameter.shape[1] && grid_edge(entry.shape[0]) > 0;
+}
+
+bool fits(const Parameter& parameter, const StoredWeight& stored, const SafetensorsEntry& entry) {
+  if (parameter.shape.rank() == 0) return entry.elements() == 1;  // [] or [1]
+  return entry.shape == part_shape(parameter.shape, stored) || needs_resampling(parameter, stored, entry);
+}
+
+void check_fit(const ParameterStore& store, const Entries& entries, WeightNames names,
+               const std::string& file) {
+  Misfits misfits;
+  std::set<std::string> known;
+  for (const Parameter& parameter : store.parameters()) {
+    const StoredWeight stored = stored_weight(parameter.name, names);
+    for (const std::string& name : stored.names) {
+      known.insert(name);
+      const auto it = entries.find(name);
+      const std::string expected =
+          Shape(std::span<const int64_t>(part_shape(parameter.shape, stored))).to_string();
+      if (it == entries.end()) {
+        misfits.missing.push_back(name + " " + expected);
+      } else if (!fits(parameter, stored, *it->second)) {
+        misfits.wrong.push_back(
+            fmt::format("{} (expected {}, found {})", name, expected, it->second->describe()));
+      }
+    }
+  }
+  for (const auto& [name, entry] : entries) {
+    if (!known.contains(name)) misfits.unexpected.push_back(name + " " + entry->describe());
+  }
+  misfits.throw_if_any(file);
+}
+
+std::vector<float> read_values(const SafetensorsEntry& entry, const std::string& name,
+                               const std::string& file) {
+  std::vector<float> values(static_cast<size_t>(entry.elements()));
+  try {
+    copy_to_f32(entry, name, values);
+  } catch (const InputError& error) {
+    fail_input("{}: {}", file, error.what());
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    CUCLIP_CHECK(std::isfinite(values[i]), "{}: weight {} of {} is {}; weights must be finite", file, i, name,
+                 values[i]);
+  }
+  return values;
+}
+
+// out [columns, rows] = the transposed of in [rows, columns].
+void transpose(const float* in, int64_t rows, int64_t columns, float* out) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) out[c * rows + r] = in[r * columns + c];
+  }
+}
+
+void fill(const Parameter& parameter, const StoredWeight& stored, const Entries& entries,
+          const std::string& file) {
+  std::vector<float> whole(static_cast<size_t>(parameter.shape.elements()));
+  float* out = whole.data();
+  for (const std::string& name : stored.names) {
+    const SafetensorsEntry& entry = *entries.at(name);
+    const std::vector<float> values = read_values(entry, name, file);
+    if (stored.transposed) {
+      transpose(values.data(), entry.shape[0], entry.shape[1], out);
+    } else if (!needs_resampling(parameter, stored, entry)) {
+      std::memcpy(out, values.data(), values.size() * sizeof(float));
+    } else {
+      resample_positions(values.data(), grid_edge(entry.shape[0]), out, grid_edge(parameter.shape[0]),
+                         parameter.shape[1]);
+    }
+    out += values.size();  // the next part's place
+  }
+  parameter.value.assign(whole);
+}
+
+}  // namespace
+
+void load_weights(Clip& model, const std::filesystem::path& path) {
+  const Safetensors file = Safetensors::open(path);
+  const Entries entries = entries_of(file);
+  const WeightNames names = names_in(entries);
+  check_fit(model.parameters(), entries, names, path.string());
+  for (const Parameter& parameter : model.parameters().parameters()) {
+    fill(parameter, stored_weight(parameter.name, names), entries, path.string());
+  }
+  model.parameters().refresh_low(model.context());
+}
+
+void save_weights(const Clip& model, const std::filesystem::path& path,
+                  const std::map<std::string, std::string>& metadata, WeightNames names) {
+  std::vector<std::pair<std::string, TensorView>> tensors;
+  Context& host = model.context().host();
+  std::vector<Tensor> written;  // keeps their memory until the file is
+  for (const Parameter& parameter : model.parameters().parameters()) {
+    const StoredWeight stored = stored_weight(parameter.name, names);
+    Tensor value = parameter.value.to(host);
+    if (stored.transposed) {
+      const int64_t rows = value.size(0), columns = value.size(1);
+      const Tensor transposed = Tensor::empty(host, {columns, rows}, DType::f32);
+      transpose(value.data<float>(), rows, columns, transposed.data<float>());
+      value = transposed;
+    }
+    written.push_back(value);
+    const auto parts = static_cast<int64_t>(stored.names.size());
+    for (int64_t i = 0; i < parts; ++i) {
+      const Tensor part = parts == 1 ? value : value.rows(i * value.size(0) / parts, value.size(0) / parts);
+      tensors.emplace_back(stored.names[static_cast<size_t>(i)], part.view());
+    }
+  }
+  std::map<std::string, std::string> header = metadata;
+  header.emplace("format", "pt");  // transformers asks for it: where tensors of this layout come from
+  write_safetensors(path, tensors, header);
+}
+
+}  // namespace cuclip

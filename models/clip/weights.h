@@ -1,0 +1,30 @@
+// A model's weights in safetensors files.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "models/clip/clip.h"
+#include "models/clip/weight_names.h"
+
+namespace cuclip {
+
+/// Fills every parameter from a file with open_clip's, OpenAI's or transformers' names, in f32, bf16 or f16.
+/// Position embeddings of another image resolution are resampled (resample_positions()). Throws InputError:
+/// for tensors that are missing, not expected or of another shape, with one message that lists them; for a
+/// weight that is NaN or infinite, naming the tensor; for a pickled file. The parameters are then
+/// unspecified.
+void load_weights(Clip& model, const std::filesystem::path& path);
+
+/// Writes all parameters in f32, atomically. `metadata` goes into the file's header.
+void save_weights(const Clip& model, const std::filesystem::path& path,
+                  const std::map<std::string, std::string>& metadata = {},
+                  WeightNames names = WeightNames::open_clip);
+
+/// Position embeddings [1 + from², width] → [1 + to², width]: the row of the class token as it is, the grid
+/// resampled with an antialiased bicubic filter, as open_clip does (torch.nn.functional.interpolate with
+/// antialias=True, align_corners=False).
+void resample_positions(const float* in, int64_t from, float* out, int64_t to, int64_t width);
+
+}  // namespace cuclip

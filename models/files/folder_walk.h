@@ -1,0 +1,37 @@
+// The one way in which folders of pictures are listed: data sets and their tables of captions, the index,
+// class folders, collections.
+//
+// - A name is the one that the folder has. Links are followed for what they lead to, never for their name: a
+//   link "a.jpg" to "../pool/00017" is a.jpg. Names are bytes, whatever their encoding.
+// - Linked sub-folders are walked like others, unless they lead back to a folder on the way there.
+// - What systems leave beside people's files (is_leftover) is passed over, with all that is in it.
+// - What cannot be read is passed over too, and the walk goes on.
+// - The order does not depend on how the file system lists.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "models/files/passed_over.h"
+
+namespace cuclip {
+
+struct FoundFile {
+  std::filesystem::path name;  // relative to the folder
+  int64_t bytes = 0;           // of what a link leads to
+};
+
+struct FolderListing {
+  std::vector<FoundFile> files;                     // regular files, and links to some; sorted by name
+  std::vector<std::filesystem::path> folders;       // that were walked, relative, sorted
+  std::vector<std::filesystem::path> broken_links;  // relative, sorted; among what was passed over
+  PassedOver passed_over;                           // hidden, unreadable, links that lead nowhere or back
+};
+
+/// Everything in a folder and below it. Throws InputError naming the folder and the system's reason where the
+/// folder itself cannot be read.
+FolderListing walk_folder(const std::filesystem::path& folder);
+
+}  // namespace cuclip

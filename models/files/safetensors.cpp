@@ -1,0 +1,299 @@
+#include "models/files/safetensors.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "core/file_io.h"
+#include "models/files/strict_json.h"
+
+namespace cuclip {
+namespace {
+
+using nlohmann::json;
+
+static_assert(std::endian::native == std::endian::little,
+              "the format is little-endian, and values are copied as they are");
+
+constexpr const char* kMetadataKey = "__metadata__";
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
+
+// Bits of an element, 0 for a dtype that the format does not have.
+int bits_of(std::string_view dtype) {
+  static constexpr std::pair<std::string_view, int> kDtypes[] = {
+      {"BOOL", 8}, {"U8", 8},   {"I8", 8},   {"F8_E4M3", 8}, {"F8_E5M2", 8},
+      {"I16", 16}, {"U16", 16}, {"F16", 16}, {"BF16", 16},   {"I32", 32},
+      {"U32", 32}, {"F32", 32}, {"F64", 64}, {"I64", 64},    {"U64", 64}};
+  for (const auto& [name, bits] : kDtypes) {
+    if (name == dtype) return bits;
+  }
+  return 0;
+}
+
+// What people pass by mistake. A safetensors header starts with "{" behind its length, whatever the length's
+// bytes look like (those of 640 are a pickle's first two).
+void refuse_other_formats(std::span<const std::byte> bytes, std::string_view file) {
+  const std::string_view head(reinterpret_cast<const char*>(bytes.data()),
+                              std::min<size_t>(bytes.size(), 64));
+  if (head.size() > 8 && head[8] == '{') return;
+  const bool zip = head.starts_with("PK\x03\x04");
+  const bool pickle = head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5;
+  CUCLIP_CHECK(
+      !zip && !pickle,
+      "{}: this is a pickled PyTorch file, expected safetensors. Pickles can run code and are not read; "
+      "convert "
+      "it in Python: safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'model.safetensors')",
+      file);
+  CUCLIP_CHECK(
+      !head.starts_with("version https://git-lfs"),
+      "{}: this is a Git LFS pointer, expected safetensors; fetch the file itself with `git lfs pull`", file);
+  CUCLIP_CHECK(!head.starts_with("<"),
+               "{}: this looks like HTML or XML, expected safetensors (a failed download?)", file);
+}
+
+uint64_t unsigned_at(const json& value, std::string_view file, std::string_view tensor, const char* what) {
+  CUCLIP_CHECK(value.is_number_unsigned(), "{}: {}: {} must be a whole number >= 0, got {}", file, tensor,
+               what, value.dump());
+  return value.get<uint64_t>();
+}
+
+SafetensorsEntry parse_entry(const json& description, std::span<const std::byte> data, std::string_view file,
+                             const std::string& name) {
+  CUCLIP_CHECK(description.is_object() && description.contains("dtype") && description["dtype"].is_string() &&
+                   description.contains("shape") && description["shape"].is_array() &&
+                   description.contains("data_offsets") && description["data_offsets"].is_array() &&
+                   description["data_offsets"].size() == 2,
+               "{}: {}: expected an object with dtype, shape and two data_offsets, got {}", file, name,
+               description.dump().substr(0, 200));
+  SafetensorsEntry entry;
+  entry.dtype = description["dtype"].get<std::string>();
+  const int bits = bits_of(entry.dtype);
+  CUCLIP_CHECK(bits > 0, "{}: {}: unknown dtype \"{}\"", file, name, entry.dtype);
+  uint64_t bytes = static_cast<uint64_t>(bits) / 8;
+  for (const json& extent : description["shape"]) {
+    const uint64_t e = unsigned_at(extent, file, name, "an extent of the shape");
+    CUCLIP_CHECK(!__builtin_mul_overflow(bytes, e, &bytes) && e <= INT64_MAX,
+                 "{}: {}: the shape {} has more elements than fit in 64 bits", file, name,
+                 description["shape"].dump());
+    entry.shape.push_back(static_cast<int64_t>(e));
+  }
+  const uint64_t begin = unsigned_at(description["data_offsets"][0], file, name, "an offset");
+  const uint64_t end = unsigned_at(description["data_offsets"][1], file, name, "an offset");
+  CUCLIP_CHECK(
+      begin <= end && end <= data.size(),
+      "{}: {}: its bytes {} to {} do not lie in the file, which has {} bytes of tensors (is it truncated?)",
+      file, name, begin, end, data.size());
+  CUCLIP_CHECK(end - begin == bytes, "{}: {}: {} takes {} bytes, the offsets give {}", file, name,
+               entry.describe(), bytes, end - begin);
+  entry.data = data.subspan(begin, end - begin);
+  return entry;
+}
+
+// The tensors must cover the data without gap or overlap.
+void check_coverage(const std::map<std::string, SafetensorsEntry>& tensors, std::span<const std::byte> data,
+                    std::string_view file) {
+  std::vector<std::pair<const std::byte*, const std::string*>> order;
+  for (const auto& [name, entry] : tensors) order.emplace_back(entry.data.data(), &name);
+  std::sort(order.begin(), order.end(), [&](const auto& a, const auto& b) {
+    const size_t size_a = tensors.at(*a.second).data.size(), size_b = tensors.at(*b.second).data.size();
+    return std::tie(a.first, size_a) < std::tie(b.first, size_b);
+  });
+  const std::byte* at = data.data();
+  for (const auto& [begin, name] : order) {
+    CUCLIP_CHECK(begin >= at, "{}: {}: its bytes overlap those of another tensor", file, *name);
+    CUCLIP_CHECK(begin == at, "{}: {} bytes before {} belong to no tensor", file, begin - at, *name);
+    at = begin + tensors.at(*name).data.size();
+  }
+  CUCLIP_CHECK(at == data.data() + data.size(), "{}: the last {} bytes belong to no tensor", file,
+               data.data() + data.size() - at);
+}
+
+float half_to_float(uint16_t h) {
+  const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16, exponent = (h >> 10) & 31u,
+                 mantissa = h & 1023u;
+  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
+  if (exponent > 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  const float subnormal = static_cast<float>(mantissa) * 0x1p-24f;
+  return sign ? -subnormal : subnormal;
+}
+
+std::string_view format_name(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return "F32";
+    case DType::bf16:
+      return "BF16";
+    case DType::i32:
+      return "I32";
+    case DType::u8:
+      return "U8";
+  }
+  return "";
+}
+
+}  // namespace
+
+int64_t SafetensorsEntry::elements() const {
+  int64_t n = 1;
+  for (int64_t extent : shape) n *= extent;
+  return n;
+}
+
+std::string SafetensorsEntry::describe() const {
+  std::string text = dtype + " [";
+  for (size_t i = 0; i < shape.size(); ++i) text += fmt::format("{}{}", i ? ", " : "", shape[i]);
+  return text + "]";
+}
+
+struct Safetensors::Mapping {
+  void* address = nullptr;
+  size_t size = 0;
+  ~Mapping() {
+    if (address) ::munmap(address, size);
+  }
+  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(address), size}; }
+};
+
+namespace {
+
+// Fetches a mapped file's pages. One that the disk cannot give would otherwise end the process with SIGBUS
+// when it is touched.
+void fetch(void* address, size_t size, const std::filesystem::path& path) {
+  constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, which older headers lack
+  if (::madvise(address, size, kPopulateRead) == 0 || errno == EINVAL) return;  // before Linux 5.14: unknown
+  const int why = errno == EFAULT ? EIO : errno;
+  fail_input("cannot read {}: {}", path.string(), std::strerror(why));
+}
+
+}  // namespace
+
+std::shared_ptr<Safetensors::Mapping> Safetensors::map(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  CUCLIP_CHECK(fd >= 0, "cannot read {}: {}", path.string(), std::strerror(errno));
+  struct stat info {};
+  ::fstat(fd, &info);
+  auto mapping = std::make_shared<Mapping>();
+  mapping->size = S_ISREG(info.st_mode) ? static_cast<size_t>(info.st_size) : 0;
+  if (mapping->size > 0) {
+    void* address = ::mmap(nullptr, mapping->size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (address != MAP_FAILED) mapping->address = address;
+  }
+  ::close(fd);
+  CUCLIP_CHECK(mapping->address, "{}: expected a safetensors file, found {}", path.string(),
+               S_ISDIR(info.st_mode)   ? "a folder"
+               : S_ISREG(info.st_mode) ? "an empty file"
+                                       : "something that is not a regular file");
+  return mapping;
+}
+
+Safetensors Safetensors::open(const std::filesystem::path& path) {
+  std::shared_ptr<Mapping> mapping = map(path);
+  fetch(mapping->address, mapping->size, path);
+  Safetensors file = parse(mapping->bytes(), path.string());
+  file.mapping_ = std::move(mapping);
+  return file;
+}
+
+std::map<std::string, std::string> Safetensors::read_metadata(const std::filesystem::path& path) {
+  const std::shared_ptr<Mapping> mapping = map(path);
+  const std::span<const std::byte> bytes = mapping->bytes();
+  const size_t head =
+      std::min<size_t>(bytes.size(), 64);  // what tells other formats, and the header's length
+  fetch(mapping->address, head, path);
+  uint64_t header_size = 0;
+  std::memcpy(&header_size, bytes.data(), std::min<size_t>(head, 8));
+  // Of a length that parse() refuses no more is read.
+  if (header_size <= bytes.size()) fetch(mapping->address, std::min(bytes.size(), 8 + header_size), path);
+  return parse(bytes, path.string()).metadata_;
+}
+
+Safetensors Safetensors::parse(std::span<const std::byte> bytes, std::string_view name) {
+  refuse_other_formats(bytes, name);
+  CUCLIP_CHECK(bytes.size() >= 8, "{}: expected a safetensors file, found only {} bytes", name, bytes.size());
+  uint64_t header_size = 0;
+  std::memcpy(&header_size, bytes.data(), 8);
+  CUCLIP_CHECK(
+      header_size <= kMaxHeaderBytes && header_size <= bytes.size() - 8,
+      "{}: the header claims {} bytes, the file has {} after its length (not safetensors, or truncated)",
+      name, header_size, bytes.size() - 8);
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + 8, header_size);
+  const std::span<const std::byte> data = bytes.subspan(8 + header_size);
+  Safetensors file;
+  file.file_ = name;
+  const json header = parse_strict_json(text, fmt::format("{}: header", name));
+  for (const auto& [key, value] : header.items()) {
+    if (key != kMetadataKey) {
+      file.tensors_.emplace(key, parse_entry(value, data, name, key));
+      continue;
+    }
+    CUCLIP_CHECK(value.is_object(), "{}: __metadata__ must be an object, got {}", name, value.type_name());
+    for (const auto& [k, v] : value.items()) {
+      CUCLIP_CHECK(v.is_string(), "{}: __metadata__ must hold strings, \"{}\" is {}", name, k, v.type_name());
+      file.metadata_.emplace(k, v.get<std::string>());
+    }
+  }
+  check_coverage(file.tensors_, data, name);
+  return file;
+}
+
+const SafetensorsEntry* Safetensors::find(const std::string& name) const {
+  const auto it = tensors_.find(name);
+  return it == tensors_.end() ? nullptr : &it->second;
+}
+
+void copy_to_f32(const SafetensorsEntry& entry, std::string_view name, std::span<float> out) {
+  CUCLIP_CHECK(static_cast<int64_t>(out.size()) == entry.elements(), "{}: {} values wanted, the file has {}",
+               name, out.size(), entry.describe());
+  if (entry.dtype == "F32") {
+    if (!out.empty()) std::memcpy(out.data(), entry.data.data(), entry.data.size());
+    return;
+  }
+  const bool bf16 = entry.dtype == "BF16";
+  CUCLIP_CHECK(bf16 || entry.dtype == "F16", "{}: expected F32, BF16 or F16, found {}", name, entry.dtype);
+  for (size_t i = 0; i < out.size(); ++i) {
+    uint16_t bits = 0;
+    std::memcpy(&bits, entry.data.data() + 2 * i, 2);
+    out[i] = bf16 ? std::bit_cast<float>(static_cast<uint32_t>(bits) << 16) : half_to_float(bits);
+  }
+}
+
+void write_safetensors(const std::filesystem::path& path,
+                       std::span<const std::pair<std::string, TensorView>> tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header[kMetadataKey] = metadata;
+  uint64_t offset = 0;
+  for (const auto& [name, view] : tensors) {
+    CUCLIP_CHECK(name != kMetadataKey, "safetensors: a tensor cannot be named {}", name);
+    CUCLIP_CHECK(!header.contains(name), "safetensors: there are two tensors named {}", name);
+    CUCLIP_CHECK(view.data != nullptr || view.elements() == 0, "safetensors: {} was not given", name);
+    CUCLIP_CHECK(view.is_contiguous(), "safetensors: {} must be contiguous", name);
+    const uint64_t size = static_cast<uint64_t>(view.elements()) * size_of(view.dtype);
+    auto shape = nlohmann::ordered_json::array();
+    for (int i = 0; i < view.rank(); ++i) shape.push_back(view.size(i));
+    header[name] = {
+        {"dtype", format_name(view.dtype)}, {"shape", shape}, {"data_offsets", {offset, offset + size}}};
+    offset += size;
+  }
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');  // the tensors start at a multiple of 8 bytes
+  const uint64_t header_size = text.size();
+  write_file_atomic(path, [&](const ByteSink& sink) {
+    sink(std::as_bytes(std::span(&header_size, 1)));
+    sink(std::as_bytes(std::span<const char>(text)));
+    for (const auto& [name, view] : tensors) {
+      sink({static_cast<const std::byte*>(view.data),
+            static_cast<size_t>(view.elements()) * size_of(view.dtype)});
+    }
+  });
+}
+
+}  // namespace cuclip

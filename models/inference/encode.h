@@ -1,0 +1,64 @@
+// Features of many pictures and texts.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "models/clip/clip.h"
+#include "models/image/image.h"
+#include "models/text/tokenizer.h"
+
+namespace cuclip {
+
+struct UnreadablePicture {
+  int64_t index;
+  std::string reason;
+  std::string path = {};  // where it is a file
+};
+
+struct EncodedPictures {
+  Tensor features;            // f32 [kept.size(), E], rows of unit length
+  std::vector<int64_t> kept;  // which pictures they are of, ascending
+  std::vector<UnreadablePicture> unreadable;
+  std::vector<std::string> damaged;  // Image::damage of pictures that are kept all the same
+};
+
+/// Called now and then with the number of pictures or texts done. What it throws ends the work.
+using EncodeProgress = std::function<void(int64_t done)>;
+
+/// Encodes the pictures load(0) … load(count - 1), which are called on the context's threads, several at a
+/// time; where load throws InputError, the picture is left out and listed. Each picture goes through the
+/// evaluation transform (image_transform.h). Throws InputError when there is no picture or none can be read.
+EncodedPictures encode_pictures(const Clip& model, int64_t count, const std::function<Image(int64_t)>& load,
+                                const EncodeProgress& progress = {});
+
+/// The same for picture files.
+EncodedPictures encode_picture_files(const Clip& model, std::span<const std::filesystem::path> files,
+                                     const EncodeProgress& progress = {});
+
+/// pixels u8 [N, S, S, 3], S the model's image size → f32 [N, E], rows of unit length.
+Tensor encode_pixels(const Clip& model, std::span<const uint8_t> pixels, const EncodeProgress& progress = {});
+
+/// f32 [texts.size(), E], rows of unit length. Texts that are too long are cut (Tokenizer::encode_padded).
+Tensor encode_texts(const Clip& model, const Tokenizer& tokenizer, std::span<const std::string> texts,
+                    const EncodeProgress& progress = {});
+
+/// The text encoder's hidden states of all positions, f32 [texts.size(), context_length, C].
+Tensor encode_hidden_states(const Clip& model, const Tokenizer& tokenizer,
+                            std::span<const std::string> texts);
+
+/// Picture files in a folder and below it, by their extension (.jpg, .jpeg, .png, .bmp in any case), sorted.
+/// Links are followed, leftovers and what cannot be read passed over (models/files/folder_walk.h), which is
+/// added to `notes` in one line for each kind. Throws InputError if it is not a folder that can be read or
+/// holds none.
+std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder,
+                                                 std::vector<std::string>& notes);
+
+/// Whether a file is a picture by its extension, as find_pictures takes it.
+bool is_picture_file(const std::filesystem::path& path);
+
+}  // namespace cuclip

@@ -1,0 +1,167 @@
+#include "models/inference/feature_index.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/file_io.h"
+#include "kernels/similarity/similarity.h"
+#include "models/files/names.h"
+#include "models/files/safetensors.h"
+
+namespace cuclip {
+namespace {
+
+constexpr std::string_view kAnyFormat = "cuclip-index ", kFormat = "cuclip-index 1";
+
+// The entry `name` of dtype and rank, or an error.
+const SafetensorsEntry& entry_of(const Safetensors& file, const char* name,
+                                 std::initializer_list<const char*> dtypes, size_t rank) {
+  const SafetensorsEntry* entry = file.find(name);
+  const bool good =
+      entry && entry->shape.size() == rank &&
+      std::any_of(dtypes.begin(), dtypes.end(), [&](const char* d) { return entry->dtype == d; });
+  CUCLIP_CHECK(good, "{}: expected the tensor \"{}\" of an index, found {}", file.file(), name,
+               entry ? entry->describe() : "none");
+  return *entry;
+}
+
+std::string metadata_of(const Safetensors& file, const std::string& key) {
+  const auto at = file.metadata().find(key);
+  CUCLIP_CHECK(at != file.metadata().end(), "{}: expected an index made by cuclip index, found no \"{}\"",
+               file.file(), key);
+  return at->second;
+}
+
+Safetensors open_index(const std::filesystem::path& path) {
+  try {
+    return Safetensors::open(path);
+  } catch (const InputError& error) {
+    fail_input("{} (expected an index made by cuclip index)", error.what());
+  }
+}
+
+// Metadata are JSON, and so UTF-8; a path need not be.
+void put_path(std::map<std::string, std::string>& metadata, const std::string& key, const std::string& path) {
+  metadata[is_utf8(path) ? key : key + "_bytes"] = is_utf8(path) ? path : percent_encoded(path);
+}
+
+std::string path_in(const Safetensors& file, const std::string& key) {
+  const auto bytes = file.metadata().find(key + "_bytes");
+  return bytes == file.metadata().end() ? metadata_of(file, key) : percent_decoded(bytes->second);
+}
+
+// Names are separated by NUL, which no path contains.
+std::vector<std::string> split_names(std::span<const std::byte> bytes) {
+  std::vector<std::string> names;
+  const auto* text = reinterpret_cast<const char*>(bytes.data());
+  for (size_t at = 0; at < bytes.size();) {
+    const auto* end = static_cast<const char*>(std::memchr(text + at, 0, bytes.size() - at));
+    const size_t length = end ? static_cast<size_t>(end - text) - at : bytes.size() - at;
+    names.emplace_back(text + at, length);
+    at += length + 1;
+  }
+  return names;
+}
+
+}  // namespace
+
+std::filesystem::path FeatureIndex::path(int64_t row) const {
+  return std::filesystem::path(source) / names[static_cast<size_t>(row)];
+}
+
+std::string model_fingerprint(const Clip& model) {
+  const Tensor values = model.parameters().values().to(model.context().host());
+  const std::string config = clip_config_json(model.config());
+  const XXH64_hash_t seed = XXH3_64bits(config.data(), config.size());
+  return fmt::format("{:016x}", XXH3_64bits_withSeed(values.view().data, values.bytes(), seed));
+}
+
+void save_index(const FeatureIndex& index, const std::filesystem::path& path, DType dtype) {
+  std::string names;
+  for (const std::string& name : index.names) names.append(name.c_str(), name.size() + 1);
+  std::vector<int32_t> rows;
+  for (const int64_t row : index.rows) rows.push_back(static_cast<int32_t>(row));
+  std::vector<float> values = index.features.to_floats();
+  TensorView features = make_view(values.data(), index.features.shape());
+  std::vector<bfloat16> low;
+  if (dtype == DType::bf16) {
+    for (const float value : values) low.push_back(bfloat16(value));
+    features = make_view(low.data(), index.features.shape());
+  }
+  const std::vector<std::pair<std::string, TensorView>> tensors = {
+      {"features", features},
+      {"names", TensorView(names.data(), DType::u8, {std::ssize(names)})},
+      {"rows", make_view(rows.data(), {std::ssize(rows)})}};
+  std::map<std::string, std::string> metadata = {{"format", std::string(kFormat)},
+                                                 {"kind", index.is_folder ? "folder" : "dataset"},
+                                                 {"model_fingerprint", index.model_fingerprint}};
+  put_path(metadata, "source", index.source);
+  put_path(metadata, "model", index.model);
+  write_safetensors(path, tensors, metadata);
+}
+
+bool may_become_index(const std::filesystem::path& path) {
+  std::error_code unknown;
+  if (!path_exists(path) || std::filesystem::file_size(path, unknown) == 0) return true;
+  try {
+    const std::map<std::string, std::string> metadata = Safetensors::read_metadata(path);
+    const auto format = metadata.find("format");
+    return format != metadata.end() && format->second.starts_with(kAnyFormat);
+  } catch (const InputError&) {
+    return false;
+  }
+}
+
+FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
+  const Safetensors file = open_index(path);
+  const std::string format = metadata_of(file, "format");
+  CUCLIP_CHECK(
+      format == kFormat, "{}: expected an index (\"{}\"), found \"{}\"{}", path.string(), kFormat, format,
+      format.starts_with(kAnyFormat) ? ": another version of cuclip made it; make the index again" : "");
+  FeatureIndex index{.source = path_in(file, "source"),
+                     .names = split_names(entry_of(file, "names", {"U8"}, 1).data),
+                     .rows = {},
+                     .is_folder = metadata_of(file, "kind") == "folder",
+                     .model = path_in(file, "model"),
+                     .model_fingerprint = metadata_of(file, "model_fingerprint"),
+                     .features = {}};
+  const SafetensorsEntry& features = entry_of(file, "features", {"F32", "BF16"}, 2);
+  const SafetensorsEntry& rows = entry_of(file, "rows", {"I32"}, 1);
+  const int64_t count = features.shape[0];
+  CUCLIP_CHECK(count > 0 && std::ssize(index.names) == count && rows.shape[0] == count,
+               "{}: features of {} pictures, {} names and {} places; the index is damaged", path.string(),
+               count, index.names.size(), rows.shape[0]);
+  std::vector<int32_t> places(static_cast<size_t>(count));
+  std::memcpy(places.data(), rows.data.data(), rows.data.size());
+  CUCLIP_CHECK(std::all_of(places.begin(), places.end(), [](int32_t place) { return place >= 0; }),
+               "{}: a picture's place is negative; the index is damaged", path.string());
+  index.rows.assign(places.begin(), places.end());
+  std::vector<float> values(static_cast<size_t>(count * features.shape[1]));
+  copy_to_f32(features, "features", values);
+  CUCLIP_CHECK(std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }),
+               "{}: the features hold values that are not finite; make the index again", path.string());
+  index.features = Tensor::from<float>(context, {count, features.shape[1]}, values);
+  return index;
+}
+
+std::vector<Hit> search_index(Context& context, const FeatureIndex& index, const Tensor& query,
+                              int64_t count) {
+  CUCLIP_CHECK(count >= 1, "search: the number of hits must be at least 1, got {}", count);
+  const Tensor features = index.features.to(context);
+  const int64_t k = std::min(count, features.size(0));
+  const Tensor values = Tensor::empty(context, {1, k}, DType::f32);
+  const Tensor rows = Tensor::empty(context, {1, k}, DType::i32);
+  top_k({.a = query, .b = features, .k = k, .values = values, .indices = rows}, context.exec());
+  const Tensor rows_on_host = rows.to(context.host());
+  const std::vector<float> similarities = values.to_floats();
+  std::vector<Hit> hits;
+  for (int64_t i = 0; i < k; ++i) {
+    hits.push_back({rows_on_host.data<int32_t>()[i], similarities[static_cast<size_t>(i)]});
+  }
+  return hits;
+}
+
+}  // namespace cuclip

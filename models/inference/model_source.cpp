@@ -1,0 +1,158 @@
+#include "models/inference/model_source.h"
+
+#include <vector>
+
+#include "core/file_io.h"
+#include "models/clip/hf_config.h"
+#include "models/clip/weights.h"
+#include "models/files/names.h"
+#include "models/files/safetensors.h"
+#include "train/loop/checkpoint.h"
+
+namespace cuclip {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The first of `names` that is in `folder`; empty if none is.
+fs::path first_of(const fs::path& folder, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (path_exists(folder / name)) return folder / name;
+  }
+  return {};
+}
+
+bool is_run_folder(const fs::path& folder) {
+  return path_exists(folder / "latest") || is_folder(folder / "checkpoints");
+}
+
+// Throws InputError naming transformers' index of weights that lie in several files, where `folder` has one.
+void refuse_sharded(const fs::path& folder) {
+  const fs::path index =
+      first_of(folder, {"model.safetensors.index.json", "open_clip_model.safetensors.index.json"});
+  CUCLIP_CHECK(index.empty(),
+               "{}: these weights lie in several files, and only weights in one file are read: expected "
+               "model.safetensors with all tensors (transformers' save_pretrained writes it with a "
+               "max_shard_size that is large enough)",
+               index.string());
+}
+
+void refuse_pickled(const fs::path& folder) {
+  const fs::path pickled = first_of(folder, {"pytorch_model.bin", "pytorch_model.bin.index.json",
+                                             "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pt"});
+  CUCLIP_CHECK(pickled.empty(),
+               "{}: pickled weights are not read, since they can run code: expected model.safetensors "
+               "(transformers' save_pretrained writes it)",
+               pickled.string());
+}
+
+ClipConfig config_beside(const fs::path& weights, const ModelOptions& options) {
+  if (!options.config_name.empty()) return load_clip_config(options.config_name);
+  const fs::path folder = weights.parent_path();
+  if (path_exists(folder / "open_clip_config.json")) {
+    return load_clip_config((folder / "open_clip_config.json").string());
+  }
+  const fs::path file = folder / "config.json";
+  CUCLIP_CHECK(
+      path_exists(file),
+      "{}: the model's configuration is not known: expected open_clip_config.json or transformers' "
+      "config.json beside it, or --config-name with a built-in name (see cuclip info) or a JSON file",
+      weights.string());
+  const fs::path preprocessor = folder / "preprocessor_config.json";
+  std::string preprocessing;
+  if (path_exists(preprocessor)) {
+    preprocessing = read_file(preprocessor);
+    CUCLIP_CHECK(!preprocessing.empty(), "{}: the file is empty, expected JSON", preprocessor.string());
+  }
+  return parse_hf_config(read_file(file), preprocessing, file.string());
+}
+
+std::optional<Tokenizer> tokenizer_beside(const fs::path& weights, const ModelOptions& options) {
+  if (!options.tokenizer.empty()) return Tokenizer::load(options.tokenizer);
+  const fs::path merges =
+      first_of(weights.parent_path(), {"tokenizer.txt.gz", "tokenizer.txt", "bpe_simple_vocab_16e6.txt.gz",
+                                       "bpe_simple_vocab_16e6.txt", "merges.txt"});
+  if (merges.empty()) return std::nullopt;
+  return Tokenizer::load(merges);
+}
+
+LoadedModel from_weights(Context& context, const fs::path& weights, const ModelOptions& options) {
+  LoadedModel loaded;
+  Safetensors::read_metadata(
+      weights);  // a file of another kind is refused before its configuration is asked for
+  const ClipConfig config = config_beside(weights, options);
+  loaded.found_tokenizer = tokenizer_beside(weights, options);
+  CUCLIP_CHECK(
+      !loaded.found_tokenizer || loaded.found_tokenizer->vocab_size() == config.text.vocab_size,
+      "{}: the model's vocabulary has {} tokens, the merges file makes {}; it belongs to another model",
+      weights.string(), config.text.vocab_size, loaded.found_tokenizer->vocab_size());
+  loaded.model = std::make_unique<Clip>(context, config, ClipOptions{.dtype = options.dtype});
+  load_weights(*loaded.model, weights);
+  loaded.description = weights.string();
+  loaded.trained = true;
+  loaded.weights = weights.string();
+  return loaded;
+}
+
+LoadedModel from_folder(Context& context, const fs::path& folder, const ModelOptions& options) {
+  fs::path checkpoint = folder;
+  if (is_run_folder(folder)) {
+    std::vector<std::string> notes;
+    const std::optional<fs::path> latest = latest_checkpoint(folder, notes);
+    for (const std::string& note : notes) fmt::print(stderr, "cuclip: {}\n", escaped_text(note));
+    CUCLIP_CHECK(latest, "{}: this run has no checkpoint yet", folder.string());
+    checkpoint = *latest;
+  }
+  const fs::path weights = first_of(checkpoint, {"model.safetensors", "open_clip_model.safetensors"});
+  if (weights.empty()) {
+    refuse_sharded(checkpoint);
+    refuse_pickled(checkpoint);
+  }
+  CUCLIP_CHECK(
+      !weights.empty(),
+      "{}: expected a run's folder (with checkpoints/) or a checkpoint's (with model.safetensors), found "
+      "neither",
+      checkpoint.string());
+  LoadedModel loaded = from_weights(context, weights, options);
+  loaded.description = checkpoint.string();
+  return loaded;
+}
+
+LoadedModel untrained(Context& context, const std::string& name, const ModelOptions& options) {
+  LoadedModel loaded;
+  const ClipConfig config = load_clip_config(name);
+  loaded.found_tokenizer =
+      options.tokenizer.empty() ? Tokenizer(std::vector<Merge>{}) : Tokenizer::load(options.tokenizer);
+  CUCLIP_CHECK(loaded.found_tokenizer->vocab_size() <= config.text.vocab_size,
+               "{}: the merges file makes {} tokens, the model's vocabulary has only {}", name,
+               loaded.found_tokenizer->vocab_size(), config.text.vocab_size);
+  loaded.model = std::make_unique<Clip>(context, config, ClipOptions{.dtype = options.dtype});
+  loaded.model->initialise(options.seed);
+  loaded.description = name + ", untrained";
+  return loaded;
+}
+
+}  // namespace
+
+const Tokenizer& LoadedModel::tokenizer() const {
+  CUCLIP_CHECK(
+      found_tokenizer,
+      "{}: there is no tokeniser beside the weights, and texts need one: put the merges file there as "
+      "tokenizer.txt.gz, or give --tokenizer FILE (for CLIP's vocabulary: bpe_simple_vocab_16e6.txt.gz)",
+      description);
+  return *found_tokenizer;
+}
+
+LoadedModel load_model(Context& context, const std::string& spec, const ModelOptions& options) {
+  CUCLIP_CHECK(!spec.empty(), "--model is empty; expected a folder, a .safetensors file or a name");
+  const fs::path path(spec);
+  if (spec.ends_with(".index.json") || path.filename().string().find("-of-") != std::string::npos) {
+    refuse_sharded(path.parent_path());  // one of the shards, or what lists them
+  }
+  if (is_folder(spec)) return from_folder(context, spec, options);
+  if (path_exists(spec) && fs::path(spec).extension() != ".json") return from_weights(context, spec, options);
+  CUCLIP_CHECK(fs::path(spec).extension() != ".safetensors", "cannot read {}: no such file", spec);
+  return untrained(context, spec, options);
+}
+
+}  // namespace cuclip

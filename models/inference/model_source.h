@@ -1,0 +1,52 @@
+// From what a user writes behind --model to a model that is ready to run.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "models/clip/clip.h"
+#include "models/text/tokenizer.h"
+
+namespace cuclip {
+
+struct ModelOptions {
+  DType dtype = DType::f32;
+  /// A merges file instead of the model's own.
+  std::string tokenizer;
+  /// The configuration (a built-in name or a JSON file) of weights that have none beside them.
+  std::string config_name;
+  /// Of an untrained model.
+  uint64_t seed = 0;
+};
+
+struct LoadedModel {
+  std::unique_ptr<Clip> model;
+  /// None where no merges file was found: pictures can be encoded, texts cannot.
+  std::optional<Tokenizer> found_tokenizer;
+  /// "checkpoints/step-120 of runs/mine", "ViT-B-32, untrained": for people.
+  std::string description;
+  bool trained = false;
+  /// The file that the weights were read from; empty for an untrained model.
+  std::string weights = {};
+
+  /// Throws InputError saying how to give one if there is none.
+  const Tokenizer& tokenizer() const;
+};
+
+/// `spec` is one of
+///   - a run's folder: its newest checkpoint; a damaged one is passed over for the one before it, said on
+///     standard error
+///   - a checkpoint's folder: model.safetensors or open_clip_model.safetensors, configuration, merges
+///   - a .safetensors file
+///   - a built-in name or a configuration's .json file: untrained, every value drawn from options.seed
+/// The configuration of weights is options.config_name, open_clip_config.json, or transformers' config.json
+/// with its preprocessor_config.json (hf_config.h) beside them. Weights in several files
+/// (model.safetensors.index.json) are refused.
+/// Merges are options.tokenizer, or tokenizer.txt.gz, bpe_simple_vocab_16e6.txt.gz or merges.txt beside the
+/// weights. An untrained model without merges reads bytes. Throws InputError: what was expected and what was
+/// found. The context must outlive the model.
+LoadedModel load_model(Context& context, const std::string& spec, const ModelOptions& options = {});
+
+}  // namespace cuclip

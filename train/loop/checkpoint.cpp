@@ -1,0 +1,311 @@
+#include "train/loop/checkpoint.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "core/file_io.h"
+#include "models/clip/weights.h"
+#include "models/files/names.h"
+#include "models/files/safetensors.h"
+
+namespace cuclip {
+namespace {
+
+using nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+constexpr const char* kFolder = "checkpoints";
+// ".replaced": one for which another is put in place, where the file system cannot exchange the two.
+constexpr std::string_view kStep = "step-", kPartial = ".partial", kReplaced = ".replaced";
+
+// A parameter's part of an arena that is laid out like the parameters'.
+Tensor part_of(const Tensor& arena, const Parameter& parameter) {
+  return arena.rows(parameter.offset, parameter.shape.elements()).reshaped(parameter.shape);
+}
+
+void save_optimizer(const fs::path& file, const Clip& model, const Optimizer& optimizer) {
+  const Tensor exp_avg = optimizer.exp_avg().to(model.context().host());
+  const Tensor exp_avg_sq = optimizer.exp_avg_sq().to(model.context().host());
+  std::vector<std::pair<std::string, TensorView>> tensors;
+  for (const Parameter& parameter : model.parameters().parameters()) {
+    tensors.emplace_back("exp_avg." + parameter.name, part_of(exp_avg, parameter));
+    tensors.emplace_back("exp_avg_sq." + parameter.name, part_of(exp_avg_sq, parameter));
+  }
+  write_safetensors(file, tensors);
+}
+
+void load_optimizer(const fs::path& path, Clip& model, Optimizer& optimizer) {
+  const Safetensors file = Safetensors::open(path);
+  for (const Parameter& parameter : model.parameters().parameters()) {
+    for (const char* moment : {"exp_avg", "exp_avg_sq"}) {
+      const std::string name = fmt::format("{}.{}", moment, parameter.name);
+      const SafetensorsEntry* entry = file.find(name);
+      CUCLIP_CHECK(entry, "{}: {} is missing", path.string(), name);
+      const Tensor to = part_of(moment[7] == '\0' ? optimizer.exp_avg() : optimizer.exp_avg_sq(), parameter);
+      std::vector<float> values(static_cast<size_t>(to.elements()));
+      copy_to_f32(*entry, name, values);
+      to.assign(values);
+    }
+  }
+}
+
+// Hashes as text: not every reader of JSON keeps 64 bits of a number.
+ordered_json to_json(const DatasetFingerprint& data) {
+  const auto hex = [](uint64_t hash) { return fmt::format("{:016x}", hash); };
+  return {{"pairs", data.pairs},
+          {"names", hex(data.names)},
+          {"captions", hex(data.captions)},
+          {"sizes", hex(data.sizes)}};
+}
+
+DatasetFingerprint fingerprint_from_json(const ordered_json& json) {
+  const auto hash = [&](const char* key) {
+    return static_cast<uint64_t>(std::stoull(json.at(key).get<std::string>(), nullptr, 16));
+  };
+  return {.pairs = json.at("pairs").get<int64_t>(),
+          .names = hash("names"),
+          .captions = hash("captions"),
+          .sizes = hash("sizes")};
+}
+
+ordered_json state_json(const TrainState& state, const Settings& settings) {
+  ordered_json json{{"step", state.step},
+                    {"optimizer_steps", state.optimizer_steps},
+                    {"samples_seen", state.samples_seen},
+                    {"skipped_steps", state.skipped_steps},
+                    {"epoch", state.epoch},
+                    {"batch_in_epoch", state.batch_in_epoch},
+                    {"data_step", state.data_step},
+                    {"data_epoch", state.data_epoch},
+                    {"train_seconds", state.train_seconds},
+                    {"wait_seconds", state.wait_seconds},
+                    {"model_flops", state.model_flops}};
+  if (state.data) json["data"] = to_json(*state.data);
+  for (const auto& [name, value] : settings) json["settings"][name] = value;
+  return json;
+}
+
+ordered_json read_state(const fs::path& file) {
+  const ordered_json json = ordered_json::parse(read_file(file), nullptr, false);
+  CUCLIP_CHECK(json.is_object() && json.contains("step") && json.contains("settings"),
+               "{}: expected the state of a run as JSON (is it truncated?)", file.string());
+  return json;
+}
+
+// Why a checkpoint cannot be used, or nothing.
+std::string problem_of(const fs::path& checkpoint) {
+  try {
+    read_state(checkpoint / "state.json");
+    Safetensors::open(checkpoint / "model.safetensors");
+    Safetensors::open(checkpoint / "optimizer.safetensors");
+    load_clip_config((checkpoint / "open_clip_config.json").string());
+    Tokenizer::load(checkpoint / "tokenizer.txt.gz");
+    return "";
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+// N of "step-N" and then `ending`; -1 for another name.
+int64_t step_of(const fs::path& folder, std::string_view ending = "") {
+  const std::string name = folder.filename().string();
+  if (!name.starts_with(kStep) || !name.ends_with(ending)) return -1;
+  const char* first = name.data() + kStep.size();
+  const char* last = name.data() + name.size() - ending.size();
+  int64_t step = -1;
+  const auto [end, error] = std::from_chars(first, last, step);
+  return error == std::errc() && end == last ? step : -1;
+}
+
+// step-N folders, newest first.
+std::vector<fs::path> checkpoints_of(const fs::path& run) {
+  std::vector<std::pair<int64_t, fs::path>> found;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(run / kFolder, none)) {
+    if (const int64_t step = step_of(entry.path()); step >= 0) found.emplace_back(step, entry.path());
+  }
+  std::sort(found.rbegin(), found.rend());
+  std::vector<fs::path> paths;
+  for (const auto& [step, path] : found) paths.push_back(path);
+  return paths;
+}
+
+// First the name goes, then the contents: half a checkpoint is never seen under its name.
+void remove_checkpoint(const fs::path& folder) {
+  const fs::path partial = folder.string() + std::string(kPartial);
+  fs::remove_all(partial);
+  fs::rename(folder, partial);
+  fs::remove_all(partial);
+}
+
+// Gives a checkpoint that was written its name, and makes that survive a power cut before `latest` says it.
+// One of the same step (damaged, or of a run that was taken back) is exchanged for it, so that there always
+// is one, where the file system can; elsewhere it is renamed, and removed when the new one has its name. If
+// that fails, both stay for the next run to tidy: neither is known to be the good one.
+void put_in_place(const fs::path& partial, const fs::path& folder) {
+  const fs::path aside = folder.string() + std::string(kReplaced);
+  const bool replaced = fs::exists(fs::symlink_status(folder));
+  const bool exchanged =
+      replaced && ::renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) == 0;
+  if (replaced && !exchanged) {
+    fs::remove_all(aside);
+    fs::rename(folder, aside);
+  }
+  std::error_code error, ignored;
+  if (!exchanged) fs::rename(partial, folder, error);
+  if (error) {
+    if (replaced) {
+      fs::rename(aside, folder, ignored);
+    } else {
+      fs::remove_all(partial, ignored);
+    }
+    throw fs::filesystem_error("rename", folder, error);
+  }
+  sync_folder(folder.parent_path());
+  if (replaced) fs::remove_all(exchanged ? partial : aside, ignored);  // the next run removes what stays
+}
+
+void write_checkpoint(const fs::path& folder, const Clip& model, const Optimizer& optimizer,
+                      const Tokenizer& tokenizer, const TrainState& state, const Settings& settings) {
+  try {
+    fs::remove_all(folder);
+    fs::create_directories(folder);
+    save_weights(model, folder / "model.safetensors");
+    save_optimizer(folder / "optimizer.safetensors", model, optimizer);
+    write_file_atomic(folder / "open_clip_config.json", clip_config_json(model.config()));
+    tokenizer.save(folder / "tokenizer.txt.gz");
+    write_file_atomic(folder / "state.json", state_json(state, settings).dump(2) + "\n");
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);
+    throw;
+  }
+}
+
+}  // namespace
+
+fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer& optimizer,
+                         const Tokenizer& tokenizer, const TrainState& state, const Settings& settings) {
+  const fs::path folder = run / kFolder / fmt::format("{}{}", kStep, state.step);
+  const fs::path partial = folder.string() + std::string(kPartial);
+  try {
+    write_checkpoint(partial, model, optimizer, tokenizer, state, settings);
+    put_in_place(partial, folder);
+    write_file_atomic(run / "latest", folder.filename().string() + "\n");
+  } catch (const fs::filesystem_error& e) {
+    fail("cannot save the checkpoint {}: {}", folder.string(), e.code().message());
+  }
+  return folder;
+}
+
+std::optional<fs::path> latest_checkpoint(const fs::path& run, std::vector<std::string>& notes) {
+  std::vector<fs::path> candidates = checkpoints_of(run);
+  if (path_exists(run / "latest")) {
+    std::string name = read_file(run / "latest");
+    name.erase(name.find_last_not_of(" \n\r\t") + 1);
+    const fs::path named = run / kFolder / name;
+    // `latest` first, then what is older; newer ones were left behind on purpose or never finished.
+    const auto at = std::find(candidates.begin(), candidates.end(), named);
+    if (at != candidates.end()) {
+      candidates.erase(candidates.begin(), at);
+    } else {
+      notes.push_back(fmt::format("{}: names {}, which does not exist", (run / "latest").string(), name));
+    }
+  }
+  for (const fs::path& candidate : candidates) {
+    const std::string problem = problem_of(candidate);
+    if (problem.empty()) return candidate;
+    notes.push_back(fmt::format("{} is damaged, using the one before it: {}", candidate.string(), problem));
+  }
+  CUCLIP_CHECK(candidates.empty(), "none of the checkpoints of {} can be read; the newest: {}", run.string(),
+               notes.empty() ? "" : notes.front());
+  return std::nullopt;
+}
+
+void remove_older_checkpoints(const fs::path& run, const fs::path& newest) {
+  std::error_code ignored;  // a checkpoint too many is no reason to stop
+  if (!fs::equivalent(newest.parent_path(), run / kFolder, ignored)) return;
+  for (const fs::path& checkpoint : checkpoints_of(run)) {
+    if (step_of(checkpoint) >= step_of(newest)) continue;
+    try {
+      remove_checkpoint(checkpoint);
+    } catch (const fs::filesystem_error& error) {
+      fmt::print(stderr, "the older checkpoint {} stays: {}\n", escaped_text(checkpoint.string()),
+                 error.code().message());
+    }
+  }
+}
+
+std::vector<fs::path> unfinished_checkpoints(const fs::path& run) {
+  std::vector<fs::path> found;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(run / kFolder, none)) {
+    const bool replaced = step_of(entry.path(), kReplaced) >= 0;
+    if (replaced || step_of(entry.path(), kPartial) >= 0) found.push_back(entry.path());
+  }
+  return found;
+}
+
+void restore_replaced_checkpoints(const fs::path& run) {
+  for (const fs::path& unfinished : unfinished_checkpoints(run)) {
+    if (step_of(unfinished, kReplaced) < 0) continue;
+    fs::path folder = unfinished;
+    folder.replace_extension();
+    std::error_code ignored;  // it stays what it is
+    if (!path_exists(folder)) fs::rename(unfinished, folder, ignored);
+  }
+}
+
+TrainState read_train_state(const fs::path& checkpoint) {
+  const ordered_json json = read_state(checkpoint / "state.json");
+  try {
+    return {
+        .step = json.at("step").get<int64_t>(),
+        .optimizer_steps = json.at("optimizer_steps").get<int64_t>(),
+        .samples_seen = json.at("samples_seen").get<int64_t>(),
+        .skipped_steps = json.at("skipped_steps").get<int64_t>(),
+        .epoch = json.at("epoch").get<int64_t>(),
+        .batch_in_epoch = json.at("batch_in_epoch").get<int64_t>(),
+        .data = json.contains("data") ? std::optional(fingerprint_from_json(json.at("data"))) : std::nullopt,
+        .data_step = json.value("data_step", int64_t{0}),
+        .data_epoch = json.value("data_epoch", int64_t{0}),
+        .train_seconds = json.at("train_seconds").get<double>(),
+        .wait_seconds = json.at("wait_seconds").get<double>(),
+        .model_flops = json.at("model_flops").get<double>()};
+  } catch (const std::exception& e) {  // of JSON, or of a hash that is not a number
+    fail_input("{}: {}", (checkpoint / "state.json").string(), e.what());
+  }
+}
+
+std::string read_setting(const fs::path& checkpoint, const std::string& name) {
+  const ordered_json settings = read_state(checkpoint / "state.json")["settings"];
+  CUCLIP_CHECK(settings.contains(name) && settings[name].is_string(), "{}: there is no setting '{}'",
+               (checkpoint / "state.json").string(), name);
+  return settings[name].get<std::string>();
+}
+
+void check_settings(const fs::path& checkpoint, const Settings& settings) {
+  const ordered_json then = read_state(checkpoint / "state.json")["settings"];
+  std::string differences;
+  for (const auto& [name, value] : settings) {
+    const std::string before = then.value(name, std::string());
+    if (before != value) differences += fmt::format("\n  --{}: was '{}', is '{}'", name, before, value);
+  }
+  CUCLIP_CHECK(
+      differences.empty(),
+      "{} was made with other settings:{}\nUse the same ones to resume, or start a new run with --pretrained",
+      checkpoint.string(), differences);
+}
+
+void load_checkpoint(const fs::path& checkpoint, const TrainState& state, Clip& model, Optimizer& optimizer) {
+  load_weights(model, checkpoint / "model.safetensors");
+  load_optimizer(checkpoint / "optimizer.safetensors", model, optimizer);
+  optimizer.set_steps(state.optimizer_steps);
+}
+
+}  // namespace cuclip

@@ -1,0 +1,130 @@
+#include "train/loop/step_replay.h"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+
+namespace cuclip {
+namespace {
+
+constexpr int64_t kTextMultiple = 16;
+
+std::vector<int64_t> shapes_of(const StepInputs& inputs) {
+  std::vector<int64_t> extents;
+  for (const StepInput& input : inputs.batches) {
+    extents.insert(extents.end(),
+                   {input.images.size(0), input.text.tokens.size(1), input.kept ? input.kept.size(1) : 0});
+  }
+  return extents;
+}
+
+}  // namespace
+
+StepInputs inputs_on_host(Context& host, std::span<const MicroBatch> batches, float lr,
+                          int64_t text_multiple) {
+  StepInputs inputs{.batches = {}, .lr = Tensor::full(host, {1}, lr)};
+  for (const MicroBatch& batch : batches)
+    inputs.batches.push_back({batch.images, trim_text(host, batch.tokens, text_multiple), batch.kept});
+  return inputs;
+}
+
+StepReplay::Slot::Slot(Context& context, size_t bytes)
+    : host(context.device(), bytes),
+      device(Tensor::empty(context, {static_cast<int64_t>(bytes)}, DType::u8)),
+      copied(context.device()),
+      consumed(context.device()) {}
+
+StepReplay::StepReplay(Context& context, Compute compute)
+    : context_(context),
+      compute_(std::move(compute)),
+      workspace_(context.queue(), context.allocator()),
+      copies_(context.device()) {}
+
+// What is under way uses the memory that goes now.
+StepReplay::~StepReplay() {
+  try {
+    device_synchronize(context_.device(), copies_.handle());
+    device_synchronize(context_.device(), context_.stream());
+  } catch (const std::exception&) {  // the device has failed: nothing is under way
+  }
+}
+
+void StepReplay::make_room(size_t bytes) {
+  if (inputs_ && inputs_.bytes() >= bytes) return;
+  device_synchronize(context_.device(),
+                     context_.stream());  // the slots' copies are ordered on another stream
+  recorded_.clear();                      // they read the inputs that were
+  inputs_ = Tensor::empty(context_, {static_cast<int64_t>(bytes)}, DType::u8);
+  for (std::optional<Slot>& slot : slots_) slot.emplace(context_, bytes);
+}
+
+StepInputs StepReplay::upload(std::span<const MicroBatch> batches, float lr) {
+  StepInputs inputs = inputs_on_host(context_.host(), batches, lr, kTextMultiple);
+  // Calls place(tensor, from) for each tensor; `from` is where it lies in a slot, and in the inputs. Texts
+  // have room for longer ones. Returns the end.
+  const auto for_each_place = [&](auto&& place) {
+    size_t end = 0;
+    const auto add = [&](Tensor& tensor, size_t bytes) {
+      if (!tensor) return;
+      place(tensor, end);
+      end += static_cast<size_t>(round_up(static_cast<int64_t>(bytes), kDeviceAlignment));
+    };
+    add(inputs.lr, inputs.lr.bytes());
+    for (size_t i = 0; i < batches.size(); ++i) {
+      StepInput& input = inputs.batches[i];
+      add(input.images, input.images.bytes());
+      add(input.text.tokens, batches[i].tokens.bytes());
+      add(input.text.end, input.text.end.bytes());
+      add(input.kept, input.kept.bytes());
+    }
+    return end;
+  };
+  const size_t bytes = for_each_place([](Tensor&, size_t) {});
+  make_room(bytes);
+  Slot& slot = *slots_[next_slot_];
+  next_slot_ = (next_slot_ + 1) % slots_.size();
+  slot.copied.synchronize();  // the host memory is free again
+  for_each_place([&](Tensor& tensor, size_t from) {
+    std::memcpy(slot.host.data() + from, tensor.view().data, tensor.bytes());
+    tensor = inputs_.part(from, tensor.shape(), tensor.dtype());
+  });
+  slot.consumed.delay(copies_.handle());
+  device_copy(Device::cuda, slot.device.view().data, slot.host.data(), bytes, copies_.handle());
+  slot.copied.record(copies_.handle());
+  slot.copied.delay(context_.stream());
+  device_copy(Device::cuda, inputs_.view().data, slot.device.view().data, bytes, context_.stream());
+  slot.consumed.record(context_.stream());
+  return inputs;
+}
+
+void StepReplay::compute_first(const StepInputs& inputs) {
+  CachingAllocator& allocator = workspace_.allocator;
+  allocator.reset_peak();
+  const int64_t segments = allocator.statistics().system_allocations;
+  compute_(inputs);
+  if (allocator.statistics().system_allocations == segments) return;
+  // It took more memory than any step before. One segment for all of it can be cut in whatever way the next
+  // steps need; what is recorded refers to the old ones.
+  device_synchronize(context_.device(), context_.stream());
+  for (auto& [shapes, work] : recorded_) work.reset();
+  workspace_.scratch.release();
+  allocator.release_cached();
+  allocator.reserve(allocator.statistics().peak_in_use);
+}
+
+void StepReplay::run(std::span<const MicroBatch> batches, float lr) {
+  const StepInputs inputs = upload(batches, lr);
+  const auto [entry, first] = recorded_.try_emplace(shapes_of(inputs));
+  const WorkspaceScope scope(context_, workspace_);
+  if (first) {
+    compute_first(inputs);
+    kernels_ = 0;
+    return;
+  }
+  std::optional<RecordedWork>& work = entry->second;
+  if (!work) work.emplace(context_.stream(), [&] { compute_(inputs); });
+  work->launch(context_.stream());
+  kernels_ = work->kernels();
+}
+
+}  // namespace cuclip

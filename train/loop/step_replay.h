@@ -1,0 +1,84 @@
+// The training step on CUDA: what it reads goes to the device beside the step before, and its kernels are
+// recorded once for each shape and launched with one call after that.
+//
+// A step of ten blocks is some 200 kernels, most of them shorter than the host takes to launch one; a
+// replayed step costs it one call. Everything that changes between steps is therefore memory of the device:
+// pictures, texts, the learning rate (here), the step's number and what is skipped (AdamWControl).
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "models/clip/text_transformer.h"
+
+namespace cuclip {
+
+/// Pairs that go through the encoders together, in the host's memory.
+struct MicroBatch {
+  Tensor images;  // u8 [B, S, S, 3]
+  Tensor tokens;  // i32 [B, context_length]
+  Tensor kept{};  // i32 [B, K]: the tokens that patch dropout leaves of each picture; none: all
+};
+
+/// A micro-batch where the step computes.
+struct StepInput {
+  Tensor images;  // u8 [B, S, S, 3]
+  TextInput text;
+  Tensor kept;  // i32 [B, K], or none
+};
+
+struct StepInputs {
+  std::vector<StepInput> batches;
+  Tensor lr;  // f32 [1]
+};
+
+/// The inputs of a step in the host's memory: the batches themselves, their texts trimmed (trim_text).
+StepInputs inputs_on_host(Context& host, std::span<const MicroBatch> batches, float lr,
+                          int64_t text_multiple = 1);
+
+class StepReplay {
+ public:
+  using Compute = std::function<void(const StepInputs&)>;
+
+  /// `compute` puts a step's work on the context's stream, for any inputs, without waiting for it. It must do
+  /// the same for the same shapes.
+  StepReplay(Context& context, Compute compute);
+  ~StepReplay();
+
+  /// Puts one step on the stream. Of shapes that come for the first time it is computed as it is, which loads
+  /// the kernels and tells how much memory it takes; the second time it is recorded. Texts are cut to a
+  /// multiple of 16 tokens, so that there are few shapes.
+  void run(std::span<const MicroBatch> batches, float lr);
+
+  /// Kernels of the latest step if it was replayed, else 0.
+  int64_t kernels() const { return kernels_; }
+  /// The memory that steps use for themselves.
+  CachingAllocator::Statistics memory() const { return workspace_.allocator.statistics(); }
+
+ private:
+  // One of the places where a batch waits for its turn: the host fills one while the device reads the other.
+  struct Slot {
+    Slot(Context& context, size_t bytes);
+    HostStaging host;
+    Tensor device;
+    DeviceEvent copied, consumed;
+  };
+  StepInputs upload(std::span<const MicroBatch> batches, float lr);
+  void make_room(size_t bytes);
+  void compute_first(const StepInputs& inputs);
+
+  Context& context_;
+  Compute compute_;
+  Workspace workspace_;
+  DeviceStream copies_;
+  Tensor inputs_;  // u8: what the recorded steps read
+  std::array<std::optional<Slot>, 2> slots_;
+  size_t next_slot_ = 0;
+  std::map<std::vector<int64_t>, std::optional<RecordedWork>> recorded_;  // by shapes; none: computed once
+  int64_t kernels_ = 0;
+};
+
+}  // namespace cuclip

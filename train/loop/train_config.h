@@ -1,0 +1,88 @@
+// Everything that decides a training run.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "train/loop/number_range.h"
+
+namespace cuclip {
+
+/// Names and defaults follow open_clip's command line where it has the setting.
+struct TrainConfig {
+  // Model and data.
+  std::string model = "cuclip-small";  // a built-in name or a JSON file
+  std::string pretrained;              // safetensors to start from
+  std::string tokenizer;               // merges file; empty: learned from the training captions
+  std::string train_data;
+  std::string val_data;
+  std::string csv_image_key = "filepath";
+  std::string csv_caption_key = "title";
+  std::string csv_separator;
+  double max_bad_fraction = 0.1;
+
+  // Optimisation.
+  int64_t batch_size = 256;
+  int64_t accum_freq = 1;
+  int64_t epochs = 32;
+  int64_t max_steps = 0;  // 0: all epochs
+  double lr = 5e-4;
+  double beta1 = 0.9;
+  double beta2 = 0.98;
+  double eps = 1e-6;
+  double wd = 0.2;
+  int64_t warmup = -1;  // steps; -1: a tenth of the run
+  double grad_clip_norm = 0;
+  std::string precision = "fp32";  // or tf32, bf16
+  bool grad_checkpointing = false;
+  bool lock_image = false;
+  int64_t seed = 0;
+
+  // Augmentation.
+  double aug_scale_min = 0.9;
+  double aug_scale_max = 1.0;
+  double hflip = 0.0;
+  double force_patch_dropout = 0.0;
+
+  // The run.
+  std::string out;
+  std::string resume;               // "latest" or a checkpoint's folder
+  bool allow_changed_data = false;  // resume with other training data, from the next epoch on
+  int64_t save_frequency = 1;       // epochs
+  int64_t save_every_steps = 0;
+  bool delete_previous_checkpoint = false;
+  int64_t val_frequency = 1;  // epochs
+  int64_t eval_every_steps = 0;
+  int64_t log_every_n_steps = 10;
+  int64_t workers = 1;
+  int64_t threads = 0;
+  std::string device = "auto";
+  std::string gemm = "cuclip";  // or cublaslt, on CUDA
+};
+
+/// The settings that decide the numbers, as "name: value" lines: a resumed run must agree on all of them.
+/// What the data are is compared by their fingerprint. Where they lie, how much is logged, threads and
+/// --max-steps may differ.
+std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& config);
+
+/// The numeric settings, each with its flag's name and its range.
+struct WholeSetting {
+  const char* flag;
+  int64_t TrainConfig::*value;
+  WholeRange range;
+};
+struct RealSetting {
+  const char* flag;
+  double TrainConfig::*value;
+  RealRange range;
+};
+const std::vector<WholeSetting>& whole_settings();
+const std::vector<RealSetting>& real_settings();
+
+/// Throws InputError for a value out of range, naming the flag.
+void validate(const TrainConfig& config);
+
+}  // namespace cuclip

@@ -1,0 +1,65 @@
+// One optimiser step: forward, backward, clipping, update.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "models/clip/clip.h"
+#include "train/loop/optimizer.h"
+#include "train/loop/step_replay.h"
+
+namespace cuclip {
+
+struct StepResult {
+  float loss = 0;
+  float gradient_norm = 0;       // before clipping
+  float logit_scale = 0;         // exp(t), after the step
+  bool skipped = false;          // loss or gradient was not finite: weights and optimiser are as before
+  int64_t steps = 0;             // so far: those that changed the weights,
+  int64_t skipped_steps = 0;     // those since the start of the process that did not,
+  int64_t skipped_in_a_row = 0;  // and the latest of these
+};
+
+class TrainStep {
+ public:
+  /// lock_image: the image encoder is run but not trained (its parameters must be frozen in the optimiser).
+  TrainStep(Clip& model, Optimizer& optimizer, bool lock_image = false);
+
+  /// One step over all micro-batches. The loss contrasts every image with every text of all of them: with
+  /// more than one, features are computed first without recording, the loss is differentiated with respect to
+  /// the features, and a second, recorded forward pass carries that into the parameters (Gao et al. 2021,
+  /// "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"; open_clip's --accum-freq).
+  ///
+  /// On Device::cuda it returns when the step is on the stream, at most two steps ahead of the device, and
+  /// steps of the same shapes are recorded once and replayed (step_replay.h).
+  void enqueue(std::span<const MicroBatch> batches, float lr);
+  /// How the latest step went; waits for it.
+  StepResult result() const;
+  StepResult run(std::span<const MicroBatch> batches, float lr) {
+    enqueue(batches, lr);
+    return result();
+  }
+
+  /// Kernels that the latest step launched with one call; 0 for a step that was not replayed.
+  int64_t replayed_kernels() const { return replay_ ? replay_->kernels() : 0; }
+  /// The memory that replayed steps keep for themselves: none on the CPU, whose steps take the context's.
+  CachingAllocator::Statistics memory() const {
+    return replay_ ? replay_->memory() : CachingAllocator::Statistics{};
+  }
+
+ private:
+  struct Features {
+    Tensor image, text;
+  };
+  Features encode(Tape& tape, const StepInput& input) const;
+  void compute(const StepInputs& inputs);
+  Tensor whole_batch(const StepInput& input);
+  Tensor accumulated(std::span<const StepInput> inputs);
+
+  Clip& model_;
+  Optimizer& optimizer_;
+  bool lock_image_;
+  std::unique_ptr<StepReplay> replay_;  // on Device::cuda
+};
+
+}  // namespace cuclip
