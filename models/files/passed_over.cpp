@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "models/files/names.h"
-#include "train/data/dataset.h"
 
 namespace cuclip {
 

@@ -7,7 +7,7 @@
 #include "models/clip/weights.h"
 #include "models/files/names.h"
 #include "models/files/safetensors.h"
-#include "train/loop/checkpoint.h"
+#include "models/inference/checkpoint_folders.h"
 
 namespace cuclip {
 namespace {

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "core/file_io.h"
+#include "models/inference/checkpoint_folders.h"
 #include "tests/support/buffer.h"
 #include "tests/support/faulty_cuclip.h"
 #include "tests/support/skip.h"

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "core/file_io.h"
+#include "models/inference/checkpoint_folders.h"
 #include "tests/support/background_process.h"
 #include "tests/support/buffer.h"
 #include "tests/support/model_on_disk.h"

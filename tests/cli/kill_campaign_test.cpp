@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "core/file_io.h"
+#include "models/inference/checkpoint_folders.h"
 #include "tests/support/buffer.h"
 #include "tests/support/faulty_cuclip.h"
 #include "tests/support/paths.h"

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "core/file_io.h"
+#include "models/inference/checkpoint_folders.h"
 #include "tests/support/paths.h"
 #include "train/loop/checkpoint.h"
 

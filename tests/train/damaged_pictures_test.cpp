@@ -8,6 +8,7 @@
 #include "models/inference/encode.h"
 #include "tests/train/damaged_pictures.h"
 #include "train/data/dataset_stats.h"
+#include "train/data/eval_data.h"
 #include "train/data/loader.h"
 #include "train/data/prepare.h"
 

@@ -5,6 +5,7 @@
 
 #include "models/files/csv.h"
 #include "tests/train/data_fixtures.h"
+#include "train/data/eval_data.h"
 #include "train/data/loader.h"
 #include "train/draw/png.h"
 

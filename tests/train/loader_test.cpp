@@ -1,6 +1,5 @@
 // labels: threads
 #include "train/data/loader.h"
-#include "tests/support/paths.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -9,7 +8,10 @@
 #include <set>
 #include <sstream>
 
+#include "tests/support/paths.h"
 #include "tests/train/data_fixtures.h"
+#include "train/data/eval_data.h"
+#include "train/data/permutation.h"
 #include "train/data/synthetic.h"
 
 using namespace cuclip;

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "models/inference/checkpoint_folders.h"
 #include "tests/support/command.h"
 #include "train/loop/trainer.h"
 

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "core/file_io.h"
+#include "models/inference/checkpoint_folders.h"
 #include "tests/support/command.h"
 
 using namespace cuclip;

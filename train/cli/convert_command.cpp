@@ -8,6 +8,7 @@
 #include "models/clip/hf_config.h"
 #include "models/clip/hf_preprocessor.h"
 #include "models/clip/weights.h"
+#include "models/inference/checkpoint_folders.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"

@@ -6,12 +6,13 @@
 #include <limits>
 #include <memory>
 
-#include "models/inference/evaluate.h"
 #include "models/inference/labelled_pictures.h"
+#include "models/inference/retrieval.h"
 #include "models/inference/zero_shot.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
+#include "train/data/eval_data.h"
 #include "train/data/synthetic_eval.h"
 #include "train/loop/run_folder.h"
 

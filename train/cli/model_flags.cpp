@@ -8,6 +8,7 @@
 
 #include "core/device_choice.h"
 #include "core/file_io.h"
+#include "models/inference/checkpoint_folders.h"
 #include "models/inference/feature_index.h"
 #include "train/cli/flag_values.h"
 
@@ -152,10 +153,6 @@ std::vector<std::string> inputs_with(const ModelFlags& flags, std::vector<std::s
     others.push_back((folder / name).string());
   }
   return others;
-}
-
-bool is_checkpoint_folder(const std::filesystem::path& folder) {
-  return path_exists(folder / "state.json") && path_exists(folder / "optimizer.safetensors");
 }
 
 void check_can_write(const std::string& file, OutputKind kind, const std::vector<std::string>& inputs) {

@@ -65,9 +65,6 @@ OutputKind kind_of_name(const std::string& file, OutputKind otherwise);
 /// `others`.
 std::vector<std::string> inputs_with(const ModelFlags& flags, std::vector<std::string> others);
 
-/// Whether it is the folder of a training run's checkpoint.
-bool is_checkpoint_folder(const std::filesystem::path& folder);
-
 /// The one place that refuses an output, before an hour of work and not after it. Throws InputError where the file is
 /// a folder, one of the files that are read, a file of another kind (an empty file is of every kind), or part of a
 /// checkpoint; Error where no file can be written. The folder of a file must be there, whatever the command; a folder

@@ -1,9 +1,10 @@
+#include "train/data/eval_data.h"
+
 #include <algorithm>
 #include <optional>
 
 #include "kernels/common/parallel.h"
 #include "models/image/image_decode.h"
-#include "train/data/loader.h"
 #include "train/data/sample_store.h"
 
 namespace cuclip {

@@ -16,6 +16,7 @@
 
 #include "kernels/common/signals.h"
 #include "models/image/image_transform.h"
+#include "train/data/permutation.h"
 #include "train/data/sample_store.h"
 
 namespace cuclip {

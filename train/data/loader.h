@@ -90,32 +90,4 @@ class Loader {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The permutation behind the shuffle: position -> sample, both in [0, size). A Feistel network over the next
-/// power of four, walked until it falls inside (Black and Rogaway 2002, "Ciphers with arbitrary finite
-/// domains").
-class Permutation {
- public:
-  Permutation(int64_t size, uint64_t seed, uint64_t epoch);
-  int64_t operator()(int64_t position) const;
-
- private:
-  uint64_t size_;
-  int half_bits_;
-  uint64_t key_;
-};
-
-/// A data set for evaluation, decoded whole: through the evaluation transform in order, without augmentation.
-struct EvalData {
-  std::vector<uint8_t> images;                     // [count, image_size, image_size, 3]
-  std::vector<std::vector<std::string>> captions;  // of each picture
-  std::vector<std::string> keys;
-  BadSamples bad;
-  int64_t count() const { return std::ssize(keys); }
-};
-
-/// Reads at most `limit` samples (0: all) with `threads` threads. Throws InputError when none is good or more
-/// than max_bad_fraction are bad.
-EvalData load_eval_data(const Dataset& dataset, const EvaluationTransform& transform, int threads = 1,
-                        int64_t limit = 0, double max_bad_fraction = 0.1);
-
 }  // namespace cuclip

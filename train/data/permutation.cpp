@@ -1,7 +1,8 @@
+#include "train/data/permutation.h"
+
 #include <bit>
 
 #include "models/clip/rng.h"
-#include "train/data/loader.h"
 
 namespace cuclip {
 namespace {

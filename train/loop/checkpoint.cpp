@@ -12,6 +12,7 @@
 #include "models/clip/weights.h"
 #include "models/files/names.h"
 #include "models/files/safetensors.h"
+#include "models/inference/checkpoint_folders.h"
 
 namespace cuclip {
 namespace {
@@ -19,9 +20,8 @@ namespace {
 using nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-constexpr const char* kFolder = "checkpoints";
 // ".replaced": one for which another is put in place, where the file system cannot exchange the two.
-constexpr std::string_view kStep = "step-", kPartial = ".partial", kReplaced = ".replaced";
+constexpr std::string_view kPartial = ".partial", kReplaced = ".replaced";
 
 // A parameter's part of an arena that is laid out like the parameters'.
 Tensor part_of(const Tensor& arena, const Parameter& parameter) {
@@ -90,51 +90,6 @@ ordered_json state_json(const TrainState& state, const Settings& settings) {
   return json;
 }
 
-ordered_json read_state(const fs::path& file) {
-  const ordered_json json = ordered_json::parse(read_file(file), nullptr, false);
-  CUCLIP_CHECK(json.is_object() && json.contains("step") && json.contains("settings"),
-               "{}: expected the state of a run as JSON (is it truncated?)", file.string());
-  return json;
-}
-
-// Why a checkpoint cannot be used, or nothing.
-std::string problem_of(const fs::path& checkpoint) {
-  try {
-    read_state(checkpoint / "state.json");
-    Safetensors::open(checkpoint / "model.safetensors");
-    Safetensors::open(checkpoint / "optimizer.safetensors");
-    load_clip_config((checkpoint / "open_clip_config.json").string());
-    Tokenizer::load(checkpoint / "tokenizer.txt.gz");
-    return "";
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-}
-
-// N of "step-N" and then `ending`; -1 for another name.
-int64_t step_of(const fs::path& folder, std::string_view ending = "") {
-  const std::string name = folder.filename().string();
-  if (!name.starts_with(kStep) || !name.ends_with(ending)) return -1;
-  const char* first = name.data() + kStep.size();
-  const char* last = name.data() + name.size() - ending.size();
-  int64_t step = -1;
-  const auto [end, error] = std::from_chars(first, last, step);
-  return error == std::errc() && end == last ? step : -1;
-}
-
-// step-N folders, newest first.
-std::vector<fs::path> checkpoints_of(const fs::path& run) {
-  std::vector<std::pair<int64_t, fs::path>> found;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(run / kFolder, none)) {
-    if (const int64_t step = step_of(entry.path()); step >= 0) found.emplace_back(step, entry.path());
-  }
-  std::sort(found.rbegin(), found.rend());
-  std::vector<fs::path> paths;
-  for (const auto& [step, path] : found) paths.push_back(path);
-  return paths;
-}
-
 // First the name goes, then the contents: half a checkpoint is never seen under its name.
 void remove_checkpoint(const fs::path& folder) {
   const fs::path partial = folder.string() + std::string(kPartial);
@@ -191,7 +146,7 @@ void write_checkpoint(const fs::path& folder, const Clip& model, const Optimizer
 
 fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer& optimizer,
                          const Tokenizer& tokenizer, const TrainState& state, const Settings& settings) {
-  const fs::path folder = run / kFolder / fmt::format("{}{}", kStep, state.step);
+  const fs::path folder = run / kCheckpointFolder / checkpoint_name(state.step);
   const fs::path partial = folder.string() + std::string(kPartial);
   try {
     write_checkpoint(partial, model, optimizer, tokenizer, state, settings);
@@ -203,35 +158,11 @@ fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer
   return folder;
 }
 
-std::optional<fs::path> latest_checkpoint(const fs::path& run, std::vector<std::string>& notes) {
-  std::vector<fs::path> candidates = checkpoints_of(run);
-  if (path_exists(run / "latest")) {
-    std::string name = read_file(run / "latest");
-    name.erase(name.find_last_not_of(" \n\r\t") + 1);
-    const fs::path named = run / kFolder / name;
-    // `latest` first, then what is older; newer ones were left behind on purpose or never finished.
-    const auto at = std::find(candidates.begin(), candidates.end(), named);
-    if (at != candidates.end()) {
-      candidates.erase(candidates.begin(), at);
-    } else {
-      notes.push_back(fmt::format("{}: names {}, which does not exist", (run / "latest").string(), name));
-    }
-  }
-  for (const fs::path& candidate : candidates) {
-    const std::string problem = problem_of(candidate);
-    if (problem.empty()) return candidate;
-    notes.push_back(fmt::format("{} is damaged, using the one before it: {}", candidate.string(), problem));
-  }
-  CUCLIP_CHECK(candidates.empty(), "none of the checkpoints of {} can be read; the newest: {}", run.string(),
-               notes.empty() ? "" : notes.front());
-  return std::nullopt;
-}
-
 void remove_older_checkpoints(const fs::path& run, const fs::path& newest) {
   std::error_code ignored;  // a checkpoint too many is no reason to stop
-  if (!fs::equivalent(newest.parent_path(), run / kFolder, ignored)) return;
-  for (const fs::path& checkpoint : checkpoints_of(run)) {
-    if (step_of(checkpoint) >= step_of(newest)) continue;
+  if (!fs::equivalent(newest.parent_path(), run / kCheckpointFolder, ignored)) return;
+  for (const fs::path& checkpoint : checkpoint_folders(run)) {
+    if (checkpoint_step(checkpoint) >= checkpoint_step(newest)) continue;
     try {
       remove_checkpoint(checkpoint);
     } catch (const fs::filesystem_error& error) {
@@ -244,16 +175,16 @@ void remove_older_checkpoints(const fs::path& run, const fs::path& newest) {
 std::vector<fs::path> unfinished_checkpoints(const fs::path& run) {
   std::vector<fs::path> found;
   std::error_code none;
-  for (const auto& entry : fs::directory_iterator(run / kFolder, none)) {
-    const bool replaced = step_of(entry.path(), kReplaced) >= 0;
-    if (replaced || step_of(entry.path(), kPartial) >= 0) found.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(run / kCheckpointFolder, none)) {
+    const bool replaced = checkpoint_step(entry.path(), kReplaced) >= 0;
+    if (replaced || checkpoint_step(entry.path(), kPartial) >= 0) found.push_back(entry.path());
   }
   return found;
 }
 
 void restore_replaced_checkpoints(const fs::path& run) {
   for (const fs::path& unfinished : unfinished_checkpoints(run)) {
-    if (step_of(unfinished, kReplaced) < 0) continue;
+    if (checkpoint_step(unfinished, kReplaced) < 0) continue;
     fs::path folder = unfinished;
     folder.replace_extension();
     std::error_code ignored;  // it stays what it is
@@ -262,7 +193,7 @@ void restore_replaced_checkpoints(const fs::path& run) {
 }
 
 TrainState read_train_state(const fs::path& checkpoint) {
-  const ordered_json json = read_state(checkpoint / "state.json");
+  const ordered_json json = read_checkpoint_state(checkpoint);
   try {
     return {
         .step = json.at("step").get<int64_t>(),
@@ -283,14 +214,14 @@ TrainState read_train_state(const fs::path& checkpoint) {
 }
 
 std::string read_setting(const fs::path& checkpoint, const std::string& name) {
-  const ordered_json settings = read_state(checkpoint / "state.json")["settings"];
+  const ordered_json settings = read_checkpoint_state(checkpoint)["settings"];
   CUCLIP_CHECK(settings.contains(name) && settings[name].is_string(), "{}: there is no setting '{}'",
                (checkpoint / "state.json").string(), name);
   return settings[name].get<std::string>();
 }
 
 void check_settings(const fs::path& checkpoint, const Settings& settings) {
-  const ordered_json then = read_state(checkpoint / "state.json")["settings"];
+  const ordered_json then = read_checkpoint_state(checkpoint)["settings"];
   std::string differences;
   for (const auto& [name, value] : settings) {
     const std::string before = then.value(name, std::string());

@@ -51,12 +51,6 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run, const Cl
                                       const Optimizer& optimizer, const Tokenizer& tokenizer,
                                       const TrainState& state, const Settings& settings);
 
-/// The newest checkpoint of a run that is whole: `latest`, or the one before it that can be read. What was
-/// passed over is added to `notes`. None if the run has no checkpoint at all; throws InputError if it has
-/// only damaged ones.
-std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run,
-                                                       std::vector<std::string>& notes);
-
 /// Removes the checkpoints of `run` that are older than its checkpoint `newest`; nothing if that is another
 /// run's. One that cannot be removed stays.
 void remove_older_checkpoints(const std::filesystem::path& run, const std::filesystem::path& newest);

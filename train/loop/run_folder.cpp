@@ -15,6 +15,7 @@
 #include "core/file_io.h"
 #include "kernels/common/check.h"
 #include "models/files/names.h"
+#include "models/inference/checkpoint_folders.h"
 #include "train/loop/checkpoint.h"
 
 namespace cuclip {

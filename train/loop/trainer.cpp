@@ -10,7 +10,8 @@
 #include "models/clip/clip_size.h"
 #include "models/clip/weights.h"
 #include "models/files/names.h"
-#include "models/inference/evaluate.h"
+#include "models/inference/checkpoint_folders.h"
+#include "models/inference/retrieval.h"
 #include "models/text/bpe_trainer.h"
 #include "train/loop/patch_dropout.h"
 

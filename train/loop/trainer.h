@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "models/text/tokenizer.h"
+#include "train/data/eval_data.h"
 #include "train/data/loader.h"
 #include "train/loop/checkpoint.h"
 #include "train/loop/lr_schedule.h"

@@ -1,4 +1,4 @@
-#include "models/inference/evaluate.h"
+#include "models/inference/retrieval.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -138,11 +138,10 @@ TEST_CASE("a data set is encoded with all captions of every picture") {
   Context context(2);
   Clip model(context, tiny_config());
   randomise(model);
-  EvalData data;
+  CaptionedPictures data;
   data.images.resize(3 * 12 * 12 * 3);
   for (uint8_t& byte : data.images) byte = static_cast<uint8_t>(rng()());
   data.captions = {{"a", "b b"}, {"c"}, {"d e"}};
-  data.keys = {"0", "1", "2"};
   const auto actual = to_json(evaluate_retrieval(model, tiny_tokenizer(), data));
   const std::vector<std::string> texts = {"a", "b b", "c", "d e"};
   const auto expected = to_json(retrieval_metrics(context, encode_pixels(model, data.images),
@@ -150,7 +149,7 @@ TEST_CASE("a data set is encoded with all captions of every picture") {
                                                   std::vector<int64_t>{0, 0, 1, 2}));
   CHECK(actual == expected);
   CHECK(actual["text_to_image"]["queries"] == 4);
-  CHECK_THROWS_AS(evaluate_retrieval(model, tiny_tokenizer(), EvalData()), InputError);
+  CHECK_THROWS_AS(evaluate_retrieval(model, tiny_tokenizer(), CaptionedPictures()), InputError);
 }
 
 TEST_CASE("retrieval refuses pairs that do not fit together") {

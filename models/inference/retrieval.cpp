@@ -1,4 +1,4 @@
-#include "models/inference/evaluate.h"
+#include "models/inference/retrieval.h"
 
 #include <algorithm>
 #include <cmath>
@@ -155,8 +155,8 @@ RetrievalMetrics retrieval_metrics(Context& context, const Tensor& image, const 
       .text_to_image = direction(context, text, image, images_of_texts(image_of_text), poll)};
 }
 
-RetrievalMetrics evaluate_retrieval(const Clip& model, const Tokenizer& tokenizer, const EvalData& data,
-                                    const EvaluationPoll& poll) {
+RetrievalMetrics evaluate_retrieval(const Clip& model, const Tokenizer& tokenizer,
+                                    const CaptionedPictures& data, const EvaluationPoll& poll) {
   CUCLIP_CHECK(data.count() > 0, "retrieval: there are no pairs");
   std::vector<std::string> texts;
   std::vector<int64_t> image_of_text;

@@ -6,10 +6,11 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "models/clip/clip.h"
 #include "models/text/tokenizer.h"
-#include "train/data/loader.h"
 
 namespace cuclip {
 
@@ -38,9 +39,16 @@ using EvaluationPoll = std::function<void()>;
 RetrievalMetrics retrieval_metrics(Context& context, const Tensor& image, const Tensor& text,
                                    std::span<const int64_t> image_of_text, const EvaluationPoll& poll = {});
 
+/// Pictures as the model takes them, with their captions.
+struct CaptionedPictures {
+  std::vector<uint8_t> images;                     // [count, image_size, image_size, 3]
+  std::vector<std::vector<std::string>> captions;  // of each picture
+  int64_t count() const { return std::ssize(captions); }
+};
+
 /// Encodes the pictures and all their captions and compares them.
-RetrievalMetrics evaluate_retrieval(const Clip& model, const Tokenizer& tokenizer, const EvalData& data,
-                                    const EvaluationPoll& poll = {});
+RetrievalMetrics evaluate_retrieval(const Clip& model, const Tokenizer& tokenizer,
+                                    const CaptionedPictures& data, const EvaluationPoll& poll = {});
 
 /// {"image_to_text": {"R@1", "R@5", "R@10", "median_rank", "queries", "candidates", "chance": {"R@1", ...}},
 ///  "text_to_image": {...}}; recalls in 0…1.
