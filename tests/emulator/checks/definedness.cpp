@@ -6,7 +6,7 @@
 #include <bit>
 
 #include "checks/checker.h"
-#include "exec/shuffle.h"
+#include "engine/shuffle.h"
 
 namespace emu {
 namespace {

@@ -1,7 +1,7 @@
 // The bytes that a warp's access touches, as few contiguous runs.
 #pragma once
 
-#include "exec/access.h"
+#include "instructions/access.h"
 
 namespace emu {
 

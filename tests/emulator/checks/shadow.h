@@ -6,7 +6,7 @@
 
 #include "checks/bits.h"
 #include "checks/order.h"
-#include "exec/launch.h"
+#include "engine/launch.h"
 
 namespace emu {
 

@@ -7,7 +7,7 @@
 
 #include <cstddef>
 
-#include "exec/machine.h"
+#include "engine/machine.h"
 
 namespace emu {
 

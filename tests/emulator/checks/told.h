@@ -4,7 +4,7 @@
 #include <array>
 #include <atomic>
 
-#include "exec/machine.h"
+#include "engine/machine.h"
 
 namespace emu {
 

@@ -5,7 +5,7 @@
 #include <bit>
 #include <cstdio>
 
-#include "exec/lanes.h"
+#include "engine/lanes.h"
 
 namespace emu {
 namespace {

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "exec/launch.h"
+#include "engine/launch.h"
 
 namespace emu {
 

@@ -14,7 +14,7 @@
 #include <variant>
 #include <vector>
 
-#include "exec/decode.h"
+#include "engine/decode.h"
 #include "runtime/device_heap.h"
 #include "runtime/heap.h"
 

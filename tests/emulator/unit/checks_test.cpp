@@ -3,7 +3,7 @@
 
 #include "checks/bits.h"
 #include "checks/order.h"
-#include "exec/flow.h"
+#include "engine/flow.h"
 
 using namespace emu;
 

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <random>
 
-#include "exec/flow.h"
+#include "engine/flow.h"
 #include "ptx/ast.h"
 
 using namespace emu;

@@ -4,7 +4,7 @@
 #include <sstream>
 
 #include "checks/checker.h"
-#include "exec/decode.h"
+#include "engine/decode.h"
 
 using namespace emu;
 
