@@ -1,7 +1,7 @@
 // The bytes that a warp's access touches, as few contiguous runs.
 #pragma once
 
-#include "instructions/access.h"
+#include "engine/lanes.h"
 
 namespace emu {
 

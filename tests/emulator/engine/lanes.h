@@ -68,6 +68,13 @@ inline void for_lanes(u32 mask, const Body& body) {
   for (; mask != 0; mask &= mask - 1) body(std::countr_zero(mask));
 }
 
+/// Each lane's address follows the one before by `stride`.
+inline bool contiguous(const u64* address, u64 stride) {
+  u64 difference = 0;
+  for (int i = 0; i < kLanes; ++i) difference |= address[i] ^ (address[0] + static_cast<u64>(i) * stride);
+  return difference == 0;
+}
+
 /// The vector unit's modes for the time of a scope: rounding direction, flushing of subnormals.
 constexpr u32 kRoundNearest = 0x0000, kRoundDown = 0x2000, kRoundUp = 0x4000, kRoundZero = 0x6000;
 constexpr u32 kFlush = 0x8040;  // results and operands

@@ -93,13 +93,6 @@ inline ptx::Space space_of(u32 form) {
   }
 }
 
-/// Each lane's address follows the one before by `stride`.
-inline bool contiguous(const u64* address, u64 stride) {
-  u64 difference = 0;
-  for (int i = 0; i < kLanes; ++i) difference |= address[i] ^ (address[0] + static_cast<u64>(i) * stride);
-  return difference == 0;
-}
-
 template <class T>
 inline T read_at(u64 address) {
   T value;
