@@ -1,53 +1,11 @@
 // Video instructions on the bytes and halves of words: PTX ISA 9.0, section 9.7.19.2. All lanes of both
 // operands, in their order: neither selected nor masked.
-#include <algorithm>
-#include <array>
-
-#include "engine/lanes.h"
-#include "instructions/types.h"
+#include "instructions/video.h"
 
 namespace emu {
 namespace {
 
 using ptx::Instruction;
-using ptx::Type;
-
-enum class Video : u32 { add, sub, average, difference, min, max, eq, ne, lt, le, gt, ge };
-
-i64 apply(Video op, i64 a, i64 b) {
-  switch (op) {
-    case Video::add:
-      return a + b;
-    case Video::sub:
-      return a - b;
-    case Video::average:
-      return (a + b + 1) >> 1;
-    case Video::difference:
-      return a > b ? a - b : b - a;
-    case Video::min:
-      return std::min(a, b);
-    case Video::max:
-      return std::max(a, b);
-    case Video::eq:
-      return a == b;
-    case Video::ne:
-      return a != b;
-    case Video::lt:
-      return a < b;
-    case Video::le:
-      return a <= b;
-    case Video::gt:
-      return a > b;
-    default:
-      return a >= b;
-  }
-}
-
-// A part of a word: sign-extended or not.
-i64 part(u32 word, u32 shift, u32 bits, bool is_signed) {
-  const u32 value = word >> shift & ((1u << bits) - 1);
-  return is_signed && value >> (bits - 1) != 0 ? i64{value} - (i64{1} << bits) : i64{value};
-}
 
 enum Flag : u32 { kSignedA = 1, kSignedB = 2, kSignedD = 4, kSat = 8, kSum = 16 };
 
@@ -57,39 +15,18 @@ void video(Warp& w, const Inst& in, u32 mask) {
   const u32 *a = w.at<u32>(in.a), *b = w.at<u32>(in.b), *c = w.at<u32>(in.c);
   u32* d = w.at<u32>(in.d);
   const u32 bits = static_cast<u32>(in.imm >> 8), ones = (1u << bits) - 1;
-  const i64 low = in.imm & kSignedD ? -(i64{1} << (bits - 1)) : 0, high = low + ones;
+  const Range range = range_of(bits, (in.imm & kSignedD) != 0);
   for_lanes(mask, [&](int lane) {
     u32 packed = 0, sum = c[lane];
     for (u32 shift = 0; shift < 32; shift += bits) {
-      i64 result = apply(static_cast<Video>(in.x), part(a[lane], shift, bits, (in.imm & kSignedA) != 0),
-                         part(b[lane], shift, bits, (in.imm & kSignedB) != 0));
-      if (in.imm & kSat) result = std::clamp(result, low, high);
+      i64 result = apply(static_cast<Video>(in.x), part_of(a[lane], shift, bits, (in.imm & kSignedA) != 0),
+                         part_of(b[lane], shift, bits, (in.imm & kSignedB) != 0));
+      if (in.imm & kSat) result = std::clamp(result, range.low, range.high);
       packed |= (static_cast<u32>(result) & ones) << shift;
       sum += static_cast<u32>(result);
     }
     d[lane] = in.imm & kSum ? sum : packed;
   });
-}
-
-Video operation(Decoder& d, std::string_view name, std::string_view compare) {
-  static constexpr std::array<std::pair<std::string_view, Video>, 12> kNames = {
-      {{"vadd", Video::add},
-       {"vsub", Video::sub},
-       {"vavrg", Video::average},
-       {"vabsdiff", Video::difference},
-       {"vmin", Video::min},
-       {"vmax", Video::max},
-       {"eq", Video::eq},
-       {"ne", Video::ne},
-       {"lt", Video::lt},
-       {"le", Video::le},
-       {"gt", Video::gt},
-       {"ge", Video::ge}}};
-  const std::string_view wanted = name == "vset" ? compare : name;
-  for (const auto& [each, op] : kNames) {
-    if (each == wanted) return op;
-  }
-  d.refuse("this form is not supported");
 }
 
 // vop{2,4}.dtype.atype.btype{.sat}{.add} d, a, b, c; vset{2,4}.atype.btype.cmp{.add} d, a, b, c
@@ -103,15 +40,14 @@ void decode_video(Decoder& d, const Instruction& inst) {
   if (!words.empty() && words.back() == "add") flags |= kSum, words.pop_back();
   if (!sets && !words.empty() && words.back() == "sat") flags |= kSat, words.pop_back();
   if (words.size() != 3) d.refuse("this form is not supported");
-  const Video op = operation(d, name, words[2]);
+  const std::optional<Video> operation = sets ? video_comparison(words[2]) : video_operation(name);
+  if (!operation.has_value()) d.refuse("this form is not supported");
   if (sets) words = {"u32", words[0], words[1]};
   static constexpr u32 kSigned[3] = {kSignedD, kSignedA, kSignedB};
   for (size_t i = 0; i < 3; ++i) {
-    const Type type = ptx::type_from(words[i]);
-    if (type != Type::u32 && type != Type::s32) d.refuse("this type is not supported");
-    if (type == Type::s32) flags |= kSigned[i];
+    if (signed_type(d, words[i])) flags |= kSigned[i];
   }
-  if (op == Video::average && (flags & (kSignedA | kSignedB)) != 0)
+  if (operation == Video::average && (flags & (kSignedA | kSignedB)) != 0)
     d.refuse("only unsigned averages are supported");
   const auto& operands = d.operands();
   if (operands.size() != 4) d.refuse("wrong number of operands");
@@ -122,7 +58,7 @@ void decode_video(Decoder& d, const Instruction& inst) {
   out.a = a;
   out.b = b;
   out.c = c;
-  out.x = static_cast<u32>(op);
+  out.x = static_cast<u32>(*operation);
   out.imm = flags;
 }
 

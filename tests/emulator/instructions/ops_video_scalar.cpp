@@ -1,18 +1,12 @@
 // Video instructions on words and selected parts of them: PTX ISA 9.0, section 9.7.19.1.
-#include <algorithm>
-#include <array>
-
-#include "engine/lanes.h"
-#include "instructions/types.h"
+#include "instructions/video.h"
 
 namespace emu {
 namespace {
 
 using ptx::Instruction;
 using ptx::Operand;
-using ptx::Type;
 
-enum class Scalar : u32 { add, sub, difference, min, max, shl, shr, eq, ne, lt, le, gt, ge, mad };
 enum class Second : u32 { none, add, min, max };
 
 /// All but the operands' places; Inst::imm holds it.
@@ -35,46 +29,23 @@ struct Part {
 constexpr std::array<Part, 7> kParts{{{0, 32}, {0, 8}, {8, 8}, {16, 8}, {24, 8}, {0, 16}, {16, 16}}};
 
 i64 extended(u32 word, u32 select, bool is_signed) {
-  const Part part = kParts[select];
-  const u64 value = word >> part.shift & ((u64{1} << part.bits) - 1);
-  const bool negative = is_signed && value >> (part.bits - 1) != 0;
-  return static_cast<i64>(value) - (negative ? i64{1} << part.bits : 0);
+  return part_of(word, kParts[select].shift, kParts[select].bits, is_signed);
 }
 
 i128 clamped(i128 value, bool is_signed, u32 bits) {
-  const i128 low = is_signed ? -(i128{1} << (bits - 1)) : 0, high = low + ((i128{1} << bits) - 1);
-  return std::clamp(value, low, high);
+  const Range range = range_of(bits, is_signed);
+  return std::clamp<i128>(value, range.low, range.high);
 }
 
 i128 operated(const Form& form, i64 a, i64 b) {
   const auto shift = [&] { return static_cast<u32>(form.clamp ? std::min<i64>(b, 32) : b & 31); };
-  switch (static_cast<Scalar>(form.operation)) {
-    case Scalar::add:
-      return i128{a} + b;
-    case Scalar::sub:
-      return i128{a} - b;
-    case Scalar::difference:
-      return a > b ? i128{a} - b : i128{b} - a;
-    case Scalar::min:
-      return std::min(a, b);
-    case Scalar::max:
-      return std::max(a, b);
-    case Scalar::shl:
+  switch (const auto operation = static_cast<Video>(form.operation)) {
+    case Video::shl:
       return i128{a} * (i128{1} << shift());
-    case Scalar::shr:
+    case Video::shr:
       return a >> shift();
-    case Scalar::eq:
-      return a == b;
-    case Scalar::ne:
-      return a != b;
-    case Scalar::lt:
-      return a < b;
-    case Scalar::le:
-      return a <= b;
-    case Scalar::gt:
-      return a > b;
     default:
-      return a >= b;
+      return apply(operation, a, b);
   }
 }
 
@@ -140,15 +111,8 @@ Operand selected(const Operand& operand, u32& select) {
   return whole;
 }
 
-bool signed_type(Decoder& d, std::string_view word) {
-  if (word != "u32" && word != "s32") d.refuse("this type is not supported");
-  return word == "s32";
-}
-
 // The words: types, for vset the comparison, then modifiers, each once.
 Form decode_form(Decoder& d, const Instruction& inst) {
-  static constexpr std::array<std::string_view, 13> kOperations{
-      "vadd", "vsub", "vabsdiff", "vmin", "vmax", "vshl", "vshr", "eq", "ne", "lt", "le", "gt", "ge"};
   const std::string_view name = inst.words[0];
   const bool sets = name == "vset", multiplies = name == "vmad", shifts = name == "vshl" || name == "vshr";
   Form form{};
@@ -158,10 +122,9 @@ Form decode_form(Decoder& d, const Instruction& inst) {
   form.signed_a = signed_type(d, inst.words[first]);
   form.signed_b = signed_type(d, inst.words[first + 1]);
   if (shifts && form.signed_b) d.refuse("a shift's second operand must be u32");
-  const int operation =
-      multiplies ? static_cast<int>(Scalar::mad) : index_of(kOperations, sets ? inst.words[3] : name);
-  if (operation < 0) d.refuse("this comparison is not supported");
-  form.operation = static_cast<u32>(operation);
+  const std::optional<Video> operation = sets ? video_comparison(inst.words[3]) : video_operation(name);
+  if (!multiplies && !operation.has_value()) d.refuse("this comparison is not supported");
+  if (!multiplies) form.operation = static_cast<u32>(*operation);
   bool mode = false;
   for (size_t i = 4; i < inst.words.size(); ++i) {
     const std::string_view word = inst.words[i];
