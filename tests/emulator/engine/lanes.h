@@ -75,6 +75,17 @@ inline bool contiguous(const u64* address, u64 stride) {
   return difference == 0;
 }
 
+template <class T>
+inline T read_at(u64 address) {
+  T value;
+  std::memcpy(&value, reinterpret_cast<const void*>(address), sizeof value);
+  return value;
+}
+template <class T>
+inline void write_at(u64 address, T value) {
+  std::memcpy(reinterpret_cast<void*>(address), &value, sizeof value);
+}
+
 /// The vector unit's modes for the time of a scope: rounding direction, flushing of subnormals.
 constexpr u32 kRoundNearest = 0x0000, kRoundDown = 0x2000, kRoundUp = 0x4000, kRoundZero = 0x6000;
 constexpr u32 kFlush = 0x8040;  // results and operands

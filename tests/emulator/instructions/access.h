@@ -93,15 +93,4 @@ inline ptx::Space space_of(u32 form) {
   }
 }
 
-template <class T>
-inline T read_at(u64 address) {
-  T value;
-  std::memcpy(&value, reinterpret_cast<const void*>(address), sizeof value);
-  return value;
-}
-template <class T>
-inline void write_at(u64 address, T value) {
-  std::memcpy(reinterpret_cast<void*>(address), &value, sizeof value);
-}
-
 }  // namespace emu
