@@ -11,7 +11,7 @@ elseif(EXISTS /dev/nvidiactl)
 else()
   set(cuda_tests none)
 endif()
-set(emulate ${CMAKE_CURRENT_SOURCE_DIR}/emulate --library ${CMAKE_CURRENT_BINARY_DIR}/emulator/lib)
+set(emulate ${CMAKE_CURRENT_SOURCE_DIR}/emulator/emulate --library ${CMAKE_CURRENT_BINARY_DIR}/emulator/lib)
 # 4 GiB of memory: tests that fill the device need not fill much.
 set(emulate_checked ${emulate} --check full --error-exitcode 9 --memory 4096)
 

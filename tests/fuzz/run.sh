@@ -8,11 +8,11 @@ programs=$(cd "${1:?usage: run.sh BUILD_FOLDER [SECONDS]}" && pwd)/tests/fuzz
 seconds=${2:-20}
 
 failed=0
-for source in "$here"/*_fuzz.cpp; do
+for source in "$here"/*_fuzz.cpp "$here"/../emulator/fuzz/*_fuzz.cpp; do
   program=$(basename "$source" .cpp)
   found=$programs/found/${program%_fuzz}
   mkdir -p "$found"
-  seeds=$here/corpus/${program%_fuzz}
+  seeds=$(dirname "$source")/corpus/${program%_fuzz}
   log=$programs/$program.log
   if "$programs/$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$found/" \
     "$found" "$seeds" >"$log" 2>&1; then

@@ -64,7 +64,7 @@ std::vector<Case> cases_here(std::vector<Case> all, Small&& small) {
   return all;
 }
 
-/// An option of tests/emulate (EMULATE_...) for the programs that are run while this lives, and for what the
+/// An option of the emulator (EMULATE_...) for the programs that are run while this lives, and for what the
 /// emulator reads at each call.
 class Emulate {
  public:

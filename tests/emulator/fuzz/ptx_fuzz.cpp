@@ -1,4 +1,4 @@
-// The PTX parser (tests/emulator/ptx): any text is a module or an error with a line, and a module can be
+// The PTX parser (ptx/): any text is a module or an error with a line, and a module can be
 // asked what the emulator asks of it.
 #include <cstddef>
 #include <cstdint>

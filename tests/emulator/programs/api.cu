@@ -7,7 +7,7 @@
 #include <cub/block/block_reduce.cuh>
 #include <cub/block/block_scan.cuh>
 
-#include "check.h"
+#include "programs/check.h"
 
 namespace cg = cooperative_groups;
 

@@ -10,7 +10,7 @@
 #include <cuda/latch>
 #include <cuda/pipeline>
 #include <cuda/semaphore>
-#include "check.h"
+#include "programs/check.h"
 // cuda::barrier is meant to be declared in shared memory like this; init() constructs it.
 #pragma nv_diag_suppress static_var_with_dynamic_init
 namespace cg = cooperative_groups;

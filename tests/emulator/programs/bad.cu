@@ -25,7 +25,7 @@
 #include <string>
 #include <thread>
 
-#include "check.h"
+#include "programs/check.h"
 
 __global__ void forever(volatile int* flag) {
   while (*flag == 0) {

@@ -1,7 +1,7 @@
 // run:
 // run: --check full --error-exitcode 9 --schedule random:7 --threads 2
 // Whole kernels of the usual kinds: addition, reduction, transpose, tiled product, recursion, switch, printf.
-#include "check.h"
+#include "programs/check.h"
 
 __device__ float offset = 2.5f;
 __constant__ int table[4] = {1, 2, 3, 4};

@@ -8,7 +8,7 @@
 
 #include <cmath>
 
-#include "check.h"
+#include "programs/check.h"
 
 #define BLAS(call) EXPECT((call) == CUBLAS_STATUS_SUCCESS, "%s", #call)
 

@@ -4,7 +4,7 @@
 // forbids.
 #include <thread>
 
-#include "check.h"
+#include "programs/check.h"
 
 __global__ void add(int* x, int v) { x[threadIdx.x] += v; }
 void CUDART_CB count_call(void* p) { ++*static_cast<int*>(p); }

@@ -1,7 +1,7 @@
 // Kernels whose counts can be derived by hand; profile_test.py has the sums.
 #include <dlfcn.h>
 
-#include "check.h"
+#include "programs/check.h"
 
 __global__ void coalesced(const float* in, float* out) { out[blockIdx.x * 256 + threadIdx.x] = in[blockIdx.x * 256 + threadIdx.x]; }
 __global__ void vector(const float4* in, float4* out) { out[blockIdx.x * 256 + threadIdx.x] = in[blockIdx.x * 256 + threadIdx.x]; }

@@ -7,7 +7,7 @@
 #include <cub/device/device_scan.cuh>
 #include <numeric>
 
-#include "check.h"
+#include "programs/check.h"
 
 // Asks for the scratch size, then runs.
 template <class Call>

@@ -1,7 +1,7 @@
 // run:
 // run: --check full
 // Graphs built node by node, asked, changed, updated, cloned; memory nodes by capture.
-#include "check.h"
+#include "programs/check.h"
 
 __global__ void add(int* x, int v) { x[threadIdx.x] += v; }
 __global__ void multiply(int* x, int v) { x[threadIdx.x] *= v; }

@@ -5,7 +5,7 @@
 #include <cooperative_groups.h>
 #include <cooperative_groups/reduce.h>
 #include <cooperative_groups/scan.h>
-#include "check.h"
+#include "programs/check.h"
 namespace cg = cooperative_groups;
 __global__ void k(int* out) {
   auto block = cg::this_thread_block();

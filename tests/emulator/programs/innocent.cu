@@ -2,7 +2,7 @@
 // run: --check full --error-exitcode 9 --threads 2
 // run: --check full --error-exitcode 9 --threads 1 --schedule random:2
 // What looks like a sin and is none: the checks must be silent.
-#include "check.h"
+#include "programs/check.h"
 
 // Words of structures have bytes that nobody writes.
 struct Padded {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "check.h"
+#include "programs/check.h"
 
 template <class Op, class D, class A, class B, class C>
 __global__ void apply(D* d, const A* a, const B* b, const C* c, int n) {

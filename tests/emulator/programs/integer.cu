@@ -2,7 +2,7 @@
 // Integer, logic, shift and bit instructions against the host.
 #include <algorithm>
 
-#include "instructions.h"
+#include "programs/instructions.h"
 
 #define ARITHMETIC(T, t, k)                                                                                                 \
   OP2(add_##t, "add." #t, T, k, T, k, T, k, T(std::make_unsigned_t<T>(a) + std::make_unsigned_t<T>(b)))                     \

@@ -9,7 +9,7 @@
 #include <cmath>
 #include <new>
 
-#include "check.h"
+#include "programs/check.h"
 // virtual functions, device new/delete, function pointers, lambdas, dynamic local arrays, struct returns,
 // 128-bit ints, bitfields, texture-free
 struct Shape {

@@ -4,7 +4,7 @@
 // (12 units in the last place cover all that are tested; Bessel functions and lgamma have absolute bounds
 // near their zeros).
 #include <cmath>
-#include "check.h"
+#include "programs/check.h"
 #define F1(X)                                                                                             \
   X(sin)                                                                                                  \
   X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh) X(exp) X(exp2) \

@@ -5,7 +5,7 @@
 
 #include <cuda_profiler_api.h>
 
-#include "check.h"
+#include "programs/check.h"
 
 #define FAILS(call, error)                                             \
   do {                                                                 \

@@ -4,7 +4,7 @@
 #include <sstream>
 #include <string>
 
-#include "check.h"
+#include "programs/check.h"
 
 std::string run(const char* path, unsigned threads, size_t bytes) {
   std::stringstream text;

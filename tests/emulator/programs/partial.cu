@@ -7,7 +7,7 @@
 #include <cooperative_groups.h>
 #include <cooperative_groups/reduce.h>
 
-#include "check.h"
+#include "programs/check.h"
 
 namespace cg = cooperative_groups;
 

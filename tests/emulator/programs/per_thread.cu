@@ -2,7 +2,7 @@
 // run:
 // The default stream of each thread: one thread's captures while another works. The PTX is compressed (zstd).
 #include <thread>
-#include "check.h"
+#include "programs/check.h"
 __global__ void k(int* o) { o[threadIdx.x] += 1; }
 int main() {
   Device<int> d(32);

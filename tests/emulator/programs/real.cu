@@ -1,6 +1,6 @@
 // run:
 // Floating-point instructions and conversions against the host, in every rounding mode.
-#include "reals.h"
+#include "programs/reals.h"
 
 #define ROUNDED(t, T, k, r, mode)                                                                                  \
   OP2(add_##r##_##t, "add." #r "." #t, T, k, T, k, T, k, (rounded(mode, [&] { return T(v(a) + v(b)); })))          \

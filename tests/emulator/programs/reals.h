@@ -3,7 +3,7 @@
 
 #include <cfenv>
 
-#include "instructions.h"
+#include "programs/instructions.h"
 
 inline float flushed(float x) { return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x; }
 template <class F>

@@ -4,7 +4,7 @@
 // run: --check full
 // A program of two files with relocatable device code: functions and variables of the other file. LZ4 packs
 // its PTX.
-#include "check.h"
+#include "programs/check.h"
 
 extern __device__ int twice(int);
 extern __device__ int shared_with;

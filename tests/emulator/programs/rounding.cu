@@ -2,7 +2,7 @@
 // run:
 // What real.cu leaves: rounding together with .ftz and .sat, every pair of types that cvt knows, 16-bit arithmetic
 // with .sat, .relu and .ftz.
-#include "reals.h"
+#include "programs/reals.h"
 
 // Flushing and saturating come after rounding; operands are flushed before.
 #define FORMS(r, mode)                                                                                                                        \

@@ -8,7 +8,7 @@
 #include <cuda/atomic>
 #include <numeric>
 
-#include "check.h"
+#include "programs/check.h"
 
 namespace cg = cooperative_groups;
 

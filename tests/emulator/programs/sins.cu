@@ -43,7 +43,7 @@
 #include <map>
 #include <string>
 
-#include "check.h"
+#include "programs/check.h"
 
 __global__ void read_at(const int* in, int* out, int shift) { out[threadIdx.x] = in[static_cast<int>(threadIdx.x) + shift]; }  // at: past_end before_start far_end use_after_free
 

@@ -2,7 +2,7 @@
 // Prints what a core does in a second of its time.
 #include <ctime>
 
-#include "check.h"
+#include "programs/check.h"
 
 // A 64 x 64 tile by 256 threads, 4 x 4 results each.
 __global__ void __launch_bounds__(256) product(const float* a, const float* b, float* c, int n) {

@@ -10,7 +10,7 @@
 #include <limits>
 #include <string>
 
-#include "check.h"
+#include "programs/check.h"
 
 // Fragment layouts (PTX ISA, "Matrix fragments for mma"): lane, register and part -> row, column.
 struct Place {

@@ -7,7 +7,7 @@
 
 #include <map>
 
-#include "check.h"
+#include "programs/check.h"
 
 struct Square {
   __host__ __device__ long long operator()(int x) const { return static_cast<long long>(x) * x; }

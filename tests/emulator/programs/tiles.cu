@@ -8,7 +8,7 @@
 
 #include <cmath>
 
-#include "check.h"
+#include "programs/check.h"
 
 std::vector<float> random_numbers(size_t count) {
   std::vector<float> numbers(count);

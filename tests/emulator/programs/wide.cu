@@ -2,7 +2,7 @@
 // run:
 // run: --check full --schedule random:4
 // 128-bit registers: moves, loads and stores, exchange and compare-and-swap.
-#include "check.h"
+#include "programs/check.h"
 
 struct alignas(16) Wide {
   unsigned long long low, high;

@@ -2,7 +2,7 @@
 // run: --check full --schedule random:11
 // wmma: every shape, type and layout against f64. Small integers: every sum is exact.
 #include <mma.h>
-#include "check.h"
+#include "programs/check.h"
 using namespace nvcuda;
 template <class A, class C, int M, int N, int K, class LA, class LB>
 __global__ void gemm(const A* a, const A* b, C* c, int lda, int ldb, int ldc, bool col) {
