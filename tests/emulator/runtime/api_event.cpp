@@ -66,7 +66,7 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, uns
   if (s.capture != nullptr) return cudaSuccess;
   e.recorded = true;
   e.seconds = now();
-  return note(rt().sticky);
+  return note(rt().sticky());
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return cudaEventRecordWithFlags(event, stream, 0);
@@ -83,7 +83,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
   if (!a.recorded || !b.recorded || ((a.flags | b.flags) & cudaEventDisableTiming))
     return note(cudaErrorInvalidResourceHandle);
   *milliseconds = static_cast<float>((b.seconds - a.seconds) * 1e3);
-  return note(rt().sticky);
+  return note(rt().sticky());
 }
 
 }  // extern "C"

@@ -80,12 +80,11 @@ void __cudaRegisterFunction(void** handle, const char* host, char*, const char* 
                             dim3*, dim3*, int*) {
   const std::lock_guard lock(rt().mutex);
   Kernel* kernel = rt().add_kernel(*reinterpret_cast<Module*>(handle), name);
-  kernel->host = host;
-  rt().by_host_function[host] = kernel;
+  rt().register_function(host, kernel);
 }
 void __cudaRegisterVar(void** handle, char* host, char*, const char* name, int, size_t size, int, int) {
   const std::lock_guard lock(rt().mutex);
-  rt().by_host_variable[host] = rt().add_symbol(*reinterpret_cast<Module*>(handle), name, size);
+  rt().register_variable(host, rt().add_symbol(*reinterpret_cast<Module*>(handle), name, size));
 }
 void __cudaRegisterManagedVar(void** handle, void** host, char*, const char* name, int, size_t size, int,
                               int) {
@@ -93,7 +92,7 @@ void __cudaRegisterManagedVar(void** handle, void** host, char*, const char* nam
   Module& module = *reinterpret_cast<Module*>(handle);
   Symbol* symbol = rt().add_symbol(module, name, size);
   symbol->managed = host;
-  rt().by_host_variable[host] = symbol;
+  rt().register_variable(host, symbol);
   const u64 linked = rt().symbol_address(*symbol, 0);
   if (*host == nullptr && linked != 0)
     *host = reinterpret_cast<void*>(linked);  // linked for one registered before
@@ -196,7 +195,7 @@ cudaError_t cudaFuncSetCacheConfig(const void*, cudaFuncCache) { return cudaSucc
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
   if (attributes == nullptr) return note(cudaErrorInvalidValue);
   return guarded([&] {
-    if (rt().no_context != cudaSuccess) return rt().no_context;
+    if (rt().settings.no_context != cudaSuccess) return rt().settings.no_context;
     Kernel* kernel = rt().find_kernel(function);
     if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
     const Image& image = rt().image(*kernel, current_device());
@@ -206,7 +205,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
     attributes->localSizeBytes = image.frame_bytes;
     attributes->maxThreadsPerBlock = entry->max_threads != 0 ? static_cast<int>(entry->max_threads) : 1024;
     attributes->numRegs = 32;
-    attributes->ptxVersion = attributes->binaryVersion = rt().capability;
+    attributes->ptxVersion = attributes->binaryVersion = rt().settings.capability;
     attributes->maxDynamicSharedSizeBytes =
         kernel->opted_in ? kernel->max_dynamic_shared
                          : std::max(0, (48 << 10) - static_cast<int>(image.static_shared));

@@ -40,7 +40,7 @@ namespace {
 
 cudaError_t allocate(void** pointer, size_t size, Allocation::Kind kind) {
   if (pointer == nullptr) return note(cudaErrorInvalidValue);
-  if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  if (rt().sticky() != cudaSuccess) return note(rt().sticky());
   *pointer = nullptr;
   if (size == 0) return cudaSuccess;
   const u64 address = rt().heap.allocate(size, kind, current_device());
@@ -52,7 +52,7 @@ cudaError_t allocate(void** pointer, size_t size, Allocation::Kind kind) {
 }
 
 cudaError_t release(void* pointer) {
-  if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  if (rt().sticky() != cudaSuccess) return note(rt().sticky());
   if (pointer == nullptr) return cudaSuccess;
   if (GraphMemory* memory = GraphMemory::at(pointer)) return note(memory->release());
   if (rt().heap.release(reinterpret_cast<u64>(pointer))) return cudaSuccess;
@@ -82,7 +82,7 @@ cudaError_t check_copy(const void* to, const void* from, size_t size, cudaMemcpy
 
 cudaError_t copy(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t stream,
                  bool waits) {
-  if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  if (rt().sticky() != cudaSuccess) return note(rt().sticky());
   const cudaError_t error = check_copy(to, from, size, kind);
   if (error != cudaSuccess) return note(error);
   const cudaError_t done = enqueue_copy(row_copy(to, size, from, size, size, 1, kind), stream);
@@ -91,7 +91,7 @@ cudaError_t copy(void* to, const void* from, size_t size, cudaMemcpyKind kind, c
 
 cudaError_t copy_rows(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
                       size_t height, cudaMemcpyKind kind, cudaStream_t stream, bool waits) {
-  if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  if (rt().sticky() != cudaSuccess) return note(rt().sticky());
   if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return note(cudaErrorInvalidMemcpyDirection);
   if (width > to_pitch || width > from_pitch) return note(cudaErrorInvalidPitchValue);
   if (width == 0 || height == 0) return cudaSuccess;
@@ -105,7 +105,7 @@ cudaError_t copy_rows(void* to, size_t to_pitch, const void* from, size_t from_p
 }
 
 cudaError_t fill(void* to, int value, size_t pitch, size_t width, size_t height, cudaStream_t stream) {
-  if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  if (rt().sticky() != cudaSuccess) return note(rt().sticky());
   if (width == 0 || height == 0) return cudaSuccess;
   if (!range_fits(to, pitch * (height - 1) + width, true)) return note(cudaErrorInvalidValue);
   const cudaMemsetParams params{to, pitch, static_cast<u8>(value), 1, width, height};
@@ -117,16 +117,16 @@ cudaError_t fill(void* to, int value, size_t pitch, size_t width, size_t height,
 }
 
 u8* symbol_range(const void* symbol, size_t size, size_t offset, cudaError_t& error) {
-  const auto found = rt().by_host_variable.find(symbol);
+  Symbol* found = rt().find_symbol(symbol);
   error = cudaErrorInvalidSymbol;
-  if (found == rt().by_host_variable.end()) return nullptr;
-  const u64 address = rt().symbol_address(*found->second, current_device());
+  if (found == nullptr) return nullptr;
+  const u64 address = rt().symbol_address(*found, current_device());
   if (address == 0) return nullptr;
-  error = offset + size <= found->second->size ? cudaSuccess : cudaErrorInvalidValue;
+  error = offset + size <= found->size ? cudaSuccess : cudaErrorInvalidValue;
   return reinterpret_cast<u8*>(address) + offset;
 }
 
-bool is_device(int which) { return which >= 0 && which < rt().device_count; }
+bool is_device(int which) { return which >= 0 && which < rt().settings.device_count; }
 
 constexpr size_t kPitch = 512;
 
@@ -273,9 +273,9 @@ cudaError_t cudaGetSymbolAddress(void** pointer, const void* symbol) {
   return note(error);
 }
 cudaError_t cudaGetSymbolSize(size_t* size, const void* symbol) {
-  const auto found = rt().by_host_variable.find(symbol);
-  if (found == rt().by_host_variable.end()) return note(cudaErrorInvalidSymbol);
-  *size = found->second->size;
+  const Symbol* found = rt().find_symbol(symbol);
+  if (found == nullptr) return note(cudaErrorInvalidSymbol);
+  *size = found->size;
   return cudaSuccess;
 }
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {

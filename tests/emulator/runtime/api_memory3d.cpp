@@ -24,7 +24,7 @@ bool end_fits(const End& end, const cudaExtent& extent, bool device) {
 bool is_empty(const cudaExtent& e) { return e.width == 0 || e.height == 0 || e.depth == 0; }
 
 cudaError_t run(const cudaMemcpy3DParms& p, cudaStream_t stream, bool waits) {
-  if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  if (rt().sticky() != cudaSuccess) return note(rt().sticky());
   const cudaError_t error = check_copy_3d(p);
   if (error != cudaSuccess) return note(error);
   const cudaError_t done = enqueue_copy(p, stream);
@@ -45,7 +45,7 @@ cudaMemcpy3DParms plain(const cudaMemcpy3DPeerParms& p) {
 }
 
 cudaError_t fill(const cudaPitchedPtr& to, int value, const cudaExtent& extent, cudaStream_t stream) {
-  if (rt().sticky != cudaSuccess) return note(rt().sticky);
+  if (rt().sticky() != cudaSuccess) return note(rt().sticky());
   if (is_empty(extent)) return cudaSuccess;
   const End end = end_of(to, {0, 0, 0});
   if (extent.width > to.pitch || extent.height > to.ysize || !end_fits(end, extent, true))

@@ -236,7 +236,7 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void*
 cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback, void* data, unsigned) {
   if (!is_stream(stream)) return note(cudaErrorInvalidResourceHandle);
   if (stream_of(stream).capture != nullptr) return note(cudaErrorStreamCaptureUnsupported);
-  callback(stream, rt().sticky, data);
+  callback(stream, rt().sticky(), data);
   return cudaSuccess;
 }
 
@@ -249,7 +249,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   const Event& e = *reinterpret_cast<Event*>(event);
   Stream& s = stream_of(stream);
   if (e.capture == nullptr)
-    return s.capture != nullptr ? note(cudaErrorStreamCaptureIsolation) : note(rt().sticky);
+    return s.capture != nullptr ? note(cudaErrorStreamCaptureIsolation) : note(rt().sticky());
   if (!is_under_way(e.capture)) return note(cudaErrorCapturedEvent);
   if (s.capture != nullptr && s.capture != e.capture) return note(cudaErrorStreamCaptureMerge);
   s.capture = e.capture;

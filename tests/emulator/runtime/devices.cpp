@@ -116,12 +116,14 @@ std::unordered_map<int, int> make_attributes(const cudaDeviceProp& p, bool hoppe
 }  // namespace
 
 const cudaDeviceProp& device_properties() {
-  static const cudaDeviceProp properties = make(Runtime::get().capability, Runtime::get().heap.limit());
+  static const cudaDeviceProp properties =
+      make(Runtime::get().settings.capability, Runtime::get().heap.limit());
   return properties;
 }
 
 cudaError_t device_attribute(cudaDeviceAttr attribute, int& value) {
-  static const auto attributes = make_attributes(device_properties(), Runtime::get().capability == 90);
+  static const auto attributes =
+      make_attributes(device_properties(), Runtime::get().settings.capability == 90);
   const auto found = attributes.find(attribute);
   if (found == attributes.end()) return cudaErrorInvalidValue;
   value = found->second;

@@ -69,7 +69,7 @@ class Heap {
   std::unique_ptr<DeviceHeap> addresses_;  // of pages; made on first use
   std::map<uint64_t, Allocation> all_;
   mutable std::shared_ptr<const MemoryMap> map_;
-  uint64_t next_id_ = 0, used_ = 0, limit_ = 80ull << 30;
+  uint64_t next_id_ = 0, used_ = 0, limit_ = 0;
   bool track_ = false;
 };
 

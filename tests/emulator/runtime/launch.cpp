@@ -45,7 +45,7 @@ cudaError_t Runtime::check_configuration(const LaunchRequest& request) {
 
 // Copies the arguments: a kernel sees those of the time of the call.
 cudaError_t Runtime::prepare(LaunchRequest& request, void** arguments) {
-  if (sticky != cudaSuccess) return sticky;
+  if (sticky_ != cudaSuccess) return sticky_;
   if (request.kernel == nullptr) return cudaErrorInvalidDeviceFunction;
   try {
     const cudaError_t error = check_configuration(request);
@@ -67,18 +67,42 @@ cudaError_t Runtime::prepare(LaunchRequest& request, void** arguments) {
   return cudaSuccess;
 }
 
+u64 Runtime::limit(cudaLimit which) const {
+  switch (which) {
+    case cudaLimitStackSize:
+      return stack_limit_;
+    case cudaLimitPrintfFifoSize:
+      return print_limit_;
+    case cudaLimitMallocHeapSize:
+      return heap_limit_;
+    default:
+      return 0;
+  }
+}
+
+void Runtime::set_limit(cudaLimit which, u64 value) {
+  if (which == cudaLimitStackSize) stack_limit_ = value;
+  if (which == cudaLimitMallocHeapSize) heap_limit_ = value;
+  if (which == cudaLimitPrintfFifoSize) print_limit_ = value;
+}
+
+void Runtime::watch(MakeWatcher make_watcher, AfterLaunch after_launch) {
+  make_watcher_ = std::move(make_watcher);
+  after_launch_ = std::move(after_launch);
+}
+
 DeviceHeap& Runtime::device_heap(int device) {
   auto& pool = device_heaps_[device];
   if (pool == nullptr) {
     const u64 begin =
-        heap.allocate(heap_limit, Allocation::Kind::variable, device, "the heap of device malloc");
-    pool = std::make_unique<DeviceHeap>(begin, begin == 0 ? 0 : heap_limit);
+        heap.allocate(heap_limit_, Allocation::Kind::variable, device, "the heap of device malloc");
+    pool = std::make_unique<DeviceHeap>(begin, begin == 0 ? 0 : heap_limit_);
   }
   return *pool;
 }
 
 cudaError_t Runtime::execute(const LaunchRequest& request) {
-  if (sticky != cudaSuccess) return sticky;
+  if (sticky_ != cudaSuccess) return sticky_;
   Image& code = image(*request.kernel, request.device);
   Launch launch;
   launch.image = &code;
@@ -90,7 +114,7 @@ cudaError_t Runtime::execute(const LaunchRequest& request) {
     launch.block[axis] = block[axis];
   }
   launch.dynamic_shared = static_cast<u32>(request.shared);
-  launch.stack_bytes = ((code.unbounded_stack ? std::max<u64>(code.frame_bytes + stack_limit * 16, 16 << 10)
+  launch.stack_bytes = ((code.unbounded_stack ? std::max<u64>(code.frame_bytes + stack_limit_ * 16, 16 << 10)
                                               : code.frame_bytes) +
                         63) &
                        ~u64{63};
@@ -99,7 +123,7 @@ cudaError_t Runtime::execute(const LaunchRequest& request) {
   launch.multiprocessors = static_cast<u32>(device_properties().multiProcessorCount);
   launch.device = request.device;
   launch.id = next_launch_++;
-  launch.options = &options;
+  launch.options = &settings.options;
   launch.print = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };
   if (code.allocates) {  // before the watchers look at what memory there is
     DeviceHeap& pool = device_heap(request.device);
@@ -110,17 +134,16 @@ cudaError_t Runtime::execute(const LaunchRequest& request) {
     };
     launch.release = [&pool](u64 address) { return pool.release(address); };
   }
-  ++request.kernel->launches;
-  std::unique_ptr<Watcher> watcher = make_watcher ? make_watcher(launch, *this) : nullptr;
+  std::unique_ptr<Watcher> watcher = make_watcher_ ? make_watcher_(launch, *this) : nullptr;
   launch.watcher = watcher.get();
   const auto begin = std::chrono::steady_clock::now();
   run_launch(launch);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  if (after_launch) after_launch(launch, watcher.get(), seconds.count());
+  if (after_launch_) after_launch_(launch, watcher.get(), seconds.count());
   if (launch.fault_code != 0) {
     report_fault(launch.fault_text);
-    sticky = static_cast<cudaError_t>(launch.fault_code);
-    unseen = sticky;
+    sticky_ = static_cast<cudaError_t>(launch.fault_code);
+    unseen_ = sticky_;
   }
   return cudaSuccess;  // as on a GPU, the next synchronising call says it
 }

@@ -74,27 +74,27 @@ void pick_ptx(const u8* fatbin, Module& module, u32 device_arch) {
 
 Module* Runtime::add_fatbin(const void* wrapper) {
   const auto* raw = static_cast<const u8*>(wrapper);
-  modules.push_back(std::make_unique<Module>());
-  Module& module = *modules.back();
+  modules_.push_back(std::make_unique<Module>());
+  Module& module = *modules_.back();
   const void* data = read<u32>(raw) == kWrapperMagic ? read<const void*>(raw + 8) : wrapper;
   const auto* fatbin = static_cast<const u8*>(data);
   if (read<u32>(fatbin) != kFatbinMagic) {
     module.fault = "not a fatbin";
     module.fault_code = cudaErrorInvalidKernelImage;
   } else {
-    pick_ptx(fatbin, module, capability);
+    pick_ptx(fatbin, module, settings.capability);
     // Relocatable device code (-rdc=true): the files' own fatbins, which together are the program.
     const bool several = fatbin != raw && read<u32>(raw + 4) == 2;
     const auto* files = several ? read<const u8* const*>(raw + 16) : nullptr;
-    for (; files != nullptr && *files != nullptr; ++files) pick_ptx(*files, module, capability);
+    for (; files != nullptr && *files != nullptr; ++files) pick_ptx(*files, module, settings.capability);
   }
   return &module;
 }
 
 Module* Runtime::add_ptx(std::string text) {
-  modules.push_back(std::make_unique<Module>());
-  modules.back()->text = std::move(text);
-  return modules.back().get();
+  modules_.push_back(std::make_unique<Module>());
+  modules_.back()->text = std::move(text);
+  return modules_.back().get();
 }
 
 Module* Runtime::add_image(const void* image) {
@@ -217,7 +217,7 @@ Image& Runtime::image(Kernel& kernel, int device) {
   if (image == nullptr) {
     try {
       image = build_image(*kernel.module->ptx, link(*kernel.module, device), *function,
-                          options.check == CheckLevel::full);
+                          settings.options.check == CheckLevel::full);
     } catch (const ptx::Error& error) {
       throw Fault(cudaErrorInvalidPtx, "kernel " + kernel.name + ": " + error.what());
     }
@@ -225,10 +225,20 @@ Image& Runtime::image(Kernel& kernel, int device) {
   return *image;
 }
 
+void Runtime::register_function(const void* host, Kernel* kernel) {
+  kernel->host = host;
+  by_host_function_[host] = kernel;
+}
+
+Symbol* Runtime::find_symbol(const void* host) const {
+  const auto found = by_host_variable_.find(host);
+  return found == by_host_variable_.end() ? nullptr : found->second;
+}
+
 Kernel* Runtime::find_kernel(const void* function) {
-  if (const auto found = by_host_function.find(function); found != by_host_function.end())
+  if (const auto found = by_host_function_.find(function); found != by_host_function_.end())
     return found->second;
-  for (const auto& module : modules) {
+  for (const auto& module : modules_) {
     for (const auto& [name, kernel] : module->kernels) {
       if (kernel.get() == function) return kernel.get();
     }

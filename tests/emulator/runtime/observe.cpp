@@ -39,8 +39,8 @@ std::vector<ProfiledAllocation> allocations_of(const MemoryMap& map) {
 // Appends a launch to the profile, one JSON object a line inside one array.
 void write_profile(const Launch& launch, const Profiler& profiler, double seconds) {
   static std::FILE* file = [] {
-    std::FILE* opened = std::fopen(Runtime::get().options.profile.c_str(), "w");
-    if (opened == nullptr) report("cannot write the profile " + Runtime::get().options.profile);
+    std::FILE* opened = std::fopen(Runtime::get().settings.options.profile.c_str(), "w");
+    if (opened == nullptr) report("cannot write the profile " + Runtime::get().settings.options.profile);
     return opened;
   }();
   static bool first = true;
@@ -72,7 +72,7 @@ Findings& findings() {
 }
 
 void report_leaks(Runtime& runtime) {
-  if (runtime.sticky != cudaSuccess) return;  // nothing can be freed after a fault
+  if (runtime.sticky() != cudaSuccess) return;  // nothing can be freed after a fault
   u64 bytes = 0, count = 0;
   for (const Allocation& allocation : *runtime.heap.map()) {
     if (allocation.freed || allocation.registered || allocation.kind == Allocation::Kind::variable) continue;
@@ -88,10 +88,10 @@ void report_leaks(Runtime& runtime) {
 }  // namespace
 
 void watch_launches(Runtime& runtime) {
-  const CheckLevel level = runtime.options.check;
+  const CheckLevel level = runtime.settings.options.check;
   runtime.heap.track(level == CheckLevel::full);
-  if (level == CheckLevel::none && !runtime.options.profiling()) return;
-  runtime.make_watcher = [level](Launch&, Runtime& rt) -> std::unique_ptr<Watcher> {
+  if (level == CheckLevel::none && !runtime.settings.options.profiling()) return;
+  const auto make_watcher = [level](Launch&, Runtime& rt) -> std::unique_ptr<Watcher> {
     const auto map = rt.heap.map();
     std::unique_ptr<Watcher> checker;
     if (level != CheckLevel::none) {
@@ -99,20 +99,21 @@ void watch_launches(Runtime& runtime) {
           ranges_of(*map), level == CheckLevel::full,
           [](const Finding& finding) { findings().add(finding.key, finding.text); });
     }
-    if (!rt.options.profiling()) return checker;
+    if (!rt.settings.options.profiling()) return checker;
     auto all = std::make_unique<Watchers>();
     if (checker != nullptr) all->add(std::move(checker));
     all->add(std::make_unique<Profiler>(allocations_of(*map)));
     return all;
   };
-  if (!runtime.options.profiling()) return;
-  runtime.after_launch = [](Launch& launch, Watcher* watcher, double seconds) {
+  if (!runtime.settings.options.profiling()) return runtime.watch(make_watcher, nullptr);
+  const auto profile = [](Launch& launch, Watcher* watcher, double seconds) {
     const Watchers& all = *static_cast<Watchers*>(watcher);
     for (const auto& each : all.all()) {
       if (const auto* profiler = dynamic_cast<const Profiler*>(each.get()))
         write_profile(launch, *profiler, seconds);
     }
   };
+  runtime.watch(make_watcher, profile);
 }
 
 // What the profile and the reports call an allocation from now on. A program finds this with dlsym, if it is
@@ -127,9 +128,9 @@ void report_fault(const std::string& text) { findings().add(text, text, ""); }
 
 /// At the program's end: leaks, and the exit code that --error-exitcode asks for.
 void finish_checks(Runtime& runtime) {
-  if (runtime.options.check == CheckLevel::full) {
+  if (runtime.settings.options.check == CheckLevel::full) {
     report_leaks(runtime);
-    if (const cudaError_t unseen = runtime.unseen; unseen != cudaSuccess) {
+    if (const cudaError_t unseen = runtime.unseen(); unseen != cudaSuccess) {
       findings().add("unseen", std::string("an error that nobody looked at: ") + cudaGetErrorString(unseen));
     }
   }

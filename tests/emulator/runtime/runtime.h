@@ -17,6 +17,7 @@
 #include "engine/decode.h"
 #include "runtime/device_heap.h"
 #include "runtime/heap.h"
+#include "runtime/settings.h"
 
 namespace emu {
 
@@ -31,7 +32,6 @@ struct Kernel {
   int max_dynamic_shared = 48 << 10;  // cudaFuncAttributeMaxDynamicSharedMemorySize, less static
   bool opted_in = false;
   std::map<int, std::unique_ptr<Image>> images;  // per device
-  u64 launches = 0;
 };
 
 struct Symbol {
@@ -92,15 +92,13 @@ class Runtime {
  public:
   static Runtime& get();
 
-  Options options;
+  const Settings settings;
   Heap heap;
   std::mutex mutex;
-  int device_count = 1;
-  int capability = 80, driver = CUDART_VERSION;  // of the devices, and their driver
-  cudaError_t no_context = cudaSuccess;          // why the devices have no room for this process
-  u64 stack_limit = 1024, heap_limit = 8 << 20, print_limit = 1 << 20;
-  /// What device code allocates from, on a device; made on first use, of heap_limit bytes.
-  DeviceHeap& device_heap(int device);
+
+  /// cudaDeviceSetLimit's values: kept for the device's stack, its heap and printf, 0 for the others.
+  u64 limit(cudaLimit which) const;
+  void set_limit(cudaLimit which, u64 value);
 
   // Modules (module.cpp).
   Module* add_fatbin(const void* wrapper);
@@ -114,10 +112,12 @@ class Runtime {
   u64 symbol_address(Symbol& symbol, int device);
   Image& image(Kernel& kernel, int device);
   const ptx::Function* entry(Kernel& kernel);
+  /// Notes the program's own name for a kernel or a variable.
+  void register_function(const void* host, Kernel* kernel);
+  void register_variable(const void* host, Symbol* symbol) { by_host_variable_[host] = symbol; }
+  /// By that name, a kernel also by its handle; null when there is none.
   Kernel* find_kernel(const void* function);
-  std::unordered_map<const void*, Kernel*> by_host_function;
-  std::unordered_map<const void*, Symbol*> by_host_variable;
-  std::vector<std::unique_ptr<Module>> modules;
+  Symbol* find_symbol(const void* host) const;
 
   // Launching (launch.cpp).
   cudaError_t prepare(LaunchRequest& request, void** arguments);
@@ -129,19 +129,34 @@ class Runtime {
                       Given given = {});
 
   /// What a launch died of: every later call returns it, as on a GPU whose context is lost.
-  cudaError_t sticky = cudaSuccess;
+  cudaError_t sticky() const { return sticky_; }
   /// The last error that the program can only have seen by asking for it, and has not.
-  std::atomic<cudaError_t> unseen{cudaSuccess};
-  std::function<std::unique_ptr<Watcher>(Launch&, Runtime&)> make_watcher;
-  std::function<void(Launch&, Watcher*, double)> after_launch;
+  cudaError_t unseen() const { return unseen_; }
+  void set_unseen(cudaError_t error) { unseen_ = error; }
+
+  using MakeWatcher = std::function<std::unique_ptr<Watcher>(Launch&, Runtime&)>;
+  using AfterLaunch = std::function<void(Launch&, Watcher*, double seconds)>;
+  /// What looks over each launch, and who is told of its end.
+  void watch(MakeWatcher make_watcher, AfterLaunch after_launch);
 
  private:
   Runtime();
-  u64 next_launch_ = 1;
+  /// What device code allocates from, on a device; made on first use.
+  DeviceHeap& device_heap(int device);
+
+  std::unordered_map<const void*, Kernel*> by_host_function_;
+  std::unordered_map<const void*, Symbol*> by_host_variable_;
+  std::vector<std::unique_ptr<Module>> modules_;
+  u64 stack_limit_ = 1024, heap_limit_ = 8 << 20, print_limit_ = 1 << 20;
   std::map<int, std::unique_ptr<DeviceHeap>> device_heaps_;
+  u64 next_launch_ = 1;
+  cudaError_t sticky_ = cudaSuccess;
+  std::atomic<cudaError_t> unseen_{cudaSuccess};
+  MakeWatcher make_watcher_;
+  AfterLaunch after_launch_;
 };
 
-/// Sets make_watcher and after_launch as the options say (observe.cpp).
+/// Calls watch() as the options say (observe.cpp).
 void watch_launches(Runtime& runtime);
 void finish_checks(Runtime& runtime);
 /// Reports a mistake of the program on the host.
