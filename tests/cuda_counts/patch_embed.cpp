@@ -7,7 +7,7 @@
 // two; no placement at multiples of 16 bytes keeps those apart).
 #include "kernels/patch_embed/patch_embed.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
 namespace cuclip::bench {
 namespace {

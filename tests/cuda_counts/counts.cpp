@@ -1,4 +1,4 @@
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
 #include <cmath>
 

@@ -4,7 +4,7 @@
 // each 128 rows of b, and the other way round), of the norms once each input, of the matrix once.
 #include "kernels/similarity/similarity.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
 namespace cuclip::bench {
 namespace {

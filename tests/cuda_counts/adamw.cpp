@@ -2,7 +2,7 @@
 // 768.
 #include "kernels/adamw/adamw.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
 namespace cuclip::bench {
 

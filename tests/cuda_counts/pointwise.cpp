@@ -2,7 +2,7 @@
 // depend on how many).
 #include "kernels/pointwise/pointwise.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
 namespace cuclip::bench {
 namespace {

@@ -1,7 +1,7 @@
 // Layer norm of the widths of CLIP's transformers over 64 pictures of 197 tokens.
 #include "kernels/layer_norm/layer_norm.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
 namespace cuclip::bench {
 namespace {

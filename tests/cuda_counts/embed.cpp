@@ -1,8 +1,8 @@
 // Token embedding and pooling of a text model: 16 captions of 77 tokens, width 512, a vocabulary of 1,000.
 // All tokens are 0, as padding is: the longest run that the gradient can meet.
-#include "bench/cuda_counts/counts.h"
 #include "kernels/pool/pool.h"
 #include "kernels/token_embed/token_embed.h"
+#include "tests/cuda_counts/counts.h"
 
 namespace cuclip::bench {
 

@@ -3,7 +3,7 @@
 // what is as large as the result once.
 #include "kernels/contrastive_loss/contrastive_loss.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
 namespace cuclip::bench {
 namespace {

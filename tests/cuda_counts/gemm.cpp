@@ -3,7 +3,7 @@
 // for each 128 rows, what is as large as c once.
 #include "kernels/gemm/gemm.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
 namespace cuclip::bench {
 namespace {

@@ -1,7 +1,7 @@
 // Attention of CLIP's sequences: 50, 197 and 257 tokens of a picture (ViT-B/32, B/16, L/14) and 77 of a text.
 #include "kernels/attention/attention.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
 namespace cuclip::bench {
 namespace {
