@@ -3,7 +3,7 @@
 
 #include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 namespace {
 
 constexpr int64_t kHeads = 2;
@@ -70,4 +70,4 @@ void count_attention(Counts& counts) {
   }
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

@@ -5,7 +5,7 @@
 
 #include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 namespace {
 
 constexpr int64_t kDepth = 512;
@@ -90,4 +90,4 @@ void count_contrastive_loss(Counts& counts) {
   }
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

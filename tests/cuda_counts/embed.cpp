@@ -4,7 +4,7 @@
 #include "kernels/token_embed/token_embed.h"
 #include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 
 void count_embed(Counts& counts) {
   constexpr int64_t kBatch = 16, kLength = 77, kWidth = 512, kVocabulary = 1000;
@@ -42,4 +42,4 @@ void count_embed(Counts& counts) {
              [&](const ExecContext& ctx) { pool_backward(unpool, ctx); });
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

@@ -3,7 +3,7 @@
 
 #include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 namespace {
 
 constexpr int64_t kRows = 64 * 197;
@@ -54,4 +54,4 @@ void count_layer_norm(Counts& counts) {
   }
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

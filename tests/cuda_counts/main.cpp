@@ -5,7 +5,7 @@
 #include "tests/cuda_counts/counts.h"
 
 int main() {
-  cuclip::bench::Counts counts;
+  cuclip::test::Counts counts;
   count_adamw(counts);
   count_attention(counts);
   count_contrastive_loss(counts);

@@ -4,7 +4,7 @@
 
 #include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 namespace {
 
 constexpr int64_t kElements = 4 * 197 * 3072;
@@ -34,4 +34,4 @@ void count_pointwise(Counts& counts) {
   }
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test
