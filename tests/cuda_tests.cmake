@@ -54,7 +54,7 @@ endfunction()
 
 # What the kernels move and compute, against their targets (docs/performance.md).
 if(cuda_tests STREQUAL "emulated")
-  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/cuda_counts/*.cpp)
+  file(GLOB sources CONFIGURE_DEPENDS cuda_counts/*.cpp)
   add_executable(cuda_counts ${sources})
   target_link_libraries(cuda_counts PRIVATE cuclip_kernels cuclip_options)
   set_target_properties(cuda_counts PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bin)

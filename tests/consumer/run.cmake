@@ -1,4 +1,4 @@
-# Installs the build into a temporary prefix, builds tests/consumer against it, and runs that.
+# Installs the build into a temporary prefix, builds tests/consumer and tests/consumer/inference against it, and runs them.
 # cmake -DBUILD=... -DSOURCE=... -DWORK=... -DCOMPILER=... -DGENERATOR=... -DTYPE=... -DTOOLKIT=... -P run.cmake
 # TOOLKIT: the CUDA toolkit of the build, which need not be where CMake looks; empty without CUDA.
 file(REMOVE_RECURSE ${WORK})
@@ -10,6 +10,7 @@ function(step)
     list(JOIN ARGV " " command)
     message(FATAL_ERROR "failed (${code}): ${command}\n${output}")
   endif()
+  set(output "${output}" PARENT_SCOPE)
 endfunction()
 
 step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
@@ -20,6 +21,20 @@ if(TOOLKIT)
   step(${CMAKE_COMMAND} -S ${SOURCE}/optional -B ${WORK}/optional -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${WORK}/prefix
        -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON)
 endif()
+# Who only runs models needs, and links, nothing of training.
+step(${CMAKE_COMMAND} -S ${SOURCE}/inference -B ${WORK}/inference -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${WORK}/prefix
+     -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_BUILD_TYPE=${TYPE} -DCUDAToolkit_ROOT=${TOOLKIT}
+     -DCMAKE_DISABLE_FIND_PACKAGE_LibArchive=ON -DCMAKE_DISABLE_FIND_PACKAGE_pugixml=ON)
+step(${CMAKE_COMMAND} --build ${WORK}/inference --verbose)
+string(REPLACE ${WORK} "" links "${output}")  # the folders' names are not ours
+if(NOT links MATCHES "libcuclip_models")
+  message(FATAL_ERROR "cannot see what the program links:\n${output}")
+endif()
+if(links MATCHES "cuclip_train|archive|pugixml")
+  message(FATAL_ERROR "the program links ${CMAKE_MATCH_0}, which only training needs:\n${output}")
+endif()
+step(${WORK}/inference/inference ${WORK}/inference)
+
 step(${CMAKE_COMMAND} --build ${WORK}/build)
 step(${WORK}/build/consumer)
 step(${WORK}/prefix/bin/cuclip --version)

@@ -8,9 +8,12 @@
 #include <numeric>
 
 #include "kernels/similarity/similarity.h"
+#include "models/files/names.h"
+#include "models/inference/encode.h"
 #include "models/inference/zero_shot.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
+#include "train/cli/printing.h"
 #include "train/cli/texts.h"
 
 namespace cuclip {

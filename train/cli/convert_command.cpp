@@ -8,10 +8,13 @@
 #include "models/clip/hf_config.h"
 #include "models/clip/hf_preprocessor.h"
 #include "models/clip/weights.h"
+#include "models/files/names.h"
 #include "models/inference/checkpoint_folders.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
+#include "train/cli/output_files.h"
+#include "train/cli/printing.h"
 
 namespace cuclip {
 namespace {

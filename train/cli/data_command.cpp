@@ -9,9 +9,11 @@
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
+#include "models/files/names.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
-#include "train/cli/model_flags.h"
+#include "train/cli/output_files.h"
+#include "train/cli/printing.h"
 #include "train/data/dataset_stats.h"
 #include "train/data/prepare.h"
 #include "train/data/prepared_set.h"

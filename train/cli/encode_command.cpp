@@ -6,10 +6,15 @@
 #include <memory>
 
 #include "core/file_io.h"
+#include "models/files/names.h"
 #include "models/files/npy.h"
 #include "models/files/safetensors.h"
+#include "models/inference/encode.h"
 #include "train/cli/commands.h"
+#include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
+#include "train/cli/output_files.h"
+#include "train/cli/printing.h"
 #include "train/cli/texts.h"
 
 namespace cuclip {

@@ -6,12 +6,15 @@
 #include <limits>
 #include <memory>
 
+#include "models/files/names.h"
+#include "models/inference/encode.h"
 #include "models/inference/labelled_pictures.h"
 #include "models/inference/retrieval.h"
 #include "models/inference/zero_shot.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
+#include "train/cli/printing.h"
 #include "train/data/eval_data.h"
 #include "train/data/synthetic_eval.h"
 #include "train/loop/run_folder.h"

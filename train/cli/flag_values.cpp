@@ -34,4 +34,12 @@ CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& words) 
   return option->check(CLI::Validator(check, fmt::format("{{{}}}", fmt::join(words, ","))));
 }
 
+CLI::Option* never_empty(CLI::Option* option) {
+  const auto check = [option](const std::string& value) {
+    CUCLIP_CHECK(!value.empty(), "{}: expected a name, found an empty one", option->get_name());
+    return std::string();
+  };
+  return option->check(CLI::Validator(check, ""));
+}
+
 }  // namespace cuclip

@@ -20,4 +20,7 @@ CLI::Option* limit(CLI::Option* option, const RealRange& range);
 /// Lets the option take these words only, likewise.
 CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& words);
 
+/// Refuses an empty value, such as that of a shell's variable that is not set: for files and folders to write.
+CLI::Option* never_empty(CLI::Option* option);
+
 }  // namespace cuclip

@@ -11,7 +11,7 @@
 #include "models/clip/clip_config.h"
 #include "models/clip/clip_size.h"
 #include "train/cli/commands.h"
-#include "train/cli/model_flags.h"
+#include "train/cli/printing.h"
 
 namespace cuclip {
 namespace {

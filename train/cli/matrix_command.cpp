@@ -5,9 +5,14 @@
 #include <memory>
 
 #include "kernels/similarity/similarity.h"
+#include "models/files/names.h"
 #include "models/image/image_decode.h"
+#include "models/inference/encode.h"
 #include "train/cli/commands.h"
+#include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
+#include "train/cli/output_files.h"
+#include "train/cli/printing.h"
 #include "train/cli/texts.h"
 #include "train/draw/heat_map.h"
 

@@ -8,11 +8,15 @@
 #include <system_error>
 
 #include "core/file_io.h"
+#include "models/files/names.h"
 #include "models/image/image_decode.h"
+#include "models/inference/encode.h"
 #include "models/inference/feature_index.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
+#include "train/cli/output_files.h"
+#include "train/cli/printing.h"
 #include "train/cli/texts.h"
 #include "train/data/dataset.h"
 #include "train/data/sample_store.h"

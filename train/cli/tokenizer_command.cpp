@@ -14,11 +14,13 @@
 #include <vector>
 
 #include "kernels/common/check.h"
+#include "models/files/names.h"
 #include "models/files/text_file.h"
 #include "models/text/bpe_trainer.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
-#include "train/cli/model_flags.h"
+#include "train/cli/output_files.h"
+#include "train/cli/printing.h"
 
 namespace cuclip {
 namespace {

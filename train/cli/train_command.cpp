@@ -2,11 +2,13 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "models/files/names.h"
 #include "train/cli/commands.h"
 #include "train/cli/config_file.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/interruption.h"
 #include "train/cli/model_flags.h"
+#include "train/cli/printing.h"
 #include "train/loop/trainer.h"
 
 namespace cuclip {

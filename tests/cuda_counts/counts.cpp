@@ -1,8 +1,8 @@
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
 #include <cmath>
 
-namespace cuclip::bench {
+namespace cuclip::test {
 namespace {
 
 // Numbers of either sign below 2, the same in each run, without a pattern: how often top-k finds better ones
@@ -64,4 +64,4 @@ std::string Counts::json() const {
   return text + "]";
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

@@ -3,9 +3,9 @@
 // what is as large as the result once.
 #include "kernels/contrastive_loss/contrastive_loss.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 namespace {
 
 constexpr int64_t kDepth = 512;
@@ -90,4 +90,4 @@ void count_contrastive_loss(Counts& counts) {
   }
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

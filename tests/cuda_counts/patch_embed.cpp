@@ -7,9 +7,9 @@
 // two; no placement at multiples of 16 bytes keeps those apart).
 #include "kernels/patch_embed/patch_embed.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 namespace {
 
 constexpr int64_t kBatch = 2, kSide = 224;
@@ -82,4 +82,4 @@ void count_patch_embed(Counts& counts) {
   count(counts, {"L/14, f32", 14, 1024, DType::f32, 1.07, 0.12});
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

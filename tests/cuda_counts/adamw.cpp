@@ -2,9 +2,9 @@
 // 768.
 #include "kernels/adamw/adamw.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 
 void count_adamw(Counts& counts) {
   constexpr int64_t kElements = int64_t{1} << 20;
@@ -44,4 +44,4 @@ void count_adamw(Counts& counts) {
   counts.run("gradient norm", bounds(4), [&](const ExecContext& ctx) { adamw_begin(begin, ctx); });
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

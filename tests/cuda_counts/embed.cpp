@@ -1,10 +1,10 @@
 // Token embedding and pooling of a text model: 16 captions of 77 tokens, width 512, a vocabulary of 1,000.
 // All tokens are 0, as padding is: the longest run that the gradient can meet.
-#include "bench/cuda_counts/counts.h"
 #include "kernels/pool/pool.h"
 #include "kernels/token_embed/token_embed.h"
+#include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 
 void count_embed(Counts& counts) {
   constexpr int64_t kBatch = 16, kLength = 77, kWidth = 512, kVocabulary = 1000;
@@ -42,4 +42,4 @@ void count_embed(Counts& counts) {
              [&](const ExecContext& ctx) { pool_backward(unpool, ctx); });
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

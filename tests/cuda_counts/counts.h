@@ -11,7 +11,7 @@
 #include "kernels/common/stream.h"
 #include "kernels/common/tensor_view.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 
 /// What an allocation holds. Only activations count against the least traffic: no cache is modelled, so that
 /// reads of small shared tensors, which a GPU answers from its cache, count each time; they are reported
@@ -80,4 +80,4 @@ void count_patch_embed(Counts& counts);
 void count_pointwise(Counts& counts);
 void count_similarity(Counts& counts);
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

@@ -1,9 +1,9 @@
 // Attention of CLIP's sequences: 50, 197 and 257 tokens of a picture (ViT-B/32, B/16, L/14) and 77 of a text.
 #include "kernels/attention/attention.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 namespace {
 
 constexpr int64_t kHeads = 2;
@@ -70,4 +70,4 @@ void count_attention(Counts& counts) {
   }
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

@@ -4,9 +4,9 @@
 // each 128 rows of b, and the other way round), of the norms once each input, of the matrix once.
 #include "kernels/similarity/similarity.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 namespace {
 
 constexpr int64_t kRows = 256, kColumns = 512, kDepth = 512;
@@ -70,4 +70,4 @@ void count_similarity(Counts& counts) {
   best(counts, 1, 8192, {.most_scratch = 0.04});
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

@@ -1,9 +1,9 @@
 // Layer norm of the widths of CLIP's transformers over 64 pictures of 197 tokens.
 #include "kernels/layer_norm/layer_norm.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 namespace {
 
 constexpr int64_t kRows = 64 * 197;
@@ -54,4 +54,4 @@ void count_layer_norm(Counts& counts) {
   }
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

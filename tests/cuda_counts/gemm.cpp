@@ -3,9 +3,9 @@
 // for each 128 rows, what is as large as c once.
 #include "kernels/gemm/gemm.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 namespace {
 
 constexpr int64_t kRows = 9 * 197, kWidth = 768, kHidden = 4 * kWidth;
@@ -97,4 +97,4 @@ void count_gemm(Counts& counts) {
   weight_gradient(counts, kWidth, kWidth, 0.23, DType::f32);
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

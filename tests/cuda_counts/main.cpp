@@ -2,10 +2,10 @@
 // scripts/kernel_counts runs it on the emulator and makes the table; on its own it has no use.
 #include <cstdio>
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
 int main() {
-  cuclip::bench::Counts counts;
+  cuclip::test::Counts counts;
   count_adamw(counts);
   count_attention(counts);
   count_contrastive_loss(counts);

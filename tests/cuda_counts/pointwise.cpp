@@ -2,9 +2,9 @@
 // depend on how many).
 #include "kernels/pointwise/pointwise.h"
 
-#include "bench/cuda_counts/counts.h"
+#include "tests/cuda_counts/counts.h"
 
-namespace cuclip::bench {
+namespace cuclip::test {
 namespace {
 
 constexpr int64_t kElements = 4 * 197 * 3072;
@@ -34,4 +34,4 @@ void count_pointwise(Counts& counts) {
   }
 }
 
-}  // namespace cuclip::bench
+}  // namespace cuclip::test

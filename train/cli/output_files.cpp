@@ -1,0 +1,111 @@
+#include "train/cli/output_files.h"
+
+#include <fstream>
+
+#include "core/file_io.h"
+#include "kernels/common/check.h"
+#include "models/inference/checkpoint_folders.h"
+#include "models/inference/feature_index.h"
+
+namespace cuclip {
+namespace {
+
+const char* name_of(OutputKind kind) {
+  switch (kind) {
+    case OutputKind::npy:
+      return ".npy file";
+    case OutputKind::safetensors:
+      return "safetensors file";
+    case OutputKind::png:
+      return "PNG picture";
+    case OutputKind::svg:
+      return "SVG drawing";
+    case OutputKind::gzip:
+      return "gzip file";
+    case OutputKind::json:
+      return "JSON file";
+    case OutputKind::merges:
+      return "merges file";
+    case OutputKind::index:
+      return "index of cuclip's";
+  }
+  return "";
+}
+
+// Whether nothing is there, an empty file, or one of this kind by its first bytes.
+bool may_become(const std::string& file, OutputKind kind) {
+  if (!path_exists(file)) return true;
+  if (kind == OutputKind::index) return may_become_index(file);
+  std::string start(100, '\0');
+  std::ifstream in(file, std::ios::binary);
+  in.read(start.data(), std::ssize(start));
+  start.resize(static_cast<size_t>(in.gcount()));
+  if (start.empty()) return true;
+  switch (kind) {
+    case OutputKind::npy:
+      return start.starts_with("\x93NUMPY");
+    case OutputKind::safetensors:
+      return start.size() > 8 && start[8] == '{';
+    case OutputKind::png:
+      return start.starts_with("\x89PNG");
+    case OutputKind::svg:
+      return start.find("<svg") != std::string::npos || start.starts_with("<?xml");
+    case OutputKind::gzip:
+      return start.starts_with("\x1f\x8b");
+    case OutputKind::json:
+      return start.starts_with('{');
+    case OutputKind::merges:
+      return start.find("#version") != std::string::npos;
+    case OutputKind::index:
+      break;  // above
+  }
+  return false;
+}
+
+}  // namespace
+
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  if (!folder.empty()) std::filesystem::create_directories(folder, error);
+  if (error) fail("cannot make the folder {}: {}", folder.string(), error.message());
+}
+
+OutputKind kind_of_name(const std::string& file, OutputKind otherwise) {
+  const std::string extension = std::filesystem::path(file).extension();
+  for (const auto& [end, kind] : {std::pair{".npy", OutputKind::npy},
+                                  {".safetensors", OutputKind::safetensors},
+                                  {".png", OutputKind::png},
+                                  {".svg", OutputKind::svg},
+                                  {".gz", OutputKind::gzip}}) {
+    if (extension == end) return kind;
+  }
+  return otherwise;
+}
+
+void check_can_write(const std::string& file, OutputKind kind, const std::vector<std::string>& inputs) {
+  CUCLIP_CHECK(!is_folder(file), "cannot write {}: it is a folder, expected a file", file);
+  std::error_code unknown;
+  CUCLIP_CHECK(!path_exists(file) || std::filesystem::is_regular_file(file, unknown),
+               "cannot write {}: it exists and is not a regular file", file);
+  for (const std::string& input : inputs) {
+    CUCLIP_CHECK(!std::filesystem::equivalent(file, input, unknown),
+                 "{} is an input and would be overwritten; choose another output name", input);
+  }
+  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+  CUCLIP_CHECK(
+      !path_exists(file) || !is_checkpoint_folder(folder),
+      "{} belongs to a checkpoint of a training run and would be overwritten: choose another name to "
+      "write to",
+      file);
+  CUCLIP_CHECK(
+      may_become(file, kind),
+      "{} exists and is not a {}; it would be overwritten. Choose another name to write to, or remove it",
+      file, name_of(kind));
+  // A mistyped name makes no folders.
+  if (!folder.empty() && !is_folder(folder)) {
+    fail("cannot write {}: there is no folder {}; make it first", file, folder.string());
+  }
+  try_to_write(file);
+}
+
+}  // namespace cuclip
