@@ -2,7 +2,7 @@
 //
 // The gradient G with respect to S, times exp(t), is worked through in blocks of up to 4,096 x 8,192 elements
 // of the features' type in scratch, which is all of it that is ever held. Two kernels a block, both in tiles
-// of 128 x 128 (gemm_tile.cuh):
+// of 128 x 128 (tile.cuh):
 //   logit_gradient_kernel     computes the logits again and turns them into G, with the tiles' part of
 //                             dlog_scale;
 //   feature_gradient_kernel   adds G T to dimage and Gᵀ I to dtext, in one launch so that small products do
@@ -17,8 +17,8 @@
 #include "kernels/common/scratch_plan.h"
 #include "kernels/contrastive_loss/contrastive_loss_cuda.h"
 #include "kernels/pointwise/pointwise_cuda.h"
+#include "kernels/tiles/epilogue.cuh"
 #include "kernels/tiles/ffma_product.cuh"
-#include "kernels/tiles/gemm_epilogue.cuh"
 #include "kernels/tiles/mma_product.cuh"
 
 namespace cuclip {

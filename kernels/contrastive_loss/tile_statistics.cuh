@@ -5,7 +5,7 @@
 #include "kernels/common/exponential.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/contrastive_loss/contrastive_loss_tile.h"
-#include "kernels/tiles/gemm_tile.cuh"
+#include "kernels/tiles/tile.cuh"
 
 namespace cuclip {
 

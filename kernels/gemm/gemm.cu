@@ -1,6 +1,6 @@
 // Products of linear layers on CUDA, with their epilogues.
 //
-// A block computes 128 x 128 elements of c (gemm_tile.cuh): bf16, and f32 as tf32 where the context allows
+// A block computes 128 x 128 elements of c (tile.cuh): bf16, and f32 as tf32 where the context allows
 // it, on tensor cores (mma_product.cuh), f32 with fused multiply-adds (ffma_product.cuh), the same pipeline
 // and epilogue for all. Bytes moved by a tile of b
 // bytes an element: 256 K b of operands, and once each of c, pre-activation, residual or gate. Where K, N or
@@ -8,8 +8,8 @@
 #include "kernels/common/launch.cuh"
 #include "kernels/gemm/gemm_cublaslt.h"
 #include "kernels/gemm/gemm_cuda.h"
+#include "kernels/tiles/epilogue.cuh"
 #include "kernels/tiles/ffma_product.cuh"
-#include "kernels/tiles/gemm_epilogue.cuh"
 #include "kernels/tiles/mma_product.cuh"
 
 namespace cuclip {

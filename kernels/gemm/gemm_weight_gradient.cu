@@ -11,8 +11,8 @@
 #include "kernels/common/scratch_plan.h"
 #include "kernels/gemm/gemm_cublaslt.h"
 #include "kernels/gemm/gemm_cuda.h"
+#include "kernels/tiles/epilogue.cuh"
 #include "kernels/tiles/ffma_product.cuh"
-#include "kernels/tiles/gemm_epilogue.cuh"
 #include "kernels/tiles/mma_product.cuh"
 
 namespace cuclip {

@@ -14,7 +14,7 @@
 #include "kernels/patch_embed/patch_embed_cuda.h"
 #include "kernels/patch_embed/patch_order.cuh"
 #include "kernels/patch_embed/patch_product.cuh"
-#include "kernels/tiles/gemm_epilogue.cuh"
+#include "kernels/tiles/epilogue.cuh"
 
 namespace cuclip {
 namespace {

@@ -16,7 +16,7 @@
 #include "kernels/common/check.h"
 #include "kernels/common/vec.cuh"
 #include "kernels/patch_embed/patch_order.cuh"
-#include "kernels/tiles/gemm_tile.cuh"
+#include "kernels/tiles/tile.cuh"
 
 namespace cuclip {
 

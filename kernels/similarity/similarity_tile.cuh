@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/common/reduce.cuh"
-#include "kernels/tiles/gemm_tile.cuh"
+#include "kernels/tiles/tile.cuh"
 
 namespace cuclip {
 

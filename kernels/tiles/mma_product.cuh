@@ -12,7 +12,7 @@
 #include "kernels/common/mma.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/vec.cuh"
-#include "kernels/tiles/gemm_tile.cuh"
+#include "kernels/tiles/tile.cuh"
 
 namespace cuclip {
 
@@ -187,7 +187,7 @@ class TensorCoreProduct {
     return warp_column_ + lane_column<kSize>();
   }
 
-  /// The sums in registers: see gemm_tile.cuh.
+  /// The sums in registers: see tile.cuh.
   static constexpr int kThreadRows = 8, kThreadColumns = 16, kRowLanes = 4, kRowWarps = 2, kColumnWarps = 2;
   __device__ __forceinline__ float& sum(int i, int j) { return sums_[i / 2][j / 2][i % 2 * 2 + j % 2]; }
   __device__ __forceinline__ int thread_row(int i) const { return warp_row_ + i * 8 + lane_ / 4; }

@@ -5,7 +5,7 @@
 
 #include "kernels/common/vec.cuh"
 #include "kernels/pointwise/activation.cuh"
-#include "kernels/tiles/gemm_tile.cuh"
+#include "kernels/tiles/tile.cuh"
 
 namespace cuclip {
 
