@@ -49,7 +49,7 @@ struct ForwardArguments {
 
 // Stores the positive logits among the tile's, where it has any; `first` is the column of row 0's, in the
 // tile or not.
-template <typename Product>
+template <RegisterSums Product>
 __device__ __forceinline__ void store_positive(Product& product, int64_t first, int rows, float* positive) {
   if (first <= -kTile || first >= kTile) return;
 #pragma unroll
@@ -68,7 +68,7 @@ __device__ __forceinline__ void add_to(const SideSums& side, int64_t tile, int64
   *slot = pack(side.first ? sum : merge(unpack(*slot), sum));
 }
 
-template <typename Product, typename T = typename Product::Input>
+template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     contrastive_loss_forward_kernel(const ForwardArguments<T> p) {
   extern __shared__ uint4 shared[];

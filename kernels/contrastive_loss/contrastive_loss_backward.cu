@@ -69,7 +69,7 @@ __device__ __forceinline__ float to_gradients(float (&v)[kSize], float scale, fl
   return sum;
 }
 
-template <typename Product, typename T = typename Product::Input>
+template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     logit_gradient_kernel(const LogitGradientArguments<T> p) {
   extern __shared__ uint4 shared[];
@@ -106,8 +106,8 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   if (threadIdx.x == 0) p.sums[blockIdx.x] = p.first ? total : p.sums[blockIdx.x] + total;
 }
 
-template <typename Product, typename T, typename Out>
-__device__ __forceinline__ void multiply_tile(const GemmArguments<T, Out>& p, int tile, void* shared) {
+template <OperandProduct Product, typename T, typename Out>
+__device__ __forceinline__ void multiply_tile(const ProductArguments<T, Out>& p, int tile, void* shared) {
   const TilePlace at(tile, p.row_tiles, p.column_tiles);
   Product product(p.a, p.b, at, p.reduction, false, shared);
   run_pipeline(product, steps_of<T>(p.reduction));
@@ -115,10 +115,10 @@ __device__ __forceinline__ void multiply_tile(const GemmArguments<T, Out>& p, in
 }
 
 // The first blocks take dimage's tiles, the others dtext's.
-template <typename ImageProduct, typename TextProduct, typename Out,
+template <OperandProduct ImageProduct, OperandProduct TextProduct, typename Out,
           typename T = typename ImageProduct::Input>
 __global__ void __launch_bounds__(ImageProduct::kThreads, ImageProduct::kBlocks)
-    feature_gradient_kernel(const GemmArguments<T, Out> image, const GemmArguments<T, Out> text) {
+    feature_gradient_kernel(const ProductArguments<T, Out> image, const ProductArguments<T, Out> text) {
   extern __shared__ uint4 shared[];
   const int tile = static_cast<int>(blockIdx.x), image_tiles = image.row_tiles * image.column_tiles;
   if (tile < image_tiles) {
@@ -211,8 +211,8 @@ class Backward {
   }
 
   // [rows, D] += a b over `reduction`, or = where the block is the first along it.
-  GemmArguments<T, Out> product(const Operand<T>& a, const T* b, int64_t reduction, Out* c,
-                                bool first) const {
+  ProductArguments<T, Out> product(const Operand<T>& a, const T* b, int64_t reduction, Out* c,
+                                   bool first) const {
     return {.a = a,
             .b = {b, depth_, depth_},
             .reduction = reduction,

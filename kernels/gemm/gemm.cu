@@ -1,6 +1,6 @@
 // Products of linear layers on CUDA, with their epilogues.
 //
-// A block computes 128 x 128 elements of c (tile.cuh): bf16, and f32 as tf32 where the context allows
+// A block computes 128 x 128 elements of c (kernels/tiles): bf16, and f32 as tf32 where the context allows
 // it, on tensor cores (mma_product.cuh), f32 with fused multiply-adds (ffma_product.cuh), the same pipeline
 // and epilogue for all. Bytes moved by a tile of b
 // bytes an element: 256 K b of operands, and once each of c, pre-activation, residual or gate. Where K, N or
@@ -15,9 +15,26 @@
 namespace cuclip {
 namespace {
 
-template <typename Product, typename Out>
+// Calls body(std::integral_constant<Tail, tail>): one branch for the whole tile.
+template <typename Body>
+__device__ __forceinline__ void with_tail(Tail tail, Body&& body) {
+  switch (tail) {
+    case Tail::none:
+      return body(std::integral_constant<Tail, Tail::none>{});
+    case Tail::gelu:
+      return body(std::integral_constant<Tail, Tail::gelu>{});
+    case Tail::quick_gelu:
+      return body(std::integral_constant<Tail, Tail::quick_gelu>{});
+    case Tail::gelu_gate:
+      return body(std::integral_constant<Tail, Tail::gelu_gate>{});
+    case Tail::quick_gelu_gate:
+      return body(std::integral_constant<Tail, Tail::quick_gelu_gate>{});
+  }
+}
+
+template <OperandProduct Product, TileElement Out>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
-    gemm_kernel(const GemmArguments<typename Product::Input, Out> p) {
+    gemm_kernel(const ProductArguments<typename Product::Input, Out> p) {
   extern __shared__ uint4 shared[];
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   Product product(p.a, p.b, at, p.reduction, false, shared);
@@ -31,8 +48,8 @@ Tail tail_of(const Gemm& p) {
   return p.gate ? Tail::quick_gelu_gate : Tail::quick_gelu;
 }
 
-template <typename T, typename Out>
-GemmArguments<T, Out> arguments_of(const Gemm& p) {
+template <TileElement T, TileElement Out>
+ProductArguments<T, Out> arguments_of(const Gemm& p) {
   const int64_t m = p.a.size(0), k = p.a.size(1), n = p.c.size(1);
   const TensorView& extra = p.gate ? p.gate : p.residual;
   return {.a = {p.a.as<T>(), k, m},
@@ -52,7 +69,7 @@ GemmArguments<T, Out> arguments_of(const Gemm& p) {
 // With Product<A, B, vectors, row sums> for this layout and alignment.
 template <template <Along, Along, bool, bool> typename Product, typename T, typename Out>
 void run(const Gemm& p, const ExecContext& ctx) {
-  const GemmArguments<T, Out> a = arguments_of<T, Out>(p);
+  const ProductArguments<T, Out> a = arguments_of<T, Out>(p);
   const Epilogue<Out>& e = a.epilogue;
   const bool vectors = vector_lines(a.a) && vector_lines(a.b) && e.columns % Vec<Out>::kSize == 0 &&
                        aligned_to(kVecBytes, e.c, e.bias, e.pre_activation, e.extra);

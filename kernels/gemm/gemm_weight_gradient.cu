@@ -39,7 +39,7 @@ struct WeightGradientArguments {
 };
 
 // grid.y: the slices.
-template <typename Product, typename T = typename Product::Input>
+template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     gemm_weight_gradient_kernel(const WeightGradientArguments<T> p) {
   extern __shared__ uint4 shared[];

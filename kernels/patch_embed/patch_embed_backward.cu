@@ -37,7 +37,7 @@ struct GradientArguments {
 };
 
 // grid.y: the slices.
-template <typename Product, typename T, typename Pixel>
+template <BlockProduct Product, typename T, typename Pixel>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     patch_weight_gradient_kernel(const GradientArguments<T, Pixel> p) {
   extern __shared__ uint4 shared[];

@@ -73,10 +73,10 @@ __device__ __forceinline__ void offer_rows(const BestArguments<T>& p, uint32_t l
   __syncwarp();
 }
 
-template <typename Product>
+template <RegisterSums Product>
 constexpr int kBestBytes = kPipelineBytes + Product::kRowWarps* kTile* static_cast<int>(sizeof(float));
 
-template <typename Product, typename T = typename Product::Input>
+template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     best_similarities_kernel(const BestArguments<T> p) {
   extern __shared__ uint4 shared[];
