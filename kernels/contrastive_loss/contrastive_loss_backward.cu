@@ -24,10 +24,8 @@
 namespace cuclip {
 namespace {
 
-// 64 MiB of bf16 (128 of f32). dimage's and dtext's products have 32 and 64 rows of tiles: with four columns
-// of them (D = 512) that is 384 tiles, against 216 blocks that an A100 runs at once.
-constexpr int64_t kBlockRows = 4096;
-constexpr int64_t kBlockColumns = 8192;
+constexpr int64_t kBlockRows = SumOrder::kLogitGradientRows;
+constexpr int64_t kBlockColumns = SumOrder::kLogitGradientColumns;
 constexpr int kSumThreads = 256;
 
 // A block of G: image and the rows' statistics begin at its first row, text and the columns' at its first

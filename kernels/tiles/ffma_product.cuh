@@ -15,9 +15,9 @@ class FfmaProduct {
  public:
   using Input = float;
   static constexpr bool kVectors = kVectorOutputs;
-  static constexpr int kThreads = 512;
-  static constexpr int kBlocks = 1;  // of a multiprocessor: 64 sums a thread in blocks of 256 spill
-  static constexpr int kParts = 2;   // the halves of the columns
+  static constexpr int kThreads = Tuning::FfmaProduct::kThreads;
+  static constexpr int kBlocks = Tuning::FfmaProduct::kBlocks;
+  static constexpr int kParts = 2;  // the halves of the columns
   template <int kSize>
   static constexpr int kPasses = 4;  // rows of a thread
 

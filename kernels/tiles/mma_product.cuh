@@ -98,9 +98,9 @@ class TensorCoreProduct {
  public:
   using Input = T;
   static constexpr bool kVectors = kVectorAccess;
-  static constexpr int kThreads = 128;
-  static constexpr int kBlocks = 2;  // of a multiprocessor
-  static constexpr int kParts = 4;   // 16 of the warp's rows each
+  static constexpr int kThreads = Tuning::TensorCoreProduct::kThreads;
+  static constexpr int kBlocks = Tuning::TensorCoreProduct::kBlocks;
+  static constexpr int kParts = 4;  // 16 of the warp's rows each
   template <int kSize>
   static constexpr int kPasses = 16 * 64 / (kSize * kWarp);
 

@@ -10,6 +10,7 @@
 
 #include "kernels/common/async_copy.cuh"
 #include "kernels/common/exec_context.h"
+#include "kernels/common/tuning.h"
 #include "kernels/common/vec.cuh"
 
 namespace cuclip {
@@ -18,10 +19,9 @@ namespace cuclip {
 template <typename T>
 concept TileElement = std::same_as<T, float> || std::same_as<T, bfloat16>;
 
-inline constexpr int kTile = 128;
-// 48 KB of shared memory: two blocks on a multiprocessor also where it has 100 KB (sm_86, sm_89, sm_120).
-inline constexpr int kStages = 3;
-inline constexpr int kOperandBytes = 8192;  // of one operand in one stage
+inline constexpr int kTile = Tuning::Tile::kSide;
+inline constexpr int kStages = Tuning::Tile::kStages;
+inline constexpr int kOperandBytes = Tuning::Tile::kOperandBytes;
 inline constexpr int kStageBytes = 2 * kOperandBytes;
 inline constexpr int kPipelineBytes = kStages * kStageBytes;
 
@@ -87,7 +87,7 @@ struct TilePlace {
 
   __device__ __forceinline__ TilePlace(int64_t row, int64_t column) : row(row), column(column) {}
   __device__ __forceinline__ TilePlace(int tile, int row_tiles, int column_tiles) {
-    constexpr int kGroup = 8;
+    constexpr int kGroup = Tuning::Tile::kGroup;
     const int group = tile / (kGroup * column_tiles), inside = tile % (kGroup * column_tiles);
     const int rows = min(kGroup, row_tiles - group * kGroup);
     row = static_cast<int64_t>(group * kGroup + inside % rows) * kTile;
