@@ -3,7 +3,7 @@
 // A block computes 128 x 128 elements of c (kernels/tiles): bf16, and f32 as tf32 where the context allows
 // it, on tensor cores (mma_product.cuh), f32 with fused multiply-adds (ffma_product.cuh), the same pipeline
 // and epilogue for all. Bytes moved by a tile of b
-// bytes an element: 256 K b of operands, and once each of c, pre-activation, residual or gate. Where K, N or
+// bytes an element: 256 K b of operands, and once each of c, pre-activation or gate. Where K, N or
 // an address does not allow 16-byte accesses, a variant of the same kernel goes element by element.
 #include "kernels/common/launch.cuh"
 #include "kernels/gemm/gemm_cublaslt.h"
@@ -51,7 +51,6 @@ Tail tail_of(const Gemm& p) {
 template <TileElement T, TileElement Out>
 ProductArguments<T, Out> arguments_of(const Gemm& p) {
   const int64_t m = p.a.size(0), k = p.a.size(1), n = p.c.size(1);
-  const TensorView& extra = p.gate ? p.gate : p.residual;
   return {.a = {p.a.as<T>(), k, m},
           .b = {p.b.as<T>(), p.transpose_b ? k : n, n},
           .reduction = k,
@@ -63,7 +62,7 @@ ProductArguments<T, Out> arguments_of(const Gemm& p) {
                        .tail = tail_of(p),
                        .bias = p.bias ? p.bias.as<float>() : nullptr,
                        .pre_activation = p.pre_activation ? p.pre_activation.as<Out>() : nullptr,
-                       .extra = extra ? extra.as<Out>() : nullptr}};
+                       .extra = p.gate ? p.gate.as<Out>() : nullptr}};
 }
 
 // With Product<A, B, vectors, row sums> for this layout and alignment.

@@ -1,4 +1,4 @@
-// From a tile's sums to c: bias, activation, residual or gate, in 16-byte accesses.
+// From a tile's sums to c: bias, activation, a gate or a matrix to be added, in 16-byte accesses.
 #pragma once
 
 #include "kernels/common/vec.cuh"
@@ -7,7 +7,7 @@
 
 namespace cuclip {
 
-/// What becomes of a sum besides bias and residual.
+/// What becomes of a sum besides bias and what is added.
 enum class Tail : uint8_t { none, gelu, quick_gelu, gelu_gate, quick_gelu_gate };
 
 template <TileElement Out>
@@ -18,7 +18,7 @@ struct Epilogue {
   Tail tail = Tail::none;
   const float* bias = nullptr;    // optional, [columns]
   Out* pre_activation = nullptr;  // optional, [rows, columns]
-  const Out* extra = nullptr;     // optional residual, which may be c, or the gate: [rows, columns]
+  const Out* extra = nullptr;     // optional, [rows, columns]: added, and may be c; or the gate
 };
 
 /// c = A B in tiles, with what follows it.
