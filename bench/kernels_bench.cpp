@@ -9,8 +9,8 @@
 #include "kernels/attention/attention.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/layer_norm/layer_norm.h"
-#include "kernels/tiles/tile_product.h"
 #include "tests/cases/similarity_cases.h"
+#include "train/loop/machine_peak.h"
 
 namespace cuclip::bench {
 namespace {
@@ -19,27 +19,12 @@ double number(int64_t n) { return static_cast<double>(n); }
 
 void configure(benchmark::internal::Benchmark* b) { b->Unit(benchmark::kMicrosecond)->UseRealTime(); }
 
-// 2048³, in tiles of 256 rows: what every other rate is compared with.
+// What every other rate is compared with.
 void matrix_product(benchmark::State& state, DType dtype) {
-  constexpr int64_t kSize = 2048, kRows = 256;
   Context context;
-  const Tensor a = normal(context, {kSize, kSize}, dtype), b = normal(context, {kSize, kSize}, dtype);
-  const Tensor c = Tensor::zeros(context, {kSize, kSize}, DType::f32);
-  for (auto _ : state) {
-    parallel_for(context.exec(), kSize / kRows, [&](int64_t tile, int) {
-      tile_product({.a = a.rows(tile * kRows, kRows).view().data,
-                    .b = b.view().data,
-                    .c = c.rows(tile * kRows, kRows).view().data,
-                    .m = kRows,
-                    .n = kSize,
-                    .k = kSize,
-                    .lda = kSize,
-                    .ldb = kSize,
-                    .ldc = kSize,
-                    .input = dtype});
-    });
-  }
-  set_rates(state, 2.0 * number(kSize * kSize * kSize), 0);
+  const PeakProduct product(context, dtype);
+  for (auto _ : state) product.run();
+  set_rates(state, PeakProduct::kFlop, 0);
 }
 BENCHMARK_CAPTURE(matrix_product, f32, DType::f32)->Apply(configure);
 BENCHMARK_CAPTURE(matrix_product, bf16, DType::bf16)->Apply(configure);

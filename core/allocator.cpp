@@ -7,6 +7,7 @@
 #include <set>
 
 #include "kernels/common/check.h"
+#include "kernels/common/rounding.h"
 
 namespace cuclip {
 namespace {
@@ -18,8 +19,6 @@ constexpr size_t kSmall = size_t{1} << 20;
 // Segments are multiples of these. Large ones that several requests share leave less lying idle: a training
 // step of 233 MiB has 364 reserved with 2 MiB here, 254 with 16, 270 with 64.
 constexpr size_t kSmallSegment = size_t{2} << 20, kLargeSegment = size_t{16} << 20;
-
-size_t round_up_to(size_t bytes, size_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
 
 }  // namespace
 
@@ -62,12 +61,12 @@ struct CachingAllocator::State {
 
   std::byte* take(size_t bytes) {
     std::lock_guard lock(mutex);
-    const size_t size = std::max(round_up_to(bytes, kGranularity), kGranularity);
+    const size_t size = std::max(round_up(bytes, kGranularity), kGranularity);
     const bool small = size <= kSmall;
     FreePieces& candidates = free_pieces[small];
     auto smallest = candidates.lower_bound({size, nullptr});
     if (smallest == candidates.end())
-      smallest = add_segment(round_up_to(size, small ? kSmallSegment : kLargeSegment), small);
+      smallest = add_segment(round_up(size, small ? kSmallSegment : kLargeSegment), small);
     const auto piece = pieces.find(smallest->second);
     candidates.erase(smallest);
     cut(piece, size);
@@ -172,7 +171,7 @@ void CachingAllocator::release_cached() {
 
 void CachingAllocator::reserve(size_t bytes) {
   std::lock_guard lock(state_->mutex);
-  state_->add_segment(round_up_to(bytes, kGranularity), false);
+  state_->add_segment(round_up(bytes, kGranularity), false);
 }
 
 }  // namespace cuclip

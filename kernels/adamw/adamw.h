@@ -18,7 +18,6 @@ struct AdamWSegment {
   int64_t offset = 0;         ///< in elements
   int64_t size = 0;           ///< in elements
   float weight_decay = 0.0f;  ///< 0 for biases, norms and the temperature
-  float lr_scale = 1.0f;      ///< multiplies lr; 0 freezes the tensor's weights (its moments still move)
 };
 
 /// Throws InputError unless the segments (in the host's memory) are sorted, apart and within n elements. The
@@ -57,11 +56,11 @@ struct AdamWBegin {
 void adamw_begin(const AdamWBegin& p, const ExecContext& ctx);
 
 /// The update that was begun: decoupled weight decay (Loshchilov and Hutter, 2019), in the arithmetic of
-/// torch.optim.AdamW. With g = gradients · gradient_scale and η = lr · lr_scale, for every element:
-///   w *= 1 − η · weight_decay
+/// torch.optim.AdamW. With g = gradients · gradient_scale, for every element:
+///   w *= 1 − lr · weight_decay
 ///   m += (1 − beta1)(g − m)
 ///   v  = beta2 v + (1 − beta2) g²
-///   w -= η / (1 − beta1^steps) · m / (√v / √(1 − beta2^steps) + eps)
+///   w -= lr / (1 − beta1^steps) · m / (√v / √(1 − beta2^steps) + eps)
 /// f32; the scalars are computed in f64. Of a step that is skipped only zero_gradients is done. 28 B of
 /// traffic a parameter, +2 for weights_bf16, +4 for zero_gradients.
 struct AdamWStep {

@@ -35,9 +35,8 @@ inline AdamWDecision decision_of(const AdamWBegin& p) { return {p.beta1, p.beta2
 /// What is a segment's own in the update: computed in f64, rounded to f32 once.
 struct AdamWSegmentScalars {
   CUCLIP_HOST_DEVICE AdamWSegmentScalars(const AdamWControl& c, const AdamWSegment& s) {
-    const double lr = c.lr * static_cast<double>(s.lr_scale);
-    decay = static_cast<float>(1.0 - lr * static_cast<double>(s.weight_decay));
-    step_size = static_cast<float>(lr / c.bias1);
+    decay = static_cast<float>(1.0 - c.lr * static_cast<double>(s.weight_decay));
+    step_size = static_cast<float>(c.lr / c.bias1);
   }
   float decay, step_size;
 };

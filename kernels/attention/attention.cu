@@ -15,12 +15,8 @@ namespace {
 
 using Arguments = AttentionForwardArguments<bfloat16>;
 
-constexpr int kStreamedKeys = 64;
-constexpr int kBuffers = 2;
-
-// Two blocks a multiprocessor, where 128 registers are enough: at 64 they are not on sm_90.
-template <int kHeadDim>
-constexpr int kBlocksAtOnce = kHeadDim <= 32 ? 2 : 1;
+constexpr int kStreamedKeys = Tuning::Attention::kForwardBufferRows;
+constexpr int kBuffers = Tuning::Attention::kBuffers;
 
 // A head's places in memory.
 struct Head {
@@ -53,7 +49,7 @@ __device__ __forceinline__ void copy_keys(const Arguments& p, const Head& head, 
 }
 
 template <int kHeadDim>
-__global__ void __launch_bounds__(kMaxThreads, kBlocksAtOnce<kHeadDim>)
+__global__ void __launch_bounds__(kMaxThreads, Tuning::Attention::forward_blocks(kHeadDim))
     attention_forward_kernel(const Arguments p) {
   using Tile = HeadTile<kHeadDim>;
   extern __shared__ Vec<bfloat16> shared[];
@@ -79,7 +75,7 @@ __global__ void __launch_bounds__(kMaxThreads, kBlocksAtOnce<kHeadDim>)
 }
 
 template <int kHeadDim>
-__global__ void __launch_bounds__(kMaxThreads, kBlocksAtOnce<kHeadDim>)
+__global__ void __launch_bounds__(kMaxThreads, Tuning::Attention::forward_blocks(kHeadDim))
     attention_forward_streamed_kernel(const Arguments p) {
   using Tile = HeadTile<kHeadDim>;
   extern __shared__ Vec<bfloat16> shared[];

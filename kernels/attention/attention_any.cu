@@ -14,6 +14,7 @@
 #include "kernels/attention/attention_arguments.cuh"
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
+#include "kernels/common/tuning.h"
 
 namespace cuclip {
 namespace {
@@ -21,8 +22,6 @@ namespace {
 constexpr int kForwardWarps = 8;
 constexpr int kBackwardWarps = 4;
 constexpr int kSharedRows = 96;  // of both directions
-// Blocks of the backward at once: up to 168 registers. Left to itself, ptxas stops at 96 and spills.
-constexpr int kBackwardBlocks = 3;
 static_assert(kSharedRows == kForwardWarps * kRows + 2 * kTileRows);
 static_assert(kSharedRows == 2 * (kBackwardWarps * kRows + kTileRows));
 
@@ -108,7 +107,7 @@ __device__ __forceinline__ void find_delta(const AttentionBackwardArguments<T>& 
 // kKeys: the warp's rows are keys and the tiles' queries, otherwise the other way round. A side's first
 // matrix is q or k, its second dout or v.
 template <typename T, bool kKeys>
-__global__ void __launch_bounds__(kBackwardWarps* kWarp, kBackwardBlocks)
+__global__ void __launch_bounds__(kBackwardWarps* kWarp, Tuning::Attention::kAnyBackwardBlocks)
     attention_backward_any_kernel(const AttentionBackwardArguments<T> p) {
   constexpr int kBlockRows = kBackwardWarps * kRows;
   extern __shared__ float shared[];

@@ -18,8 +18,8 @@ namespace {
 
 using Arguments = AttentionBackwardArguments<bfloat16>;
 
-constexpr int kBufferRows = 32;
-constexpr int kBuffers = 2;
+constexpr int kBufferRows = Tuning::Attention::kBackwardBufferRows;
+constexpr int kBuffers = Tuning::Attention::kBuffers;
 
 // A head's places in memory.
 struct Head {

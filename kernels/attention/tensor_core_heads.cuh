@@ -7,11 +7,11 @@
 #include "kernels/attention/attention_arguments.cuh"
 #include "kernels/attention/head_tile.cuh"
 #include "kernels/common/launch.cuh"
+#include "kernels/common/tuning.h"
 
 namespace cuclip {
 
-/// 8 warps of up to 255 registers fill the register file; more would spill.
-inline constexpr int kMaxWarps = 8;
+inline constexpr int kMaxWarps = Tuning::Attention::kMaxWarps;
 inline constexpr int kMaxThreads = kMaxWarps * kWarp;
 /// Rows that a block owns where it does not hold a whole head.
 inline constexpr int kStreamedRows = kMaxWarps * kStripRows;

@@ -16,14 +16,8 @@ __device__ __forceinline__ uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
 
-/// Copies 16 bytes, both addresses 16-byte aligned, past the first-level cache.
-__device__ __forceinline__ void async_copy_16(void* shared, const void* global) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global)
-               : "memory");
-}
-
-/// Copies the first `bytes` (0 to 16) of 16 and writes zeros to the rest. With 0 nothing is read, but
-/// `global` must be some address of the tensor.
+/// Copies the first `bytes` (0 to 16) of 16, both addresses 16-byte aligned, past the first-level cache, and
+/// writes zeros to the rest. With 0 nothing is read, but `global` must be some address of the tensor.
 __device__ __forceinline__ void async_copy_16_zero_fill(void* shared, const void* global, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
                "r"(bytes)

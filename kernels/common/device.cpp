@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/common/check.h"
+#include "kernels/common/rounding.h"
 #ifdef CUCLIP_WITH_CUDA
 #include "kernels/common/launch.cuh"
 #endif
@@ -12,7 +13,7 @@ namespace cuclip {
 namespace {
 
 void* allocate_on_host(size_t bytes) {
-  const size_t rounded = (bytes + kDeviceAlignment - 1) / kDeviceAlignment * kDeviceAlignment;
+  const size_t rounded = round_up(bytes, kDeviceAlignment);
   return std::aligned_alloc(kDeviceAlignment, rounded);
 }
 

@@ -10,7 +10,7 @@ Scratch::Scratch(Device device)
 
 void* Scratch::reserve(size_t bytes) {
   if (bytes > capacity_) {
-    const size_t rounded = static_cast<size_t>(round_up(static_cast<int64_t>(bytes), kAlignment));
+    const size_t rounded = round_up(bytes, kAlignment);
     release();
     memory_ = allocate_(rounded);
     capacity_ = rounded;

@@ -9,6 +9,7 @@
 #include "kernels/common/device.h"
 #include "kernels/common/parallel.h"
 #include "kernels/common/profiler.h"
+#include "kernels/common/rounding.h"
 #include "kernels/common/signals.h"
 
 namespace cuclip {
@@ -70,8 +71,5 @@ void parallel_for(const ExecContext& ctx, int64_t tasks, Body&& body) {
     ctx.pool->run(tasks, body);
   }
 }
-
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 }  // namespace cuclip

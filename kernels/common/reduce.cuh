@@ -1,5 +1,5 @@
-// Sums and maxima over the lanes of a warp and the warps of a block, in an order that the code fixes: the
-// same bits on every run; sums in f32 or f64. Every lane of the warp, or thread of the block, must call them,
+// Sums over the lanes of a warp and the warps of a block, and maxima over a warp's lanes, in an order that the
+// code fixes: the same bits on every run; sums in f32 or f64. Every lane of the warp, or thread of the block, must call them,
 // and all get the result.
 #pragma once
 
@@ -61,24 +61,10 @@ __device__ __forceinline__ T team_sum(T x, int warp, int warps, T* shared) {
   return values[0];
 }
 
-__device__ __forceinline__ float team_max(float x, int warp, int warps, float* shared) {
-  x = warp_max(x);
-  if (warps == 1) return x;
-  if (threadIdx.x % kWarp == 0) shared[warp] = x;
-  __syncthreads();
-  x = shared[0];
-  for (int i = 1; i < warps; ++i) x = nan_max(x, shared[i]);
-  __syncthreads();
-  return x;
-}
-
 /// Over a one-dimensional block of whole warps. `shared` has 32 elements.
 template <typename T>
 __device__ __forceinline__ T block_sum(T x, T* shared) {
   return team_sum(x, static_cast<int>(threadIdx.x) / kWarp, static_cast<int>(blockDim.x) / kWarp, shared);
-}
-__device__ __forceinline__ float block_max(float x, float* shared) {
-  return team_max(x, static_cast<int>(threadIdx.x) / kWarp, static_cast<int>(blockDim.x) / kWarp, shared);
 }
 
 /// Of `count` values in memory: each thread's share in order, then over the block.

@@ -1,6 +1,6 @@
 // The contrastive loss on CUDA, forward: every logit is computed once, and none is stored.
 //
-// A block of threads computes a tile of 128 x 128 logits (gemm_tile.cuh: bf16 and tf32 on tensor cores, f32
+// A block of threads computes a tile of 128 x 128 logits (tile.cuh: bf16 and tf32 on tensor cores, f32
 // with fused multiply-adds) and reduces it in registers to a maximum and a sum of exponentials for each row
 // and column (tile_statistics.cuh), 8 bytes each, in scratch; positive logits are read off. A second kernel
 // merges the tiles' in their order into the log-sum-exps and sums of cross-entropies, which a third adds up.
@@ -19,7 +19,7 @@
 namespace cuclip {
 namespace {
 
-constexpr int64_t kBlockTiles = 128;  // of a block of S, on either side
+constexpr int64_t kBlockSide = SumOrder::kLogitTiles * kTile;  // of a block of S
 constexpr int kMergeWarps = 8;
 constexpr int kMergeThreads = kMergeWarps * kWarp;
 constexpr int kSumThreads = 256;
@@ -49,7 +49,7 @@ struct ForwardArguments {
 
 // Stores the positive logits among the tile's, where it has any; `first` is the column of row 0's, in the
 // tile or not.
-template <typename Product>
+template <RegisterSums Product>
 __device__ __forceinline__ void store_positive(Product& product, int64_t first, int rows, float* positive) {
   if (first <= -kTile || first >= kTile) return;
 #pragma unroll
@@ -68,7 +68,7 @@ __device__ __forceinline__ void add_to(const SideSums& side, int64_t tile, int64
   *slot = pack(side.first ? sum : merge(unpack(*slot), sum));
 }
 
-template <typename Product, typename T = typename Product::Input>
+template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     contrastive_loss_forward_kernel(const ForwardArguments<T> p) {
   extern __shared__ uint4 shared[];
@@ -160,8 +160,8 @@ void run_block(const ForwardArguments<T>& a, const ExecContext& ctx) {
 template <template <Along, Along, bool, bool> typename Product, typename T>
 void run(const ContrastiveLossForward& p, const ExecContext& ctx) {
   const int64_t rows = p.image.size(0), columns = p.text.size(0), depth = p.image.size(1);
-  const int64_t row_tiles = std::min(tiles_of(rows), kBlockTiles);
-  const int64_t column_tiles = std::min(tiles_of(columns), kBlockTiles);
+  const int64_t row_tiles = std::min(tiles_of(rows), SumOrder::kLogitTiles);
+  const int64_t column_tiles = std::min(tiles_of(columns), SumOrder::kLogitTiles);
   const int64_t merge_blocks = ceil_div(rows, kWarp) + ceil_div(columns, kWarp);
   ScratchPlan plan;
   const auto row_sums = plan.add<PackedLogSum>(column_tiles * rows);
@@ -171,10 +171,10 @@ void run(const ContrastiveLossForward& p, const ExecContext& ctx) {
   plan.reserve(ctx);
   float* positive = p.positive ? p.positive.as<float>() : plan[own_positive];
 
-  for (int64_t row = 0; row < rows; row += kBlockTiles * kTile) {
-    for (int64_t column = 0; column < columns; column += kBlockTiles * kTile) {
-      const int64_t block_rows = std::min(rows - row, kBlockTiles * kTile);
-      const int64_t block_columns = std::min(columns - column, kBlockTiles * kTile);
+  for (int64_t row = 0; row < rows; row += kBlockSide) {
+    for (int64_t column = 0; column < columns; column += kBlockSide) {
+      const int64_t block_rows = std::min(rows - row, kBlockSide);
+      const int64_t block_columns = std::min(columns - column, kBlockSide);
       run_block<Product>(ForwardArguments<T>{.image = {p.image.as<T>() + row * depth, depth, block_rows},
                                              .text = {p.text.as<T>() + column * depth, depth, block_columns},
                                              .depth = depth,

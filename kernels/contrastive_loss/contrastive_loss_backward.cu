@@ -2,7 +2,7 @@
 //
 // The gradient G with respect to S, times exp(t), is worked through in blocks of up to 4,096 x 8,192 elements
 // of the features' type in scratch, which is all of it that is ever held. Two kernels a block, both in tiles
-// of 128 x 128 (gemm_tile.cuh):
+// of 128 x 128 (tile.cuh):
 //   logit_gradient_kernel     computes the logits again and turns them into G, with the tiles' part of
 //                             dlog_scale;
 //   feature_gradient_kernel   adds G T to dimage and Gᵀ I to dtext, in one launch so that small products do
@@ -17,17 +17,15 @@
 #include "kernels/common/scratch_plan.h"
 #include "kernels/contrastive_loss/contrastive_loss_cuda.h"
 #include "kernels/pointwise/pointwise_cuda.h"
+#include "kernels/tiles/epilogue.cuh"
 #include "kernels/tiles/ffma_product.cuh"
-#include "kernels/tiles/gemm_epilogue.cuh"
 #include "kernels/tiles/mma_product.cuh"
 
 namespace cuclip {
 namespace {
 
-// 64 MiB of bf16 (128 of f32). dimage's and dtext's products have 32 and 64 rows of tiles: with four columns
-// of them (D = 512) that is 384 tiles, against 216 blocks that an A100 runs at once.
-constexpr int64_t kBlockRows = 4096;
-constexpr int64_t kBlockColumns = 8192;
+constexpr int64_t kBlockRows = SumOrder::kLogitGradientRows;
+constexpr int64_t kBlockColumns = SumOrder::kLogitGradientColumns;
 constexpr int kSumThreads = 256;
 
 // A block of G: image and the rows' statistics begin at its first row, text and the columns' at its first
@@ -69,7 +67,7 @@ __device__ __forceinline__ float to_gradients(float (&v)[kSize], float scale, fl
   return sum;
 }
 
-template <typename Product, typename T = typename Product::Input>
+template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     logit_gradient_kernel(const LogitGradientArguments<T> p) {
   extern __shared__ uint4 shared[];
@@ -106,8 +104,8 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   if (threadIdx.x == 0) p.sums[blockIdx.x] = p.first ? total : p.sums[blockIdx.x] + total;
 }
 
-template <typename Product, typename T, typename Out>
-__device__ __forceinline__ void multiply_tile(const GemmArguments<T, Out>& p, int tile, void* shared) {
+template <OperandProduct Product, typename T, typename Out>
+__device__ __forceinline__ void multiply_tile(const ProductArguments<T, Out>& p, int tile, void* shared) {
   const TilePlace at(tile, p.row_tiles, p.column_tiles);
   Product product(p.a, p.b, at, p.reduction, false, shared);
   run_pipeline(product, steps_of<T>(p.reduction));
@@ -115,10 +113,10 @@ __device__ __forceinline__ void multiply_tile(const GemmArguments<T, Out>& p, in
 }
 
 // The first blocks take dimage's tiles, the others dtext's.
-template <typename ImageProduct, typename TextProduct, typename Out,
+template <OperandProduct ImageProduct, OperandProduct TextProduct, typename Out,
           typename T = typename ImageProduct::Input>
 __global__ void __launch_bounds__(ImageProduct::kThreads, ImageProduct::kBlocks)
-    feature_gradient_kernel(const GemmArguments<T, Out> image, const GemmArguments<T, Out> text) {
+    feature_gradient_kernel(const ProductArguments<T, Out> image, const ProductArguments<T, Out> text) {
   extern __shared__ uint4 shared[];
   const int tile = static_cast<int>(blockIdx.x), image_tiles = image.row_tiles * image.column_tiles;
   if (tile < image_tiles) {
@@ -211,8 +209,8 @@ class Backward {
   }
 
   // [rows, D] += a b over `reduction`, or = where the block is the first along it.
-  GemmArguments<T, Out> product(const Operand<T>& a, const T* b, int64_t reduction, Out* c,
-                                bool first) const {
+  ProductArguments<T, Out> product(const Operand<T>& a, const T* b, int64_t reduction, Out* c,
+                                   bool first) const {
     return {.a = a,
             .b = {b, depth_, depth_},
             .reduction = reduction,

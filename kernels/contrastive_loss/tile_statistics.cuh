@@ -5,7 +5,7 @@
 #include "kernels/common/exponential.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/contrastive_loss/contrastive_loss_tile.h"
-#include "kernels/tiles/gemm_tile.cuh"
+#include "kernels/tiles/product.cuh"
 
 namespace cuclip {
 
@@ -34,7 +34,7 @@ __device__ __forceinline__ LogSum merge(const LogSum& a, const LogSum& b) {
 }
 
 /// Rows' and columns' statistics of a tile, first of each warp's part of it, in shared memory.
-template <typename Product>
+template <RegisterSums Product>
 class TileStatistics {
  public:
   static constexpr int kBytes = (Product::kRowWarps + Product::kColumnWarps) * kTile * sizeof(PackedLogSum);

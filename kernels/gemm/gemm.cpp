@@ -19,12 +19,10 @@ void gemm(const Gemm& p, const ExecContext& ctx) {
   check_tensor("gemm: c", p.c, out, {m, n});
   if (p.bias) check_tensor("gemm: bias", p.bias, DType::f32, {n});
   if (p.pre_activation) check_tensor("gemm: pre_activation", p.pre_activation, out, {m, n});
-  if (p.residual) check_tensor("gemm: residual", p.residual, out, {m, n});
   if (p.gate) check_tensor("gemm: gate", p.gate, out, {m, n});
   CUCLIP_CHECK(p.activation || (!p.pre_activation && !p.gate),
                "gemm: pre_activation and gate need an activation, none was given");
-  CUCLIP_CHECK(!p.gate || (!p.bias && !p.pre_activation && !p.residual),
-               "gemm: gate excludes bias, pre_activation and residual");
+  CUCLIP_CHECK(!p.gate || (!p.bias && !p.pre_activation), "gemm: gate excludes bias and pre_activation");
   if (m == 0 || n == 0) return;
   CUCLIP_DISPATCH("gemm", ctx, gemm_cpu(p, ctx), gemm_cuda(p, ctx));
 }

@@ -1,23 +1,40 @@
 // Products of linear layers on CUDA, with their epilogues.
 //
-// A block computes 128 x 128 elements of c (gemm_tile.cuh): bf16, and f32 as tf32 where the context allows
+// A block computes 128 x 128 elements of c (kernels/tiles): bf16, and f32 as tf32 where the context allows
 // it, on tensor cores (mma_product.cuh), f32 with fused multiply-adds (ffma_product.cuh), the same pipeline
 // and epilogue for all. Bytes moved by a tile of b
-// bytes an element: 256 K b of operands, and once each of c, pre-activation, residual or gate. Where K, N or
+// bytes an element: 256 K b of operands, and once each of c, pre-activation or gate. Where K, N or
 // an address does not allow 16-byte accesses, a variant of the same kernel goes element by element.
 #include "kernels/common/launch.cuh"
 #include "kernels/gemm/gemm_cublaslt.h"
 #include "kernels/gemm/gemm_cuda.h"
+#include "kernels/tiles/epilogue.cuh"
 #include "kernels/tiles/ffma_product.cuh"
-#include "kernels/tiles/gemm_epilogue.cuh"
 #include "kernels/tiles/mma_product.cuh"
 
 namespace cuclip {
 namespace {
 
-template <typename Product, typename Out>
+// Calls body(std::integral_constant<Tail, tail>): one branch for the whole tile.
+template <typename Body>
+__device__ __forceinline__ void with_tail(Tail tail, Body&& body) {
+  switch (tail) {
+    case Tail::none:
+      return body(std::integral_constant<Tail, Tail::none>{});
+    case Tail::gelu:
+      return body(std::integral_constant<Tail, Tail::gelu>{});
+    case Tail::quick_gelu:
+      return body(std::integral_constant<Tail, Tail::quick_gelu>{});
+    case Tail::gelu_gate:
+      return body(std::integral_constant<Tail, Tail::gelu_gate>{});
+    case Tail::quick_gelu_gate:
+      return body(std::integral_constant<Tail, Tail::quick_gelu_gate>{});
+  }
+}
+
+template <OperandProduct Product, TileElement Out>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
-    gemm_kernel(const GemmArguments<typename Product::Input, Out> p) {
+    gemm_kernel(const ProductArguments<typename Product::Input, Out> p) {
   extern __shared__ uint4 shared[];
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   Product product(p.a, p.b, at, p.reduction, false, shared);
@@ -31,10 +48,9 @@ Tail tail_of(const Gemm& p) {
   return p.gate ? Tail::quick_gelu_gate : Tail::quick_gelu;
 }
 
-template <typename T, typename Out>
-GemmArguments<T, Out> arguments_of(const Gemm& p) {
+template <TileElement T, TileElement Out>
+ProductArguments<T, Out> arguments_of(const Gemm& p) {
   const int64_t m = p.a.size(0), k = p.a.size(1), n = p.c.size(1);
-  const TensorView& extra = p.gate ? p.gate : p.residual;
   return {.a = {p.a.as<T>(), k, m},
           .b = {p.b.as<T>(), p.transpose_b ? k : n, n},
           .reduction = k,
@@ -46,13 +62,13 @@ GemmArguments<T, Out> arguments_of(const Gemm& p) {
                        .tail = tail_of(p),
                        .bias = p.bias ? p.bias.as<float>() : nullptr,
                        .pre_activation = p.pre_activation ? p.pre_activation.as<Out>() : nullptr,
-                       .extra = extra ? extra.as<Out>() : nullptr}};
+                       .extra = p.gate ? p.gate.as<Out>() : nullptr}};
 }
 
 // With Product<A, B, vectors, row sums> for this layout and alignment.
 template <template <Along, Along, bool, bool> typename Product, typename T, typename Out>
 void run(const Gemm& p, const ExecContext& ctx) {
-  const GemmArguments<T, Out> a = arguments_of<T, Out>(p);
+  const ProductArguments<T, Out> a = arguments_of<T, Out>(p);
   const Epilogue<Out>& e = a.epilogue;
   const bool vectors = vector_lines(a.a) && vector_lines(a.b) && e.columns % Vec<Out>::kSize == 0 &&
                        aligned_to(kVecBytes, e.c, e.bias, e.pre_activation, e.extra);

@@ -16,8 +16,8 @@
 namespace cuclip {
 
 /// With P = a · op(b):
-///   z = round(P + bias)            rounded to c's dtype; z is also written to pre_activation where that is
-///   given c = round(act(z) + residual)   act is the identity unless activation is set
+///   z = round(P + bias)   rounded to c's dtype; z is also written to pre_activation where that is given
+///   c = round(act(z))     act is the identity unless activation is set
 /// or, with `gate` (the backward pass of an activation, and then nothing of the above):
 ///   c = round(P * act'(gate))
 struct Gemm {
@@ -28,7 +28,6 @@ struct Gemm {
   TensorView bias = {};  // optional, f32 [N]
   std::optional<Activation> activation = {};
   TensorView pre_activation = {};  // optional out with activation, [M, N], c's dtype
-  TensorView residual = {};        // optional, [M, N], c's dtype
   TensorView gate = {};            // optional with activation, [M, N], c's dtype
 };
 void gemm(const Gemm& p, const ExecContext& ctx);

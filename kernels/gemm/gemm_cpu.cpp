@@ -61,13 +61,11 @@ void forward_epilogue(const Gemm& p, const Tile& tile) {
     const float* sums = tile.sums + i * tile.sums_stride;
     T* c = p.c.as<T>() + at;
     T* z_out = p.pre_activation ? p.pre_activation.as<T>() + at : nullptr;
-    const T* residual = p.residual ? p.residual.as<T>() + at : nullptr;
     for_vectors(tile.columns, [&](int64_t j, int64_t count) HWY_ATTR {
       VF z = load_upto(sums + j, count);
       if (bias) z = hn::Add(z, load_upto(bias + j, count));
       if (z_out) store_upto(z, z_out + j, count);
       if (kActivate) z = activate<kKind>(rounded<T>(z));
-      if (residual) z = hn::Add(kActivate ? z : rounded<T>(z), load_upto(residual + j, count));
       store_upto(z, c + j, count);
     });
   }
@@ -166,7 +164,7 @@ const std::byte* element(const TensorView& view, int64_t index) {
 void gemm_cpu(const Gemm& p, const ExecContext& ctx) {
   const int64_t m = p.a.size(0), k = p.a.size(1), n = p.c.size(1);
   const int64_t row_tiles = ceil_div(m, kTileRows), column_tiles = ceil_div(n, kTileColumns);
-  const bool has_epilogue = p.bias || p.activation || p.residual;
+  const bool has_epilogue = p.bias || p.activation;
   const bool through_scratch = has_epilogue && p.c.dtype == DType::bf16;
   const int64_t scratch_tile = std::min(m, kTileRows) * std::min(n, kTileColumns);
   float* scratch = nullptr;

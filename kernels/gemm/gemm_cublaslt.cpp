@@ -298,7 +298,7 @@ class CublasLtWithWorkspace : public CublasLt {
 }  // namespace
 
 bool CublasLt::takes(const Gemm& p) {
-  return p.a.size(1) > 0 && !p.activation && !p.residual && (!p.bias || p.c.dtype == DType::f32);
+  return p.a.size(1) > 0 && !p.activation && (!p.bias || p.c.dtype == DType::f32);
 }
 
 bool CublasLt::takes(const GemmWeightGradient& p) { return p.dy.size(0) > 0 && p.dweight.size(1) > 0; }

@@ -17,7 +17,7 @@ class CublasLt {
  public:
   virtual ~CublasLt() = default;
 
-  /// Whether cuBLASLt computes just what the contract says: a product without activation, residual and gate.
+  /// Whether cuBLASLt computes just what the contract says: a product without activation and gate.
   /// A bias must be of c's dtype there, so with bf16 results such a product is ours.
   static bool takes(const Gemm& p);
   static bool takes(const GemmWeightGradient& p);

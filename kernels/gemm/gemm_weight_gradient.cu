@@ -1,9 +1,8 @@
 // Gradients of a linear layer's parameters on CUDA: dweight += dyT x, with dbias from the same reading of dy.
 //
 // The same tile products as in gemm.cu, both operands with the reduction (the rows of dy and x) across their
-// lines. Few tiles with a long reduction would leave most of a GPU idle, so the rows are cut into slices that
-// the shape fixes: the first slice's blocks add onto the gradients, the others' store their sums to scratch,
-// and a second kernel adds those in order. No atomics: the same bits on every run and every GPU. Bytes moved
+// lines. The rows are cut into slices that the shape fixes (row_slices.h): the first slice's blocks add onto
+// the gradients, the others' store their sums to scratch, and a second kernel adds those in order. No atomics: the same bits on every run and every GPU. Bytes moved
 // by a block: 256 rows b of operands and 128 KB of sums.
 #include <algorithm>
 
@@ -11,17 +10,14 @@
 #include "kernels/common/scratch_plan.h"
 #include "kernels/gemm/gemm_cublaslt.h"
 #include "kernels/gemm/gemm_cuda.h"
+#include "kernels/tiles/epilogue.cuh"
 #include "kernels/tiles/ffma_product.cuh"
-#include "kernels/tiles/gemm_epilogue.cuh"
 #include "kernels/tiles/mma_product.cuh"
+#include "kernels/tiles/row_slices.h"
 
 namespace cuclip {
 namespace {
 
-// Two blocks for each of an A100's 108 multiprocessors, but no slice so short that its sums would cost more
-// than its rows: writing and reading them takes as much as 256 rows of bf16.
-constexpr int64_t kWantedBlocks = 216;
-constexpr int64_t kSliceRows = 512;
 constexpr int kSumThreads = 256;
 
 template <typename T>
@@ -39,7 +35,7 @@ struct WeightGradientArguments {
 };
 
 // grid.y: the slices.
-template <typename Product, typename T = typename Product::Input>
+template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     gemm_weight_gradient_kernel(const WeightGradientArguments<T> p) {
   extern __shared__ uint4 shared[];
@@ -100,9 +96,7 @@ void run(const GemmWeightGradient& p, const ExecContext& ctx) {
   const int64_t m = p.dy.size(0), n = p.dy.size(1), k = p.x.size(1);
   // A weight without columns has no tile, but its bias has a gradient.
   const int64_t row_tiles = tiles_of(n), column_tiles = std::max<int64_t>(1, tiles_of(k));
-  const int64_t wanted =
-      std::clamp<int64_t>(ceil_div(kWantedBlocks, row_tiles * column_tiles), 1, ceil_div(m, kSliceRows));
-  const int64_t slice_rows = round_up(ceil_div(m, wanted), kStep<T>), slices = ceil_div(m, slice_rows);
+  const auto [slice_rows, slices] = cut_into_slices(m, row_tiles * column_tiles, kStep<T>);
   WeightGradientArguments<T> a{.dy = p.dy.as<T>(),
                                .x = p.x.as<T>(),
                                .dweight = p.dweight.as<float>(),

@@ -14,8 +14,6 @@ namespace {
 // Rows of a team: two share one reading of weight and bias, which would else take as many cycles of the
 // first-level cache as the memory takes for the row.
 constexpr int kTeamRows = 2;
-// Blocks of a multiprocessor: up to 80 registers. Left to itself, ptxas stops at 40 for sm_120 and spills.
-constexpr int kForwardBlocks = 3;
 
 template <typename T>
 struct ForwardArguments {
@@ -92,7 +90,7 @@ __device__ __forceinline__ void store_statistics(const ForwardArguments<T>& p, i
 }
 
 template <typename T, int kVecs>
-__global__ void __launch_bounds__(kTeamBlockThreads, kForwardBlocks)
+__global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kForwardBlocks)
     layer_norm_forward_kernel(const ForwardArguments<T> p, int team_warps) {
   constexpr int kSize = Vec<T>::kSize;
   __shared__ float shared[kTeamBlockWarps * kTeamRows];

@@ -17,13 +17,10 @@
 namespace cuclip {
 namespace {
 
-// Two blocks of 128 registers a thread for each of an A100's 108 multiprocessors. More would be more partial
-// sums; on a larger GPU, 8 warps with 4 KB each under way still keep a multiprocessor's share of the memory
-// busy.
-constexpr int64_t kBlocks = 216;
-constexpr int64_t kTeamRows =
-    4;  // at least, where there are fewer rows: a block's sums cost as much as two rows
-constexpr int64_t kColumnRows = 64;  // rows of a block of layer_norm_columns_kernel, at least
+// A block's share of the rows, but not less than `least`.
+int64_t block_rows_of(int64_t rows, int64_t least) {
+  return std::max(least, ceil_div(rows, SumOrder::kLayerNormBlocks));
+}
 
 template <typename T>
 struct BackwardArguments {
@@ -112,7 +109,7 @@ __device__ __forceinline__ Vec<T> input_gradient(const Vec<T>& x, const Vec<T>& 
 }
 
 template <typename T, int kVecs>
-__global__ void __launch_bounds__(kTeamBlockThreads, 2)
+__global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kBackwardBlocks)
     layer_norm_backward_kernel(const BackwardArguments<T> p, int team_warps, int64_t block_rows) {
   constexpr int kSize = Vec<T>::kSize;
   __shared__ float shared_sums[2 * kTeamBlockWarps];
@@ -226,7 +223,7 @@ void launch_add_partials(const LayerNormBackward& p, const float* partial, int64
 template <typename T>
 void backward_teams(const RowTeams& teams, const LayerNormBackward& p, BackwardArguments<T> a,
                     const ExecContext& ctx) {
-  const int64_t block_rows = std::max(kTeamRows * teams.teams(), ceil_div(a.rows, kBlocks));
+  const int64_t block_rows = block_rows_of(a.rows, SumOrder::kLayerNormTeamRows * teams.teams());
   const int64_t blocks = ceil_div(a.rows, block_rows);
   ScratchPlan plan;
   const auto partial = plan.add<float>(blocks * 2 * a.stride);
@@ -245,7 +242,7 @@ void backward_teams(const RowTeams& teams, const LayerNormBackward& p, BackwardA
 // Any rows. The columns go first: dx may be the memory of dy.
 template <typename T>
 void backward_any(const LayerNormBackward& p, BackwardArguments<T> a, const ExecContext& ctx) {
-  const int64_t block_rows = std::max(kColumnRows, ceil_div(a.rows, kBlocks));
+  const int64_t block_rows = block_rows_of(a.rows, SumOrder::kLayerNormColumnRows);
   const int64_t blocks = ceil_div(a.rows, block_rows);
   ScratchPlan plan;
   const auto partial = plan.add<float>(blocks * 2 * a.stride);

@@ -8,17 +8,15 @@
 
 #include "kernels/common/exec_context.h"
 #include "kernels/common/reduce.cuh"
+#include "kernels/common/tuning.h"
 #include "kernels/common/vec.cuh"
 
 namespace cuclip {
 
 inline constexpr int kTeamBlockWarps = 8;
 inline constexpr int kTeamBlockThreads = kTeamBlockWarps * kWarp;
-// Vectors of a lane: rows of 512, 768 and 1024 bf16 are one warp's in the forward. The backward keeps sums
-// for each column besides; with four vectors it would not fit into the 128 registers that let two blocks
-// share a multiprocessor.
-inline constexpr int kForwardRowVecs = 4;
-inline constexpr int kBackwardRowVecs = 3;
+inline constexpr int kForwardRowVecs = Tuning::LayerNorm::kForwardRowVecs;
+inline constexpr int kBackwardRowVecs = Tuning::LayerNorm::kBackwardRowVecs;
 
 /// Chosen from the width alone; warps is 0 where no team holds the row.
 struct RowTeams {

@@ -1,5 +1,5 @@
 // Patch embedding on CUDA: a product whose left operand comes straight from the pictures (patch_product.cuh),
-// on the tiles of kernels/gemm. No patch is ever written to memory.
+// on the tiles of kernels/tiles. No patch is ever written to memory.
 //
 // A row of the product is a token; the class token's is empty, so that a tile of the result is a tile of out,
 // and the epilogue adds the position and puts the class token in. Bytes moved by a tile of 128 tokens x 128
@@ -54,7 +54,7 @@ __device__ __forceinline__ void load_parameter(const float* p, int n, float (&v)
   }
 }
 
-template <bool kWhole, typename Product, typename T, typename Pixel>
+template <bool kWhole, BlockProduct Product, typename T, typename Pixel>
 __device__ __forceinline__ void store_tokens(Product& product, const ForwardArguments<T, Pixel>& p,
                                              const TilePlace& at) {
   constexpr int kSize = Vec<T>::kSize;
@@ -79,7 +79,7 @@ __device__ __forceinline__ void store_tokens(Product& product, const ForwardArgu
   }
 }
 
-template <typename Product, typename T, typename Pixel>
+template <BlockProduct Product, typename T, typename Pixel>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     patch_embed_forward_kernel(const ForwardArguments<T, Pixel> p) {
   extern __shared__ uint4 shared[];

@@ -1,29 +1,25 @@
 // Gradients of the patch embedding on CUDA.
 //
 // dweight = doutT patches, the reduction over all tokens (the class tokens' patches are zeros, as in
-// patch_embed.cu), with the patches gathered again. As for a linear layer (gemm_weight_gradient.cu) the
-// tokens are cut into slices that the shape fixes. Every slice's sums go to scratch, in the order of the
+// patch_embed.cu), with the patches gathered again. As for a linear layer the tokens are cut into slices that
+// the shape fixes (row_slices.h). Every slice's sums go to scratch, in the order of the
 // pictures' memory; a second kernel adds them in order onto dweight, in its own. The class token's and the
 // positions' gradients are sums down the columns of dout. No atomics: the same bits on every run. Bytes moved
 // by a block: its tokens' pixels, 128 columns of dout and 64 KB of sums; dout once more for the positions.
-#include <algorithm>
-
 #include "kernels/common/column_sums.cuh"
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
 #include "kernels/patch_embed/patch_embed_cuda.h"
 #include "kernels/patch_embed/patch_order.cuh"
 #include "kernels/patch_embed/patch_product.cuh"
-#include "kernels/tiles/gemm_epilogue.cuh"
+#include "kernels/tiles/epilogue.cuh"
+#include "kernels/tiles/row_slices.h"
 
 namespace cuclip {
 namespace {
 
 constexpr int kThreads = 256;
 constexpr int kSumColumns = 4;  // of a thread in the sums down dout
-// See gemm_weight_gradient.cu.
-constexpr int64_t kWantedBlocks = 216;
-constexpr int64_t kSliceRows = 512;
 
 template <typename T, typename Pixel>
 struct GradientArguments {
@@ -37,7 +33,7 @@ struct GradientArguments {
 };
 
 // grid.y: the slices.
-template <typename Product, typename T, typename Pixel>
+template <BlockProduct Product, typename T, typename Pixel>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     patch_weight_gradient_kernel(const GradientArguments<T, Pixel> p) {
   extern __shared__ uint4 shared[];
@@ -78,10 +74,7 @@ void weight_gradient(const PatchEmbedBackward& p, const ExecContext& ctx) {
   const PatchLines<Pixel> patches(pictures);
   const int64_t width = p.dweight.size(0), stride = round_up(patches.order.length, Vec<float>::kSize);
   const int64_t row_tiles = tiles_of(width), column_tiles = tiles_of(stride);
-  const int64_t wanted = std::clamp<int64_t>(ceil_div(kWantedBlocks, row_tiles * column_tiles), 1,
-                                             ceil_div(patches.rows, kSliceRows));
-  const int64_t slice_rows = round_up(ceil_div(patches.rows, wanted), kStep<T>);
-  const int64_t slices = ceil_div(patches.rows, slice_rows);
+  const auto [slice_rows, slices] = cut_into_slices(patches.rows, row_tiles * column_tiles, kStep<T>);
   ScratchPlan plan;
   const auto sums = plan.add<float>(slices * width * stride);
   plan.reserve(ctx);

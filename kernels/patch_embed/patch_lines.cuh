@@ -16,11 +16,11 @@
 #include "kernels/common/check.h"
 #include "kernels/common/vec.cuh"
 #include "kernels/patch_embed/patch_order.cuh"
-#include "kernels/tiles/gemm_tile.cuh"
+#include "kernels/tiles/tile.cuh"
 
 namespace cuclip {
 
-inline constexpr int kPatchStages = 2;  // of the products' tiles, which leaves room for the lines
+inline constexpr int kPatchStages = Tuning::Tile::kPatchStages;
 
 /// The same line of neighbouring patches.
 struct alignas(16) LineSpan {
@@ -57,8 +57,8 @@ struct PatchLines {
   static constexpr bool kBytes = sizeof(Pixel) == 1;
   static constexpr int kSize = static_cast<int>(sizeof(Pixel));
   static constexpr int kSector = 32;
-  // With the tiles, what a block may have on every GPU: 99 KB.
-  static constexpr int kMostBytes = 101376 - kPatchStages * kStageBytes - kTile * 4;
+  // Beside the tiles.
+  static constexpr int kMostBytes = Tuning::kSharedBytesOfBlock - kPatchStages * kStageBytes - kTile * 4;
 
   /// Lines are cut where nothing is lost by it, or where whole ones do not fit.
   explicit PatchLines(const Pictures& p) : PatchLines(p, false) {

@@ -1,4 +1,4 @@
-// The cosine-similarity matrix on CUDA: the tile products of kernels/gemm on the inputs as they are, each
+// The cosine-similarity matrix on CUDA: the tile products of kernels/tiles on the inputs as they are, each
 // element scaled by its row's and its column's inverse norm while it is in registers. No normalised copy.
 // Bytes moved by a tile of b bytes an element: 256 D b of operands, 64 KB of out, once, in 16-byte stores
 // where N and the address allow them; before that each input once for its norms.
@@ -21,7 +21,7 @@ struct SimilarityArguments {
   bool whole;  // 16-byte stores fit out's rows
 };
 
-template <bool kWhole, typename Product, typename T>
+template <bool kWhole, BlockProduct Product, typename T>
 __device__ __forceinline__ void store_similarities(Product& product, const SimilarityArguments<T>& p,
                                                    const TilePlace& at) {
   constexpr int kPasses = Product::template kPasses<Vec<float>::kSize>;
@@ -31,7 +31,7 @@ __device__ __forceinline__ void store_similarities(Product& product, const Simil
   });
 }
 
-template <typename Product, typename T = typename Product::Input>
+template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     cosine_similarity_kernel(const SimilarityArguments<T> p) {
   extern __shared__ uint4 shared[];

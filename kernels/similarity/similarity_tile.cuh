@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/common/reduce.cuh"
-#include "kernels/tiles/gemm_tile.cuh"
+#include "kernels/tiles/product.cuh"
 
 namespace cuclip {
 
@@ -24,7 +24,7 @@ inline constexpr int kHalfWarpColumns = kWarp / 2 * Vec<float>::kSize;
 /// its first; n of them are inside the matrix (none: n <= 0). A warp's lanes call together, the lower half
 /// with kHalfWarpColumns of one row, the upper half with those of another. kUnroll: how many calls stand one
 /// after the other in the code.
-template <int kUnroll, typename Product, typename T, typename Body>
+template <int kUnroll, StagedSums<Vec<float>::kSize> Product, typename T, typename Body>
 __device__ __forceinline__ void for_each_similarity(Product& product, const SimilarityOperands<T>& p,
                                                     const TilePlace& at, Body&& body) {
   constexpr int kSize = Vec<float>::kSize;

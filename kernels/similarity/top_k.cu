@@ -1,8 +1,8 @@
 // The k most similar rows on CUDA: similarities are judged in registers, and none is stored.
 //
 // A block takes kTile rows of a and walks over tiles of kTile rows of b: over all of them or, where a has few
-// rows, over every second, third, ... of them, so that there are some kBlocks blocks. After a tile's product
-// (gemm_tile.cuh) a warp compares its similarities with the value of the last key that is kept for their row,
+// rows, over every second, third, ... of them, so that there are some Tuning::TopK::kBlocks blocks. After a tile's product
+// (tile.cuh) a warp compares its similarities with the value of the last key that is kept for their row,
 // a bound in shared memory, and offers those that are better to the row's list (best_keys.cuh). A row has a
 // list for each block and each warp that shares it, sorted, in scratch; it is loaded only when something
 // better was found: some k ln(N / k) times where the order of columns is random. A second kernel merges each
@@ -26,7 +26,6 @@
 namespace cuclip {
 namespace {
 
-constexpr int64_t kBlocks = 256;  // an A100 runs 216 at once in bf16, an H100 264
 constexpr int kMergeWarps = 8;
 constexpr int kMergeThreads = kMergeWarps * kWarp;
 
@@ -73,10 +72,10 @@ __device__ __forceinline__ void offer_rows(const BestArguments<T>& p, uint32_t l
   __syncwarp();
 }
 
-template <typename Product>
+template <RegisterSums Product>
 constexpr int kBestBytes = kPipelineBytes + Product::kRowWarps* kTile* static_cast<int>(sizeof(float));
 
-template <typename Product, typename T = typename Product::Input>
+template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     best_similarities_kernel(const BestArguments<T> p) {
   extern __shared__ uint4 shared[];
@@ -141,7 +140,8 @@ template <template <Along, Along, bool, bool> typename Product, typename T>
 void run(const TopK& p, const ExecContext& ctx) {
   const int64_t rows = p.a.size(0), columns = p.b.size(0), depth = p.a.size(1);
   const int64_t row_tiles = tiles_of(rows), column_tiles = tiles_of(columns);
-  const int64_t shares = std::clamp<int64_t>(kBlocks / std::max<int64_t>(row_tiles, 1), 1, column_tiles);
+  const int64_t shares =
+      std::clamp<int64_t>(Tuning::TopK::kBlocks / std::max<int64_t>(row_tiles, 1), 1, column_tiles);
   const Operand<T> a{p.a.as<T>(), depth, rows}, b{p.b.as<T>(), depth, columns};
   with_product<Product, Along::reduction, Along::reduction, false>(
       vector_lines(a) && vector_lines(b), [&]<typename P>(std::type_identity<P>) {

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "kernels/common/vec.cuh"
-#include "kernels/tiles/gemm_tile.cuh"
+#include "kernels/tiles/product.cuh"
 
 namespace cuclip {
 
@@ -15,9 +15,9 @@ class FfmaProduct {
  public:
   using Input = float;
   static constexpr bool kVectors = kVectorOutputs;
-  static constexpr int kThreads = 512;
-  static constexpr int kBlocks = 1;  // of a multiprocessor: 64 sums a thread in blocks of 256 spill
-  static constexpr int kParts = 2;   // the halves of the columns
+  static constexpr int kThreads = Tuning::FfmaProduct::kThreads;
+  static constexpr int kBlocks = Tuning::FfmaProduct::kBlocks;
+  static constexpr int kParts = 2;  // the halves of the columns
   template <int kSize>
   static constexpr int kPasses = 4;  // rows of a thread
 
@@ -63,7 +63,7 @@ class FfmaProduct {
     }
   }
 
-  /// The sums, a half after the other: see gemm_epilogue.cuh. A half's passes are read in order: its registers
+  /// The sums, a half after the other. A half's passes are read in order: its registers
   /// move up, since registers cannot be indexed where a loop over passes is not unrolled.
   __device__ __forceinline__ void stage(int part) {
 #pragma unroll
@@ -91,7 +91,6 @@ class FfmaProduct {
     return part * 64 + x_ * 4;
   }
 
-  /// The sums in registers: see gemm_tile.cuh.
   static constexpr int kThreadRows = 4, kThreadColumns = 8, kRowLanes = 16, kRowWarps = 1, kColumnWarps = 16;
   __device__ __forceinline__ float& sum(int i, int j) { return sums_[j / 4][i][j % 4]; }
   __device__ __forceinline__ int thread_row(int i) const { return y_ * 4 + i; }
@@ -99,7 +98,6 @@ class FfmaProduct {
   __device__ __forceinline__ int row_warp() const { return 0; }
   __device__ __forceinline__ int column_warp() const { return y_ / 2; }
 
-  /// Calls body(row of the tile, sum of A's row) where this thread has one.
   template <typename Body>
   __device__ __forceinline__ void for_row_sums(Body&& body) const {
     if (!sums_rows_ || x_ != 0) return;

@@ -12,12 +12,12 @@
 #include "kernels/common/mma.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/vec.cuh"
-#include "kernels/tiles/gemm_tile.cuh"
+#include "kernels/tiles/product.cuh"
 
 namespace cuclip {
 
 /// One operand: from global memory to a stage, and from there to mma's fragments.
-template <typename T, Along kAlong, bool kVectors, int kThreads>
+template <TileElement T, Along kAlong, bool kVectors, int kThreads>
 class MmaOperand {
  public:
   static constexpr int kChunk = Vec<T>::kSize;  // elements of a chunk
@@ -93,14 +93,14 @@ class MmaOperand {
   int first_;  // place of the lane's chunk, or element, for fragment 0 of half 0
 };
 
-template <typename T, Along kAlongA, Along kAlongB, bool kVectorAccess, bool kRowSums>
+template <TileElement T, Along kAlongA, Along kAlongB, bool kVectorAccess, bool kRowSums>
 class TensorCoreProduct {
  public:
   using Input = T;
   static constexpr bool kVectors = kVectorAccess;
-  static constexpr int kThreads = 128;
-  static constexpr int kBlocks = 2;  // of a multiprocessor
-  static constexpr int kParts = 4;   // 16 of the warp's rows each
+  static constexpr int kThreads = Tuning::TensorCoreProduct::kThreads;
+  static constexpr int kBlocks = Tuning::TensorCoreProduct::kBlocks;
+  static constexpr int kParts = 4;  // 16 of the warp's rows each
   template <int kSize>
   static constexpr int kPasses = 16 * 64 / (kSize * kWarp);
 
@@ -187,7 +187,6 @@ class TensorCoreProduct {
     return warp_column_ + lane_column<kSize>();
   }
 
-  /// The sums in registers: see gemm_tile.cuh.
   static constexpr int kThreadRows = 8, kThreadColumns = 16, kRowLanes = 4, kRowWarps = 2, kColumnWarps = 2;
   __device__ __forceinline__ float& sum(int i, int j) { return sums_[i / 2][j / 2][i % 2 * 2 + j % 2]; }
   __device__ __forceinline__ int thread_row(int i) const { return warp_row_ + i * 8 + lane_ / 4; }
@@ -197,8 +196,7 @@ class TensorCoreProduct {
   __device__ __forceinline__ int row_warp() const { return warp_column_ / 64; }
   __device__ __forceinline__ int column_warp() const { return warp_row_ / 64; }
 
-  /// Calls body(row of the tile, sum of A's row) where this thread has one. They are products with ones:
-  /// every column is the same.
+  /// They are products with ones: every column is the same.
   template <typename Body>
   __device__ __forceinline__ void for_row_sums(Body&& body) const {
     if (!sums_rows_ || lane_ % 4 != 0) return;

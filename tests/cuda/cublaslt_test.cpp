@@ -92,7 +92,6 @@ TEST_CASE("cuBLASLt is asked for products, bias in f32 and weight gradients, and
     };
     CHECK(asked(f32, [](Gemm&) {}));
     CHECK(asked(f32, [&](Gemm& p) { p.bias = in.bias.view(); }));
-    CHECK_FALSE(asked(f32, [&](Gemm& p) { p.residual = in.extra.view(); }));
     CHECK_FALSE(asked(f32, [](Gemm& p) { p.activation = Activation::gelu; }));
     CHECK_FALSE(asked(f32, [&](Gemm& p) {
       p.activation = Activation::gelu;

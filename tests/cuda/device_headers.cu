@@ -27,15 +27,12 @@ __global__ void copy_vectors_kernel(const T* x, T* out, int64_t n) {
 __global__ void reduce_block_kernel(const float* x, float* out) {
   __shared__ float shared[32];
   const float value = x[threadIdx.x];
-  const float sum = block_sum(value, shared), most = block_max(value, shared);
+  const float sum = block_sum(value, shared);
   const float of_warp = warp_sum(value), most_of_warp = warp_max(value);
-  if (threadIdx.x == 0) {
-    out[0] = sum;
-    out[1] = most;
-  }
+  if (threadIdx.x == 0) out[0] = sum;
   if (threadIdx.x == kWarp) {
-    out[2] = of_warp;
-    out[3] = most_of_warp;
+    out[1] = of_warp;
+    out[2] = most_of_warp;
   }
 }
 
@@ -53,11 +50,11 @@ __global__ void multiply_bf16_kernel(const bfloat16* a, const bfloat16* b, float
   store_vec(&tile_a[lane / 2][lane % 2 * 8], load_vec(a + lane * 8));
   if (lane < 16) store_vec(&tile_b[lane / 2][lane % 2 * 8], load_vec(b + lane * 8));
   __syncwarp();
-  uint32_t fragment_a[4], fragment_b[2];
+  uint32_t fragment_a[4], twice_b[4];
   ldmatrix_x4(fragment_a, &tile_a[lane % 16][lane / 16 * 8]);
-  ldmatrix_x2(fragment_b, &tile_b[lane % 8][lane / 8 % 2 * 8]);
+  ldmatrix_x4(twice_b, &tile_b[lane % 8][lane / 8 % 2 * 8]);
   float d[4] = {};
-  mma_bf16(d, fragment_a, fragment_b);
+  mma_bf16(d, fragment_a, {twice_b[0], twice_b[1]});
   store_product(d, c);
 }
 
@@ -77,14 +74,14 @@ __global__ void multiply_transposed_kernel(const bfloat16* at, const bfloat16* b
   store_vec(&tile_a[lane / 2][lane % 2 * 8], load_vec(at + lane * 8));
   if (lane < 16) store_vec(&tile_b[lane][0], load_vec(b + lane * 8));
   __syncwarp();
-  uint32_t fragment_a[4], fragment_b[2];
+  uint32_t fragment_a[4], twice_b[4];
   // Matrix m of A is rows m % 2 * 8 and k m / 2 * 8: of its transpose, k from the rows and rows from the
   // columns.
   const int matrix = lane / 8;
   ldmatrix_x4_trans(fragment_a, &tile_a[matrix / 2 * 8 + lane % 8][matrix % 2 * 8]);
-  ldmatrix_x2_trans(fragment_b, &tile_b[lane % 16][0]);
+  ldmatrix_x4_trans(twice_b, &tile_b[lane % 16][0]);
   float d[4] = {};
-  mma_bf16(d, fragment_a, fragment_b);
+  mma_bf16(d, fragment_a, {twice_b[0], twice_b[1]});
   store_product(d, c);
 }
 
@@ -94,12 +91,8 @@ __global__ void copy_tile_kernel(const float* x, float* out, int rows, int valid
   for (int i = static_cast<int>(threadIdx.x); i < rows * kChunks; i += static_cast<int>(blockDim.x)) {
     const int row = i / kChunks, chunk = i % kChunks;
     float4* to = &tile[swizzle<kChunks>(row, chunk)];
-    if (rows == valid_rows) {
-      async_copy_16(to, x + i * 4);
-    } else {
-      const bool valid = row < valid_rows;
-      async_copy_16_zero_fill(to, valid ? x + i * 4 : x, valid ? 16 : 0);
-    }
+    const bool valid = row < valid_rows;
+    async_copy_16_zero_fill(to, valid ? x + i * 4 : x, valid ? 16 : 0);
   }
   async_commit();
   async_wait<0>();

@@ -10,8 +10,7 @@ namespace cuclip::test {
 /// out[i] = x[i] for `n` elements of one dtype through Vec, pack and unpack; the last partial vector through
 /// load_part.
 void copy_vectors(const TensorView& x, const TensorView& out, const ExecContext& ctx);
-/// out[0] = block_sum(x), out[1] = block_max(x), of `threads` numbers, and out[2] and [3] the second warp's
-/// alone.
+/// out[0] = block_sum(x) of `threads` numbers, out[1] = warp_sum and out[2] = warp_max of the second warp's.
 void reduce_block(const TensorView& x, const TensorView& out, int threads, const ExecContext& ctx);
 /// c[16, 8] = a[16, K] b[8, K]^T, f32, through mma_bf16 and ldmatrix (bf16: K = 16) or mma_tf32 (f32: K = 8).
 void multiply_fragments(const TensorView& a, const TensorView& b, const TensorView& c,

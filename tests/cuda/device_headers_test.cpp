@@ -56,11 +56,10 @@ TEST_CASE("block and warp reductions match float64, and a maximum keeps NaN") {
   TestContext ctx;
   for (const int threads : {64, 256, 1024}) {
     Buffer x = Buffer::normal({threads}, DType::f32, 1.0, -5.0);
-    const Buffer out = Buffer::poisoned({4}, DType::f32);
-    double sum = 0, most = -1e30, warp_sum = 0, warp_most = -1e30;
+    const Buffer out = Buffer::poisoned({3}, DType::f32);
+    double sum = 0, warp_sum = 0, warp_most = -1e30;
     for (int i = 0; i < threads; ++i) {
       sum += x.at(i);
-      most = std::max(most, x.at(i));
       if (i / 32 == 1) {
         warp_sum += x.at(i);
         warp_most = std::max(warp_most, x.at(i));
@@ -68,11 +67,11 @@ TEST_CASE("block and warp reductions match float64, and a maximum keeps NaN") {
     }
     RUN(reduce_block(x.view(), out.view(), threads, ctx));
     // At most 5 additions in a warp and 32 over warps, each rounding a sum of at most |sum|.
-    expect_close("reduced", out, {sum, most, warp_sum, warp_most}, {0, 37 * kF32});
-    x.set(threads - 1, NAN);
+    expect_close("reduced", out, {sum, warp_sum, warp_most}, {0, 37 * kF32});
+    x.set(63, NAN);  // in the second warp
     RUN(reduce_block(x.view(), out.view(), threads, ctx));
     REQUIRE(std::isnan(out.at(0)));
-    REQUIRE(std::isnan(out.at(1)));
+    REQUIRE(std::isnan(out.at(2)));
   }
 }
 

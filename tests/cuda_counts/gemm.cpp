@@ -37,9 +37,8 @@ void forward(Counts& counts) {
                   .b = bf16(kWidth, kHidden),
                   .c = bf16(kRows, kWidth),
                   .transpose_b = true,
-                  .bias = counts.tensor(Role::parameter, {kWidth}, DType::f32),
-                  .residual = bf16(kRows, kWidth)};
-  counts.run("gemm 3072 to 768 + bias + residual", bounds(kRows, kWidth, kHidden, 2, 2),
+                  .bias = counts.tensor(Role::parameter, {kWidth}, DType::f32)};
+  counts.run("gemm 3072 to 768 + bias", bounds(kRows, kWidth, kHidden, 1, 2),
              [&](const ExecContext& ctx) { gemm(down, ctx); });
   constexpr int64_t kFewRows = 2 * 197;
   const auto f32 = [&](int64_t m, int64_t n) { return counts.tensor(Role::activation, {m, n}, DType::f32); };

@@ -3,38 +3,44 @@
 #include <algorithm>
 #include <chrono>
 
-#include "core/tensor.h"
 #include "kernels/tiles/tile_product.h"
 
 namespace cuclip {
 namespace {
-constexpr int64_t kSize = 2048;
 constexpr int64_t kTileRows = 256;
 constexpr int kRepeats = 8;
 }  // namespace
 
+// Zeros are no slower or faster to multiply on a CPU.
+PeakProduct::PeakProduct(Context& context, DType dtype)
+    : context_(context),
+      a_(Tensor::zeros(context, {kSize, kSize}, dtype)),
+      b_(Tensor::zeros(context, {kSize, kSize}, dtype)),
+      c_(Tensor::zeros(context, {kSize, kSize}, DType::f32)) {}
+
+void PeakProduct::run() const {
+  parallel_for(context_.exec(), kSize / kTileRows, [&](int64_t tile, int) {
+    tile_product({.a = a_.rows(tile * kTileRows, kTileRows).view().data,
+                  .b = b_.view().data,
+                  .c = c_.rows(tile * kTileRows, kTileRows).view().data,
+                  .m = kTileRows,
+                  .n = kSize,
+                  .k = kSize,
+                  .lda = kSize,
+                  .ldb = kSize,
+                  .ldc = kSize,
+                  .input = a_.dtype()});
+  });
+}
+
 double matrix_product_peak(Context& context, DType dtype) {
-  // Zeros are no slower or faster to multiply on a CPU.
-  const Tensor a = Tensor::zeros(context, {kSize, kSize}, dtype),
-               b = Tensor::zeros(context, {kSize, kSize}, dtype);
-  const Tensor c = Tensor::zeros(context, {kSize, kSize}, DType::f32);
+  const PeakProduct product(context, dtype);
   double best = 0;
   for (int i = 0; i < kRepeats; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    parallel_for(context.exec(), kSize / kTileRows, [&](int64_t tile, int) {
-      tile_product({.a = a.rows(tile * kTileRows, kTileRows).view().data,
-                    .b = b.view().data,
-                    .c = c.rows(tile * kTileRows, kTileRows).view().data,
-                    .m = kTileRows,
-                    .n = kSize,
-                    .k = kSize,
-                    .lda = kSize,
-                    .ldb = kSize,
-                    .ldc = kSize,
-                    .input = dtype});
-    });
+    product.run();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    best = std::max(best, 2.0 * kSize * kSize * kSize / seconds);
+    best = std::max(best, PeakProduct::kFlop / seconds);
   }
   return best;
 }

@@ -67,7 +67,7 @@ StepInputs StepReplay::upload(std::span<const MicroBatch> batches, float lr) {
     const auto add = [&](Tensor& tensor, size_t bytes) {
       if (!tensor) return;
       place(tensor, end);
-      end += static_cast<size_t>(round_up(static_cast<int64_t>(bytes), kDeviceAlignment));
+      end += round_up(bytes, kDeviceAlignment);
     };
     add(inputs.lr, inputs.lr.bytes());
     for (size_t i = 0; i < batches.size(); ++i) {

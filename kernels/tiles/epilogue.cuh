@@ -1,18 +1,16 @@
-// From a tile's sums to c: bias, activation, residual or gate, in 16-byte accesses.
+// From a tile's sums to c: bias, activation, a gate or a matrix to be added, in 16-byte accesses.
 #pragma once
-
-#include <type_traits>
 
 #include "kernels/common/vec.cuh"
 #include "kernels/pointwise/activation.cuh"
-#include "kernels/tiles/gemm_tile.cuh"
+#include "kernels/tiles/product.cuh"
 
 namespace cuclip {
 
-/// What becomes of a sum besides bias and residual.
+/// What becomes of a sum besides bias and what is added.
 enum class Tail : uint8_t { none, gelu, quick_gelu, gelu_gate, quick_gelu_gate };
 
-template <typename Out>
+template <TileElement Out>
 struct Epilogue {
   Out* c;
   int64_t rows;
@@ -20,12 +18,12 @@ struct Epilogue {
   Tail tail = Tail::none;
   const float* bias = nullptr;    // optional, [columns]
   Out* pre_activation = nullptr;  // optional, [rows, columns]
-  const Out* extra = nullptr;     // optional residual, which may be c, or the gate: [rows, columns]
+  const Out* extra = nullptr;     // optional, [rows, columns]: added, and may be c; or the gate
 };
 
 /// c = A B in tiles, with what follows it.
-template <typename T, typename Out>
-struct GemmArguments {
+template <TileElement T, TileElement Out>
+struct ProductArguments {
   Operand<T> a;
   Operand<T> b;
   int64_t reduction;
@@ -59,10 +57,9 @@ __device__ __forceinline__ void finish(const Epilogue<Out>& p, int64_t at, int n
   store_columns<kVectors>(p.c + at, n, v);
 }
 
-/// Stores the product's tile that begins at `at`. A product hands its sums over in kParts parts (stage), each
-/// in kPasses vectors a thread (read, in order) of one column and several rows; what the vectors need from
-/// memory is loaded before the first of them is computed.
-template <Tail kTail, typename Product, typename Out>
+/// Stores the product's tile that begins at `at`. What a part's vectors need from memory is loaded before the
+/// first of them is computed.
+template <Tail kTail, TileElement Out, StagedSums<Vec<Out>::kSize> Product>
 __device__ __forceinline__ void store_tile(Product& product, const Epilogue<Out>& p, const TilePlace& at) {
   constexpr bool kVectors = Product::kVectors;
   constexpr int kSize = Vec<Out>::kSize, kPasses = Product::template kPasses<kSize>;
@@ -96,23 +93,6 @@ __device__ __forceinline__ void store_tile(Product& product, const Epilogue<Out>
         finish<kTail, kVectors>(p, row(pass) * p.columns + column, n, v, bias, extra[pass]);
       }
     }
-  }
-}
-
-/// Calls body(std::integral_constant<Tail, tail>): one branch for the whole tile.
-template <typename Body>
-__device__ __forceinline__ void with_tail(Tail tail, Body&& body) {
-  switch (tail) {
-    case Tail::none:
-      return body(std::integral_constant<Tail, Tail::none>{});
-    case Tail::gelu:
-      return body(std::integral_constant<Tail, Tail::gelu>{});
-    case Tail::quick_gelu:
-      return body(std::integral_constant<Tail, Tail::quick_gelu>{});
-    case Tail::gelu_gate:
-      return body(std::integral_constant<Tail, Tail::gelu_gate>{});
-    case Tail::quick_gelu_gate:
-      return body(std::integral_constant<Tail, Tail::quick_gelu_gate>{});
   }
 }
 

@@ -1,0 +1,111 @@
+// What the CUDA kernels are tuned to, by architecture, for host and device code. Numbers that only a kernel's
+// own code explains (threads of a map, warps that merge) stay beside the kernel.
+//
+// There is one set today, of sm_80, which every architecture runs. A set of a newer one derives from it and
+// replaces what differs; `Tuning` says which is compiled:
+//   struct TuningSm90 : TuningSm80 { struct TensorCoreProduct { ... }; };
+// What is marked "bits" also decides in which order sums are added. Results have the same bits on every GPU
+// only as long as all sets agree on it.
+#pragma once
+
+#include <cstdint>
+
+namespace cuclip {
+
+struct TuningSm80 {
+  static constexpr int kMultiprocessors = 108;  // of an A100
+  // Of a multiprocessor of the smallest GPUs that run the code (sm_86, sm_89, sm_120), of which each block
+  // takes 1 KB besides its own.
+  static constexpr int kSharedBytes = 100 * 1024;
+  static constexpr int kSharedBytesOfBlock = 99 * 1024;  // at most, on each of them
+
+  /// Tile products (kernels/tiles).
+  struct Tile {
+    static constexpr int kSide = 128;           // bits: rows and columns of c
+    static constexpr int kOperandBytes = 8192;  // bits: of one operand in one stage
+    static constexpr int kStages = 3;           // 48 KB: two blocks on a multiprocessor
+    static constexpr int kPatchStages = 2;      // of patch embedding: leaves room for lines of pixels
+    static constexpr int kGroup = 8;            // rows of tiles that blocks go down together
+  };
+  struct TensorCoreProduct {
+    static constexpr int kThreads = 128;
+    static constexpr int kBlocks = 2;  // of a multiprocessor
+  };
+  struct FfmaProduct {
+    static constexpr int kThreads = 512;
+    static constexpr int kBlocks = 1;  // of a multiprocessor: 64 sums a thread in blocks of 256 spill
+  };
+
+  struct TopK {
+    static constexpr int64_t kBlocks = 256;  // an A100 runs 216 at once in bf16, an H100 264
+  };
+
+  struct LayerNorm {
+    // Of a multiprocessor: up to 80 registers. Left to itself, ptxas stops at 40 for sm_120 and spills.
+    static constexpr int kForwardBlocks = 3;
+    static constexpr int kBackwardBlocks = 2;  // up to 128 registers
+    // Bits: 16-byte vectors of a lane. Rows of 512, 768 and 1024 bf16 are one warp's in the forward. The
+    // backward keeps sums for each column besides; with four vectors it would not fit into its registers.
+    static constexpr int kForwardRowVecs = 4;
+    static constexpr int kBackwardRowVecs = 3;
+  };
+
+  struct Attention {
+    static constexpr int kMaxWarps = 8;  // of up to 255 registers fill the register file; more would spill
+    // Forward blocks of a multiprocessor: two, where 128 registers are enough. At 64 they are not on sm_90.
+    static constexpr int forward_blocks(int head_dim) { return head_dim <= 32 ? 2 : 1; }
+    // Bits: rows that stream through a buffer where a head does not fit into shared memory.
+    static constexpr int kForwardBufferRows = 64;
+    static constexpr int kBackwardBufferRows = 32;
+    static constexpr int kBuffers = 2;
+    // Blocks of attention_any's backward on a multiprocessor: up to 168 registers. Left to itself, ptxas
+    // stops at 96 and spills.
+    static constexpr int kAnyBackwardBlocks = 3;
+  };
+};
+
+using Tuning = TuningSm80;
+
+/// Whether a set's tile products fit: their tiles into shared memory, with as many blocks at once as it says,
+/// and whole 16-byte vectors of an operand's stage for each thread.
+template <typename T>
+constexpr bool tiles_fit() {
+  constexpr int kStageBytes = 2 * T::Tile::kOperandBytes, kBytes = T::Tile::kStages * kStageBytes;
+  constexpr auto fits = [](int threads, int blocks) {
+    return blocks * (kBytes + 1024) <= T::kSharedBytes && T::Tile::kOperandBytes % (threads * 16) == 0;
+  };
+  return fits(T::TensorCoreProduct::kThreads, T::TensorCoreProduct::kBlocks) &&
+         fits(T::FfmaProduct::kThreads, T::FfmaProduct::kBlocks) &&
+         T::Tile::kPatchStages * kStageBytes < T::kSharedBytesOfBlock;
+}
+static_assert(tiles_fit<Tuning>());
+
+/// Where work that is added up is cut: this fixes the order of sums, and so the bits of the results, which are
+/// the same on every GPU. One set for all architectures, of sizes that suit an A100.
+struct SumOrder {
+  static constexpr int64_t kTwoBlocksEach = 2 * TuningSm80::kMultiprocessors;
+
+  /// Gradients of weights (gemm, patch embedding): blocks to reach by cutting rows into slices, but no slice
+  /// so short that its sums would cost more than its rows. Writing and reading them takes as much as 256 rows
+  /// of bf16.
+  static constexpr int64_t kGradientBlocks = kTwoBlocksEach;
+  static constexpr int64_t kSliceRows = 512;
+
+  /// Layer norm's backward: blocks, each with sums of its own, and the rows that a team of warps, or a block
+  /// of the kernels for any row, has at least: a block's sums cost as much as two rows. More blocks would be
+  /// more partial sums; on a larger GPU, 8 warps with 4 KB each under way still keep a multiprocessor's share
+  /// of the memory busy.
+  static constexpr int64_t kLayerNormBlocks = kTwoBlocksEach;
+  static constexpr int64_t kLayerNormTeamRows = 4;
+  static constexpr int64_t kLayerNormColumnRows = 64;
+
+  /// Contrastive loss: tiles of a block of S on either side in the forward; of a block of G in the backward
+  /// its rows and columns, 64 MiB of bf16 (128 of f32). dimage's and dtext's products have 32 and 64 rows of
+  /// tiles: with four columns of them (D = 512) that is 384 tiles, against 216 blocks that an A100 runs at
+  /// once.
+  static constexpr int64_t kLogitTiles = 128;
+  static constexpr int64_t kLogitGradientRows = 4096;
+  static constexpr int64_t kLogitGradientColumns = 8192;
+};
+
+}  // namespace cuclip
