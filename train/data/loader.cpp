@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -16,6 +15,7 @@
 
 #include "kernels/common/signals.h"
 #include "models/image/image_transform.h"
+#include "train/data/clock.h"
 #include "train/data/permutation.h"
 #include "train/data/sample_store.h"
 
@@ -23,10 +23,6 @@ namespace cuclip {
 namespace {
 
 constexpr int64_t kChunk = 16;  // places of a batch that a worker takes at a time
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // Bytes of a picture kept at this shorter edge; an edge ratio of 4 : 3 is typical.
 int64_t expected_bytes(int64_t edge) { return edge * edge * 3 * 4 / 3; }
