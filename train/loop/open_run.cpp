@@ -166,15 +166,17 @@ void tidy(const OpenedRun& run, const std::filesystem::path& checkpoint) {
 
 void make_loader(OpenedRun& run) {
   const TrainConfig& config = run.config;
-  run.loader =
-      std::make_unique<Loader>(*run.train_data, LoaderOptions{.batch_size = config.batch_size,
-                                                              .image_size = run.clip_config.vision.image_size,
-                                                              .seed = static_cast<uint64_t>(config.seed),
-                                                              .workers = static_cast<int>(config.workers),
-                                                              .max_bad_fraction = config.max_bad_fraction,
-                                                              .scale_min = config.aug_scale_min,
-                                                              .scale_max = config.aug_scale_max,
-                                                              .flip_probability = config.hflip});
+  run.loader = std::make_unique<Loader>(*run.train_data,
+                                        LoaderOptions{.batch_size = config.batch_size,
+                                                      .image_size = run.clip_config.vision.image_size,
+                                                      .seed = static_cast<uint64_t>(config.seed),
+                                                      .workers = static_cast<int>(config.workers),
+                                                      .max_bad_fraction = config.max_bad_fraction,
+                                                      .tokenizer = &*run.tokenizer,
+                                                      .context_length = run.clip_config.text.context_length,
+                                                      .scale_min = config.aug_scale_min,
+                                                      .scale_max = config.aug_scale_max,
+                                                      .flip_probability = config.hflip});
   run.loader->restore({.epoch = run.state.epoch, .batch = run.state.batch_in_epoch});
 }
 

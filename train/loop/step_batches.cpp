@@ -8,10 +8,9 @@ namespace {
 MicroBatch to_tensors(OpenedRun& run, const Batch& batch) {
   const int64_t n = run.config.batch_size, size = run.clip_config.vision.image_size;
   const int64_t length = run.clip_config.text.context_length;
-  const std::vector<int32_t> tokens = run.tokenizer->encode_padded(batch.captions, length);
   Context& host = run.context.host();
   MicroBatch micro{Tensor::from<uint8_t>(host, {n, size, size, 3}, batch.images),
-                   Tensor::from<int32_t>(host, {n, length}, tokens)};
+                   Tensor::from<int32_t>(host, {n, length}, batch.tokens)};
   const double dropout = run.config.force_patch_dropout;
   if (dropout > 0) {
     const int64_t first = (batch.epoch * run.steps_per_epoch * run.config.accum_freq + batch.index) * n;
