@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "models/text/bpe_trainer.h"
 #include "tests/support/paths.h"
 #include "tests/train/data_fixtures.h"
 #include "train/data/eval_data.h"
@@ -124,6 +125,35 @@ TEST_CASE("batches depend neither on the number of threads nor on prefetching") 
       for (const Batch& batch : expected) check_same(loader.next(), batch);
     }
   }
+}
+
+TEST_CASE("batches carry their captions' tokens, whoever made them and however long the captions are") {
+  constexpr int64_t kLength = 6;
+  const auto dataset = open_dataset("synthetic:shapes?size=32&count=70");
+  std::vector<std::string> captions;
+  for (int64_t i = 0; i < dataset->size(); ++i) captions.push_back(dataset->captions(i).at(0));
+  const Tokenizer tokenizer = train_bpe(captions, 600);
+  LoaderOptions o = options(35, 0);  // not a multiple of what a worker takes at a time
+  o.tokenizer = &tokenizer;
+  o.context_length = kLength;
+  int64_t cut = 0, padded = 0;
+  for (const int workers : {0, 1, 3}) {
+    o.workers = workers;
+    Loader loader(*dataset, o);
+    for (int i = 0; i < 5; ++i) {
+      const Batch batch = loader.next();
+      REQUIRE(batch.tokens == tokenizer.encode_padded(batch.captions, kLength));
+      for (const std::string& caption : batch.captions) {
+        const int64_t needed = std::ssize(tokenizer.encode_with_specials(caption));
+        cut += needed > kLength;
+        padded += needed < kLength;
+      }
+    }
+  }
+  CHECK(cut > 0);
+  CHECK(padded > 0);
+  o.tokenizer = nullptr;
+  CHECK(Loader(*dataset, o).next().tokens.empty());
 }
 
 TEST_CASE("an epoch shows every sample at most once, drops what fills no batch, and differs from the next") {

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -16,6 +15,7 @@
 
 #include "kernels/common/signals.h"
 #include "models/image/image_transform.h"
+#include "train/data/clock.h"
 #include "train/data/permutation.h"
 #include "train/data/sample_store.h"
 
@@ -23,10 +23,6 @@ namespace cuclip {
 namespace {
 
 constexpr int64_t kChunk = 16;  // places of a batch that a worker takes at a time
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // Bytes of a picture kept at this shorter edge; an edge ratio of 4 : 3 is typical.
 int64_t expected_bytes(int64_t edge) { return edge * edge * 3 * 4 / 3; }
@@ -83,6 +79,7 @@ class Loader::Impl {
   Slot* slot_with_work();
   Slot make_slot(const LoaderPosition& position) const;
   void fill(Slot& slot, int64_t first, int64_t last, int64_t& bad_samples);
+  void tokenise(Batch& batch, int64_t first, int64_t last) const;
   int64_t good_sample(int64_t index, const DecodedSample*& sample, DecodedSample& spare);
   void check_bad_fraction() const;
   LoaderPosition after(const LoaderPosition& position) const;
@@ -159,6 +156,8 @@ Slot Loader::Impl::make_slot(const LoaderPosition& position) const {
   const int64_t pixels = int64_t{options_.image_size} * options_.image_size;
   slot.batch.images.resize(static_cast<size_t>(options_.batch_size * pixels * 3));
   slot.batch.captions.resize(static_cast<size_t>(options_.batch_size));
+  if (options_.tokenizer != nullptr)
+    slot.batch.tokens.resize(static_cast<size_t>(options_.batch_size * options_.context_length));
   slot.batch.epoch = position.epoch;
   slot.batch.index = position.batch;
   return slot;
@@ -238,6 +237,15 @@ void Loader::Impl::fill(Slot& slot, int64_t first, int64_t last, int64_t& bad_sa
         sample->picture, transform, rng,
         std::span(slot.batch.images).subspan(static_cast<size_t>(place * bytes), static_cast<size_t>(bytes)));
   }
+  if (options_.tokenizer != nullptr) tokenise(slot.batch, first, last);
+}
+
+// The captions of the places from `first` to before `last`.
+void Loader::Impl::tokenise(Batch& batch, int64_t first, int64_t last) const {
+  const auto captions = std::span<const std::string>(batch.captions)
+                            .subspan(static_cast<size_t>(first), static_cast<size_t>(last - first));
+  const std::vector<int32_t> tokens = options_.tokenizer->encode_padded(captions, options_.context_length);
+  std::copy(tokens.begin(), tokens.end(), batch.tokens.begin() + first * options_.context_length);
 }
 
 void Loader::Impl::check_bad_fraction() const {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "models/image/image_transform.h"
+#include "models/text/tokenizer.h"
 #include "train/data/dataset.h"
 
 namespace cuclip {
@@ -23,6 +24,11 @@ struct LoaderOptions {
   int workers = 1;   // threads; 0: batches are made within next()
   int prefetch = 3;  // batches that may be ready or under way; at least 1
   double max_bad_fraction = 0.1;
+
+  /// What makes tokens of captions, as many as context_length of each; it must outlive the loader. None:
+  /// batches have captions only.
+  const Tokenizer* tokenizer = nullptr;
+  int64_t context_length = 77;
 
   // Random resized crop (Szegedy et al. 2015; open_clip's defaults) and horizontal flip. With a caption that
   // says left or right a picture is not flipped.
@@ -43,6 +49,7 @@ struct LoaderOptions {
 struct Batch {
   std::vector<uint8_t> images;        // [batch_size, image_size, image_size, 3]
   std::vector<std::string> captions;  // [batch_size], one of each picture's, drawn anew each epoch
+  std::vector<int32_t> tokens;        // [batch_size, context_length], Tokenizer::encode_padded of these
   int64_t epoch = 0;
   int64_t index = 0;        // within the epoch
   int64_t bad_samples = 0;  // places that were filled by another sample because theirs was bad

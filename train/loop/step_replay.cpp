@@ -11,22 +11,14 @@ constexpr int64_t kTextMultiple = 16;
 
 std::vector<int64_t> shapes_of(const StepInputs& inputs) {
   std::vector<int64_t> extents;
-  for (const StepInput& input : inputs.batches) {
+  for (const MicroBatch& input : inputs.batches) {
     extents.insert(extents.end(),
-                   {input.images.size(0), input.text.tokens.size(1), input.kept ? input.kept.size(1) : 0});
+                   {input.images.size(0), input.tokens.size(1), input.kept ? input.kept.size(1) : 0});
   }
   return extents;
 }
 
 }  // namespace
-
-StepInputs inputs_on_host(Context& host, std::span<const MicroBatch> batches, float lr,
-                          int64_t text_multiple) {
-  StepInputs inputs{.batches = {}, .lr = Tensor::full(host, {1}, lr)};
-  for (const MicroBatch& batch : batches)
-    inputs.batches.push_back({batch.images, trim_text(host, batch.tokens, text_multiple), batch.kept});
-  return inputs;
-}
 
 StepReplay::Slot::Slot(Context& context, size_t bytes)
     : host(context.device(), bytes),
@@ -34,9 +26,9 @@ StepReplay::Slot::Slot(Context& context, size_t bytes)
       copied(context.device()),
       consumed(context.device()) {}
 
-StepReplay::StepReplay(Context& context, Compute compute)
+StepReplay::StepReplay(Context& context, const StepComputation& computation)
     : context_(context),
-      compute_(std::move(compute)),
+      computation_(computation),
       workspace_(context.queue(), context.allocator()),
       copies_(context.device()) {}
 
@@ -59,7 +51,7 @@ void StepReplay::make_room(size_t bytes) {
 }
 
 StepInputs StepReplay::upload(std::span<const MicroBatch> batches, float lr) {
-  StepInputs inputs = inputs_on_host(context_.host(), batches, lr, kTextMultiple);
+  StepInputs inputs = ready_for_step(context_.host(), batches, lr, kTextMultiple);
   // Calls place(tensor, from) for each tensor; `from` is where it lies in a slot, and in the inputs. Texts
   // have room for longer ones. Returns the end.
   const auto for_each_place = [&](auto&& place) {
@@ -71,10 +63,10 @@ StepInputs StepReplay::upload(std::span<const MicroBatch> batches, float lr) {
     };
     add(inputs.lr, inputs.lr.bytes());
     for (size_t i = 0; i < batches.size(); ++i) {
-      StepInput& input = inputs.batches[i];
+      MicroBatch& input = inputs.batches[i];
       add(input.images, input.images.bytes());
-      add(input.text.tokens, batches[i].tokens.bytes());
-      add(input.text.end, input.text.end.bytes());
+      add(input.tokens, batches[i].tokens.bytes());
+      add(input.end, input.end.bytes());
       add(input.kept, input.kept.bytes());
     }
     return end;
@@ -101,7 +93,7 @@ void StepReplay::compute_first(const StepInputs& inputs) {
   CachingAllocator& allocator = workspace_.allocator;
   allocator.reset_peak();
   const int64_t segments = allocator.statistics().system_allocations;
-  compute_(inputs);
+  computation_.run(inputs);
   if (allocator.statistics().system_allocations == segments) return;
   // It took more memory than any step before. One segment for all of it can be cut in whatever way the next
   // steps need; what is recorded refers to the old ones.
@@ -122,7 +114,7 @@ void StepReplay::run(std::span<const MicroBatch> batches, float lr) {
     return;
   }
   std::optional<RecordedWork>& work = entry->second;
-  if (!work) work.emplace(context_.stream(), [&] { compute_(inputs); });
+  if (!work) work.emplace(context_.stream(), [&] { computation_.run(inputs); });
   work->launch(context_.stream());
   kernels_ = work->kernels();
 }

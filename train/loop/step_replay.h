@@ -12,40 +12,14 @@
 #include <span>
 #include <vector>
 
-#include "models/clip/text_transformer.h"
+#include "train/loop/step_computation.h"
 
 namespace cuclip {
 
-/// Pairs that go through the encoders together, in the host's memory.
-struct MicroBatch {
-  Tensor images;  // u8 [B, S, S, 3]
-  Tensor tokens;  // i32 [B, context_length]
-  Tensor kept{};  // i32 [B, K]: the tokens that patch dropout leaves of each picture; none: all
-};
-
-/// A micro-batch where the step computes.
-struct StepInput {
-  Tensor images;  // u8 [B, S, S, 3]
-  TextInput text;
-  Tensor kept;  // i32 [B, K], or none
-};
-
-struct StepInputs {
-  std::vector<StepInput> batches;
-  Tensor lr;  // f32 [1]
-};
-
-/// The inputs of a step in the host's memory: the batches themselves, their texts trimmed (trim_text).
-StepInputs inputs_on_host(Context& host, std::span<const MicroBatch> batches, float lr,
-                          int64_t text_multiple = 1);
-
 class StepReplay {
  public:
-  using Compute = std::function<void(const StepInputs&)>;
-
-  /// `compute` puts a step's work on the context's stream, for any inputs, without waiting for it. It must do
-  /// the same for the same shapes.
-  StepReplay(Context& context, Compute compute);
+  /// `context` and `computation` must outlive it.
+  StepReplay(Context& context, const StepComputation& computation);
   ~StepReplay();
 
   /// Puts one step on the stream. Of shapes that come for the first time it is computed as it is, which loads
@@ -71,7 +45,7 @@ class StepReplay {
   void compute_first(const StepInputs& inputs);
 
   Context& context_;
-  Compute compute_;
+  const StepComputation& computation_;
   Workspace workspace_;
   DeviceStream copies_;
   Tensor inputs_;  // u8: what the recorded steps read

@@ -1,11 +1,12 @@
 // One optimiser step: forward, backward, clipping, update.
 #pragma once
 
-#include <memory>
+#include <optional>
 #include <span>
 
 #include "models/clip/clip.h"
 #include "train/loop/optimizer.h"
+#include "train/loop/step_computation.h"
 #include "train/loop/step_replay.h"
 
 namespace cuclip {
@@ -24,6 +25,8 @@ class TrainStep {
  public:
   /// lock_image: the image encoder is run but not trained (its parameters must be frozen in the optimiser).
   TrainStep(Clip& model, Optimizer& optimizer, bool lock_image = false);
+  TrainStep(const TrainStep&) = delete;
+  TrainStep& operator=(const TrainStep&) = delete;
 
   /// One step over all micro-batches. The loss contrasts every image with every text of all of them: with
   /// more than one, features are computed first without recording, the loss is differentiated with respect to
@@ -48,18 +51,10 @@ class TrainStep {
   }
 
  private:
-  struct Features {
-    Tensor image, text;
-  };
-  Features encode(Tape& tape, const StepInput& input) const;
-  void compute(const StepInputs& inputs);
-  Tensor whole_batch(const StepInput& input);
-  Tensor accumulated(std::span<const StepInput> inputs);
-
   Clip& model_;
   Optimizer& optimizer_;
-  bool lock_image_;
-  std::unique_ptr<StepReplay> replay_;  // on Device::cuda
+  StepComputation computation_;
+  std::optional<StepReplay> replay_;  // on Device::cuda; of computation_
 };
 
 }  // namespace cuclip

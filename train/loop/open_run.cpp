@@ -1,0 +1,234 @@
+#include "train/loop/open_run.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "core/device_choice.h"
+#include "core/file_io.h"
+#include "models/clip/clip_size.h"
+#include "models/clip/weights.h"
+#include "models/files/names.h"
+#include "models/inference/checkpoint_folders.h"
+#include "models/text/bpe_trainer.h"
+
+namespace cuclip {
+namespace {
+
+// The checkpoint that --resume names; empty: the run starts from step 0.
+std::filesystem::path checkpoint_to_resume(const TrainConfig& config, const RunFolder& folder) {
+  CUCLIP_CHECK(!config.resume.empty() || !folder.has_checkpoints(),
+               "{} already has checkpoints: continue with --resume latest, or choose another --out",
+               config.out);
+  if (config.resume != "latest") return config.resume;
+  std::vector<std::string> notes;
+  std::filesystem::path checkpoint = latest_checkpoint(folder.path(), notes).value_or("");
+  for (const std::string& note : notes) fmt::print(stderr, "{}\n", escaped_text(note));
+  if (checkpoint.empty())
+    fmt::print(stderr, "{} has no checkpoint yet: starting from step 0\n", escaped_text(config.out));
+  return checkpoint;
+}
+
+void open_data(OpenedRun& run) {
+  const TrainConfig& config = run.config;
+  const DatasetOptions options{.csv_image_key = config.csv_image_key,
+                               .csv_caption_key = config.csv_caption_key,
+                               .csv_separator = config.csv_separator};
+  run.train_data = open_dataset(config.train_data, options);
+  if (!config.val_data.empty()) run.val_data = open_dataset(config.val_data, options);
+  const int64_t pairs_per_step = config.batch_size * config.accum_freq;
+  run.steps_per_epoch = run.train_data->size() / pairs_per_step;
+  CUCLIP_CHECK(run.steps_per_epoch >= 1,
+               "{} has {}, a step needs --batch-size {} x --accum-freq {} = {}; use smaller ones",
+               config.train_data, counted(run.train_data->size(), "usable pair"), config.batch_size,
+               config.accum_freq, pairs_per_step);
+  run.state.data = run.train_data->fingerprint(static_cast<int>(config.threads));
+  for (const Dataset* data : {run.train_data.get(), run.val_data.get()}) {
+    if (data == nullptr) continue;
+    for (const std::string& note : data->notes()) fmt::print(stderr, "{}\n", escaped_text(note));
+  }
+}
+
+// What tells that the data are not those that the checkpoint, whose state is the run's now, was made with.
+std::string changed_data(const OpenedRun& run, const std::optional<DatasetFingerprint>& then) {
+  const TrainState& state = run.state;
+  if (then) {
+    if (std::string changed = difference(*then, *state.data); !changed.empty()) return changed;
+  }
+  // Where it would stand now after as many steps: all that is known of a data set without a fingerprint.
+  const int64_t steps = state.data_step + (state.epoch - state.data_epoch) * run.steps_per_epoch +
+                        state.batch_in_epoch / run.config.accum_freq;
+  if (steps == state.step && state.batch_in_epoch < run.train_data->size() / run.config.batch_size) return "";
+  return fmt::format("an epoch had another number of steps than the {} that it has now", run.steps_per_epoch);
+}
+
+// Takes up the checkpoint's state where the data are those that it was made with; refuses others, or starts
+// the next epoch on them.
+void resume_data(OpenedRun& run, const std::filesystem::path& checkpoint) {
+  TrainState& state = run.state;
+  const std::optional<DatasetFingerprint> now = std::exchange(state, read_train_state(checkpoint)).data;
+  const std::optional<DatasetFingerprint> then = std::exchange(state.data, now);
+  const std::string changed = changed_data(run, then);
+  if (!then) {
+    fmt::print(stderr, "{} does not say what data it was trained on: that they are the same is not checked\n",
+               escaped_text(checkpoint.string()));
+  }
+  if (changed.empty()) return;
+  CUCLIP_CHECK(
+      run.config.allow_changed_data,
+      "{}: the training data have changed since {} was saved: {}. Resume with the data as they were, or "
+      "give --allow-changed-data to go on with the next epoch on these",
+      run.config.train_data, checkpoint.string(), changed);
+  if (state.batch_in_epoch > 0) ++state.epoch;
+  state.batch_in_epoch = 0;
+  state.data_step = state.step;
+  state.data_epoch = state.epoch;
+  fmt::print(
+      stderr,
+      "the training data have changed: {}; going on with epoch {} of {} on the new ones, which is not bit "
+      "for bit what one run would give\n",
+      changed, state.epoch + 1, run.config.epochs);
+}
+
+LrSchedule schedule_of(const OpenedRun& run) {
+  const int64_t epochs_left = std::max<int64_t>(run.config.epochs - run.state.data_epoch, 0);
+  LrSchedule schedule{.peak = run.config.lr,
+                      .total_steps = run.state.data_step + epochs_left * run.steps_per_epoch};
+  schedule.warmup_steps = run.config.warmup >= 0 ? run.config.warmup : schedule.total_steps / 10;
+  return schedule;
+}
+
+Tokenizer learn_vocabulary(const OpenedRun& run) {
+  const int vocab_size = run.clip_config.text.vocab_size;
+  fmt::print(stderr, "learning a vocabulary of {} from the training captions\n", vocab_size);
+  std::vector<std::string> captions;
+  BadSamples bad;
+  for (int64_t i = 0; i < run.train_data->size(); ++i) {
+    try {
+      for (std::string& caption : run.train_data->captions(i)) captions.push_back(std::move(caption));
+    } catch (const SampleError& error) {  // the loader counts it when its turn comes
+      bad.add(error.reason(), error.what());
+    }
+  }
+  CUCLIP_CHECK(!captions.empty(), "{}: no caption can be read: {}", run.config.train_data, bad.summary());
+  return train_bpe(captions, vocab_size);
+}
+
+void make_tokenizer(OpenedRun& run, const std::filesystem::path& checkpoint) {
+  if (!checkpoint.empty()) {
+    run.tokenizer = Tokenizer::load(checkpoint / "tokenizer.txt.gz");
+  } else if (!run.config.tokenizer.empty()) {
+    run.tokenizer = Tokenizer::load(run.config.tokenizer);
+  } else {
+    run.tokenizer = learn_vocabulary(run);
+  }
+  // Few captions hold fewer merges than were asked for.
+  int& vocab_size = run.clip_config.text.vocab_size;
+  if (run.tokenizer->vocab_size() == vocab_size) return;
+  fmt::print(stderr, "the vocabulary has {} tokens: the model is made for as many, not for {}\n",
+             run.tokenizer->vocab_size(), vocab_size);
+  vocab_size = static_cast<int>(run.tokenizer->vocab_size());
+}
+
+void make_model(OpenedRun& run, const std::filesystem::path& checkpoint) {
+  const TrainConfig& config = run.config;
+  run.model =
+      std::make_unique<Clip>(run.context, run.clip_config,
+                             ClipOptions{.dtype = config.precision == "bf16" ? DType::bf16 : DType::f32,
+                                         .training = true,
+                                         .checkpointing = config.grad_checkpointing});
+  OptimizerOptions options{.beta1 = static_cast<float>(config.beta1),
+                           .beta2 = static_cast<float>(config.beta2),
+                           .eps = static_cast<float>(config.eps),
+                           .weight_decay = static_cast<float>(config.wd),
+                           .clip_norm = static_cast<float>(config.grad_clip_norm)};
+  if (config.lock_image) options.frozen_prefixes = {"visual."};
+  run.optimizer = std::make_unique<Optimizer>(run.context, run.model->parameters(), options);
+  if (!checkpoint.empty()) {
+    load_checkpoint(checkpoint, run.state, *run.model, *run.optimizer);
+    run.folder.rewind(run.state.step);
+    run.newest = {.folder = checkpoint, .step = run.state.step};
+    fmt::print(stderr, "resuming from {} (step {})\n", escaped_text(checkpoint.string()), run.state.step);
+    return;
+  }
+  run.model->initialise(static_cast<uint64_t>(config.seed));
+  if (!config.pretrained.empty()) load_weights(*run.model, config.pretrained);
+}
+
+void tidy(const OpenedRun& run, const std::filesystem::path& checkpoint) {
+  if (checkpoint.empty()) run.folder.rewind(0);  // the log of a run that was killed before it saved
+  if (!checkpoint.empty() && run.config.delete_previous_checkpoint)
+    remove_older_checkpoints(run.folder.path(), checkpoint);
+  // A checkpoint holds three f32 values for each parameter; one is written before another is let go.
+  const int64_t checkpoints = run.folder.has_checkpoints() ? 1 : 2;
+  run.folder.require_space(checkpoints * 3 * 4 * run.model->parameters().count());
+}
+
+void make_loader(OpenedRun& run) {
+  const TrainConfig& config = run.config;
+  run.loader = std::make_unique<Loader>(*run.train_data,
+                                        LoaderOptions{.batch_size = config.batch_size,
+                                                      .image_size = run.clip_config.vision.image_size,
+                                                      .seed = static_cast<uint64_t>(config.seed),
+                                                      .workers = static_cast<int>(config.workers),
+                                                      .max_bad_fraction = config.max_bad_fraction,
+                                                      .tokenizer = &*run.tokenizer,
+                                                      .context_length = run.clip_config.text.context_length,
+                                                      .scale_min = config.aug_scale_min,
+                                                      .scale_max = config.aug_scale_max,
+                                                      .flip_probability = config.hflip});
+  run.loader->restore({.epoch = run.state.epoch, .batch = run.state.batch_in_epoch});
+}
+
+void print_summary(OpenedRun& run) {
+  const TrainConfig& config = run.config;
+  fmt::print(stderr, "{}\nmodel {}: {:.2f} M parameters, {}, {}\n{} of {} in {}\n", run.loader->describe(),
+             config.model, static_cast<double>(run.model->parameters().count()) / 1e6, config.precision,
+             counted(run.context.exec().pool->size(), "thread"), counted(run.schedule.total_steps, "step"),
+             counted(config.batch_size * config.accum_freq, "pair"), counted(config.epochs, "epoch"));
+}
+
+}  // namespace
+
+OpenedRun::OpenedRun(const TrainConfig& settings)
+    : config(settings),
+      folder(settings.out),
+      context(static_cast<int>(settings.threads), choose_device(settings.device)) {
+  if (config.gemm == "cublaslt") context.use_cublaslt();
+  if (config.precision == "tf32") context.use_tf32();
+}
+
+int64_t OpenedRun::last_step() const {
+  return config.max_steps > 0 ? std::min(config.max_steps, schedule.total_steps) : schedule.total_steps;
+}
+
+double OpenedRun::epochs_done() const {
+  return static_cast<double>(state.data_epoch) +
+         static_cast<double>(state.step - state.data_step) / static_cast<double>(steps_per_epoch);
+}
+
+std::unique_ptr<OpenedRun> open_run(const TrainConfig& config, const std::string& resolved_config) {
+  validate(config);
+  auto opened = std::make_unique<OpenedRun>(config);
+  OpenedRun& run = *opened;
+  const std::filesystem::path checkpoint = checkpoint_to_resume(config, run.folder);
+  if (!checkpoint.empty()) check_settings(checkpoint, identity(config));  // before the data, which take long
+  run.clip_config =
+      load_clip_config(checkpoint.empty() ? config.model : (checkpoint / "open_clip_config.json").string());
+  open_data(run);
+  if (!checkpoint.empty()) resume_data(run, checkpoint);
+  run.schedule = schedule_of(run);
+  make_tokenizer(run, checkpoint);
+  make_model(run, checkpoint);
+  tidy(run, checkpoint);
+  make_loader(run);
+  if (run.val_data) {
+    run.eval_data = load_eval_data(*run.val_data, run.clip_config.evaluation_transform(),
+                                   run.context.exec().pool->size(), 0, config.max_bad_fraction);
+  }
+  print_summary(run);
+  write_file_atomic(run.folder.path() / "config.toml", resolved_config);
+  return opened;
+}
+
+}  // namespace cuclip

@@ -1,0 +1,60 @@
+// What a training run is made of. It is opened as a whole: whatever is wrong with the settings, the data, the
+// checkpoint or the folder is found before anything is trained.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/context.h"
+#include "models/clip/clip.h"
+#include "models/text/tokenizer.h"
+#include "train/data/eval_data.h"
+#include "train/data/loader.h"
+#include "train/loop/checkpoint.h"
+#include "train/loop/lr_schedule.h"
+#include "train/loop/optimizer.h"
+#include "train/loop/run_folder.h"
+#include "train/loop/train_config.h"
+
+namespace cuclip {
+
+/// A run's newest checkpoint.
+struct SavedCheckpoint {
+  std::filesystem::path folder = {};  // empty: there is none
+  int64_t step = -1;
+};
+
+/// Its members refer to each other: neither copied nor moved.
+struct OpenedRun {
+  /// Locks the folder and chooses the device; open_run does the rest.
+  explicit OpenedRun(const TrainConfig& settings);
+
+  TrainConfig config;
+  RunFolder folder;
+  Context context;
+  ClipConfig clip_config = {};
+  std::unique_ptr<Dataset> train_data = {}, val_data = {};  // val_data: none without --val-data
+  int64_t steps_per_epoch = 0;
+  TrainState state = {};  // where the run is: at step 0, or where the checkpoint was
+  SavedCheckpoint newest = {};
+  LrSchedule schedule = {};
+  std::optional<Tokenizer> tokenizer = {};
+  std::unique_ptr<Clip> model = {};
+  std::unique_ptr<Optimizer> optimizer = {};
+  std::unique_ptr<Loader> loader = {};
+  std::optional<EvalData> eval_data = {};
+
+  /// The step that the run ends with.
+  int64_t last_step() const;
+  /// Passes over the data so far.
+  double epochs_done() const;
+};
+
+/// Opens the data, then makes the model or resumes it; the folder is locked as long as the run is open.
+/// Prints what there is to say on standard error. `resolved_config` is written to config.toml. Throws
+/// InputError for wrong settings or inputs and Error if the folder cannot be written.
+std::unique_ptr<OpenedRun> open_run(const TrainConfig& config, const std::string& resolved_config);
+
+}  // namespace cuclip

@@ -1,0 +1,75 @@
+#include "train/loop/step_computation.h"
+
+#include <array>
+#include <vector>
+
+namespace cuclip {
+namespace {
+
+// Rows of all parts, one after the other.
+Tensor concatenate(Context& context, const std::vector<Tensor>& parts) {
+  int64_t rows = 0;
+  for (const Tensor& part : parts) rows += part.size(0);
+  Tensor all = Tensor::empty(context, {rows, parts.front().size(1)}, parts.front().dtype());
+  int64_t row = 0;
+  for (const Tensor& part : parts) {
+    const Tensor to = all.rows(row, part.size(0));
+    device_copy(context.device(), to.view().data, part.view().data, part.bytes(), context.exec().stream);
+    row += part.size(0);
+  }
+  return all;
+}
+
+}  // namespace
+
+StepComputation::Features StepComputation::encode(Tape& tape, const MicroBatch& input) const {
+  Tape silent(model_.context(), Tape::Mode::inference);
+  Tape& image_tape = lock_image_ ? silent : tape;
+  return {model_.encode_image(image_tape, input.images, input.kept),
+          model_.encode_text(tape, TextInput{input.tokens, input.end})};
+}
+
+Tensor StepComputation::whole_batch(const MicroBatch& input) const {
+  Tape tape(model_.context());
+  const Features features = encode(tape, input);
+  const Tensor loss = model_.loss(tape, features.image, features.text);
+  tape.backward(loss);
+  return loss;
+}
+
+Tensor StepComputation::accumulated(std::span<const MicroBatch> inputs) const {
+  Context& context = model_.context();
+  std::vector<Tensor> images, texts;
+  for (const MicroBatch& input : inputs) {
+    Tape silent(context, Tape::Mode::inference);
+    const Features features = encode(silent, input);
+    images.push_back(features.image);
+    texts.push_back(features.text);
+  }
+  Tape loss_tape(context);
+  const std::array<Tensor, 2> leaves{loss_tape.leaf(concatenate(context, images)),
+                                     loss_tape.leaf(concatenate(context, texts))};
+  const Tensor loss = model_.loss(loss_tape, leaves[0], leaves[1]);
+  const Tape::Seed seed{loss, Tensor::full(context, {1}, 1.0f)};
+  const std::vector<Tensor> gradients = loss_tape.backward(std::span(&seed, 1), leaves);
+  int64_t row = 0;
+  for (const MicroBatch& input : inputs) {
+    Tape tape(context);
+    const Features features = encode(tape, input);
+    const int64_t rows = features.image.size(0);
+    const std::array<Tape::Seed, 2> seeds{Tape::Seed{features.image, gradients[0].rows(row, rows)},
+                                          Tape::Seed{features.text, gradients[1].rows(row, rows)}};
+    tape.backward(seeds);
+    row += rows;
+  }
+  return loss;
+}
+
+void StepComputation::run(const StepInputs& inputs) const {
+  const Tensor loss =
+      inputs.batches.size() == 1 ? whole_batch(inputs.batches[0]) : accumulated(inputs.batches);
+  optimizer_.step(loss, inputs.lr);
+  model_.clamp_logit_scale();
+}
+
+}  // namespace cuclip
