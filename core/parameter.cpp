@@ -25,16 +25,16 @@ Tensor ParameterStore::slice(const Tensor& arena, const Parameter& parameter) {
 void ParameterStore::allocate(Context& context, const Options& options) {
   values_ = Tensor::zeros(context, {arena_size_}, DType::f32);
   if (options.gradients) gradients_ = Tensor::zeros(context, {arena_size_}, DType::f32);
-  if (options.bf16_copies) low_ = Tensor::zeros(context, {arena_size_}, DType::bf16);
+  if (options.bf16_copies) bf16_copies_ = Tensor::zeros(context, {arena_size_}, DType::bf16);
   for (Parameter& parameter : parameters_) {
     parameter.value = slice(values_, parameter);
     if (gradients_) parameter.gradient = slice(gradients_, parameter);
-    if (low_) parameter.low = slice(low_, parameter);
+    if (bf16_copies_) parameter.bf16 = slice(bf16_copies_, parameter);
   }
 }
 
-void ParameterStore::refresh_low(Context& context) {
-  if (low_) cast({.x = values_, .out = low_}, context.exec());
+void ParameterStore::refresh_bf16(Context& context) {
+  if (bf16_copies_) cast({.x = values_, .out = bf16_copies_}, context.exec());
 }
 
 void ParameterStore::zero_gradients() {

@@ -9,17 +9,17 @@
 
 namespace cuclip {
 
-/// One learned tensor. value is the f32 master copy; low is its bf16 copy, where products run in bf16.
+/// One learned tensor. value is the f32 master copy; bf16 is the copy that products in bf16 read.
 struct Parameter {
   std::string name;  // open_clip's state-dict name
   Shape shape;
   int64_t offset = 0;  // in the arenas, in elements
   Tensor value;
   Tensor gradient;  // f32; empty for inference
-  Tensor low;       // bf16; empty in f32
+  Tensor bf16;      // empty where the model computes in f32
 
   /// The copy that a product of this dtype reads.
-  const Tensor& as(DType dtype) const { return dtype == DType::bf16 ? low : value; }
+  const Tensor& as(DType dtype) const { return dtype == DType::bf16 ? bf16 : value; }
 };
 
 /// Owns a model's parameters. All values lie in one buffer (so do gradients, bf16 copies and optimiser
@@ -38,7 +38,7 @@ class ParameterStore {
   void allocate(Context& context, const Options& options);
 
   /// Rewrites the bf16 copies from the values (the optimiser does so itself). Nothing to do in f32.
-  void refresh_low(Context& context);
+  void refresh_bf16(Context& context);
   void zero_gradients();
 
   std::deque<Parameter>& parameters() { return parameters_; }
@@ -52,13 +52,13 @@ class ParameterStore {
   /// The arenas, with padding between tensors.
   const Tensor& values() const { return values_; }
   const Tensor& gradients() const { return gradients_; }
-  const Tensor& low() const { return low_; }
+  const Tensor& bf16_copies() const { return bf16_copies_; }
 
  private:
   static Tensor slice(const Tensor& arena, const Parameter& parameter);
   std::deque<Parameter> parameters_;
   int64_t arena_size_ = 0;
-  Tensor values_, gradients_, low_;
+  Tensor values_, gradients_, bf16_copies_;
 };
 
 }  // namespace cuclip

@@ -19,14 +19,14 @@ Clip::Clip(Context& context, const ClipConfig& config, const ClipOptions& option
 
 void Clip::initialise(uint64_t seed) {
   initialise_parameters(context_, config_, store_, seed);
-  store_.refresh_low(context_);
+  store_.refresh_bf16(context_);
 }
 
 Tensor Clip::encode_image(Tape& tape, const Tensor& images, const Tensor& kept) const {
   const TraceRange range("encode image");
   const Tensor here = images.to(context_), kept_here = kept.to(context_);
   return ops::l2_normalize(tape,
-                           vision_.forward(tape, here, options_.dtype, options_.checkpointing, kept_here));
+                           vision_.forward(tape, here, options_.dtype, options_.recomputation, kept_here));
 }
 
 Tensor Clip::encode_text(Tape& tape, const Tensor& tokens) const {
@@ -37,7 +37,7 @@ Tensor Clip::encode_text(Tape& tape, const Tensor& tokens) const {
 
 Tensor Clip::encode_text(Tape& tape, const TextInput& text) const {
   const TraceRange range("encode text");
-  return ops::l2_normalize(tape, text_.forward(tape, text, options_.dtype, options_.checkpointing));
+  return ops::l2_normalize(tape, text_.forward(tape, text, options_.dtype, options_.recomputation));
 }
 
 Tensor Clip::loss(Tape& tape, const Tensor& image_features, const Tensor& text_features) const {

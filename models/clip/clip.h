@@ -15,7 +15,7 @@ struct ClipOptions {
   /// Allocate gradients.
   bool training = false;
   /// Keep only each block's inputs and recompute the rest in the backward pass.
-  bool checkpointing = false;
+  bool recomputation = false;
 };
 
 /// Parameters have open_clip's state-dict names. Not copyable: operations on tapes refer to the parameters.

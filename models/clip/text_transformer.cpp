@@ -48,9 +48,9 @@ TextTransformer::TextTransformer(ParameterStore& store, const ClipConfig& config
       ln_final_bias_(store.add("ln_final.bias", {config.text.width})),
       projection_(store.add("text_projection", {config.text.width, config.embed_dim})) {}
 
-Tensor TextTransformer::forward(Tape& tape, const TextInput& text, DType dtype, bool checkpointing) const {
+Tensor TextTransformer::forward(Tape& tape, const TextInput& text, DType dtype, bool recomputation) const {
   const Tensor x = ops::token_embed(tape, text.tokens, token_embedding_, position_, dtype);
-  const Stream out = transformer_.forward_pooled(tape, x, text.end, checkpointing);
+  const Residual out = transformer_.forward_pooled(tape, x, text.end, recomputation);
   const Tensor pooled =
       ops::residual_layer_norm(tape, out.x, out.delta, ln_final_weight_, ln_final_bias_).normalised;
   return ops::project(tape, pooled, projection_);
@@ -59,7 +59,7 @@ Tensor TextTransformer::forward(Tape& tape, const TextInput& text, DType dtype, 
 Tensor TextTransformer::hidden_states(Tape& tape, const Tensor& tokens, DType dtype) const {
   check_tensor("text: tokens", tokens, DType::i32, {tokens.size(0), position_.shape[0]});
   const Tensor x = ops::token_embed(tape, tokens.to(tape.context()), token_embedding_, position_, dtype);
-  const Stream out = transformer_.forward(tape, x, false);
+  const Residual out = transformer_.forward(tape, x, false);
   return ops::residual_layer_norm(tape, out.x, out.delta, ln_final_weight_, ln_final_bias_).normalised;
 }
 

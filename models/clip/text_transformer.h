@@ -27,7 +27,7 @@ class TextTransformer {
 
   /// Features f32 [B, embed_dim] at each row's end, not normalised. The input is memory of the tape's
   /// context.
-  Tensor forward(Tape& tape, const TextInput& text, DType dtype, bool checkpointing) const;
+  Tensor forward(Tape& tape, const TextInput& text, DType dtype, bool recomputation) const;
 
   /// The hidden states of all positions after ln_final, [B, context_length, C]: what text-to-image models
   /// condition on.

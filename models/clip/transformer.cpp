@@ -22,7 +22,7 @@ TransformerBlock::TransformerBlock(ParameterStore& store, const std::string& pre
   CUCLIP_CHECK(width % heads == 0, "transformer: width {} is not a multiple of {} heads", width, heads);
 }
 
-Stream TransformerBlock::finish(Tape& tape, const Tensor& x, const Tensor& attended) const {
+Residual TransformerBlock::finish(Tape& tape, const Tensor& x, const Tensor& attended) const {
   const Tensor projected = ops::linear(tape, attended, out_weight_, out_bias_);
   const auto [sum, normalised] = ops::residual_layer_norm(tape, x, projected, ln_2_weight_, ln_2_bias_);
   return {sum, ops::mlp(tape, normalised, mlp_, activation_)};
@@ -30,21 +30,21 @@ Stream TransformerBlock::finish(Tape& tape, const Tensor& x, const Tensor& atten
 
 namespace {
 
-// The stream's value and its norm; the addition is fused where there is one.
-ops::SumAndNorm add_and_norm(Tape& tape, const Stream& in, Parameter& weight, Parameter& bias) {
+// The residual stream's value and its norm; the addition is fused where there is one.
+ops::SumAndNorm add_and_norm(Tape& tape, const Residual& in, Parameter& weight, Parameter& bias) {
   if (in.delta) return ops::residual_layer_norm(tape, in.x, in.delta, weight, bias);
   return {in.x, ops::layer_norm(tape, in.x, weight, bias)};
 }
 
 }  // namespace
 
-Stream TransformerBlock::forward(Tape& tape, const Stream& in) const {
+Residual TransformerBlock::forward(Tape& tape, const Residual& in) const {
   const auto [x, normalised] = add_and_norm(tape, in, ln_1_weight_, ln_1_bias_);
   const Tensor qkv = ops::linear(tape, normalised, in_weight_, in_bias_);
   return finish(tape, x, ops::attention(tape, qkv, heads_, causal_));
 }
 
-Stream TransformerBlock::forward_pooled(Tape& tape, const Stream& in, const Tensor& index) const {
+Residual TransformerBlock::forward_pooled(Tape& tape, const Residual& in, const Tensor& index) const {
   const auto [x, normalised] = add_and_norm(tape, in, ln_1_weight_, ln_1_bias_);
   const Tensor qkv = ops::linear(tape, normalised, in_weight_, in_bias_);
   const Tensor attended = ops::attention(tape, qkv, heads_, causal_);
@@ -60,32 +60,32 @@ Transformer::Transformer(ParameterStore& store, const std::string& prefix, int64
   }
 }
 
-Stream Transformer::run(Tape& tape, const Tensor& x, size_t blocks, bool checkpointing) const {
-  Stream stream{x, Tensor()};
+Residual Transformer::run(Tape& tape, const Tensor& x, size_t blocks, bool recomputation) const {
+  Residual residual{x, Tensor()};
   for (size_t i = 0; i < blocks; ++i) {
     const TransformerBlock& block = blocks_[i];
-    if (!checkpointing) {
-      stream = block.forward(tape, stream);
+    if (!recomputation) {
+      residual = block.forward(tape, residual);
       continue;
     }
-    std::vector<Tensor> inputs{stream.x};
-    if (stream.delta) inputs.push_back(stream.delta);
-    const auto outputs = checkpoint(tape, inputs, [&block](Tape& t, const std::vector<Tensor>& in) {
-      const Stream out = block.forward(t, {in[0], in.size() > 1 ? in[1] : Tensor()});
+    std::vector<Tensor> inputs{residual.x};
+    if (residual.delta) inputs.push_back(residual.delta);
+    const auto outputs = recompute(tape, inputs, [&block](Tape& t, const std::vector<Tensor>& in) {
+      const Residual out = block.forward(t, {in[0], in.size() > 1 ? in[1] : Tensor()});
       return std::vector<Tensor>{out.x, out.delta};
     });
-    stream = {outputs[0], outputs[1]};
+    residual = {outputs[0], outputs[1]};
   }
-  return stream;
+  return residual;
 }
 
-Stream Transformer::forward(Tape& tape, const Tensor& x, bool checkpointing) const {
-  return run(tape, x, blocks_.size(), checkpointing);
+Residual Transformer::forward(Tape& tape, const Tensor& x, bool recomputation) const {
+  return run(tape, x, blocks_.size(), recomputation);
 }
 
-Stream Transformer::forward_pooled(Tape& tape, const Tensor& x, const Tensor& index,
-                                   bool checkpointing) const {
-  return blocks_.back().forward_pooled(tape, run(tape, x, blocks_.size() - 1, checkpointing), index);
+Residual Transformer::forward_pooled(Tape& tape, const Tensor& x, const Tensor& index,
+                                     bool recomputation) const {
+  return blocks_.back().forward_pooled(tape, run(tape, x, blocks_.size() - 1, recomputation), index);
 }
 
 }  // namespace cuclip

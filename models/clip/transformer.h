@@ -11,7 +11,7 @@ namespace cuclip {
 
 /// The residual stream between two additions: its value is x + delta. Keeping the two apart lets the addition
 /// run inside the layer norm that follows. delta may be none.
-struct Stream {
+struct Residual {
   Tensor x;
   Tensor delta;
 };
@@ -23,14 +23,14 @@ class TransformerBlock {
                    int64_t mlp_width, Activation activation, bool causal);
 
   /// x, delta [B, S, C] → the same.
-  Stream forward(Tape& tape, const Stream& in) const;
+  Residual forward(Tape& tape, const Residual& in) const;
 
   /// The last block of an encoder that reads one row of each sequence: everything after the attention is
   /// computed for that row alone. Row index[b], or row 0 where index is none. Returns x, delta [B, C].
-  Stream forward_pooled(Tape& tape, const Stream& in, const Tensor& index) const;
+  Residual forward_pooled(Tape& tape, const Residual& in, const Tensor& index) const;
 
  private:
-  Stream finish(Tape& tape, const Tensor& x, const Tensor& attended) const;
+  Residual finish(Tape& tape, const Tensor& x, const Tensor& attended) const;
 
   int64_t heads_;
   Activation activation_;
@@ -45,14 +45,14 @@ class Transformer {
   Transformer(ParameterStore& store, const std::string& prefix, int64_t width, int64_t layers, int64_t heads,
               int64_t mlp_width, Activation activation, bool causal);
 
-  /// x [B, S, C] → the last block's stream at one row of each sequence, [B, C].
-  Stream forward_pooled(Tape& tape, const Tensor& x, const Tensor& index, bool checkpointing) const;
+  /// x [B, S, C] → the last block's output at one row of each sequence, [B, C].
+  Residual forward_pooled(Tape& tape, const Tensor& x, const Tensor& index, bool recomputation) const;
 
-  /// x [B, S, C] → the whole sequence's stream.
-  Stream forward(Tape& tape, const Tensor& x, bool checkpointing) const;
+  /// x [B, S, C] → the whole sequence's output.
+  Residual forward(Tape& tape, const Tensor& x, bool recomputation) const;
 
  private:
-  Stream run(Tape& tape, const Tensor& x, size_t blocks, bool checkpointing) const;
+  Residual run(Tape& tape, const Tensor& x, size_t blocks, bool recomputation) const;
   std::vector<TransformerBlock> blocks_;
 };
 

@@ -28,12 +28,12 @@ VisionTransformer::VisionTransformer(ParameterStore& store, const ClipConfig& co
       ln_post_bias_(store.add("visual.ln_post.bias", {config.vision.width})),
       proj_(store.get("visual.proj")) {}
 
-Tensor VisionTransformer::forward(Tape& tape, const Tensor& images, DType dtype, bool checkpointing,
+Tensor VisionTransformer::forward(Tape& tape, const Tensor& images, DType dtype, bool recomputation,
                                   const Tensor& kept) const {
   Tensor embedded = ops::patch_embed(tape, images, embed_, dtype);
   if (kept) embedded = ops::pool(tape, embedded, kept);
   const Tensor x = ops::layer_norm(tape, embedded, ln_pre_weight_, ln_pre_bias_);
-  const Stream out = transformer_.forward_pooled(tape, x, Tensor(), checkpointing);
+  const Residual out = transformer_.forward_pooled(tape, x, Tensor(), recomputation);
   const Tensor pooled =
       ops::residual_layer_norm(tape, out.x, out.delta, ln_post_weight_, ln_post_bias_).normalised;
   return ops::project(tape, pooled, proj_);

@@ -23,10 +23,10 @@ struct Twin {
   Optimizer optimizer;
   MicroBatch batch;
 
-  Twin(Device device, DType dtype, uint64_t seed, bool checkpointing = false,
+  Twin(Device device, DType dtype, uint64_t seed, bool recomputation = false,
        const ClipConfig& config = test::tiny_config())
       : context(2, device),
-        model(context, config, {.dtype = dtype, .training = true, .checkpointing = checkpointing}),
+        model(context, config, {.dtype = dtype, .training = true, .recomputation = recomputation}),
         optimizer(context, model.parameters(), {}) {
     test::rng().seed(seed);
     test::randomise(model);
@@ -44,7 +44,7 @@ struct Twin {
       }
       parameter.value.assign(values);
     }
-    model.parameters().refresh_low(context);
+    model.parameters().refresh_bf16(context);
   }
   Tensor image_features() {
     Tape tape(context, Tape::Mode::inference);
@@ -130,12 +130,12 @@ TEST_CASE("a model on CUDA has the CPU's features, loss and gradients") {
 TEST_CASE("training on CUDA follows the CPU and repeats itself bit for bit") {
   CUCLIP_NEEDS_CUDA();
   const uint64_t seed = test::rng()();
-  const bool checkpointing = GENERATE(false, true);
+  const bool recomputation = GENERATE(false, true);
   constexpr int kSteps = 3;
-  Twin cpu(Device::cpu, DType::f32, seed, checkpointing), cuda(Device::cuda, DType::f32, seed, checkpointing);
+  Twin cpu(Device::cpu, DType::f32, seed, recomputation), cuda(Device::cuda, DType::f32, seed, recomputation);
   const std::vector<float> expected = cpu.train(kSteps), losses = cuda.train(kSteps);
   for (size_t i = 0; i < kSteps; ++i) CHECK(losses[i] == Approx(expected[i]).epsilon(1e-5));
-  Twin again(Device::cuda, DType::f32, seed, checkpointing);
+  Twin again(Device::cuda, DType::f32, seed, recomputation);
   CHECK(again.train(kSteps) == losses);
   CHECK(again.model.parameters().values().to_floats() == cuda.model.parameters().values().to_floats());
 }

@@ -97,7 +97,7 @@ TEST_CASE("the bf16 copies are the new weights, rounded") {
   recorded.step(optimizer);
   for (const Parameter& p : recorded.store.parameters()) {
     for (int64_t i = 0; i < p.shape.elements(); ++i) {
-      CHECK(p.low.data<bfloat16>()[i].bits == bfloat16(p.value.data<float>()[i]).bits);
+      CHECK(p.bf16.data<bfloat16>()[i].bits == bfloat16(p.value.data<float>()[i]).bits);
     }
   }
 }

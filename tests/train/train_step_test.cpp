@@ -23,10 +23,10 @@ struct Trainer {
   Optimizer optimizer;
   MicroBatch batch;
 
-  Trainer(uint64_t seed, int threads, DType dtype, bool checkpointing, const OptimizerOptions& options)
+  Trainer(uint64_t seed, int threads, DType dtype, bool recomputation, const OptimizerOptions& options)
       : context(threads),
         model(context, test::tiny_config(),
-              {.dtype = dtype, .training = true, .checkpointing = checkpointing}),
+              {.dtype = dtype, .training = true, .recomputation = recomputation}),
         optimizer(context, model.parameters(), options) {
     test::rng().seed(seed);
     test::randomise(model);
@@ -56,12 +56,12 @@ struct Run {
 struct How {
   int threads = 2;
   DType dtype = DType::f32;
-  bool checkpointing = false;
+  bool recomputation = false;
   std::vector<int64_t> sizes{kBatch};
 };
 
 Run run(uint64_t seed, const How& how) {
-  Trainer trainer(seed, how.threads, how.dtype, how.checkpointing, {.clip_norm = 1.0f});
+  Trainer trainer(seed, how.threads, how.dtype, how.recomputation, {.clip_norm = 1.0f});
   TrainStep step(trainer.model, trainer.optimizer);
   Run out;
   out.result = step.run(trainer.pieces(how.sizes), 1e-3f);
@@ -128,13 +128,13 @@ TEST_CASE("accumulated gradients are those of the whole batch, with all its nega
   CHECK(whole.result.loss > std::log(6.0f));
 }
 
-TEST_CASE("a training step has the same bits on any number of threads, checkpointed or not") {
+TEST_CASE("a training step has the same bits on any number of threads, recomputed or not") {
   const uint64_t seed = test::rng()();
   const DType dtype = GENERATE(DType::f32, DType::bf16);
   const std::vector<int64_t> sizes = GENERATE(std::vector<int64_t>{12}, std::vector<int64_t>{7, 5});
   const Run expected = run(seed, {.threads = 1, .dtype = dtype, .sizes = sizes});
   CHECK(same(run(seed, {.threads = 2, .dtype = dtype, .sizes = sizes}), expected));
-  CHECK(same(run(seed, {.threads = 3, .dtype = dtype, .checkpointing = true, .sizes = sizes}), expected));
+  CHECK(same(run(seed, {.threads = 3, .dtype = dtype, .recomputation = true, .sizes = sizes}), expected));
 }
 
 TEST_CASE("a step reports the norm before clipping and the clamped temperature") {

@@ -62,7 +62,7 @@ void Optimizer::step(const Tensor& loss, const Tensor& lr) {
               .gradients = store_.gradients(),
               .exp_avg = exp_avg_,
               .exp_avg_sq = exp_avg_sq_,
-              .weights_bf16 = store_.low(),
+              .weights_bf16 = store_.bf16_copies(),
               .segments = segments,
               .control = control,
               .beta1 = beta1,

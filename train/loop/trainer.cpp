@@ -165,7 +165,7 @@ void Trainer::make_model(const std::filesystem::path& checkpoint) {
   model_ = std::make_unique<Clip>(context_, clip_config_,
                                   ClipOptions{.dtype = config_.precision == "bf16" ? DType::bf16 : DType::f32,
                                               .training = true,
-                                              .checkpointing = config_.grad_checkpointing});
+                                              .recomputation = config_.grad_checkpointing});
   OptimizerOptions options{.beta1 = static_cast<float>(config_.beta1),
                            .beta2 = static_cast<float>(config_.beta2),
                            .eps = static_cast<float>(config_.eps),
