@@ -5,15 +5,30 @@
 #include <string>
 #include <string_view>
 
+#include "core/initialiser.h"
 #include "core/tensor.h"
 
 namespace cuclip {
+
+/// What a parameter is for: what the optimiser decides by.
+enum class ParameterRole : uint8_t {
+  weight,     // what a product multiplies by: a matrix, or filters
+  bias,       // what is added to a product
+  norm,       // scale and shift of a normalisation
+  embedding,  // a table of vectors that are looked up
+  position,   // vectors that are added by position
+  token,      // a vector that stands in a sequence: the class token
+  scale,      // a learned factor: the temperature
+};
 
 /// One learned tensor. value is the f32 master copy; bf16 is the copy that products in bf16 read.
 struct Parameter {
   std::string name;  // open_clip's state-dict name
   Shape shape;
-  int64_t offset = 0;  // in the arenas, in elements
+  ParameterRole role = ParameterRole::weight;
+  Initialiser initialiser = Initialiser::zeros();
+  bool frozen = false;  // left as it is by the optimiser
+  int64_t offset = 0;   // in the arenas, in elements
   Tensor value;
   Tensor gradient;  // f32; empty for inference
   Tensor bf16;      // empty where the model computes in f32
@@ -28,7 +43,7 @@ struct Parameter {
 class ParameterStore {
  public:
   /// Declares a parameter; memory comes with allocate(). Names are unique.
-  Parameter& add(std::string name, const Shape& shape);
+  Parameter& add(std::string name, const Shape& shape, ParameterRole role, const Initialiser& initialiser);
 
   struct Options {
     bool gradients = false;
@@ -37,6 +52,9 @@ class ParameterStore {
   /// Values and gradients start as zeros.
   void allocate(Context& context, const Options& options);
 
+  /// Draws all values anew, each parameter's from the Philox stream of its index: they depend on the seed
+  /// and on the order of the parameters alone. Rewrites the bf16 copies.
+  void initialise(Context& context, uint64_t seed);
   /// Rewrites the bf16 copies from the values (the optimiser does so itself). Nothing to do in f32.
   void refresh_bf16(Context& context);
   void zero_gradients();
@@ -59,6 +77,26 @@ class ParameterStore {
   std::deque<Parameter> parameters_;
   int64_t arena_size_ = 0;
   Tensor values_, gradients_, bf16_copies_;
+};
+
+/// Where a part of a model adds its parameters: their names begin with the part's prefix, and all of them are
+/// frozen or none.
+class ParameterScope {
+ public:
+  explicit ParameterScope(ParameterStore& store, std::string prefix = "", bool frozen = false)
+      : store_(store), prefix_(std::move(prefix)), frozen_(frozen) {}
+  /// A part of this part.
+  ParameterScope inner(const std::string& prefix) const {
+    return ParameterScope(store_, prefix_ + prefix, frozen_);
+  }
+
+  Parameter& add(const std::string& name, const Shape& shape, ParameterRole role,
+                 const Initialiser& initialiser) const;
+
+ private:
+  ParameterStore& store_;
+  std::string prefix_;
+  bool frozen_;
 };
 
 }  // namespace cuclip

@@ -25,15 +25,21 @@ struct SmallNet {
   ops::MlpParameters mlp;
 
   SmallNet()
-      : w(store.add("w", {6, 6})),
-        b(store.add("b", {6})),
-        mlp{store.add("fc", {10, 6}), store.add("fc_b", {10}), store.add("proj", {6, 10}),
-            store.add("proj_b", {6})} {
+      : w(weight("w", {6, 6})),
+        b(bias("b", {6})),
+        mlp{weight("fc", {10, 6}), bias("fc_b", {10}), weight("proj", {6, 10}), bias("proj_b", {6})} {
     store.allocate(context, {.gradients = true});
     std::normal_distribution<float> normal(0, 0.5f);
     for (Parameter& p : store.parameters()) {
       for (int64_t i = 0; i < p.value.elements(); ++i) p.value.data<float>()[i] = normal(test::rng());
     }
+  }
+
+  Parameter& weight(const char* name, const Shape& shape) {
+    return store.add(name, shape, ParameterRole::weight, Initialiser::zeros());
+  }
+  Parameter& bias(const char* name, const Shape& shape) {
+    return store.add(name, shape, ParameterRole::bias, Initialiser::zeros());
   }
 
   Tensor forward(Tape& tape, const Tensor& x) {

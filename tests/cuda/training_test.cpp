@@ -62,7 +62,7 @@ struct Twin {
     return loss.item();
   }
   std::vector<float> train(int steps) {
-    TrainStep step(model, optimizer, false);
+    TrainStep step(model, optimizer);
     std::vector<float> losses;
     for (int i = 0; i < steps; ++i) losses.push_back(step.run(std::span(&batch, 1), 1e-3f).loss);
     return losses;
@@ -234,7 +234,7 @@ TEST_CASE("accumulated batches on CUDA give the gradients of the whole batch") {
   const uint64_t seed = test::rng()();
   Twin whole(Device::cuda, DType::f32, seed), parts(Device::cuda, DType::f32, seed);
   const float loss = whole.train(1)[0];
-  TrainStep step(parts.model, parts.optimizer, false);
+  TrainStep step(parts.model, parts.optimizer);
   const MicroBatch& all = parts.batch;
   const std::vector<MicroBatch> pieces = {{all.images.rows(0, 4), all.tokens.rows(0, 4)},
                                           {all.images.rows(4, 2), all.tokens.rows(4, 2)}};

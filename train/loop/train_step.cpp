@@ -19,17 +19,14 @@ Tensor concatenate(Context& context, const std::vector<Tensor>& parts) {
 
 }  // namespace
 
-TrainStep::TrainStep(Clip& model, Optimizer& optimizer, bool lock_image)
-    : model_(model), optimizer_(optimizer), lock_image_(lock_image) {
+TrainStep::TrainStep(Clip& model, Optimizer& optimizer) : model_(model), optimizer_(optimizer) {
   Context& context = model.context();
   if (context.device() == Device::cuda)
     replay_ = std::make_unique<StepReplay>(context, [this](const StepInputs& inputs) { compute(inputs); });
 }
 
 TrainStep::Features TrainStep::encode(Tape& tape, const StepInput& input) const {
-  Tape silent(model_.context(), Tape::Mode::inference);
-  Tape& image_tape = lock_image_ ? silent : tape;
-  return {model_.encode_image(image_tape, input.images, input.kept), model_.encode_text(tape, input.text)};
+  return {model_.encode_image(tape, input.images, input.kept), model_.encode_text(tape, input.text)};
 }
 
 Tensor TrainStep::whole_batch(const StepInput& input) {

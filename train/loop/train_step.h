@@ -22,8 +22,7 @@ struct StepResult {
 
 class TrainStep {
  public:
-  /// lock_image: the image encoder is run but not trained (its parameters must be frozen in the optimiser).
-  TrainStep(Clip& model, Optimizer& optimizer, bool lock_image = false);
+  TrainStep(Clip& model, Optimizer& optimizer);
 
   /// One step over all micro-batches. The loss contrasts every image with every text of all of them: with
   /// more than one, features are computed first without recording, the loss is differentiated with respect to
@@ -58,7 +57,6 @@ class TrainStep {
 
   Clip& model_;
   Optimizer& optimizer_;
-  bool lock_image_;
   std::unique_ptr<StepReplay> replay_;  // on Device::cuda
 };
 

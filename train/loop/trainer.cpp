@@ -165,15 +165,15 @@ void Trainer::make_model(const std::filesystem::path& checkpoint) {
   model_ = std::make_unique<Clip>(context_, clip_config_,
                                   ClipOptions{.dtype = config_.precision == "bf16" ? DType::bf16 : DType::f32,
                                               .training = true,
-                                              .recomputation = config_.grad_checkpointing});
+                                              .recomputation = config_.grad_checkpointing,
+                                              .lock_image = config_.lock_image});
   OptimizerOptions options{.beta1 = static_cast<float>(config_.beta1),
                            .beta2 = static_cast<float>(config_.beta2),
                            .eps = static_cast<float>(config_.eps),
                            .weight_decay = static_cast<float>(config_.wd),
                            .clip_norm = static_cast<float>(config_.grad_clip_norm)};
-  if (config_.lock_image) options.frozen_prefixes = {"visual."};
   optimizer_ = std::make_unique<Optimizer>(context_, model_->parameters(), options);
-  step_ = std::make_unique<TrainStep>(*model_, *optimizer_, config_.lock_image);
+  step_ = std::make_unique<TrainStep>(*model_, *optimizer_);
   if (!checkpoint.empty()) {
     load_checkpoint(checkpoint, state_, *model_, *optimizer_);
     folder_.rewind(state_.step);
