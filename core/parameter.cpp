@@ -7,11 +7,14 @@ namespace {
 constexpr int64_t kAlignment = 32;  // elements: 64 bytes in bf16, 128 in f32
 }
 
-Parameter& ParameterStore::add(std::string name, const Shape& shape) {
+Parameter& ParameterStore::add(std::string name, const Shape& shape, ParameterRole role,
+                               const Initialiser& initialiser) {
   CUCLIP_CHECK(!find(name), "two parameters are called {}", name);
   Parameter& parameter = parameters_.emplace_back();
   parameter.name = std::move(name);
   parameter.shape = shape;
+  parameter.role = role;
+  parameter.initialiser = initialiser;
   parameter.offset = arena_size_;
   arena_size_ += round_up(shape.elements(), kAlignment);
   return parameter;
@@ -25,16 +28,24 @@ Tensor ParameterStore::slice(const Tensor& arena, const Parameter& parameter) {
 void ParameterStore::allocate(Context& context, const Options& options) {
   values_ = Tensor::zeros(context, {arena_size_}, DType::f32);
   if (options.gradients) gradients_ = Tensor::zeros(context, {arena_size_}, DType::f32);
-  if (options.bf16_copies) low_ = Tensor::zeros(context, {arena_size_}, DType::bf16);
+  if (options.bf16_copies) bf16_copies_ = Tensor::zeros(context, {arena_size_}, DType::bf16);
   for (Parameter& parameter : parameters_) {
     parameter.value = slice(values_, parameter);
     if (gradients_) parameter.gradient = slice(gradients_, parameter);
-    if (low_) parameter.low = slice(low_, parameter);
+    if (bf16_copies_) parameter.bf16 = slice(bf16_copies_, parameter);
   }
 }
 
-void ParameterStore::refresh_low(Context& context) {
-  if (low_) cast({.x = values_, .out = low_}, context.exec());
+void ParameterStore::initialise(Context& context, uint64_t seed) {
+  uint64_t stream = 0;
+  for (const Parameter& parameter : parameters_) {
+    parameter.initialiser.fill(context, parameter.value, seed, stream++);
+  }
+  refresh_bf16(context);
+}
+
+void ParameterStore::refresh_bf16(Context& context) {
+  if (bf16_copies_) cast({.x = values_, .out = bf16_copies_}, context.exec());
 }
 
 void ParameterStore::zero_gradients() {
@@ -58,6 +69,13 @@ int64_t ParameterStore::count() const {
   int64_t n = 0;
   for (const Parameter& parameter : parameters_) n += parameter.shape.elements();
   return n;
+}
+
+Parameter& ParameterScope::add(const std::string& name, const Shape& shape, ParameterRole role,
+                               const Initialiser& initialiser) const {
+  Parameter& parameter = store_.add(prefix_ + name, shape, role, initialiser);
+  parameter.frozen = frozen_;
+  return parameter;
 }
 
 }  // namespace cuclip

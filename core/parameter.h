@@ -5,21 +5,36 @@
 #include <string>
 #include <string_view>
 
+#include "core/initialiser.h"
 #include "core/tensor.h"
 
 namespace cuclip {
 
-/// One learned tensor. value is the f32 master copy; low is its bf16 copy, where products run in bf16.
+/// What a parameter is for: what the optimiser decides by.
+enum class ParameterRole : uint8_t {
+  weight,     // what a product multiplies by: a matrix, or filters
+  bias,       // what is added to a product
+  norm,       // scale and shift of a normalisation
+  embedding,  // a table of vectors that are looked up
+  position,   // vectors that are added by position
+  token,      // a vector that stands in a sequence: the class token
+  scale,      // a learned factor: the temperature
+};
+
+/// One learned tensor. value is the f32 master copy; bf16 is the copy that products in bf16 read.
 struct Parameter {
   std::string name;  // open_clip's state-dict name
   Shape shape;
-  int64_t offset = 0;  // in the arenas, in elements
+  ParameterRole role = ParameterRole::weight;
+  Initialiser initialiser = Initialiser::zeros();
+  bool frozen = false;  // left as it is by the optimiser
+  int64_t offset = 0;   // in the arenas, in elements
   Tensor value;
   Tensor gradient;  // f32; empty for inference
-  Tensor low;       // bf16; empty in f32
+  Tensor bf16;      // empty where the model computes in f32
 
   /// The copy that a product of this dtype reads.
-  const Tensor& as(DType dtype) const { return dtype == DType::bf16 ? low : value; }
+  const Tensor& as(DType dtype) const { return dtype == DType::bf16 ? bf16 : value; }
 };
 
 /// Owns a model's parameters. All values lie in one buffer (so do gradients, bf16 copies and optimiser
@@ -28,7 +43,7 @@ struct Parameter {
 class ParameterStore {
  public:
   /// Declares a parameter; memory comes with allocate(). Names are unique.
-  Parameter& add(std::string name, const Shape& shape);
+  Parameter& add(std::string name, const Shape& shape, ParameterRole role, const Initialiser& initialiser);
 
   struct Options {
     bool gradients = false;
@@ -37,8 +52,11 @@ class ParameterStore {
   /// Values and gradients start as zeros.
   void allocate(Context& context, const Options& options);
 
+  /// Draws all values anew, each parameter's from the Philox stream of its index: they depend on the seed
+  /// and on the order of the parameters alone. Rewrites the bf16 copies.
+  void initialise(Context& context, uint64_t seed);
   /// Rewrites the bf16 copies from the values (the optimiser does so itself). Nothing to do in f32.
-  void refresh_low(Context& context);
+  void refresh_bf16(Context& context);
   void zero_gradients();
 
   std::deque<Parameter>& parameters() { return parameters_; }
@@ -52,13 +70,33 @@ class ParameterStore {
   /// The arenas, with padding between tensors.
   const Tensor& values() const { return values_; }
   const Tensor& gradients() const { return gradients_; }
-  const Tensor& low() const { return low_; }
+  const Tensor& bf16_copies() const { return bf16_copies_; }
 
  private:
   static Tensor slice(const Tensor& arena, const Parameter& parameter);
   std::deque<Parameter> parameters_;
   int64_t arena_size_ = 0;
-  Tensor values_, gradients_, low_;
+  Tensor values_, gradients_, bf16_copies_;
+};
+
+/// Where a part of a model adds its parameters: their names begin with the part's prefix, and all of them are
+/// frozen or none.
+class ParameterScope {
+ public:
+  explicit ParameterScope(ParameterStore& store, std::string prefix = "", bool frozen = false)
+      : store_(store), prefix_(std::move(prefix)), frozen_(frozen) {}
+  /// A part of this part.
+  ParameterScope inner(const std::string& prefix) const {
+    return ParameterScope(store_, prefix_ + prefix, frozen_);
+  }
+
+  Parameter& add(const std::string& name, const Shape& shape, ParameterRole role,
+                 const Initialiser& initialiser) const;
+
+ private:
+  ParameterStore& store_;
+  std::string prefix_;
+  bool frozen_;
 };
 
 }  // namespace cuclip

@@ -26,8 +26,8 @@ bool Tape::needs_record(std::initializer_list<Tensor> inputs, bool parameters) c
          std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return t.tape_index() >= 0; });
 }
 
-void Tape::record(const char* name, std::span<Tensor> outputs, Backward backward) {
-  nodes_.push_back({name, next_index_, static_cast<int>(outputs.size()), std::move(backward)});
+void Tape::record(std::span<Tensor> outputs, Backward backward) {
+  nodes_.push_back({next_index_, static_cast<int>(outputs.size()), std::move(backward)});
   for (Tensor& output : outputs) output.tape_index_ = next_index_++;
 }
 
@@ -65,7 +65,7 @@ void Tape::backward(const Tensor& loss) {
   backward(std::span(&seed, 1));
 }
 
-std::vector<Tensor> checkpoint(
+std::vector<Tensor> recompute(
     Tape& tape, const std::vector<Tensor>& inputs,
     const std::function<std::vector<Tensor>(Tape&, const std::vector<Tensor>&)>& function) {
   if (!tape.recording()) return function(tape, inputs);
@@ -74,7 +74,7 @@ std::vector<Tensor> checkpoint(
     Tape silent(tape.context(), Tape::Mode::inference);
     outputs = function(silent, inputs);
   }
-  tape.record("checkpoint", outputs, [inputs, function](Grads& g) {
+  tape.record(outputs, [inputs, function](Grads& g) {
     Tape again(g.context());
     std::vector<Tensor> leaves;
     for (const Tensor& input : inputs) leaves.push_back(again.leaf(input));

@@ -4,7 +4,7 @@
 // An operation computes its output, then records how gradients flow back through it:
 //
 //   Tensor y = ...forward of x...;
-//   tape.record("gelu", y, [x](Grads& g) {
+//   tape.record(y, [x](Grads& g) {
 //     Tensor dx = ...from x and g.output()...;
 //     g.add(x, dx);
 //   });
@@ -63,10 +63,8 @@ class Tape {
   bool needs_record(std::initializer_list<Tensor> inputs, bool parameters = false) const;
 
   /// Gives the outputs their place on the tape and keeps `backward` for later.
-  void record(const char* name, std::span<Tensor> outputs, Backward backward);
-  void record(const char* name, Tensor& output, Backward backward) {
-    record(name, std::span(&output, 1), std::move(backward));
-  }
+  void record(std::span<Tensor> outputs, Backward backward);
+  void record(Tensor& output, Backward backward) { record(std::span(&output, 1), std::move(backward)); }
 
   /// A tensor from outside whose gradient is wanted: read it from backward()'s result.
   Tensor leaf(const Tensor& value);
@@ -87,7 +85,6 @@ class Tape {
 
  private:
   struct Node {
-    const char* name;
     int first_output;
     int output_count;
     Backward backward;
@@ -101,7 +98,7 @@ class Tape {
 /// Recomputes instead of remembering (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"):
 /// runs `function` without recording, keeps only its inputs, and runs it again, recorded, in the backward
 /// pass.
-std::vector<Tensor> checkpoint(
+std::vector<Tensor> recompute(
     Tape& tape, const std::vector<Tensor>& inputs,
     const std::function<std::vector<Tensor>(Tape&, const std::vector<Tensor>&)>& function);
 

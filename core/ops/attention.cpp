@@ -14,7 +14,7 @@ Tensor attention(Tape& tape, const Tensor& qkv, int64_t heads, bool causal) {
   attention_forward({.qkv = qkv, .out = out, .lse = lse, .heads = heads, .causal = causal}, context.exec());
   if (record) {
     const Tensor saved = out;
-    tape.record("attention", out, [qkv, saved, lse, heads, causal](Grads& g) {
+    tape.record(out, [qkv, saved, lse, heads, causal](Grads& g) {
       Tensor dqkv = Tensor::empty(g.context(), qkv.shape(), qkv.dtype());
       attention_backward({.qkv = qkv,
                           .out = saved,

@@ -53,7 +53,7 @@ SumAndNorm normalise(Tape& tape, const Tensor& x, const Tensor& delta, Parameter
     g.add(x, dx);
     g.add(delta, dx);  // the sum passes its gradient to both unchanged
   };
-  tape.record("layer_norm", std::span(outputs.data(), delta ? 2 : 1), backward);
+  tape.record(std::span(outputs.data(), delta ? 2 : 1), backward);
   return {outputs[1], outputs[0]};
 }
 

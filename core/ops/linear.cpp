@@ -11,7 +11,7 @@ Tensor linear(Tape& tape, const Tensor& x, Parameter& weight, Parameter& bias) {
   gemm({.a = x2, .b = weight.as(x.dtype()), .c = as_matrix(y), .transpose_b = true, .bias = bias.value},
        context.exec());
   if (tape.needs_record({x}, true)) {
-    tape.record("linear", y, [x, &weight, &bias](Grads& g) {
+    tape.record(y, [x, &weight, &bias](Grads& g) {
       const ExecContext exec = g.context().exec();
       const Tensor dy = as_matrix(g.output());
       gemm_weight_gradient({.dy = dy, .x = as_matrix(x), .dweight = weight.gradient, .dbias = bias.gradient},
@@ -30,7 +30,7 @@ Tensor project(Tape& tape, const Tensor& x, Parameter& weight) {
   Tensor y = Tensor::empty(context, {x.size(0), weight.shape[1]}, DType::f32);
   gemm({.a = x, .b = weight.as(x.dtype()), .c = y}, context.exec());
   if (tape.needs_record({x}, true)) {
-    tape.record("project", y, [x, &weight](Grads& g) {
+    tape.record(y, [x, &weight](Grads& g) {
       const ExecContext exec = g.context().exec();
       Tensor dy = g.output();
       if (dy.dtype() != x.dtype()) {

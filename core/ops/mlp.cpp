@@ -28,7 +28,7 @@ Tensor mlp(Tape& tape, const Tensor& x, const MlpParameters& p, Activation activ
         .bias = p.proj_bias.value},
        context.exec());
   if (record) {
-    tape.record("mlp", y, [x, pre, hidden, p, activation, dtype](Grads& g) {
+    tape.record(y, [x, pre, hidden, p, activation, dtype](Grads& g) {
       const ExecContext exec = g.context().exec();
       const Tensor dy = as_matrix(g.output()), x2 = as_matrix(x);
       gemm_weight_gradient(

@@ -12,7 +12,7 @@ Tensor pool(Tape& tape, const Tensor& x, const Tensor& index) {
   Tensor out = Tensor::empty(context, pooled, x.dtype());
   pool_forward({.x = x, .index = index, .out = out}, context.exec());
   if (tape.needs_record({x})) {
-    tape.record("pool", out, [x = x.place(), index](Grads& g) {
+    tape.record(out, [x = x.place(), index](Grads& g) {
       Tensor dx = Tensor::empty(g.context(), x.shape(), x.dtype());
       pool_backward({.dout = g.output(), .index = index, .dx = dx}, g.context().exec());
       g.add(x, dx);
@@ -26,7 +26,7 @@ Tensor add(Tape& tape, const Tensor& a, const Tensor& b) {
   Tensor out = Tensor::empty(context, a.shape(), a.dtype());
   cuclip::add({.a = a, .b = b, .out = out}, context.exec());
   if (tape.needs_record({a, b})) {
-    tape.record("add", out, [a = a.place(), b = b.place()](Grads& g) {
+    tape.record(out, [a = a.place(), b = b.place()](Grads& g) {
       g.add(a, g.output());
       g.add(b, g.output());
     });

@@ -1,32 +1,29 @@
 #include "models/clip/clip.h"
 
 #include <cmath>
-
-#include "models/clip/initialise.h"
-
 namespace cuclip {
 
 Clip::Clip(Context& context, const ClipConfig& config, const ClipOptions& options)
     : context_(context),
       config_(config),
       options_(options),
-      text_(store_, config),
-      vision_(store_, config),
-      log_scale_(store_.add("logit_scale", {})) {
+      text_(ParameterScope(store_), config),
+      vision_(ParameterScope(store_, "visual.", options.lock_image), config),
+      log_scale_(store_.add("logit_scale", {}, ParameterRole::scale,
+                            Initialiser::constant(std::log(1.0f / 0.07f)))) {
   check_floating("clip: dtype", options.dtype);
   store_.allocate(context, {.gradients = options.training, .bf16_copies = options.dtype == DType::bf16});
 }
 
-void Clip::initialise(uint64_t seed) {
-  initialise_parameters(context_, config_, store_, seed);
-  store_.refresh_low(context_);
-}
+void Clip::initialise(uint64_t seed) { store_.initialise(context_, seed); }
 
 Tensor Clip::encode_image(Tape& tape, const Tensor& images, const Tensor& kept) const {
   const TraceRange range("encode image");
   const Tensor here = images.to(context_), kept_here = kept.to(context_);
-  return ops::l2_normalize(tape,
-                           vision_.forward(tape, here, options_.dtype, options_.checkpointing, kept_here));
+  Tape silent(context_, Tape::Mode::inference);
+  Tape& image_tape = options_.lock_image ? silent : tape;
+  return ops::l2_normalize(
+      image_tape, vision_.forward(image_tape, here, options_.dtype, options_.recomputation, kept_here));
 }
 
 Tensor Clip::encode_text(Tape& tape, const Tensor& tokens) const {
@@ -37,7 +34,7 @@ Tensor Clip::encode_text(Tape& tape, const Tensor& tokens) const {
 
 Tensor Clip::encode_text(Tape& tape, const TextInput& text) const {
   const TraceRange range("encode text");
-  return ops::l2_normalize(tape, text_.forward(tape, text, options_.dtype, options_.checkpointing));
+  return ops::l2_normalize(tape, text_.forward(tape, text, options_.dtype, options_.recomputation));
 }
 
 Tensor Clip::loss(Tape& tape, const Tensor& image_features, const Tensor& text_features) const {

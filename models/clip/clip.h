@@ -15,7 +15,9 @@ struct ClipOptions {
   /// Allocate gradients.
   bool training = false;
   /// Keep only each block's inputs and recompute the rest in the backward pass.
-  bool checkpointing = false;
+  bool recomputation = false;
+  /// Run the image encoder, but do not train it: nothing flows back into it, and its parameters are frozen.
+  bool lock_image = false;
 };
 
 /// Parameters have open_clip's state-dict names. Not copyable: operations on tapes refer to the parameters.
@@ -26,8 +28,8 @@ class Clip {
   Clip(const Clip&) = delete;
   Clip& operator=(const Clip&) = delete;
 
-  /// CLIP's initialisation (open_clip's model.py; PyTorch's defaults where it has none). Depends on the seed
-  /// alone.
+  /// CLIP's initialisation (open_clip's model.py; PyTorch's defaults where it has none): each parameter by
+  /// its own initialiser. Depends on the seed alone.
   void initialise(uint64_t seed);
 
   /// images u8 [B, S, S, 3] or normalised f32 [B, 3, S, S] → f32 [B, E] of unit length. `kept`: i32 [B, K],

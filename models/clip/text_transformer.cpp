@@ -11,6 +11,21 @@ int64_t end_of_text(const int32_t* row, int64_t columns) {
   return std::max_element(row, row + columns) - row;
 }
 
+BlockShape block_shape(const ClipConfig& config) {
+  const ClipConfig::Text& t = config.text;
+  const float attention = inverse_sqrt(t.width);
+  const float residual = attention * inverse_sqrt(2 * t.layers);
+  return {.width = t.width,
+          .heads = t.heads,
+          .mlp_width = t.mlp_width(),
+          .activation = config.quick_gelu ? Activation::quick_gelu : Activation::gelu,
+          .causal = true,
+          .initialisers = {.attention_in = Initialiser::normal(attention),
+                           .attention_out = Initialiser::normal(residual),
+                           .mlp_fc = Initialiser::normal(inverse_sqrt(2 * t.width)),
+                           .mlp_proj = Initialiser::normal(residual)}};
+}
+
 }  // namespace
 
 int64_t used_length(const Tensor& tokens) {
@@ -38,29 +53,29 @@ TextInput trim_text(Context& context, const Tensor& tokens, int64_t multiple) {
   return {out, end};
 }
 
-TextTransformer::TextTransformer(ParameterStore& store, const ClipConfig& config)
-    : transformer_(store, "transformer.", config.text.width, config.text.layers, config.text.heads,
-                   config.text.mlp_width(), config.quick_gelu ? Activation::quick_gelu : Activation::gelu,
-                   true),
-      token_embedding_(store.add("token_embedding.weight", {config.text.vocab_size, config.text.width})),
-      position_(store.add("positional_embedding", {config.text.context_length, config.text.width})),
-      ln_final_weight_(store.add("ln_final.weight", {config.text.width})),
-      ln_final_bias_(store.add("ln_final.bias", {config.text.width})),
-      projection_(store.add("text_projection", {config.text.width, config.embed_dim})) {}
+TextTransformer::TextTransformer(const ParameterScope& scope, const ClipConfig& config)
+    : transformer_(scope.inner("transformer."), config.text.layers, block_shape(config)),
+      token_embedding_(scope.add("token_embedding.weight", {config.text.vocab_size, config.text.width},
+                                 ParameterRole::embedding, Initialiser::normal(0.02f))),
+      position_(scope.add("positional_embedding", {config.text.context_length, config.text.width},
+                          ParameterRole::position, Initialiser::normal(0.01f))),
+      ln_final_(scope, "ln_final", config.text.width),
+      projection_(scope.add("text_projection", {config.text.width, config.embed_dim}, ParameterRole::weight,
+                            Initialiser::normal(inverse_sqrt(config.text.width)))) {}
 
-Tensor TextTransformer::forward(Tape& tape, const TextInput& text, DType dtype, bool checkpointing) const {
+Tensor TextTransformer::forward(Tape& tape, const TextInput& text, DType dtype, bool recomputation) const {
   const Tensor x = ops::token_embed(tape, text.tokens, token_embedding_, position_, dtype);
-  const Stream out = transformer_.forward_pooled(tape, x, text.end, checkpointing);
+  const Residual out = transformer_.forward_pooled(tape, x, text.end, recomputation);
   const Tensor pooled =
-      ops::residual_layer_norm(tape, out.x, out.delta, ln_final_weight_, ln_final_bias_).normalised;
+      ops::residual_layer_norm(tape, out.x, out.delta, ln_final_.weight, ln_final_.bias).normalised;
   return ops::project(tape, pooled, projection_);
 }
 
 Tensor TextTransformer::hidden_states(Tape& tape, const Tensor& tokens, DType dtype) const {
   check_tensor("text: tokens", tokens, DType::i32, {tokens.size(0), position_.shape[0]});
   const Tensor x = ops::token_embed(tape, tokens.to(tape.context()), token_embedding_, position_, dtype);
-  const Stream out = transformer_.forward(tape, x, false);
-  return ops::residual_layer_norm(tape, out.x, out.delta, ln_final_weight_, ln_final_bias_).normalised;
+  const Residual out = transformer_.forward(tape, x, false);
+  return ops::residual_layer_norm(tape, out.x, out.delta, ln_final_.weight, ln_final_.bias).normalised;
 }
 
 }  // namespace cuclip

@@ -23,11 +23,12 @@ TextInput trim_text(Context& context, const Tensor& tokens, int64_t multiple = 1
 
 class TextTransformer {
  public:
-  TextTransformer(ParameterStore& store, const ClipConfig& config);
+  /// Fresh parameters are open_clip's TextTransformer.init_parameters.
+  TextTransformer(const ParameterScope& scope, const ClipConfig& config);
 
   /// Features f32 [B, embed_dim] at each row's end, not normalised. The input is memory of the tape's
   /// context.
-  Tensor forward(Tape& tape, const TextInput& text, DType dtype, bool checkpointing) const;
+  Tensor forward(Tape& tape, const TextInput& text, DType dtype, bool recomputation) const;
 
   /// The hidden states of all positions after ln_final, [B, context_length, C]: what text-to-image models
   /// condition on.
@@ -35,7 +36,9 @@ class TextTransformer {
 
  private:
   Transformer transformer_;
-  Parameter &token_embedding_, &position_, &ln_final_weight_, &ln_final_bias_, &projection_;
+  Parameter &token_embedding_, &position_;
+  NormParameters ln_final_;
+  Parameter& projection_;
 };
 
 }  // namespace cuclip

@@ -3,39 +3,56 @@
 namespace cuclip {
 namespace {
 
-ops::PatchEmbedParameters add_embedding(ParameterStore& store, const ClipConfig& config) {
-  const ClipConfig::Vision& v = config.vision;
+using Role = ParameterRole;
+
+// Patches and the class token.
+int64_t positions(const ClipConfig::Vision& v) {
   CUCLIP_CHECK(v.image_size % v.patch_size == 0, "vision: image_size {} is not a multiple of patch_size {}",
                v.image_size, v.patch_size);
-  // Names in the order of open_clip's state dict.
-  Parameter& class_token = store.add("visual.class_embedding", {v.width});
-  Parameter& position = store.add("visual.positional_embedding", {v.patches() + 1, v.width});
-  store.add("visual.proj", {v.width, config.embed_dim});
-  Parameter& weight = store.add("visual.conv1.weight", {v.width, 3, v.patch_size, v.patch_size});
-  return {weight, class_token, position, config.mean, config.stddev};
+  return v.patches() + 1;
+}
+
+Initialiser scaled_normal(const ClipConfig::Vision& v) { return Initialiser::normal(inverse_sqrt(v.width)); }
+
+BlockShape block_shape(const ClipConfig& config) {
+  const ClipConfig::Vision& v = config.vision;
+  return {.width = v.width,
+          .heads = v.heads(),
+          .mlp_width = v.mlp_width(),
+          .activation = config.quick_gelu ? Activation::quick_gelu : Activation::gelu,
+          .causal = false,
+          // As torch.nn.MultiheadAttention, which stacks queries, keys and values, and Linear.
+          .initialisers = {.attention_in = Initialiser::xavier(3 * v.width, v.width),
+                           .attention_out = Initialiser::fan_in(v.width),
+                           .mlp_fc = Initialiser::fan_in(v.width),
+                           .mlp_proj = Initialiser::fan_in(v.mlp_width())}};
 }
 
 }  // namespace
 
-VisionTransformer::VisionTransformer(ParameterStore& store, const ClipConfig& config)
-    : embed_(add_embedding(store, config)),
-      ln_pre_weight_(store.add("visual.ln_pre.weight", {config.vision.width})),
-      ln_pre_bias_(store.add("visual.ln_pre.bias", {config.vision.width})),
-      transformer_(store, "visual.transformer.", config.vision.width, config.vision.layers,
-                   config.vision.heads(), config.vision.mlp_width(),
-                   config.quick_gelu ? Activation::quick_gelu : Activation::gelu, false),
-      ln_post_weight_(store.add("visual.ln_post.weight", {config.vision.width})),
-      ln_post_bias_(store.add("visual.ln_post.bias", {config.vision.width})),
-      proj_(store.get("visual.proj")) {}
+VisionTransformer::VisionTransformer(const ParameterScope& scope, const ClipConfig& config)
+    : class_token_(
+          scope.add("class_embedding", {config.vision.width}, Role::token, scaled_normal(config.vision))),
+      position_(scope.add("positional_embedding", {positions(config.vision), config.vision.width},
+                          Role::position, scaled_normal(config.vision))),
+      proj_(scope.add("proj", {config.vision.width, config.embed_dim}, Role::weight,
+                      scaled_normal(config.vision))),
+      patch_weight_(scope.add(
+          "conv1.weight", {config.vision.width, 3, config.vision.patch_size, config.vision.patch_size},
+          Role::weight, Initialiser::fan_in(3 * config.vision.patch_size * config.vision.patch_size))),
+      embed_{patch_weight_, class_token_, position_, config.mean, config.stddev},
+      ln_pre_(scope, "ln_pre", config.vision.width),
+      transformer_(scope.inner("transformer."), config.vision.layers, block_shape(config)),
+      ln_post_(scope, "ln_post", config.vision.width) {}
 
-Tensor VisionTransformer::forward(Tape& tape, const Tensor& images, DType dtype, bool checkpointing,
+Tensor VisionTransformer::forward(Tape& tape, const Tensor& images, DType dtype, bool recomputation,
                                   const Tensor& kept) const {
   Tensor embedded = ops::patch_embed(tape, images, embed_, dtype);
   if (kept) embedded = ops::pool(tape, embedded, kept);
-  const Tensor x = ops::layer_norm(tape, embedded, ln_pre_weight_, ln_pre_bias_);
-  const Stream out = transformer_.forward_pooled(tape, x, Tensor(), checkpointing);
+  const Tensor x = ops::layer_norm(tape, embedded, ln_pre_.weight, ln_pre_.bias);
+  const Residual out = transformer_.forward_pooled(tape, x, Tensor(), recomputation);
   const Tensor pooled =
-      ops::residual_layer_norm(tape, out.x, out.delta, ln_post_weight_, ln_post_bias_).normalised;
+      ops::residual_layer_norm(tape, out.x, out.delta, ln_post_.weight, ln_post_.bias).normalised;
   return ops::project(tape, pooled, proj_);
 }
 

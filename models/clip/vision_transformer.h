@@ -9,19 +9,22 @@ namespace cuclip {
 
 class VisionTransformer {
  public:
-  VisionTransformer(ParameterStore& store, const ClipConfig& config);
+  /// Fresh class token, positions and projection are width^-½ · N(0, 1), the rest PyTorch's defaults.
+  VisionTransformer(const ParameterScope& scope, const ClipConfig& config);
 
   /// images u8 [B, H, W, 3] or f32 [B, 3, H, W] (already normalised), H = W = image_size → features f32 [B,
   /// embed_dim], not normalised. `kept`: i32 [B, K], the tokens to see, from 0 (the class
   /// token) upwards; none: all.
-  Tensor forward(Tape& tape, const Tensor& images, DType dtype, bool checkpointing,
+  Tensor forward(Tape& tape, const Tensor& images, DType dtype, bool recomputation,
                  const Tensor& kept = Tensor()) const;
 
  private:
+  // In the order of open_clip's state dict.
+  Parameter &class_token_, &position_, &proj_, &patch_weight_;
   ops::PatchEmbedParameters embed_;
-  Parameter &ln_pre_weight_, &ln_pre_bias_;
+  NormParameters ln_pre_;
   Transformer transformer_;
-  Parameter &ln_post_weight_, &ln_post_bias_, &proj_;
+  NormParameters ln_post_;
 };
 
 }  // namespace cuclip

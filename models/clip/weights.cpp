@@ -158,7 +158,7 @@ void load_weights(Clip& model, const std::filesystem::path& path) {
   for (const Parameter& parameter : model.parameters().parameters()) {
     fill(parameter, stored_weight(parameter.name, names), entries, path.string());
   }
-  model.parameters().refresh_low(model.context());
+  model.parameters().refresh_bf16(model.context());
 }
 
 void save_weights(const Clip& model, const std::filesystem::path& path,

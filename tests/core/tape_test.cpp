@@ -25,15 +25,21 @@ struct SmallNet {
   ops::MlpParameters mlp;
 
   SmallNet()
-      : w(store.add("w", {6, 6})),
-        b(store.add("b", {6})),
-        mlp{store.add("fc", {10, 6}), store.add("fc_b", {10}), store.add("proj", {6, 10}),
-            store.add("proj_b", {6})} {
+      : w(weight("w", {6, 6})),
+        b(bias("b", {6})),
+        mlp{weight("fc", {10, 6}), bias("fc_b", {10}), weight("proj", {6, 10}), bias("proj_b", {6})} {
     store.allocate(context, {.gradients = true});
     std::normal_distribution<float> normal(0, 0.5f);
     for (Parameter& p : store.parameters()) {
       for (int64_t i = 0; i < p.value.elements(); ++i) p.value.data<float>()[i] = normal(test::rng());
     }
+  }
+
+  Parameter& weight(const char* name, const Shape& shape) {
+    return store.add(name, shape, ParameterRole::weight, Initialiser::zeros());
+  }
+  Parameter& bias(const char* name, const Shape& shape) {
+    return store.add(name, shape, ParameterRole::bias, Initialiser::zeros());
   }
 
   Tensor forward(Tape& tape, const Tensor& x) {
@@ -85,22 +91,22 @@ TEST_CASE("gradients through shared parameters and forks match finite difference
   for (Parameter& p : net.store.parameters()) check(p.value, p.gradient);
 }
 
-TEST_CASE("a checkpointed function gives the same outputs and gradients, bit for bit") {
+TEST_CASE("a recomputed function gives the same outputs and gradients, bit for bit") {
   SmallNet net;
   const Tensor x = random_tensor(net.context, {5, 6}), seed = random_tensor(net.context, {5, 6});
   std::vector<std::vector<float>> results[2];
-  for (int checkpointed = 0; checkpointed < 2; ++checkpointed) {
+  for (int recomputed = 0; recomputed < 2; ++recomputed) {
     net.store.zero_gradients();
     Tape tape(net.context);
     const Tensor leaf = tape.leaf(x);
-    const Tensor y = checkpointed ? checkpoint(tape, {leaf},
-                                               [&](Tape& t, const std::vector<Tensor>& in) {
-                                                 return std::vector<Tensor>{net.forward(t, in[0])};
-                                               })[0]
-                                  : net.forward(tape, leaf);
-    if (checkpointed) REQUIRE(tape.size() == 1);
+    const Tensor y = recomputed ? recompute(tape, {leaf},
+                                            [&](Tape& t, const std::vector<Tensor>& in) {
+                                              return std::vector<Tensor>{net.forward(t, in[0])};
+                                            })[0]
+                                : net.forward(tape, leaf);
+    if (recomputed) REQUIRE(tape.size() == 1);
     const Tape::Seed seeds{y, seed};
-    auto& out = results[checkpointed];
+    auto& out = results[recomputed];
     out.push_back(y.to_floats());
     out.push_back(tape.backward(std::span(&seeds, 1), std::span(&leaf, 1)).front().to_floats());
     out.push_back(net.store.gradients().to_floats());

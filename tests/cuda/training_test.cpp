@@ -23,10 +23,10 @@ struct Twin {
   Optimizer optimizer;
   MicroBatch batch;
 
-  Twin(Device device, DType dtype, uint64_t seed, bool checkpointing = false,
+  Twin(Device device, DType dtype, uint64_t seed, bool recomputation = false,
        const ClipConfig& config = test::tiny_config())
       : context(2, device),
-        model(context, config, {.dtype = dtype, .training = true, .checkpointing = checkpointing}),
+        model(context, config, {.dtype = dtype, .training = true, .recomputation = recomputation}),
         optimizer(context, model.parameters(), {}) {
     test::rng().seed(seed);
     test::randomise(model);
@@ -44,7 +44,7 @@ struct Twin {
       }
       parameter.value.assign(values);
     }
-    model.parameters().refresh_low(context);
+    model.parameters().refresh_bf16(context);
   }
   Tensor image_features() {
     Tape tape(context, Tape::Mode::inference);
@@ -62,7 +62,7 @@ struct Twin {
     return loss.item();
   }
   std::vector<float> train(int steps) {
-    TrainStep step(model, optimizer, false);
+    TrainStep step(model, optimizer);
     std::vector<float> losses;
     for (int i = 0; i < steps; ++i) losses.push_back(step.run(std::span(&batch, 1), 1e-3f).loss);
     return losses;
@@ -130,12 +130,12 @@ TEST_CASE("a model on CUDA has the CPU's features, loss and gradients") {
 TEST_CASE("training on CUDA follows the CPU and repeats itself bit for bit") {
   CUCLIP_NEEDS_CUDA();
   const uint64_t seed = test::rng()();
-  const bool checkpointing = GENERATE(false, true);
+  const bool recomputation = GENERATE(false, true);
   constexpr int kSteps = 3;
-  Twin cpu(Device::cpu, DType::f32, seed, checkpointing), cuda(Device::cuda, DType::f32, seed, checkpointing);
+  Twin cpu(Device::cpu, DType::f32, seed, recomputation), cuda(Device::cuda, DType::f32, seed, recomputation);
   const std::vector<float> expected = cpu.train(kSteps), losses = cuda.train(kSteps);
   for (size_t i = 0; i < kSteps; ++i) CHECK(losses[i] == Approx(expected[i]).epsilon(1e-5));
-  Twin again(Device::cuda, DType::f32, seed, checkpointing);
+  Twin again(Device::cuda, DType::f32, seed, recomputation);
   CHECK(again.train(kSteps) == losses);
   CHECK(again.model.parameters().values().to_floats() == cuda.model.parameters().values().to_floats());
 }
@@ -234,7 +234,7 @@ TEST_CASE("accumulated batches on CUDA give the gradients of the whole batch") {
   const uint64_t seed = test::rng()();
   Twin whole(Device::cuda, DType::f32, seed), parts(Device::cuda, DType::f32, seed);
   const float loss = whole.train(1)[0];
-  TrainStep step(parts.model, parts.optimizer, false);
+  TrainStep step(parts.model, parts.optimizer);
   const MicroBatch& all = parts.batch;
   const std::vector<MicroBatch> pieces = {{all.images.rows(0, 4), all.tokens.rows(0, 4)},
                                           {all.images.rows(4, 2), all.tokens.rows(4, 2)}};

@@ -15,8 +15,8 @@ struct Problem {
   Clip model;
   Tensor images, tokens;
 
-  explicit Problem(const ClipConfig& config, int64_t batch, bool checkpointing = false)
-      : model(context, config, {.training = true, .checkpointing = checkpointing}),
+  explicit Problem(const ClipConfig& config, int64_t batch, bool recomputation = false)
+      : model(context, config, {.training = true, .recomputation = recomputation}),
         images(test::random_images(context, config, batch)),
         tokens(test::random_tokens(context, config, batch)) {}
 

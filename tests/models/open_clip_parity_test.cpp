@@ -129,11 +129,11 @@ TEST_CASE("embeddings, loss and every gradient are open_clip's") {
   CHECK(key_bias <= 1e-6f);
 }
 
-TEST_CASE("activation checkpointing gives the same bits") {
+TEST_CASE("activation recomputation gives the same bits") {
   const OpenClipRecording recording(GENERATE(from_range(test::kOpenClipRecordings)));
   const DType dtype = GENERATE(DType::f32, DType::bf16);
   const Outputs plain = run(recording, {.dtype = dtype});
-  CHECK(run(recording, {.dtype = dtype, .checkpointing = true}) == plain);
+  CHECK(run(recording, {.dtype = dtype, .recomputation = true}) == plain);
 }
 
 TEST_CASE("any number of threads gives the same bits") {

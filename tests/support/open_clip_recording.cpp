@@ -57,7 +57,7 @@ void OpenClipRecording::load_weights(Clip& model) const {
     copy_to_f32(stored, parameter.name,
                 std::span(parameter.value.data<float>(), static_cast<size_t>(parameter.shape.elements())));
   }
-  model.parameters().refresh_low(model.context());
+  model.parameters().refresh_bf16(model.context());
 }
 
 }  // namespace cuclip::test

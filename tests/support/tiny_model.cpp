@@ -32,7 +32,7 @@ void randomise(Clip& model) {
     for (float& value : values) value = static_cast<float>(normal(rng()));
     parameter.value.assign(values);
   }
-  model.parameters().refresh_low(model.context());
+  model.parameters().refresh_bf16(model.context());
 }
 
 Tokenizer tiny_tokenizer() {

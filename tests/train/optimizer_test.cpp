@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "models/clip/clip.h"
@@ -30,11 +31,14 @@ struct Recorded {
   Context context{2};
   ParameterStore store;
   OptimizerOptions options;
+  const std::map<std::string, ParameterRole> role_of = {{"conv1.weight", ParameterRole::weight},
+                                                        {"ln_1.weight", ParameterRole::norm},
+                                                        {"logit_scale", ParameterRole::scale}};
 
   explicit Recorded(bool bf16_copies = false) {
     for (const auto& [name, shape] : adamw.at("shapes").items()) {
       const auto extents = shape.get<std::vector<int64_t>>();
-      store.add(name, Shape(std::span<const int64_t>(extents)));
+      store.add(name, Shape(std::span<const int64_t>(extents)), role_of.at(name), Initialiser::zeros());
     }
     store.allocate(context, {.gradients = true, .bf16_copies = bf16_copies});
     for (Parameter& p : store.parameters()) set(p.value, adamw.at("start").at(p.name));
@@ -97,14 +101,14 @@ TEST_CASE("the bf16 copies are the new weights, rounded") {
   recorded.step(optimizer);
   for (const Parameter& p : recorded.store.parameters()) {
     for (int64_t i = 0; i < p.shape.elements(); ++i) {
-      CHECK(p.low.data<bfloat16>()[i].bits == bfloat16(p.value.data<float>()[i]).bits);
+      CHECK(p.bf16.data<bfloat16>()[i].bits == bfloat16(p.value.data<float>()[i]).bits);
     }
   }
 }
 
 TEST_CASE("frozen parameters keep their values and do not count in the gradient norm") {
   Recorded recorded;
-  recorded.options.frozen_prefixes = {"conv1."};
+  recorded.store.get("conv1.weight").frozen = true;
   Optimizer optimizer(recorded.context, recorded.store, recorded.options);
   recorded.set_gradients(recorded.adamw.at("steps").at(0));
   double square = 0;
@@ -144,4 +148,19 @@ TEST_CASE("weights decay where open_clip lets them") {
     found += expected;
   }
   CHECK(found == decayed.size());
+}
+
+TEST_CASE(
+    "weights decay by what they are for, whatever they are called and however many dimensions they have") {
+  ParameterStore store;
+  const auto decays = [&](const std::string& name, const Shape& shape, ParameterRole role) {
+    return has_weight_decay(store.add(name, shape, role, Initialiser::zeros()));
+  };
+  CHECK(decays("subnet.weight", {2, 3}, ParameterRole::weight));  // "bn" within it
+  CHECK(decays("vulnerable", {5}, ParameterRole::weight));
+  CHECK(decays("unbiased_table", {4, 3}, ParameterRole::embedding));
+  for (const ParameterRole role : {ParameterRole::bias, ParameterRole::norm, ParameterRole::position,
+                                   ParameterRole::token, ParameterRole::scale}) {
+    CHECK_FALSE(decays(fmt::format("weight_{}", static_cast<int>(role)), {2, 3}, role));
+  }
 }

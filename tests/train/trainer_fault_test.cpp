@@ -47,7 +47,7 @@ TEST_CASE(
 
   Context context(2);
   const ClipConfig shape = load_clip_config((*newest / "open_clip_config.json").string());
-  Clip model(context, shape, ClipOptions{.dtype = DType::f32, .training = true, .checkpointing = false});
+  Clip model(context, shape, ClipOptions{.dtype = DType::f32, .training = true, .recomputation = false});
   Optimizer optimizer(context, model.parameters(), {});
   const TrainState state = read_train_state(*newest);
   check_settings(*newest, identity(config));

@@ -136,13 +136,13 @@ void make_model(OpenedRun& run, const std::filesystem::path& checkpoint) {
       std::make_unique<Clip>(run.context, run.clip_config,
                              ClipOptions{.dtype = config.precision == "bf16" ? DType::bf16 : DType::f32,
                                          .training = true,
-                                         .checkpointing = config.grad_checkpointing});
+                                         .recomputation = config.grad_checkpointing,
+                                         .lock_image = config.lock_image});
   OptimizerOptions options{.beta1 = static_cast<float>(config.beta1),
                            .beta2 = static_cast<float>(config.beta2),
                            .eps = static_cast<float>(config.eps),
                            .weight_decay = static_cast<float>(config.wd),
                            .clip_norm = static_cast<float>(config.grad_clip_norm)};
-  if (config.lock_image) options.frozen_prefixes = {"visual."};
   run.optimizer = std::make_unique<Optimizer>(run.context, run.model->parameters(), options);
   if (!checkpoint.empty()) {
     load_checkpoint(checkpoint, run.state, *run.model, *run.optimizer);

@@ -1,6 +1,5 @@
 #include "train/loop/optimizer.h"
 
-#include <algorithm>
 #include <cstring>
 
 namespace cuclip {
@@ -17,21 +16,14 @@ Tensor to_tensor(Context& context, const std::vector<AdamWSegment>& segments) {
 }  // namespace
 
 bool has_weight_decay(const Parameter& parameter) {
-  const std::string& name = parameter.name;
-  const auto contains = [&](const char* part) { return name.find(part) != std::string::npos; };
-  return parameter.shape.rank() >= 2 && !contains("bn") && !contains("ln") && !contains("bias") &&
-         !contains("logit_scale") && !contains("positional_embedding");
+  return parameter.role == ParameterRole::weight || parameter.role == ParameterRole::embedding;
 }
 
 Optimizer::Optimizer(Context& context, ParameterStore& store, const OptimizerOptions& options)
     : context_(context), store_(store), options_(options) {
   std::vector<AdamWSegment> segments;
   for (const Parameter& parameter : store.parameters()) {
-    const auto& frozen = options.frozen_prefixes;
-    if (std::any_of(frozen.begin(), frozen.end(),
-                    [&](const auto& p) { return parameter.name.starts_with(p); })) {
-      continue;
-    }
+    if (parameter.frozen) continue;
     segments.push_back({.offset = parameter.offset,
                         .size = parameter.shape.elements(),
                         .weight_decay = has_weight_decay(parameter) ? options.weight_decay : 0.0f});
@@ -62,7 +54,7 @@ void Optimizer::step(const Tensor& loss, const Tensor& lr) {
               .gradients = store_.gradients(),
               .exp_avg = exp_avg_,
               .exp_avg_sq = exp_avg_sq_,
-              .weights_bf16 = store_.low(),
+              .weights_bf16 = store_.bf16_copies(),
               .segments = segments,
               .control = control,
               .beta1 = beta1,

@@ -15,16 +15,15 @@ struct OptimizerOptions {
   float weight_decay = 0.2f;
   /// Largest gradient norm; 0: no clipping.
   float clip_norm = 0.0f;
-  /// Parameters whose names start with one of these are left as they are.
-  std::vector<std::string> frozen_prefixes = {};
 };
 
-/// True where open_clip decays weights: not for tensors of fewer than two dimensions, norms, biases, the
-/// temperature and the position embeddings.
+/// True where open_clip decays weights: those of products and the token embeddings; not norms, biases, the
+/// temperature, the class token and the position embeddings.
 bool has_weight_decay(const Parameter& parameter);
 
 class Optimizer {
  public:
+  /// For the parameters that are not frozen.
   Optimizer(Context& context, ParameterStore& store, const OptimizerOptions& options);
 
   /// One step from the gradients, which are zeroed; writes the bf16 copies too. It changes nothing else where

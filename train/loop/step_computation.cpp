@@ -23,9 +23,7 @@ Tensor concatenate(Context& context, const std::vector<Tensor>& parts) {
 }  // namespace
 
 StepComputation::Features StepComputation::encode(Tape& tape, const MicroBatch& input) const {
-  Tape silent(model_.context(), Tape::Mode::inference);
-  Tape& image_tape = lock_image_ ? silent : tape;
-  return {model_.encode_image(image_tape, input.images, input.kept),
+  return {model_.encode_image(tape, input.images, input.kept),
           model_.encode_text(tape, TextInput{input.tokens, input.end})};
 }
 

@@ -11,10 +11,8 @@ namespace cuclip {
 
 class StepComputation {
  public:
-  /// lock_image: the image encoder is run but not trained (its parameters must be frozen in the optimiser).
   /// Model and optimiser must outlive it.
-  StepComputation(Clip& model, Optimizer& optimizer, bool lock_image)
-      : model_(model), optimizer_(optimizer), lock_image_(lock_image) {}
+  StepComputation(Clip& model, Optimizer& optimizer) : model_(model), optimizer_(optimizer) {}
 
   /// Puts a step's work on the context's stream, without waiting for it. For inputs of the same shapes it does
   /// the same.
@@ -30,7 +28,6 @@ class StepComputation {
 
   Clip& model_;
   Optimizer& optimizer_;
-  bool lock_image_;
 };
 
 }  // namespace cuclip

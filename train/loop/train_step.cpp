@@ -2,8 +2,8 @@
 
 namespace cuclip {
 
-TrainStep::TrainStep(Clip& model, Optimizer& optimizer, bool lock_image)
-    : model_(model), optimizer_(optimizer), computation_(model, optimizer, lock_image) {
+TrainStep::TrainStep(Clip& model, Optimizer& optimizer)
+    : model_(model), optimizer_(optimizer), computation_(model, optimizer) {
   if (model.context().device() == Device::cuda) replay_.emplace(model.context(), computation_);
 }
 

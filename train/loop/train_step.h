@@ -23,8 +23,8 @@ struct StepResult {
 
 class TrainStep {
  public:
-  /// lock_image: the image encoder is run but not trained (its parameters must be frozen in the optimiser).
-  TrainStep(Clip& model, Optimizer& optimizer, bool lock_image = false);
+  /// Model and optimiser must outlive it.
+  TrainStep(Clip& model, Optimizer& optimizer);
   TrainStep(const TrainStep&) = delete;
   TrainStep& operator=(const TrainStep&) = delete;
 

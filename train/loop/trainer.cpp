@@ -10,7 +10,7 @@
 namespace cuclip {
 
 Trainer::Trainer(const TrainConfig& config, const std::string& resolved_config)
-    : run_(open_run(config, resolved_config)), step_(*run_->model, *run_->optimizer, config.lock_image) {}
+    : run_(open_run(config, resolved_config)), step_(*run_->model, *run_->optimizer) {}
 
 void Trainer::take_step() {
   const TrainConfig& config = run_->config;

@@ -11,7 +11,7 @@ Tensor l2_normalize(Tape& tape, const Tensor& x) {
   l2_normalize_forward({.x = x, .y = y, .rnorm = rnorm}, context.exec());
   if (tape.needs_record({x})) {
     const Tensor saved = y;
-    tape.record("l2_normalize", y, [x = x.place(), saved, rnorm](Grads& g) {
+    tape.record(y, [x = x.place(), saved, rnorm](Grads& g) {
       Tensor dx = Tensor::empty(g.context(), x.shape(), x.dtype());
       l2_normalize_backward({.dy = g.output(), .y = saved, .rnorm = rnorm, .dx = dx}, g.context().exec());
       g.add(x, dx);
@@ -34,7 +34,7 @@ Tensor contrastive_loss(Tape& tape, const Tensor& image, const Tensor& text, Par
                             .column_lse = column_lse},
                            context.exec());
   if (tape.needs_record({image, text}, true)) {
-    tape.record("contrastive_loss", loss, [image, text, scale, row_lse, column_lse, &log_scale](Grads& g) {
+    tape.record(loss, [image, text, scale, row_lse, column_lse, &log_scale](Grads& g) {
       Tensor dimage = Tensor::empty(g.context(), image.shape(), image.dtype());
       Tensor dtext = Tensor::empty(g.context(), text.shape(), text.dtype());
       contrastive_loss_backward({.image = image,

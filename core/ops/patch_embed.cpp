@@ -16,7 +16,7 @@ Tensor patch_embed(Tape& tape, const Tensor& image, const PatchEmbedParameters& 
                        .out = out},
                       context.exec());
   if (tape.needs_record({}, true)) {
-    tape.record("patch_embed", out, [image, p](Grads& g) {
+    tape.record(out, [image, p](Grads& g) {
       patch_embed_backward({.image = image,
                             .mean = p.mean,
                             .stddev = p.stddev,
@@ -36,7 +36,7 @@ Tensor token_embed(Tape& tape, const Tensor& tokens, Parameter& table, Parameter
   token_embed_forward({.tokens = tokens, .table = table.value, .position = position.value, .out = out},
                       context.exec());
   if (tape.needs_record({}, true)) {
-    tape.record("token_embed", out, [tokens, &table, &position](Grads& g) {
+    tape.record(out, [tokens, &table, &position](Grads& g) {
       token_embed_backward(
           {.tokens = tokens, .dout = g.output(), .dtable = table.gradient, .dposition = position.gradient},
           g.context().exec());
