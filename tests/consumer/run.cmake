@@ -37,5 +37,6 @@ step(${WORK}/inference/inference ${WORK}/inference)
 
 step(${CMAKE_COMMAND} --build ${WORK}/build)
 step(${WORK}/build/consumer)
+step(${WORK}/build/training)
 step(${WORK}/prefix/bin/cuclip --version)
 file(REMOVE_RECURSE ${WORK})  # the installed libraries are large
