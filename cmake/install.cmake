@@ -3,9 +3,38 @@ install(TARGETS cuclip_kernels cuclip_core cuclip_models EXPORT cuclipTargets)
 install(TARGETS cuclip_train EXPORT cuclipTrainTargets)  # apart: it needs packages that the others do without
 install(TARGETS cuclip RUNTIME)
 
-foreach(folder kernels core models train)
-  install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cuclip/${folder}
-          FILES_MATCHING PATTERN "*.h" PATTERN "cli" EXCLUDE PATTERN "tools" EXCLUDE)
+# Headers are for users unless they are listed here, as regular expressions of their paths without ".h". What a user's
+# header includes is a user's too: the consumer test compiles them where the private ones are not.
+set(cuclip_private_headers
+    # how one device computes an operation, and what its files share
+    kernels/.*_cpu kernels/.*_cuda kernels/.*-inl kernels/tiles/.*
+    "kernels/common/(dispatch|host_device|scratch_plan|simd_targets)"
+    kernels/adamw/adamw_control kernels/attention/attention_any kernels/contrastive_loss/contrastive_loss_tile
+    kernels/patch_embed/pictures kernels/pointwise/gelu_tail "kernels/random/(philox|random_values)"
+    kernels/similarity/similarity_rows
+    # parts of the floors above
+    core/ops/.*
+    models/clip/initialise models/inference/checkpoint_folders
+    "models/files/(csv|folder_walk|gzip|names|passed_over|strict_json|text_file)"
+    "models/image/(image_formats|resample_passes)"
+    "models/text/(html_entities|mojibake|unicode|windows_1252|word_split)"
+    "train/data/(collections|drawing_captions|duplicates|input_file|permutation|prepared_picture|prepared_set)"
+    "train/data/(sample_store|shard_writer|synthetic_scene|tar_index|words)"
+    train/loop/machine_peak train/cli/.*)
+file(GLOB_RECURSE headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS
+     ${PROJECT_SOURCE_DIR}/kernels/*.h ${PROJECT_SOURCE_DIR}/core/*.h ${PROJECT_SOURCE_DIR}/models/*.h
+     ${PROJECT_SOURCE_DIR}/train/*.h)
+foreach(private ${cuclip_private_headers})
+  set(others ${headers})
+  list(FILTER others EXCLUDE REGEX "^${private}\\.h$")
+  if(others STREQUAL headers)
+    message(FATAL_ERROR "cmake/install.cmake: there is no header ${private}.h to be private")
+  endif()
+  set(headers ${others})
+endforeach()
+foreach(header ${headers})
+  cmake_path(GET header PARENT_PATH folder)
+  install(FILES ${PROJECT_SOURCE_DIR}/${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/cuclip/${folder})
 endforeach()
 
 set(cuclip_package ${CMAKE_INSTALL_LIBDIR}/cmake/cuclip)

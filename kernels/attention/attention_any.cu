@@ -104,6 +104,22 @@ __device__ __forceinline__ void find_delta(const AttentionBackwardArguments<T>& 
   }
 }
 
+// The gradients of a warp's rows: of k and v, or of q.
+template <typename T, bool kKeys>
+__device__ __forceinline__ void store_gradients(const AttentionBackwardArguments<T>& p, unsigned head,
+                                                int64_t row, const float (&first_sums)[kRows][kLaneDims],
+                                                const float (&second_sums)[kRows][kLaneDims]) {
+  const HeadLayout& at = p.at;
+  T* gradient = p.dqkv + at.projections(head) + (kKeys ? at.width : 0);
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    if (row + r >= at.length) continue;
+    T* to = gradient + (row + r) * at.projection_stride();
+    store_row(to, first_sums[r], at.scale, at.head_dim);
+    if constexpr (kKeys) store_row(to + at.width, second_sums[r], 1.0f, at.head_dim);
+  }
+}
+
 // kKeys: the warp's rows are keys and the tiles' queries, otherwise the other way round. A side's first
 // matrix is q or k, its second dout or v.
 template <typename T, bool kKeys>
@@ -162,14 +178,7 @@ __global__ void __launch_bounds__(kBackwardWarps* kWarp, Tuning::Attention::kAny
     if constexpr (kKeys) add_rows(second_sums, probabilities, tile + kTileRows * stride, at.head_dim);
     __syncthreads();
   }
-  T* gradient = p.dqkv + at.projections(head) + (kKeys ? at.width : 0);
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    if (row + r >= at.length) continue;
-    T* to = gradient + (row + r) * at.projection_stride();
-    store_row(to, first_sums[r], at.scale, at.head_dim);
-    if constexpr (kKeys) store_row(to + at.width, second_sums[r], 1.0f, at.head_dim);
-  }
+  store_gradients<T, kKeys>(p, head, row, first_sums, second_sums);
 }
 
 LaunchConfig configure(const char* kernel, const HeadLayout& at, int warps) {

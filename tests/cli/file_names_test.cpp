@@ -235,7 +235,13 @@ TEST_CASE_METHOD(ModelOnDisk, "a file of another kind is not written over") {
   const CommandResult beside = cuclip({"convert", "--to", "hf", "--out", step + "/hf.safetensors"});
   CHECK(beside.exit_code == 2);
   CHECK_FALSE(fs::exists(step + "/hf.safetensors"));
-  // What a command wrote it replaces. A folder that it fills it makes, a file's folder it does not.
+}
+
+TEST_CASE_METHOD(ModelOnDisk,
+                 "what a command wrote it replaces; it makes a folder that it fills, but no file's folder") {
+  const std::string captions = folder.write("captions.txt", "ab ab\n");
+  const std::string index = folder / "p.cuclip-index";
+  REQUIRE(cuclip({"index", pictures, "--out", index}).exit_code == 0);
   const std::string made = folder / "made/";
   const Arguments again[] = {
       {"tokenizer", "train", "--captions", captions, "--out", made + "m.txt"},

@@ -1,6 +1,6 @@
 # Installs the build into a temporary prefix, builds tests/consumer and tests/consumer/inference against it, and runs them.
-# cmake -DBUILD=... -DSOURCE=... -DWORK=... -DCOMPILER=... -DGENERATOR=... -DTYPE=... -DTOOLKIT=... -P run.cmake
-# TOOLKIT: the CUDA toolkit of the build, which need not be where CMake looks; empty without CUDA.
+# cmake -DBUILD=... -DLIBRARY=... -DSOURCE=... -DWORK=... -DCOMPILER=... -DGENERATOR=... -DTYPE=... -DTOOLKIT=... -P run.cmake
+# LIBRARY: its sources, SOURCE: this folder. TOOLKIT: the CUDA toolkit of the build, which need not be where CMake looks; empty without CUDA.
 file(REMOVE_RECURSE ${WORK})
 file(MAKE_DIRECTORY ${WORK})
 
@@ -15,7 +15,7 @@ endfunction()
 
 step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
 step(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${WORK}/prefix
-     -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_BUILD_TYPE=${TYPE} -DCUDAToolkit_ROOT=${TOOLKIT})
+     -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_BUILD_TYPE=${TYPE} -DCUDAToolkit_ROOT=${TOOLKIT} -DLIBRARY=${LIBRARY})
 # Who can do without cuclip goes on without it where the toolkit is missing that it was built with.
 if(TOOLKIT)
   step(${CMAKE_COMMAND} -S ${SOURCE}/optional -B ${WORK}/optional -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${WORK}/prefix
@@ -37,5 +37,6 @@ step(${WORK}/inference/inference ${WORK}/inference)
 
 step(${CMAKE_COMMAND} --build ${WORK}/build)
 step(${WORK}/build/consumer)
+step(${WORK}/build/training)
 step(${WORK}/prefix/bin/cuclip --version)
 file(REMOVE_RECURSE ${WORK})  # the installed libraries are large

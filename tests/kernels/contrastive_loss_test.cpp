@@ -6,12 +6,14 @@
 #include <cmath>
 
 #include "tests/cases/contrastive_loss_cases.h"
+#include "tests/support/contrastive_loss_problem.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/ref_contrastive_loss.h"
 
 using namespace cuclip;
 using namespace cuclip::test;
 using cases::ContrastiveLossCase;
+using Problem = ContrastiveLossProblem;
 
 namespace {
 
@@ -19,123 +21,6 @@ namespace {
 ExecContext with_tf32(ExecContext ctx) {
   ctx.tf32 = true;
   return ctx;
-}
-
-// Rows of unit length, rounded to dtype.
-Buffer unit_rows(int64_t rows, int64_t depth, DType dtype) {
-  Buffer x = Buffer::normal({rows, depth}, DType::f32);
-  Buffer y = Buffer::zeros({rows, depth}, dtype);
-  for (int64_t i = 0; i < rows; ++i) {
-    double sum = 0;
-    for (int64_t k = 0; k < depth; ++k) sum += x.at(i * depth + k) * x.at(i * depth + k);
-    for (int64_t k = 0; k < depth; ++k) y.set(i * depth + k, x.at(i * depth + k) / std::sqrt(sum));
-  }
-  return y;
-}
-
-// The tensors of both directions. Outputs are poisoned; dlog_scale starts at a number to be added to.
-struct Problem {
-  static constexpr double kLogScaleGradientBefore = 3.0;
-
-  Problem(const ContrastiveLossCase& c, Buffer image_rows, Buffer text_rows, double log_scale_value,
-          double dloss_value = 1)
-      : c(c),
-        image(std::move(image_rows)),
-        text(std::move(text_rows)),
-        log_scale(Buffer::from({1}, DType::f32, {log_scale_value})),
-        dloss(Buffer::from({1}, DType::f32, {dloss_value})) {
-    reset_outputs();
-  }
-  static Problem random(const ContrastiveLossCase& c, DType dtype, double scale, double dloss = 1) {
-    return Problem(c, unit_rows(c.rows, c.depth, dtype), unit_rows(c.columns, c.depth, dtype),
-                   std::log(scale), dloss);
-  }
-
-  void reset_outputs() {
-    for (Buffer* b : {&loss, &dlog_scale}) *b = Buffer::poisoned({1}, DType::f32);
-    dlog_scale.set(0, kLogScaleGradientBefore);
-    for (Buffer* b : {&row_lse, &positive}) *b = Buffer::poisoned({c.rows}, DType::f32);
-    column_lse = Buffer::poisoned({c.columns}, DType::f32);
-    dimage = Buffer::poisoned(image.shape(), image.dtype());
-    dtext = Buffer::poisoned(text.shape(), text.dtype());
-  }
-
-  ContrastiveLossForward forward_params() const {
-    return {.image = image.view(),
-            .text = text.view(),
-            .log_scale = log_scale.view(),
-            .label_offset = c.label_offset,
-            .loss = loss.view(),
-            .row_lse = row_lse.view(),
-            .column_lse = column_lse.view(),
-            .positive = positive.view()};
-  }
-  ContrastiveLossBackward backward_params() const {
-    return {.image = image.view(),
-            .text = text.view(),
-            .log_scale = log_scale.view(),
-            .label_offset = c.label_offset,
-            .row_lse = row_lse.view(),
-            .column_lse = column_lse.view(),
-            .dloss = dloss.view(),
-            .dimage = dimage.view(),
-            .dtext = dtext.view(),
-            .dlog_scale = dlog_scale.view()};
-  }
-  void forward(const ExecContext& ctx) { contrastive_loss_forward(forward_params(), ctx); }
-  void backward(const ExecContext& ctx) { contrastive_loss_backward(backward_params(), ctx); }
-  std::vector<Buffer> outputs() const {
-    return {loss, row_lse, column_lse, positive, dimage, dtext, dlog_scale};
-  }
-
-  // With tf32 what the products see: errors are then those of the sums alone.
-  ContrastiveLossInputs reference_inputs(bool tf32 = false) const {
-    ContrastiveLossInputs in{c, image.to_doubles(), text.to_doubles(), log_scale.at(0)};
-    if (tf32) {
-      for (std::vector<double>* features : {&in.image, &in.text}) {
-        for (double& x : *features) x = to_tf32(x);
-      }
-    }
-    return in;
-  }
-  // Error of a logit: exp(t) and the product are rounded, and the sum over D unit-length products makes an
-  // error of √D roundings of at most 1 (twice that for luck). exp(t) is right to an ulp, relatively.
-  double logit_error() const {
-    const double scale = std::exp(log_scale.at(0));
-    return scale * (4 + 2 * std::sqrt(static_cast<double>(c.depth))) * roundoff(DType::f32);
-  }
-
-  ContrastiveLossCase c;
-  Buffer image, text, log_scale, dloss;
-  Buffer loss = Buffer::zeros({1}, DType::f32), dlog_scale = loss, row_lse = loss, positive = loss,
-         column_lse = loss, dimage = loss, dtext = loss;
-};
-
-void check_forward(const Problem& p, const ContrastiveLossResult& expected) {
-  // Beyond the logits' error: the exponential's 2 ulp and sums of 256 f32 terms, then the rounding of the
-  // result.
-  const Tolerance t{p.logit_error() + 64 * roundoff(DType::f32), 2 * roundoff(DType::f32)};
-  expect_close("row_lse", p.row_lse, expected.row_lse, t);
-  expect_close("column_lse", p.column_lse, expected.column_lse, t);
-  expect_close("positive", p.positive, expected.positive, t);
-  // Errors of lse and of the positive logit.
-  expect_close("loss", p.loss, {expected.loss}, {2 * t.absolute, t.relative});
-}
-
-void check_backward(const Problem& p, const ContrastiveLossGradients& expected, bool tf32 = false) {
-  // Relative error of a probability: those of S and of lse in its exponent. bf16 and tf32 (2^-11) round each
-  // G once for the products; √terms of partial sums are rounded in f32.
-  const double lse = 100 * roundoff(DType::f32);
-  const double term = 2 * p.logit_error() + lse + 256 * roundoff(DType::f32) +
-                      (p.image.dtype() == DType::bf16 ? roundoff(DType::bf16)
-                       : tf32                         ? 0x1p-11
-                                                      : 0.0);
-  const double rounding = p.image.dtype() == DType::bf16 ? roundoff(DType::bf16) : 0.0;
-  expect_close("dimage", p.dimage, expected.dimage, {term * expected.dimage_terms, rounding});
-  expect_close("dtext", p.dtext, expected.dtext, {term * expected.dtext_terms, rounding});
-  const double before = Problem::kLogScaleGradientBefore;
-  expect_close("dlog_scale", p.dlog_scale, {before + expected.dlog_scale},
-               {term * expected.dlog_scale_terms + before * roundoff(DType::f32), rounding});
 }
 
 void check_both_directions(Problem p) {

@@ -11,6 +11,7 @@
 #include "tests/cases/similarity_cases.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/ref_similarity.h"
+#include "tests/support/similarity_calls.h"
 
 using namespace cuclip;
 using namespace cuclip::test;
@@ -22,45 +23,6 @@ constexpr DType kDTypes[] = {DType::f32, DType::bf16};
 // Relative error of an f32 sum of d squares, and of a few operations after it: √d roundings, twice that for
 // luck.
 double sum_error(int64_t d) { return (8 + 2 * std::sqrt(static_cast<double>(d))) * roundoff(DType::f32); }
-
-struct Normalized {
-  Buffer y, rnorm;
-};
-Normalized normalize(const Buffer& x, const ExecContext& ctx) {
-  Normalized r{Buffer::poisoned(x.shape(), x.dtype()), Buffer::poisoned({x.shape()[0]}, DType::f32)};
-  l2_normalize_forward({.x = x.view(), .y = r.y.view(), .rnorm = r.rnorm.view()}, ctx);
-  return r;
-}
-
-Buffer normalize_gradient(const Normalized& r, const Buffer& dy, const ExecContext& ctx) {
-  Buffer dx = Buffer::poisoned(dy.shape(), dy.dtype());
-  l2_normalize_backward({.dy = dy.view(), .y = r.y.view(), .rnorm = r.rnorm.view(), .dx = dx.view()}, ctx);
-  return dx;
-}
-
-Buffer cosine(const Buffer& a, const Buffer& b, float scale, const ExecContext& ctx) {
-  Buffer out = Buffer::poisoned({a.shape()[0], b.shape()[0]}, DType::f32);
-  cosine_similarity({.a = a.view(), .b = b.view(), .scale = scale, .out = out.view()}, ctx);
-  return out;
-}
-
-struct Top {
-  Buffer values, indices;
-};
-Top top(const Buffer& a, const Buffer& b, int64_t k, const ExecContext& ctx, float scale = 1) {
-  const int64_t rows = a.shape()[0];
-  Top r{Buffer::poisoned({rows, k}, DType::f32), Buffer::poisoned({rows, k}, DType::i32)};
-  top_k({.a = a.view(),
-         .b = b.view(),
-         .k = k,
-         .scale = scale,
-         .values = r.values.view(),
-         .indices = r.indices.view()},
-        ctx);
-  r.values.check_guards();
-  r.indices.check_guards();
-  return r;
-}
 
 // top_k is the order of cosine_similarity's rows: the same values, largest first, equal ones by the lower
 // index, NaN last.

@@ -139,73 +139,82 @@ TEST_CASE("tensors that cannot be told apart or are not there are not written") 
   CHECK_FALSE(std::filesystem::exists(folder / "f"));
 }
 
+namespace {
+
+// What a header says of one tensor, and eight bytes of data behind it.
+std::string one(const char* description) { return std::string(R"({"a":)") + description + "}"; }
+const std::string kPayload(8, '\1');
+
+// A file, and what its refusal says.
+const std::pair<std::string, const char*> kDamagedHeaders[] = {
+    {"", "found only 0 bytes"},
+    {std::string(7, '\0'), "found only 7 bytes"},
+    {std::string(8, '\0'), "not JSON"},
+    {std::string("\x10\0\0\0\0\0\0\0{}", 10), "claims 16 bytes, the file has 2"},
+    {std::string(8, '\xFF') + "{}", "claims 18446744073709551615 bytes"},
+    {file_of("[]"), "expected a JSON object, got array"},
+    {file_of("{"), "not JSON"},
+    {file_of("{} x"), "not JSON"},
+    {file_of("\x80{}"), "not JSON"},
+    {file_of("{\"\xFF\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}}", kPayload),
+     "ill-formed UTF-8"},
+    {file_of(std::string(100'000, '[')), "nested more than 16 deep"},
+    {file_of(R"({"a":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}"),
+     "nested more than 16"},
+    {file_of(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},)"
+             R"("a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}})",
+             kPayload),
+     "key \"a\" twice"},
+    {file_of(one(R"({"dtype":"U8","dtype":"I8","shape":[8],"data_offsets":[0,8]})"), kPayload),
+     "key \"dtype\" twice"},
+    {file_of(one("1")), "a: expected an object with dtype, shape and two data_offsets, got 1"},
+    {file_of(one(R"({"shape":[8],"data_offsets":[0,8]})"), kPayload), "expected an object with dtype"},
+    {file_of(one(R"({"dtype":"U8","data_offsets":[0,8]})"), kPayload),
+     "expected an object with dtype, shape"},
+    {file_of(one(R"({"dtype":"U8","shape":[8]})"), kPayload), "two data_offsets"},
+    {file_of(one(R"({"dtype":"U8","shape":[8],"data_offsets":[8]})"), kPayload), "two data_offsets"},
+    {file_of(one(R"({"dtype":"U8","shape":[8],"data_offsets":[0,8,8]})"), kPayload), "two data_offsets"},
+    {file_of(one(R"({"dtype":"float32","shape":[2],"data_offsets":[0,8]})"), kPayload),
+     "unknown dtype \"float32\""},
+    {file_of(one(R"({"dtype":7,"shape":[2],"data_offsets":[0,8]})"), kPayload),
+     "expected an object with dtype"},
+    {file_of(one(R"({"dtype":"F32","shape":2,"data_offsets":[0,8]})"), kPayload),
+     "expected an object with dtype, shape"},
+    {file_of(one(R"({"dtype":"F32","shape":[-2],"data_offsets":[0,8]})"), kPayload),
+     "whole number >= 0, got -2"},
+    {file_of(one(R"({"dtype":"F32","shape":[2.0],"data_offsets":[0,8]})"), kPayload),
+     "whole number >= 0, got 2.0"},
+    {file_of(one(R"({"dtype":"F32","shape":["2"],"data_offsets":[0,8]})"), kPayload), "whole number >= 0"},
+    {file_of(one(R"({"dtype":"F32","shape":[2],"data_offsets":[0,-8]})"), kPayload),
+     "offset must be a whole number"},
+    {file_of(one(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]})"), kPayload),
+     "has more elements than fit"},
+    {file_of(one(R"({"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,8]})"), kPayload),
+     "more elements"},
+    {file_of(one(R"({"dtype":"F64","shape":[2305843009213693953],"data_offsets":[0,8]})"), kPayload),
+     "more elements"},
+    {file_of(one(R"({"dtype":"F32","shape":[3],"data_offsets":[0,8]})"), kPayload),
+     "a: F32 [3] takes 12 bytes, the offsets give 8"},
+    {file_of(one(R"({"dtype":"F32","shape":[3],"data_offsets":[0,12]})"), kPayload),
+     "bytes 0 to 12 do not lie in the file"},
+    {file_of(one(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})"), kPayload), "bytes 8 to 0"},
+    {file_of(one(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})"), kPayload),
+     "the last 4 bytes belong to no tensor"},
+    {file_of(one(R"({"dtype":"F32","shape":[1],"data_offsets":[4,8]})"), kPayload),
+     "4 bytes before a belong to no tensor"},
+    {file_of("{}", kPayload), "the last 8 bytes belong to no tensor"},
+    {file_of(R"({"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]},)"
+             R"("b":{"dtype":"U8","shape":[5],"data_offsets":[3,8]}})",
+             kPayload),
+     "b: its bytes overlap"},
+    {file_of(R"({"__metadata__":{"step":1}})"), "must hold strings, \"step\" is number"},
+    {file_of(R"({"__metadata__":[]})"), "__metadata__ must be an object, got array"},
+};
+
+}  // namespace
+
 TEST_CASE("damaged headers are refused, with what was expected and found") {
-  const std::string data(8, '\1');
-  const auto one = [](const char* description) { return std::string(R"({"a":)") + description + "}"; };
-  const std::pair<std::string, const char*> cases[] = {
-      {"", "found only 0 bytes"},
-      {std::string(7, '\0'), "found only 7 bytes"},
-      {std::string(8, '\0'), "not JSON"},
-      {std::string("\x10\0\0\0\0\0\0\0{}", 10), "claims 16 bytes, the file has 2"},
-      {std::string(8, '\xFF') + "{}", "claims 18446744073709551615 bytes"},
-      {file_of("[]"), "expected a JSON object, got array"},
-      {file_of("{"), "not JSON"},
-      {file_of("{} x"), "not JSON"},
-      {file_of("\x80{}"), "not JSON"},
-      {file_of("{\"\xFF\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}}", data),
-       "ill-formed UTF-8"},
-      {file_of(std::string(100'000, '[')), "nested more than 16 deep"},
-      {file_of(R"({"a":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}"),
-       "nested more than 16"},
-      {file_of(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},)"
-               R"("a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}})",
-               data),
-       "key \"a\" twice"},
-      {file_of(one(R"({"dtype":"U8","dtype":"I8","shape":[8],"data_offsets":[0,8]})"), data),
-       "key \"dtype\" twice"},
-      {file_of(one("1")), "a: expected an object with dtype, shape and two data_offsets, got 1"},
-      {file_of(one(R"({"shape":[8],"data_offsets":[0,8]})"), data), "expected an object with dtype"},
-      {file_of(one(R"({"dtype":"U8","data_offsets":[0,8]})"), data), "expected an object with dtype, shape"},
-      {file_of(one(R"({"dtype":"U8","shape":[8]})"), data), "two data_offsets"},
-      {file_of(one(R"({"dtype":"U8","shape":[8],"data_offsets":[8]})"), data), "two data_offsets"},
-      {file_of(one(R"({"dtype":"U8","shape":[8],"data_offsets":[0,8,8]})"), data), "two data_offsets"},
-      {file_of(one(R"({"dtype":"float32","shape":[2],"data_offsets":[0,8]})"), data),
-       "unknown dtype \"float32\""},
-      {file_of(one(R"({"dtype":7,"shape":[2],"data_offsets":[0,8]})"), data),
-       "expected an object with dtype"},
-      {file_of(one(R"({"dtype":"F32","shape":2,"data_offsets":[0,8]})"), data),
-       "expected an object with dtype, shape"},
-      {file_of(one(R"({"dtype":"F32","shape":[-2],"data_offsets":[0,8]})"), data),
-       "whole number >= 0, got -2"},
-      {file_of(one(R"({"dtype":"F32","shape":[2.0],"data_offsets":[0,8]})"), data),
-       "whole number >= 0, got 2.0"},
-      {file_of(one(R"({"dtype":"F32","shape":["2"],"data_offsets":[0,8]})"), data), "whole number >= 0"},
-      {file_of(one(R"({"dtype":"F32","shape":[2],"data_offsets":[0,-8]})"), data),
-       "offset must be a whole number"},
-      {file_of(one(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]})"), data),
-       "has more elements than fit"},
-      {file_of(one(R"({"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,8]})"), data),
-       "more elements"},
-      {file_of(one(R"({"dtype":"F64","shape":[2305843009213693953],"data_offsets":[0,8]})"), data),
-       "more elements"},
-      {file_of(one(R"({"dtype":"F32","shape":[3],"data_offsets":[0,8]})"), data),
-       "a: F32 [3] takes 12 bytes, the offsets give 8"},
-      {file_of(one(R"({"dtype":"F32","shape":[3],"data_offsets":[0,12]})"), data),
-       "bytes 0 to 12 do not lie in the file"},
-      {file_of(one(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})"), data), "bytes 8 to 0"},
-      {file_of(one(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})"), data),
-       "the last 4 bytes belong to no tensor"},
-      {file_of(one(R"({"dtype":"F32","shape":[1],"data_offsets":[4,8]})"), data),
-       "4 bytes before a belong to no tensor"},
-      {file_of("{}", data), "the last 8 bytes belong to no tensor"},
-      {file_of(R"({"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]},)"
-               R"("b":{"dtype":"U8","shape":[5],"data_offsets":[3,8]}})",
-               data),
-       "b: its bytes overlap"},
-      {file_of(R"({"__metadata__":{"step":1}})"), "must hold strings, \"step\" is number"},
-      {file_of(R"({"__metadata__":[]})"), "__metadata__ must be an object, got array"},
-  };
-  for (const auto& [bytes, message] : cases) {
+  for (const auto& [bytes, message] : kDamagedHeaders) {
     INFO(bytes.substr(0, 200));
     CHECK_THROWS_WITH(parse(bytes), Contains("f.safetensors") && Contains(message));
     CHECK_THROWS_AS(parse(bytes), InputError);

@@ -22,6 +22,14 @@ CLI::Option* limit_to(CLI::Option* option, const Range& range) {
 
 }  // namespace
 
+CLI::Option* never_empty(CLI::Option* option) {
+  const auto check = [option](const std::string& value) {
+    CUCLIP_CHECK(!value.empty(), "{}: expected a name, found an empty one", option->get_name());
+    return std::string();
+  };
+  return option->check(CLI::Validator(check, ""));
+}
+
 CLI::Option* limit(CLI::Option* option, const WholeRange& range) { return limit_to(option, range); }
 CLI::Option* limit(CLI::Option* option, const RealRange& range) { return limit_to(option, range); }
 
@@ -32,14 +40,6 @@ CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& words) 
     return std::string();
   };
   return option->check(CLI::Validator(check, fmt::format("{{{}}}", fmt::join(words, ","))));
-}
-
-CLI::Option* never_empty(CLI::Option* option) {
-  const auto check = [option](const std::string& value) {
-    CUCLIP_CHECK(!value.empty(), "{}: expected a name, found an empty one", option->get_name());
-    return std::string();
-  };
-  return option->check(CLI::Validator(check, ""));
 }
 
 }  // namespace cuclip
