@@ -7,6 +7,7 @@
 #include "kernels/common/parallel.h"
 #include "train/loop/number_range.h"
 #include "train/loop/train_config.h"
+#include "train/loop/train_settings.h"
 
 namespace cuclip::test {
 namespace {
@@ -93,18 +94,19 @@ TEST_CASE("the library refuses the numbers that the command line refuses") {
   good.train_data = "synthetic:shapes";
   good.out = "run";
   CHECK_NOTHROW(validate(good));
-  for (const WholeSetting& setting : whole_settings()) {
+  for (const Setting& setting : train_settings()) {
+    const auto refused = Contains(std::string(setting.flag) + " must be");
     TrainConfig config = good;
-    config.*setting.value = setting.range.low - 1;
-    CHECK_THROWS_WITH(validate(config), Contains(std::string(setting.flag) + " must be"));
-  }
-  for (const RealSetting& setting : real_settings()) {
-    for (const double value :
-         {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
-          setting.range.low - 1, 2 * setting.range.high}) {
-      TrainConfig config = good;
-      config.*setting.value = value;
-      CHECK_THROWS_WITH(validate(config), Contains(std::string(setting.flag) + " must be"));
+    if (const auto* whole = std::get_if<WholeSetting>(&setting.value)) {
+      config.*whole->value = whole->range.low - 1;
+      CHECK_THROWS_WITH(validate(config), refused);
+    } else if (const auto* real = std::get_if<RealSetting>(&setting.value)) {
+      for (const double value :
+           {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+            real->range.low - 1, 2 * real->range.high}) {
+        config.*real->value = value;
+        CHECK_THROWS_WITH(validate(config), refused);
+      }
     }
   }
   good.aug_scale_min = 0.9;

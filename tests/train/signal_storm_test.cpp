@@ -80,9 +80,9 @@ uint64_t train(DType dtype) {
   config.train_data = "synthetic:shapes?size=32&count=64";
   config.batch_size = 32;
   config.epochs = 2;
-  config.precision = dtype == DType::bf16 ? "bf16" : "fp32";
+  config.precision = dtype == DType::bf16 ? Precision::bf16 : Precision::fp32;
   config.threads = 2;
-  config.device = "cpu";
+  config.device = DeviceChoice::cpu;
   config.out = (folder / "run").string();
   Trainer(config, "").run([] { return 0; });
   const std::string weights = read_file(folder / "run/checkpoints/step-4/model.safetensors");

@@ -206,7 +206,7 @@ TEST_CASE("bf16 trains as fp32 does, within its precision") {
   TrainConfig config = small_config(folder / "f32");
   train(config);
   config.out = (folder / "bf16").string();
-  config.precision = "bf16";
+  config.precision = Precision::bf16;
   train(config);
   const double f32 = lines_of(folder / "f32/metrics.jsonl").back()["loss"].get<double>();
   const double bf16 = lines_of(folder / "bf16/metrics.jsonl").back()["loss"].get<double>();

@@ -42,4 +42,13 @@ CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& words) 
   return option->check(CLI::Validator(check, fmt::format("{{{}}}", fmt::join(words, ","))));
 }
 
+CLI::Option* add_choice(CLI::App* app, const std::string& flag, std::span<const std::string_view> words,
+                        std::string_view now, const std::function<void(const std::string&)>& set,
+                        const std::string& help) {
+  CLI::Option* option = app->add_option_function<std::string>(flag, set, help);
+  one_of(option, {words.begin(), words.end()});
+  option->default_str(std::string(now));
+  return option;
+}
+
 }  // namespace cuclip

@@ -1,14 +1,19 @@
 // What a flag's value may be: its help shows it, and its messages name it.
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "core/words.h"
 #include "train/loop/number_range.h"
 
 namespace CLI {
+class App;
 class Option;
-}
+}  // namespace CLI
 
 namespace cuclip {
 
@@ -22,5 +27,18 @@ CLI::Option* limit(CLI::Option* option, const RealRange& range);
 
 /// Lets the option take these words only, likewise.
 CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& words);
+
+/// Adds an option that takes these words only, of which `now` is the default, and hands the one that is given to
+/// `set`.
+CLI::Option* add_choice(CLI::App* app, const std::string& flag, std::span<const std::string_view> words,
+                        std::string_view now, const std::function<void(const std::string&)>& set,
+                        const std::string& help);
+
+/// The same for an enumeration (core/words.h), which must live as long as the option.
+template <typename E>
+CLI::Option* add_choice(CLI::App* app, const std::string& flag, E& value, const std::string& help) {
+  const auto set = [flag, &value](const std::string& text) { value = parse_word<E>(flag, text); };
+  return add_choice(app, flag, kWords<E>, word(value), set, help);
+}
 
 }  // namespace cuclip

@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include "core/device_choice.h"
 #include "core/file_io.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/printing.h"
@@ -13,15 +12,15 @@ namespace cuclip {
 namespace {
 
 ModelOptions options_of(const ModelFlags& flags) {
-  return {.dtype = flags.precision == "bf16" ? DType::bf16 : DType::f32,
+  return {.dtype = activation_dtype(flags.precision),
           .tokenizer = flags.tokenizer,
           .config_name = flags.config_name};
 }
 
 }  // namespace
 
-Device announced_device(const std::string& name) {
-  const Device device = choose_device(name);
+Device announced_device(DeviceChoice choice) {
+  const Device device = choose_device(choice);
   if (device == Device::cuda) fmt::print(stderr, "cuclip: running on {}\n", cuda_description());
   return device;
 }
@@ -38,12 +37,8 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) 
       ->add_option("--config-name", flags.config_name,
                    "Built-in name or JSON file, for weights without open_clip_config.json beside them")
       ->group(group);
-  one_of(command->add_option("--device", flags.device, "auto, cpu or cuda"), {"auto", "cpu", "cuda"})
-      ->capture_default_str()
-      ->group(group);
-  one_of(command->add_option("--precision", flags.precision, kPrecisionHelp), kPrecisions)
-      ->capture_default_str()
-      ->group(group);
+  add_choice(command, "--device", flags.device, "auto, cpu or cuda")->group(group);
+  add_choice(command, "--precision", flags.precision, kPrecisionHelp)->group(group);
   limit(command->add_option("--threads", flags.threads, "Threads; 0: what the process may use"),
         thread_range())
       ->capture_default_str()
@@ -53,7 +48,7 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) 
 Session::Session(const ModelFlags& flags)
     : context(flags.threads, announced_device(flags.device)),
       loaded(load_model(context, flags.model, options_of(flags))) {
-  if (flags.precision == "tf32") context.use_tf32();
+  use_precision(context, flags.precision);
   if (!loaded.trained) {
     warn(flags.model + " is untrained: its answers mean nothing");
   }

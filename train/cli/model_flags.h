@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "core/device_choice.h"
+#include "core/precision.h"
 #include "models/inference/model_source.h"
 
 namespace CLI {
@@ -16,21 +18,17 @@ struct ModelFlags {
   std::string model;
   std::string tokenizer;
   std::string config_name;
-  std::string device = "auto";
-  std::string precision = "fp32";
+  DeviceChoice device = DeviceChoice::automatic;
+  Precision precision = Precision::fp32;
   int threads = 0;
 };
 
-/// What --precision takes, of every command.
-inline const std::vector<std::string> kPrecisions = {"fp32", "tf32", "bf16"};
-inline constexpr const char* kPrecisionHelp =
-    "fp32; tf32: the same with products on CUDA's tensor cores; bf16 activations and products";
 
 /// --model, --tokenizer, --config-name, --device, --precision, --threads.
 void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required = true);
 
 /// The device that --device names; says on standard error which GPU it is. Throws InputError.
-Device announced_device(const std::string& name);
+Device announced_device(DeviceChoice choice);
 
 /// A model and what it runs with; neither copied nor moved, since the model refers to the context.
 struct Session {

@@ -132,12 +132,11 @@ void make_tokenizer(OpenedRun& run, const std::filesystem::path& checkpoint) {
 
 void make_model(OpenedRun& run, const std::filesystem::path& checkpoint) {
   const TrainConfig& config = run.config;
-  run.model =
-      std::make_unique<Clip>(run.context, run.clip_config,
-                             ClipOptions{.dtype = config.precision == "bf16" ? DType::bf16 : DType::f32,
-                                         .training = true,
-                                         .recomputation = config.grad_checkpointing,
-                                         .lock_image = config.lock_image});
+  run.model = std::make_unique<Clip>(run.context, run.clip_config,
+                                     ClipOptions{.dtype = activation_dtype(config.precision),
+                                                 .training = true,
+                                                 .recomputation = config.grad_checkpointing,
+                                                 .lock_image = config.lock_image});
   OptimizerOptions options{.beta1 = static_cast<float>(config.beta1),
                            .beta2 = static_cast<float>(config.beta2),
                            .eps = static_cast<float>(config.eps),
@@ -183,7 +182,7 @@ void make_loader(OpenedRun& run) {
 void print_summary(OpenedRun& run) {
   const TrainConfig& config = run.config;
   fmt::print(stderr, "{}\nmodel {}: {:.2f} M parameters, {}, {}\n{} of {} in {}\n", run.loader->describe(),
-             config.model, static_cast<double>(run.model->parameters().count()) / 1e6, config.precision,
+             config.model, static_cast<double>(run.model->parameters().count()) / 1e6, word(config.precision),
              counted(run.context.exec().pool->size(), "thread"), counted(run.schedule.total_steps, "step"),
              counted(config.batch_size * config.accum_freq, "pair"), counted(config.epochs, "epoch"));
 }
@@ -194,8 +193,8 @@ OpenedRun::OpenedRun(const TrainConfig& settings)
     : config(settings),
       folder(settings.out),
       context(static_cast<int>(settings.threads), choose_device(settings.device)) {
-  if (config.gemm == "cublaslt") context.use_cublaslt();
-  if (config.precision == "tf32") context.use_tf32();
+  if (config.gemm == MatrixProducts::cublaslt) context.use_cublaslt();
+  use_precision(context, config.precision);
 }
 
 int64_t OpenedRun::last_step() const {

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "core/file_io.h"
+#include "core/precision.h"
 #include "kernels/similarity/similarity.h"
 #include "models/clip/clip_size.h"
 #include "models/files/names.h"
@@ -86,8 +87,9 @@ ordered_json write_report(Context& context, const ReportInputs& inputs) {
   const ClipConfig& config = loaded.model->config();
   const EvalData data = load_eval_data(*val_data, config.evaluation_transform(), context.exec().pool->size());
   const RetrievalMetrics metrics = evaluate_retrieval(*loaded.model, loaded.tokenizer(), data);
-  const std::string precision = read_setting(*checkpoint, "precision");
-  const double peak = matrix_product_peak(context, precision == "bf16" ? DType::bf16 : DType::f32);
+  const auto precision =
+      parse_word<Precision>(checkpoint->string() + ": the precision", read_setting(*checkpoint, "precision"));
+  const double peak = matrix_product_peak(context, activation_dtype(precision));
   const double flops_per_second = state.train_seconds > 0 ? state.model_flops / state.train_seconds : 0;
 
   ordered_json report = to_json(metrics);
@@ -97,7 +99,7 @@ ordered_json write_report(Context& context, const ReportInputs& inputs) {
   report["pairs_held_out"] = data.count();
   report["steps"] = state.step;
   report["samples_seen"] = state.samples_seen;
-  report["precision"] = precision;
+  report["precision"] = word(precision);
   report["train_seconds"] = state.train_seconds;
   report["images_per_second"] =
       state.train_seconds > 0 ? static_cast<double>(state.samples_seen) / state.train_seconds : 0;

@@ -1,17 +1,26 @@
 // Everything that decides a training run.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "train/loop/number_range.h"
+#include "core/device_choice.h"
+#include "core/precision.h"
+#include "core/words.h"
 
 namespace cuclip {
 
-/// Names and defaults follow open_clip's command line where it has the setting.
+/// Whose products of matrices run on CUDA: our kernels', or cuBLASLt's where they compute the same.
+enum class MatrixProducts { cuclip, cublaslt };
+template <>
+inline constexpr std::array<std::string_view, 2> kWords<MatrixProducts>{"cuclip", "cublaslt"};
+
+/// Each has its flag, range and help in train_settings.h. Names and defaults follow open_clip's command line
+/// where it has the setting.
 struct TrainConfig {
   // Model and data.
   std::string model = "cuclip-small";  // a built-in name or a JSON file
@@ -36,7 +45,7 @@ struct TrainConfig {
   double wd = 0.2;
   int64_t warmup = -1;  // steps; -1: a tenth of the run
   double grad_clip_norm = 0;
-  std::string precision = "fp32";  // or tf32, bf16
+  Precision precision = Precision::fp32;
   bool grad_checkpointing = false;
   bool lock_image = false;
   int64_t seed = 0;
@@ -59,28 +68,14 @@ struct TrainConfig {
   int64_t log_every_n_steps = 10;
   int64_t workers = 1;
   int64_t threads = 0;
-  std::string device = "auto";
-  std::string gemm = "cuclip";  // or cublaslt, on CUDA
+  DeviceChoice device = DeviceChoice::automatic;
+  MatrixProducts gemm = MatrixProducts::cuclip;
 };
 
 /// The settings that decide the numbers, as "name: value" lines: a resumed run must agree on all of them.
 /// What the data are is compared by their fingerprint. Where they lie, how much is logged, threads and
 /// --max-steps may differ.
 std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& config);
-
-/// The numeric settings, each with its flag's name and its range.
-struct WholeSetting {
-  const char* flag;
-  int64_t TrainConfig::*value;
-  WholeRange range;
-};
-struct RealSetting {
-  const char* flag;
-  double TrainConfig::*value;
-  RealRange range;
-};
-const std::vector<WholeSetting>& whole_settings();
-const std::vector<RealSetting>& real_settings();
 
 /// Throws InputError for a value out of range, naming the flag.
 void validate(const TrainConfig& config);

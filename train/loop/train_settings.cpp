@@ -1,0 +1,131 @@
+#include "train/loop/train_settings.h"
+
+#include <limits>
+#include <type_traits>
+
+namespace cuclip {
+namespace {
+
+using C = TrainConfig;
+
+constexpr int64_t kMostPairs = 1'000'000, kMostEpochs = 1'000'000, kMostSteps = 1'000'000'000;
+constexpr double kMostF32 = 1e38;  // it is one on the device
+constexpr RealRange kShare{.low = 0, .high = 1};
+constexpr RealRange kPositiveShare{.low = 0, .high = 1, .low_open = true};
+constexpr RealRange kBelowOne{.low = 0, .high = 1, .high_open = true};
+
+template <auto value>
+ChoiceSetting choice() {
+  using Choice = std::remove_cvref_t<decltype(std::declval<C>().*value)>;
+  return {kWords<Choice>, [](const C& config) { return word(config.*value); },
+          [](C& config, std::string_view flag, std::string_view text) {
+            config.*value = parse_word<Choice>(flag, text);
+          }};
+}
+
+}  // namespace
+
+const std::vector<Setting>& model_settings() {
+  static const std::vector<Setting> settings = {
+      {"--model", TextSetting{&C::model},
+       "built-in name (see cuclip info) or a JSON file in open_clip's format", "model"},
+      {"--pretrained", TextSetting{&C::pretrained}, "safetensors file with the weights to start from",
+       "pretrained"},
+      {"--tokenizer", TextSetting{&C::tokenizer},
+       "merges file; without it, merges are learned from the training captions", "tokenizer"}};
+  return settings;
+}
+
+const std::vector<Setting>& data_settings() {
+  static const std::vector<Setting> settings = {
+      {"--train-data", TextSetting{&C::train_data},
+       "pairs to train on: shards-{000..012}.tar, a .csv or .tsv, a folder, or synthetic:shapes (required)"},
+      {"--val-data", TextSetting{&C::val_data}, "held-out pairs to evaluate on, given the same way"},
+      {"--csv-img-key", TextSetting{&C::csv_image_key}, "CSV column with the picture's path"},
+      {"--csv-caption-key", TextSetting{&C::csv_caption_key}, "CSV column with the caption"},
+      {"--csv-separator", TextSetting{&C::csv_separator},
+       "CSV separator; by default, the one that the file's first line uses"},
+      {"--max-bad-fraction", RealSetting{&C::max_bad_fraction, kShare},
+       "stop when a larger share of the samples cannot be used"},
+      {"--aug-scale-min", RealSetting{&C::aug_scale_min, kPositiveShare},
+       "random crop: least share of the picture's area", "aug-scale"},
+      {"--aug-scale-max", RealSetting{&C::aug_scale_max, kPositiveShare},
+       "random crop: largest share of the picture's area", "aug-scale"},
+      {"--hflip", RealSetting{&C::hflip, kShare}, "probability of mirroring a picture", "hflip"},
+      {"--force-patch-dropout", RealSetting{&C::force_patch_dropout, kBelowOne},
+       "share of each picture's patches that a step leaves out: cheaper, and it overfits less",
+       "force-patch-dropout"},
+      {"--workers", WholeSetting{&C::workers, thread_range()}, "threads that prepare pictures"}};
+  return settings;
+}
+
+const std::vector<Setting>& optimisation_settings() {
+  static const std::vector<Setting> settings = {
+      {"--batch-size", WholeSetting{&C::batch_size, {2, kMostPairs, "a pair needs negatives"}},
+       "pairs per batch", "batch-size"},
+      {"--accum-freq", WholeSetting{&C::accum_freq, {1, kMostPairs}},
+       "batches per step; all their pairs are contrasted with each other", "accum-freq"},
+      {"--epochs", WholeSetting{&C::epochs, {1, kMostEpochs}},
+       "passes over the data; the learning rate's cosine spans them", "epochs"},
+      {"--max-steps", WholeSetting{&C::max_steps, {0, kMostSteps}},
+       "stop after this many optimiser steps; 0: all epochs"},
+      {"--lr", RealSetting{&C::lr, {.low = 0, .high = kMostF32, .low_open = true}}, "peak learning rate",
+       "lr"},
+      {"--beta1", RealSetting{&C::beta1, kBelowOne}, "AdamW: decay of the running mean of gradients",
+       "beta1"},
+      {"--beta2", RealSetting{&C::beta2, kBelowOne}, "AdamW: decay of the running mean of their squares",
+       "beta2"},
+      {"--eps", RealSetting{&C::eps, kPositiveShare}, "AdamW: added to the root of that mean", "eps"},
+      {"--wd", RealSetting{&C::wd, {.low = 0, .high = 1000}},
+       "weight decay (none on norms, biases, positions, temperature)", "wd"},
+      {"--warmup", WholeSetting{&C::warmup, {-1, kMostSteps}},
+       "steps of linear warm-up; -1: a tenth of the run", "warmup"},
+      {"--grad-clip-norm", RealSetting{&C::grad_clip_norm, {.low = 0, .high = 1e9}},
+       "clip the gradient's norm; 0: never", "grad-clip-norm"},
+      {"--precision", choice<&C::precision>(), kPrecisionHelp, "precision"},
+      {"--grad-checkpointing", SwitchSetting{&C::grad_checkpointing},
+       "recompute activations: less memory, a third slower"},
+      {"--lock-image", SwitchSetting{&C::lock_image}, "do not train the image encoder", "lock-image"},
+      {"--seed", WholeSetting{&C::seed, {0, std::numeric_limits<int64_t>::max()}},
+       "determines initialisation, shuffling and augmentation", "seed"}};
+  return settings;
+}
+
+const std::vector<Setting>& run_settings() {
+  static const std::vector<Setting> settings = {
+      {"--out", TextSetting{&C::out}, "folder of the run (required)"},
+      {"--resume", TextSetting{&C::resume},
+       "'latest', or a checkpoint's folder: continue, bit for bit. Changed training data are refused, "
+       "but a picture replaced by another of the same size in bytes goes unnoticed"},
+      {"--allow-changed-data", SwitchSetting{&C::allow_changed_data},
+       "resume although the training data have changed: with the next epoch, and not bit for bit"},
+      {"--save-frequency", WholeSetting{&C::save_frequency, {0, kMostEpochs}},
+       "epochs between checkpoints; 0: none"},
+      {"--save-every-steps", WholeSetting{&C::save_every_steps, {0, kMostSteps}},
+       "steps between checkpoints; 0: none"},
+      {"--delete-previous-checkpoint", SwitchSetting{&C::delete_previous_checkpoint},
+       "keep only the newest checkpoint"},
+      {"--val-frequency", WholeSetting{&C::val_frequency, {0, kMostEpochs}},
+       "epochs between evaluations; 0: none"},
+      {"--eval-every-steps", WholeSetting{&C::eval_every_steps, {0, kMostSteps}},
+       "steps between evaluations; 0: none"},
+      {"--log-every-n-steps", WholeSetting{&C::log_every_n_steps, {1, kMostSteps}},
+       "steps between lines of metrics.jsonl"},
+      {"--threads", WholeSetting{&C::threads, thread_range()}, "CPU threads; 0: what the process may use"},
+      {"--device", choice<&C::device>(), "auto, cpu or cuda"},
+      {"--gemm", choice<&C::gemm>(),
+       "matrix products on CUDA: cuclip's own kernels, or cublaslt for those that it computes alike"}};
+  return settings;
+}
+
+const std::vector<Setting>& train_settings() {
+  static const std::vector<Setting> settings = [] {
+    std::vector<Setting> all;
+    for (const auto* part : {&model_settings(), &data_settings(), &optimisation_settings(), &run_settings()})
+      all.insert(all.end(), part->begin(), part->end());
+    return all;
+  }();
+  return settings;
+}
+
+}  // namespace cuclip
