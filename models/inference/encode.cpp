@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/rows.h"
 #include "models/files/file_names.h"
 #include "models/files/folder_walk.h"
 #include "models/image/image_decode.h"
@@ -17,11 +18,6 @@ namespace {
 // small models and the memory of large ones.
 constexpr int64_t kPictureBatch = 64;
 constexpr int64_t kTextBatch = 256;
-
-// Writes the rows of `part` into `all` from `row` on, in f32.
-void put_rows(const Tensor& part, const Tensor& all, int64_t row) {
-  all.rows(row, part.size(0)).assign(part.to_floats());
-}
 
 // Encodes texts in batches: encode(tape, tokens) → [rows, ...]; the results one after the other, in f32.
 template <typename Encode>
@@ -43,7 +39,7 @@ Tensor encode_tokens(const Clip& model, const Tokenizer& tokenizer, std::span<co
       shape[0] = count;
       all = Tensor::empty(model.context(), shape, DType::f32);
     }
-    put_rows(part, all, first);
+    copy_rows(model.context(), part, all, first);
     if (progress) progress(first + rows);
   }
   return all;
@@ -105,7 +101,8 @@ EncodedPictures encode_pictures(const Clip& model, int64_t count, const std::fun
       const std::string& damage = batch.damage[static_cast<size_t>(i)];
       if (!damage.empty()) result.damaged.push_back(damage);
     }
-    if (!batch.pixels.empty()) put_rows(encode_pixels(model, batch.pixels), features, done);
+    if (!batch.pixels.empty())
+      copy_rows(model.context(), encode_pixels(model, batch.pixels), features, done);
     if (progress) progress(first + rows);
   }
   CUCLIP_CHECK(!result.kept.empty(), "none of the {} pictures can be read; the first: {}", count,
@@ -136,7 +133,7 @@ Tensor encode_pixels(const Clip& model, std::span<const uint8_t> pixels, const E
         model.context(), {rows, size, size, 3},
         pixels.subspan(static_cast<size_t>(first * bytes), static_cast<size_t>(rows * bytes)));
     Tape tape(model.context(), Tape::Mode::inference);
-    put_rows(model.encode_image(tape, images), all, first);
+    copy_rows(model.context(), model.encode_image(tape, images), all, first);
     if (progress) progress(first + rows);
   }
   return all;
