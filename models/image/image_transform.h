@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-#include "models/clip/rng.h"
+#include "core/rng.h"
 #include "models/image/image.h"
 #include "models/image/resample.h"
 
