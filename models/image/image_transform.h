@@ -80,8 +80,4 @@ void training_pixels(const ImageView& image, const TrainingTransform& transform,
 void normalize_pixels(std::span<const uint8_t> pixels, int size, const Normalization& normalization,
                       std::span<float> out);
 
-/// The evaluation transform whole. out: [3, size, size].
-void evaluation_tensor(const ImageView& image, const EvaluationTransform& transform,
-                       const Normalization& normalization, std::span<float> out);
-
 }  // namespace cuclip
