@@ -1,13 +1,9 @@
 #include "models/inference/encode.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "core/rows.h"
-#include "models/files/file_names.h"
-#include "models/files/folder_walk.h"
 #include "models/image/image_decode.h"
 #include "models/image/image_transform.h"
 
@@ -101,8 +97,7 @@ EncodedPictures encode_pictures(const Clip& model, int64_t count, const std::fun
       const std::string& damage = batch.damage[static_cast<size_t>(i)];
       if (!damage.empty()) result.damaged.push_back(damage);
     }
-    if (!batch.pixels.empty())
-      copy_rows(model.context(), encode_pixels(model, batch.pixels), features, done);
+    if (!batch.pixels.empty()) copy_rows(model.context(), encode_pixels(model, batch.pixels), features, done);
     if (progress) progress(first + rows);
   }
   CUCLIP_CHECK(!result.kept.empty(), "none of the {} pictures can be read; the first: {}", count,
@@ -150,25 +145,6 @@ Tensor encode_hidden_states(const Clip& model, const Tokenizer& tokenizer,
   return encode_tokens(model, tokenizer, texts, {}, [&](Tape& tape, const Tensor& tokens) {
     return model.text_hidden_states(tape, tokens);
   });
-}
-
-bool is_picture_file(const std::filesystem::path& path) {
-  return has_picture_extension(path.native()) || lower_extension(path.native()) == ".bmp";
-}
-
-std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder,
-                                                 std::vector<std::string>& notes) {
-  const FolderListing listing = walk_folder(folder);
-  const std::vector<std::string> passed_over = listing.passed_over.notes(folder.string());
-  std::vector<std::filesystem::path> pictures;
-  for (const FoundFile& file : listing.files) {
-    if (is_picture_file(file.name)) pictures.push_back(folder / file.name);
-  }
-  CUCLIP_CHECK(!pictures.empty(),
-               "{}: found no picture (.jpg, .jpeg, .png, .bmp) in this folder or below{}{}", folder.string(),
-               passed_over.empty() ? "" : "\n", fmt::join(passed_over, "\n"));
-  notes.insert(notes.end(), passed_over.begin(), passed_over.end());
-  return pictures;
 }
 
 }  // namespace cuclip

@@ -7,6 +7,7 @@
 
 #include "core/file_io.h"
 #include "models/files/npy.h"
+#include "models/files/picture_files.h"
 #include "models/files/safetensors.h"
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "core/file_io.h"
+#include "models/files/picture_files.h"
 #include "models/image/image_decode.h"
 #include "models/inference/feature_index.h"
 #include "train/cli/commands.h"
