@@ -1,7 +1,6 @@
 #include "kernels/pool/pool.h"
 
 #include "core/ops.h"
-#include "kernels/pointwise/pointwise.h"
 
 namespace cuclip::ops {
 
@@ -16,19 +15,6 @@ Tensor pool(Tape& tape, const Tensor& x, const Tensor& index) {
       Tensor dx = Tensor::empty(g.context(), x.shape(), x.dtype());
       pool_backward({.dout = g.output(), .index = index, .dx = dx}, g.context().exec());
       g.add(x, dx);
-    });
-  }
-  return out;
-}
-
-Tensor add(Tape& tape, const Tensor& a, const Tensor& b) {
-  Context& context = tape.context();
-  Tensor out = Tensor::empty(context, a.shape(), a.dtype());
-  cuclip::add({.a = a, .b = b, .out = out}, context.exec());
-  if (tape.needs_record({a, b})) {
-    tape.record(out, [a = a.place(), b = b.place()](Grads& g) {
-      g.add(a, g.output());
-      g.add(b, g.output());
     });
   }
   return out;

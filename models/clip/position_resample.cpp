@@ -1,9 +1,9 @@
+#include "models/clip/position_resample.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
-
-#include "models/clip/weights.h"
 
 namespace cuclip {
 namespace {

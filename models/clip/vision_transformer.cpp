@@ -16,15 +16,16 @@ Initialiser scaled_normal(const ClipConfig::Vision& v) { return Initialiser::nor
 
 BlockShape block_shape(const ClipConfig& config) {
   const ClipConfig::Vision& v = config.vision;
-  return {.width = v.width,
+  const int64_t width = v.width;
+  return {.width = width,
           .heads = v.heads(),
           .mlp_width = v.mlp_width(),
           .activation = config.quick_gelu ? Activation::quick_gelu : Activation::gelu,
           .causal = false,
           // As torch.nn.MultiheadAttention, which stacks queries, keys and values, and Linear.
-          .initialisers = {.attention_in = Initialiser::xavier(3 * v.width, v.width),
-                           .attention_out = Initialiser::fan_in(v.width),
-                           .mlp_fc = Initialiser::fan_in(v.width),
+          .initialisers = {.attention_in = Initialiser::xavier(3 * width, width),
+                           .attention_out = Initialiser::fan_in(width),
+                           .mlp_fc = Initialiser::fan_in(width),
                            .mlp_proj = Initialiser::fan_in(v.mlp_width())}};
 }
 
@@ -39,7 +40,8 @@ VisionTransformer::VisionTransformer(const ParameterScope& scope, const ClipConf
                       scaled_normal(config.vision))),
       patch_weight_(scope.add(
           "conv1.weight", {config.vision.width, 3, config.vision.patch_size, config.vision.patch_size},
-          Role::weight, Initialiser::fan_in(3 * config.vision.patch_size * config.vision.patch_size))),
+          Role::weight,
+          Initialiser::fan_in(int64_t{3} * config.vision.patch_size * config.vision.patch_size))),
       embed_{patch_weight_, class_token_, position_, config.mean, config.stddev},
       ln_pre_(scope, "ln_pre", config.vision.width),
       transformer_(scope.inner("transformer."), config.vision.layers, block_shape(config)),

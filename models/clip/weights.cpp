@@ -5,6 +5,7 @@
 #include <set>
 #include <vector>
 
+#include "models/clip/position_resample.h"
 #include "models/files/safetensors.h"
 
 namespace cuclip {

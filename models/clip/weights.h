@@ -11,7 +11,7 @@
 namespace cuclip {
 
 /// Fills every parameter from a file with open_clip's, OpenAI's or transformers' names, in f32, bf16 or f16.
-/// Position embeddings of another image resolution are resampled (resample_positions()). Throws InputError:
+/// Position embeddings of another image resolution are resampled (position_resample.h). Throws InputError:
 /// for tensors that are missing, not expected or of another shape, with one message that lists them; for a
 /// weight that is NaN or infinite, naming the tensor; for a pickled file. The parameters are then
 /// unspecified.
@@ -21,10 +21,5 @@ void load_weights(Clip& model, const std::filesystem::path& path);
 void save_weights(const Clip& model, const std::filesystem::path& path,
                   const std::map<std::string, std::string>& metadata = {},
                   WeightNames names = WeightNames::open_clip);
-
-/// Position embeddings [1 + from², width] → [1 + to², width]: the row of the class token as it is, the grid
-/// resampled with an antialiased bicubic filter, as open_clip does (torch.nn.functional.interpolate with
-/// antialias=True, align_corners=False).
-void resample_positions(const float* in, int64_t from, float* out, int64_t to, int64_t width);
 
 }  // namespace cuclip

@@ -136,12 +136,4 @@ void normalize_pixels(std::span<const uint8_t> pixels, int size, const Normaliza
   }
 }
 
-void evaluation_tensor(const ImageView& image, const EvaluationTransform& transform,
-                       const Normalization& normalization, std::span<float> out) {
-  check_image("evaluation transform", image, transform.size, out.size());
-  std::vector<uint8_t> pixels(pixel_bytes(transform.size));
-  evaluation_pixels(image, transform, pixels);
-  normalize_pixels(pixels, transform.size, normalization, out);
-}
-
 }  // namespace cuclip

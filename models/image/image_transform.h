@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-#include "models/clip/rng.h"
+#include "core/rng.h"
 #include "models/image/image.h"
 #include "models/image/resample.h"
 
@@ -79,9 +79,5 @@ void training_pixels(const ImageView& image, const TrainingTransform& transform,
 /// sizes, which must agree.
 void normalize_pixels(std::span<const uint8_t> pixels, int size, const Normalization& normalization,
                       std::span<float> out);
-
-/// The evaluation transform whole. out: [3, size, size].
-void evaluation_tensor(const ImageView& image, const EvaluationTransform& transform,
-                       const Normalization& normalization, std::span<float> out);
 
 }  // namespace cuclip

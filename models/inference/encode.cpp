@@ -1,12 +1,9 @@
 #include "models/inference/encode.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstring>
 
-#include "models/files/file_names.h"
-#include "models/files/folder_walk.h"
+#include "core/rows.h"
 #include "models/image/image_decode.h"
 #include "models/image/image_transform.h"
 
@@ -17,11 +14,6 @@ namespace {
 // small models and the memory of large ones.
 constexpr int64_t kPictureBatch = 64;
 constexpr int64_t kTextBatch = 256;
-
-// Writes the rows of `part` into `all` from `row` on, in f32.
-void put_rows(const Tensor& part, const Tensor& all, int64_t row) {
-  all.rows(row, part.size(0)).assign(part.to_floats());
-}
 
 // Encodes texts in batches: encode(tape, tokens) → [rows, ...]; the results one after the other, in f32.
 template <typename Encode>
@@ -43,7 +35,7 @@ Tensor encode_tokens(const Clip& model, const Tokenizer& tokenizer, std::span<co
       shape[0] = count;
       all = Tensor::empty(model.context(), shape, DType::f32);
     }
-    put_rows(part, all, first);
+    copy_rows(model.context(), part, all, first);
     if (progress) progress(first + rows);
   }
   return all;
@@ -105,7 +97,7 @@ EncodedPictures encode_pictures(const Clip& model, int64_t count, const std::fun
       const std::string& damage = batch.damage[static_cast<size_t>(i)];
       if (!damage.empty()) result.damaged.push_back(damage);
     }
-    if (!batch.pixels.empty()) put_rows(encode_pixels(model, batch.pixels), features, done);
+    if (!batch.pixels.empty()) copy_rows(model.context(), encode_pixels(model, batch.pixels), features, done);
     if (progress) progress(first + rows);
   }
   CUCLIP_CHECK(!result.kept.empty(), "none of the {} pictures can be read; the first: {}", count,
@@ -136,7 +128,7 @@ Tensor encode_pixels(const Clip& model, std::span<const uint8_t> pixels, const E
         model.context(), {rows, size, size, 3},
         pixels.subspan(static_cast<size_t>(first * bytes), static_cast<size_t>(rows * bytes)));
     Tape tape(model.context(), Tape::Mode::inference);
-    put_rows(model.encode_image(tape, images), all, first);
+    copy_rows(model.context(), model.encode_image(tape, images), all, first);
     if (progress) progress(first + rows);
   }
   return all;
@@ -153,25 +145,6 @@ Tensor encode_hidden_states(const Clip& model, const Tokenizer& tokenizer,
   return encode_tokens(model, tokenizer, texts, {}, [&](Tape& tape, const Tensor& tokens) {
     return model.text_hidden_states(tape, tokens);
   });
-}
-
-bool is_picture_file(const std::filesystem::path& path) {
-  return has_picture_extension(path.native()) || lower_extension(path.native()) == ".bmp";
-}
-
-std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder,
-                                                 std::vector<std::string>& notes) {
-  const FolderListing listing = walk_folder(folder);
-  const std::vector<std::string> passed_over = listing.passed_over.notes(folder.string());
-  std::vector<std::filesystem::path> pictures;
-  for (const FoundFile& file : listing.files) {
-    if (is_picture_file(file.name)) pictures.push_back(folder / file.name);
-  }
-  CUCLIP_CHECK(!pictures.empty(),
-               "{}: found no picture (.jpg, .jpeg, .png, .bmp) in this folder or below{}{}", folder.string(),
-               passed_over.empty() ? "" : "\n", fmt::join(passed_over, "\n"));
-  notes.insert(notes.end(), passed_over.begin(), passed_over.end());
-  return pictures;
 }
 
 }  // namespace cuclip

@@ -11,8 +11,8 @@
 #include "models/files/file_names.h"
 #include "models/files/folder_walk.h"
 #include "models/files/names.h"
+#include "models/files/picture_files.h"
 #include "models/files/text_file.h"
-#include "models/inference/encode.h"
 
 namespace cuclip {
 namespace {

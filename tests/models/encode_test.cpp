@@ -5,6 +5,7 @@
 #include <cmath>
 #include <thread>
 
+#include "models/files/picture_files.h"
 #include "models/image/image_transform.h"
 #include "tests/support/buffer.h"
 #include "tests/support/command.h"

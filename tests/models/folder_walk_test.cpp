@@ -11,7 +11,7 @@
 #include <catch2/catch.hpp>
 
 #include "kernels/common/check.h"
-#include "models/inference/encode.h"
+#include "models/files/picture_files.h"
 #include "models/inference/labelled_pictures.h"
 #include "tests/support/command.h"
 #include "train/data/collections.h"

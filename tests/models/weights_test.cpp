@@ -7,6 +7,7 @@
 #include <limits>
 #include <set>
 
+#include "models/clip/position_resample.h"
 #include "models/files/safetensors.h"
 #include "tests/support/buffer.h"
 #include "tests/support/command.h"

@@ -8,6 +8,7 @@
 #include "core/file_io.h"
 #include "models/files/names.h"
 #include "models/files/npy.h"
+#include "models/files/picture_files.h"
 #include "models/files/safetensors.h"
 #include "models/inference/encode.h"
 #include "train/cli/commands.h"

@@ -6,6 +6,7 @@
 
 #include "core/file_io.h"
 #include "models/files/names.h"
+#include "models/files/picture_files.h"
 #include "models/image/image_decode.h"
 #include "models/inference/encode.h"
 #include "models/inference/feature_index.h"

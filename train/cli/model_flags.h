@@ -23,7 +23,6 @@ struct ModelFlags {
   int threads = 0;
 };
 
-
 /// --model, --tokenizer, --config-name, --device, --precision, --threads.
 void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required = true);
 

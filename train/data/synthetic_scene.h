@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "models/clip/rng.h"
+#include "core/rng.h"
 #include "models/image/image.h"
 
 namespace cuclip::shapes {

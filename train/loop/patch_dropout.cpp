@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "models/clip/rng.h"
+#include "core/rng.h"
 
 namespace cuclip {
 namespace {

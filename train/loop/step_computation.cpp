@@ -3,25 +3,9 @@
 #include <array>
 #include <vector>
 
+#include "core/rows.h"
+
 namespace cuclip {
-namespace {
-
-// Rows of all parts, one after the other.
-Tensor concatenate(Context& context, const std::vector<Tensor>& parts) {
-  int64_t rows = 0;
-  for (const Tensor& part : parts) rows += part.size(0);
-  Tensor all = Tensor::empty(context, {rows, parts.front().size(1)}, parts.front().dtype());
-  int64_t row = 0;
-  for (const Tensor& part : parts) {
-    const Tensor to = all.rows(row, part.size(0));
-    device_copy(context.device(), to.view().data, part.view().data, part.bytes(), context.exec().stream);
-    row += part.size(0);
-  }
-  return all;
-}
-
-}  // namespace
-
 StepComputation::Features StepComputation::encode(Tape& tape, const MicroBatch& input) const {
   return {model_.encode_image(tape, input.images, input.kept),
           model_.encode_text(tape, TextInput{input.tokens, input.end})};

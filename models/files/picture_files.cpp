@@ -1,0 +1,30 @@
+#include "models/files/picture_files.h"
+
+#include <fmt/format.h>
+
+#include "kernels/common/check.h"
+#include "models/files/file_names.h"
+#include "models/files/folder_walk.h"
+
+namespace cuclip {
+
+bool is_picture_file(const std::filesystem::path& path) {
+  return has_picture_extension(path.native()) || lower_extension(path.native()) == ".bmp";
+}
+
+std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder,
+                                                 std::vector<std::string>& notes) {
+  const FolderListing listing = walk_folder(folder);
+  const std::vector<std::string> passed_over = listing.passed_over.notes(folder.string());
+  std::vector<std::filesystem::path> pictures;
+  for (const FoundFile& file : listing.files) {
+    if (is_picture_file(file.name)) pictures.push_back(folder / file.name);
+  }
+  CUCLIP_CHECK(!pictures.empty(),
+               "{}: found no picture (.jpg, .jpeg, .png, .bmp) in this folder or below{}{}", folder.string(),
+               passed_over.empty() ? "" : "\n", fmt::join(passed_over, "\n"));
+  notes.insert(notes.end(), passed_over.begin(), passed_over.end());
+  return pictures;
+}
+
+}  // namespace cuclip
