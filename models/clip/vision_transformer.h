@@ -11,9 +11,9 @@ class VisionTransformer {
  public:
   VisionTransformer(ParameterStore& store, const ClipConfig& config);
 
-  /// images u8 [B, H, W, 3] or f32 [B, 3, H, W] (already normalised), H = W = image_size → features f32 [B,
-  /// embed_dim], not normalised. `kept`: i32 [B, K], the tokens to see, from 0 (the class
-  /// token) upwards; none: all.
+  /// images u8 [B, H, W, 3] or f32 [B, 3, H, W] (already normalised), H = W = image_size → features
+  /// f32 [B, embed_dim], not normalised. `kept`: i32 [B, K], the tokens to see, from 0 (the class token)
+  /// upwards; none: all.
   Tensor forward(Tape& tape, const Tensor& images, DType dtype, bool checkpointing,
                  const Tensor& kept = Tensor()) const;
 
