@@ -86,7 +86,8 @@ void device_free(Device device, void* memory) noexcept {
   if (device == Device::cpu) {
     std::free(memory);
   } else if (memory) {
-    // Fails only after the device has failed, or at the end of the process: neither is the memory's business.
+    // Fails only after the device has failed, or at the end of the process: neither is this function's
+    // concern.
     (void)cudaFree(memory);
   }
 }
