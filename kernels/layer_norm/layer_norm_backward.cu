@@ -1,11 +1,11 @@
 // Layer norm backward on CUDA.
 //
-// Threads: a team of warps a row (row_team.cuh). A block walks over a run of rows that the shape fixes; each
-// lane keeps its columns' terms of dweight and dbias in registers, and at the end the block's teams add
-// theirs in shared memory, one after the other. The sums of all blocks go to scratch, and a second kernel
-// adds them in order: no atomics, the same bits on every run. Shared memory: 8 C for those sums, where a
-// block has several teams. Bytes moved by a row of C elements of b bytes: 3 C b (dy, x, dx; a residual
-// gradient 1 C b more); the weight, 8 C, comes from the cache; the partial sums take 16 C a block.
+// Threads: each row has a team of warps (row_team.cuh). A block walks over a run of rows that the shape
+// fixes; each lane keeps its columns' terms of dweight and dbias in registers, and at the end the block's
+// teams add theirs in shared memory, one after the other. The sums of all blocks go to scratch, and a second
+// kernel adds them in order: no atomics, the same bits on every run. Shared memory: 8 C for those sums, where
+// a block has several teams. Bytes moved per row of C elements of b bytes: 3 C b (dy, x, dx), 4 C b with a
+// residual gradient; the weight, 8 C, comes from the cache; the partial sums take 16 C per block.
 #include <algorithm>
 
 #include "kernels/common/column_sums.cuh"
@@ -17,9 +17,9 @@
 namespace cuclip {
 namespace {
 
-// Two blocks of 128 registers a thread for each of an A100's 108 multiprocessors. More would be more partial
-// sums; on a larger GPU, 8 warps with 4 KB each under way still keep a multiprocessor's share of the memory
-// busy.
+// Two blocks, with 128 registers per thread, for each of an A100's 108 multiprocessors. More blocks would
+// mean more partial sums; on a larger GPU, 8 warps with 4 KB each under way still keep a multiprocessor's
+// share of the memory busy.
 constexpr int64_t kBlocks = 216;
 constexpr int64_t kTeamRows =
     4;  // at least, where there are fewer rows: a block's sums cost as much as two rows
@@ -124,7 +124,8 @@ __global__ void __launch_bounds__(kTeamBlockThreads, 2)
 
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * block_rows;
   const int64_t end = min(begin + block_rows, p.rows);
-  // All teams take as many steps, since row_sums needs the whole block: one without a row computes on zeros.
+  // All teams take the same number of steps, since row_sums needs the whole block: a team without a row
+  // computes on zeros.
   for (int64_t first = begin; first < end; first += at.teams()) {
     const int64_t row = first + at.team;
     const int row_width = row < end ? width : 0;
@@ -160,7 +161,7 @@ __global__ void __launch_bounds__(kTeamBlockThreads, 2)
   store_block_sums(dbias, at, width, shared, partial + p.stride);
 }
 
-// Any width and alignment: a warp a row, element by element, twice over the row. dx only.
+// Any width and alignment: one warp per row, element by element, twice over the row. dx only.
 template <typename T>
 __global__ void __launch_bounds__(kTeamBlockThreads)
     layer_norm_backward_any_kernel(const BackwardArguments<T> p) {
@@ -183,7 +184,7 @@ __global__ void __launch_bounds__(kTeamBlockThreads)
   }
 }
 
-// The partial sums that go with it: a thread a column, block_rows rows a block (grid.y).
+// The partial sums that go with it: one thread per column, block_rows rows per block (grid.y).
 template <typename T>
 __global__ void __launch_bounds__(kTeamBlockThreads)
     layer_norm_columns_kernel(const BackwardArguments<T> p, int64_t block_rows) {
@@ -222,7 +223,7 @@ void launch_add_partials(const LayerNormBackward& p, const float* partial, int64
          p.dbias.as<float>());
 }
 
-// One row a team: 16-byte accesses throughout.
+// One row per team: 16-byte accesses throughout.
 template <typename T>
 void backward_teams(const RowTeams& teams, const LayerNormBackward& p, BackwardArguments<T> a,
                     const ExecContext& ctx) {

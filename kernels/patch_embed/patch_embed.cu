@@ -1,5 +1,5 @@
 // Patch embedding on CUDA: a product whose left operand comes straight from the pictures (patch_product.cuh),
-// on the tiles of kernels/gemm. No patch is ever written to memory.
+// on the tiles of kernels/tiles. No patch is ever written to memory.
 //
 // A row of the product is a token; the class token's is empty, so that a tile of the result is a tile of out,
 // and the epilogue adds the position and puts the class token in. Bytes moved by a tile of 128 tokens x 128
