@@ -11,11 +11,11 @@
 //   CMYK, YCCK         taken as inverted, which is how Adobe writes them, then r = (255-c)(255-k)/255
 //                      (= Pillow)
 // EXIF orientation, gamma and colour profiles are ignored, as Pillow's Image.open(...).convert("RGB") does,
-// which is what CLIP's published weights were trained behind.
+// which is what CLIP's published weights were trained on.
 //
-// A truncated file is refused whole, never returned half grey: JPEG data must go on up to the end marker, PNG
-// checksums are verified and the IEND chunk must be there. JPEG has no checksums; compressed data that are
-// damaged in between give libjpeg-turbo's best guess (= Pillow), and Image::damage says so.
+// A truncated file is refused entirely, never returned half grey: JPEG data must continue up to the end
+// marker, PNG checksums are verified and the IEND chunk must be there. JPEG has no checksums; compressed data
+// that is damaged in between gives libjpeg-turbo's best guess (= Pillow), and Image::damage says so.
 #pragma once
 
 #include <cstddef>

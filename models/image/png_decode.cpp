@@ -117,8 +117,8 @@ class InflateStream {
     }
   }
 
-  // After the last row: reads the stream's own checksum, if it is there. Surplus data are ignored, as others
-  // do.
+  // After the last row: reads the stream's own checksum, if it is there. Surplus data is ignored, as in other
+  // decoders.
   void finish() {
     uint8_t surplus;
     inflate_into(&surplus, 1);
@@ -151,8 +151,8 @@ class InflateStream {
   size_t next_piece_ = 0;
 };
 
-// Undoes a row's filter. `row` and `above` have `bpp` zero bytes before their first; bpp is the bytes of a
-// pixel.
+// Undoes a row's filter. `row` and `above` have `bpp` zero bytes before their first; bpp is the number of
+// bytes per pixel.
 void unfilter(int type, uint8_t* row, const uint8_t* above, int64_t n, int64_t bpp) {
   switch (type) {
     case 1:

@@ -18,12 +18,13 @@ namespace {
 constexpr int64_t kPictureBatch = 64;
 constexpr int64_t kTextBatch = 256;
 
-// Writes the rows of `part` into `all` from `row` on, in f32.
+// Writes the rows of `part` into `all`, starting at `row`, in f32.
 void put_rows(const Tensor& part, const Tensor& all, int64_t row) {
   all.rows(row, part.size(0)).assign(part.to_floats());
 }
 
-// Encodes texts in batches: encode(tape, tokens) → [rows, ...]; the results one after the other, in f32.
+// Encodes texts in batches with encode(tape, tokens) → [rows, ...]; returns the results one after the other,
+// in f32.
 template <typename Encode>
 Tensor encode_tokens(const Clip& model, const Tokenizer& tokenizer, std::span<const std::string> texts,
                      const EncodeProgress& progress, Encode encode) {

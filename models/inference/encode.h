@@ -30,8 +30,8 @@ struct EncodedPictures {
 /// Called now and then with the number of pictures or texts done. What it throws ends the work.
 using EncodeProgress = std::function<void(int64_t done)>;
 
-/// Encodes the pictures load(0) … load(count - 1), which are called on the context's threads, several at a
-/// time; where load throws InputError, the picture is left out and listed. Each picture goes through the
+/// Encodes the pictures load(0) … load(count - 1). load is called on the context's threads, several at a
+/// time; if it throws InputError, the picture is left out and listed. Each picture goes through the
 /// evaluation transform (image_transform.h). Throws InputError when there is no picture or none can be read.
 EncodedPictures encode_pictures(const Clip& model, int64_t count, const std::function<Image(int64_t)>& load,
                                 const EncodeProgress& progress = {});
@@ -47,14 +47,14 @@ Tensor encode_pixels(const Clip& model, std::span<const uint8_t> pixels, const E
 Tensor encode_texts(const Clip& model, const Tokenizer& tokenizer, std::span<const std::string> texts,
                     const EncodeProgress& progress = {});
 
-/// The text encoder's hidden states of all positions, f32 [texts.size(), context_length, C].
+/// The text encoder's hidden states at all positions, f32 [texts.size(), context_length, C].
 Tensor encode_hidden_states(const Clip& model, const Tokenizer& tokenizer,
                             std::span<const std::string> texts);
 
 /// Picture files in a folder and below it, by their extension (.jpg, .jpeg, .png, .bmp in any case), sorted.
-/// Links are followed, leftovers and what cannot be read passed over (models/files/folder_walk.h), which is
-/// added to `notes` in one line for each kind. Throws InputError if it is not a folder that can be read or
-/// holds none.
+/// Links are followed; leftovers and what cannot be read are passed over (models/files/folder_walk.h) and
+/// reported in `notes`, one line per kind. Throws InputError if it is not a folder that can be read or if it
+/// holds no picture.
 std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder,
                                                  std::vector<std::string>& notes);
 
