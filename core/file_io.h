@@ -11,8 +11,8 @@
 namespace cuclip {
 
 /// Whether there is something at `path`, and whether it is a folder. False where the system cannot tell: what
-/// a user typed may not be a path at all (longer than a name can be), or may lie in a folder that must not be
-/// entered.
+/// a user typed may not be a path at all (longer than a name can be), or may lie in a folder that the user
+/// has no right to enter.
 bool path_exists(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
 

@@ -10,7 +10,7 @@
 namespace cuclip {
 namespace {
 
-// CLI11 takes a key alone on its line for one that is true, whatever it should be.
+// CLI11 takes a key alone on its line to be true, whatever its type.
 std::string checked_lines(std::string text, const std::string& path) {
   const std::vector<std::string_view> lines = split_lines(text);
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -25,7 +25,7 @@ std::string checked_lines(std::string text, const std::string& path) {
 }  // namespace
 
 void add_config_file_option(CLI::App* app) {
-  // Not configurable: it is no part of the resolved configuration.
+  // Not configurable: it is not part of the resolved configuration.
   app->add_option("--config", "TOML file with the same keys; flags given here win")->configurable(false);
 }
 

@@ -38,7 +38,7 @@ void add_csv_options(CLI::App* command, DatasetOptions& options) {
                       "One character, or \\t (found from the file if not given)");
 }
 
-// The statistics that an earlier run with the same options left, if its shards are all there; empty
+// The statistics that an earlier run with the same options left, if all its shards are there; empty
 // otherwise.
 std::string earlier_result(const PrepareOptions& options) {
   const std::filesystem::path file = options.out / kStatistics;

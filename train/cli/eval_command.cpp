@@ -30,7 +30,7 @@ struct RetrievalOptions {
   bool json = false;
 };
 
-// What every answer in JSON begins with.
+// The beginning of every answer in JSON.
 Json named(const Session& session, const std::string& data) {
   Json json;
   put_name(json, "model", session.loaded.description);

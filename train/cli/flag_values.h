@@ -1,4 +1,4 @@
-// What a flag's value may be: its help shows it, and its messages name it.
+// What values a flag takes: its help shows them, and its messages name them.
 #pragma once
 
 #include <string>
@@ -12,12 +12,13 @@ class Option;
 
 namespace cuclip {
 
-/// Lets the option take whole numbers, or numbers, in this range only; on the command line and from a configuration
-/// file. What is none is refused by InputError naming the flag, the range and what was given.
+/// Makes the option take only whole numbers, or numbers, in this range, on the command line and from a
+/// configuration file. Anything else is refused with an InputError naming the flag, the range and what was
+/// given.
 CLI::Option* limit(CLI::Option* option, const WholeRange& range);
 CLI::Option* limit(CLI::Option* option, const RealRange& range);
 
-/// Lets the option take these words only, likewise.
+/// Makes the option take only these words, likewise.
 CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& words);
 
 }  // namespace cuclip

@@ -23,7 +23,7 @@ struct Options {
   bool json = false;
 };
 
-// Every part of a data set's name as an absolute path, so that the index can be used from anywhere.
+// The data set's name with every part as an absolute path, so that the index can be used from anywhere.
 std::string absolute_spec(const std::string& spec) {
   std::string result;
   for (const std::string& part : joined_specs(spec)) {
@@ -83,7 +83,7 @@ Indexed index_dataset(const Session& session, const std::string& spec) {
 }
 
 void run_index(const Options& options) {
-  // What is no index is not written over: a picture or a shard among what is to be indexed neither.
+  // Only an index is written over: never a picture or a shard that is itself to be indexed.
   check_can_write(options.out, OutputKind::index, inputs_with(options.model, {}));
   Session session(options.model);
   Indexed made = is_folder(options.source) ? index_folder(session, options.source)

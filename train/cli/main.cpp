@@ -48,7 +48,7 @@ void add_commands(CLI::App& app) {
   cuclip::add_info_command(app);
 }
 
-// Help and version are "errors" of CLI11's; they are results like others.
+// To CLI11 help and version are "errors"; here they are results like any other.
 void parse_or_help(CLI::App& app, const std::vector<std::string>& arguments) {
   try {
     cuclip::parse_literally(app, arguments);

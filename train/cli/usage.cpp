@@ -12,7 +12,7 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// No argument holds a NUL, so one behind a "]" can only be ours.
+// No argument holds a NUL, so one after a "]" can only be ours.
 constexpr char kNoList = '\0';
 
 void take_mark_off(std::string& argument) {
@@ -102,7 +102,7 @@ Words flags_of(const CLI::App& app) {
   return flags;
 }
 
-// The first argument that looks like a flag and is none of this command, without its "=value".
+// The first argument that looks like a flag but is not one of this command's, without its "=value".
 std::string unknown_flag(const Place& place, const Words& arguments) {
   for (size_t i = place.next; i < arguments.size() && arguments[i] != "--"; ++i) {
     const std::string flag = arguments[i].substr(0, arguments[i].find('='));
@@ -117,7 +117,7 @@ std::string unknown_flag(const Place& place, const Words& arguments) {
   return "";
 }
 
-// CLI11 names surplus arguments the last first.
+// CLI11 names surplus arguments in reverse order.
 std::string describe_problem(const CLI::App& app, const CLI::ParseError& error) {
   const bool is_surplus = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
   if (!is_surplus) return in_plain_words(error);

@@ -32,8 +32,8 @@ struct RawPairs {
 
 /// The pictures of `from`: "openclipart" or "tuxpaint" (Debian's packages openclipart-svg and
 /// openclipart-png, and tuxpaint-stamps-default; "openclipart:FOLDER" and "tuxpaint:FOLDER" elsewhere), or a
-/// data set as open_dataset takes it. Throws InputError naming the package to install where a collection is
-/// not there.
+/// data set as open_dataset takes it. If a collection is not there, throws InputError naming the package to
+/// install.
 RawPairs list_pairs(const std::string& from, const DatasetOptions& options, int threads);
 
 /// The Open Clip Art Library: folder/svg has the metadata, folder/png the pictures of the same names.

@@ -21,7 +21,7 @@ struct DatasetStatistics {
   std::vector<std::string> notes;  // Dataset::notes()
 };
 
-/// Reads all of it; decode = false leaves the pictures alone and looks at the captions only. threads = 0: one
+/// Reads all of it; decode = false leaves the pictures alone and looks only at the captions. threads = 0: one
 /// for each CPU.
 DatasetStatistics dataset_statistics(const Dataset& dataset, bool decode, int64_t max_pixels, int threads);
 

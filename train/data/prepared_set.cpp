@@ -41,7 +41,7 @@ nlohmann::json statistics_of(const fs::path& folder) {
   return ours ? found : nlohmann::json::object();
 }
 
-// What names no file: see list_pairs.
+// Sources that do not name a file: see list_pairs.
 bool is_collection(const std::string& spec) {
   const std::string kind = spec.substr(0, spec.find(':'));
   return kind == "openclipart" || kind == "tuxpaint" || kind == "synthetic";
@@ -54,7 +54,7 @@ std::set<std::string> listed_shards(const fs::path& folder) {
   const nlohmann::json found = statistics_of(folder);
   for (const char* list : {"train_shards", "held_out_shards"}) {
     for (const nlohmann::json& name : found.value(list, nlohmann::json::array())) {
-      // Nothing else is taken for a shard, whatever the file says.
+      // Nothing else is taken to be a shard, whatever the file says.
       if (name.is_string() && is_shard_name(name.get<std::string>())) names.insert(name.get<std::string>());
     }
   }

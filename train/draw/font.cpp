@@ -211,7 +211,7 @@ class PathReader {
   std::vector<Stroke> strokes_;
 };
 
-// As much of the text as fits with "..." behind it.
+// As much of the text as fits with "..." after it.
 std::string with_ellipsis(std::string text, double size, double width) {
   while (!text.empty() && (text.back() == ' ' || text_width(text + "...", size) > width)) text.pop_back();
   return text + "...";

@@ -19,9 +19,9 @@ int end_pixel(double to, int size) {
   return static_cast<int>(std::clamp(std::ceil(to), 0.0, static_cast<double>(size)));
 }
 
-// Which share of each pixel a round pen covers, taken from the distance of the pixel's centre to the nearest
-// stroke. The shares of all strokes are collected before anything is blended, so that crossings are not
-// painted twice.
+// How much of each pixel a round pen covers, estimated from the distance between the pixel's centre and the
+// nearest stroke. The shares of all strokes are collected before anything is blended, so that crossings are
+// not painted twice.
 class PenCoverage {
  public:
   PenCoverage(const std::vector<Stroke>& strokes, double width, int image_width, int image_height)

@@ -1,4 +1,4 @@
-// What a finished run amounts to: figures and pictures.
+// What came of a finished run, in figures and pictures.
 #pragma once
 
 #include <filesystem>

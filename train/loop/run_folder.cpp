@@ -51,7 +51,7 @@ void RunFolder::lock() {
   fail("cannot lock {}: {}", lock_file.string(), std::strerror(why));
 }
 
-// Only a run that holds the lock writes these, so what is unfinished is of one that was killed.
+// Only a run that holds the lock writes these, so whatever is unfinished belongs to a run that was killed.
 void RunFolder::remove_leftovers() const {
   restore_replaced_checkpoints(path_);
   std::vector<std::filesystem::path> leftovers = unfinished_checkpoints(path_);

@@ -40,7 +40,7 @@ StepReplay::StepReplay(Context& context, Compute compute)
       workspace_(context.queue(), context.allocator()),
       copies_(context.device()) {}
 
-// What is under way uses the memory that goes now.
+// Work that is under way uses the memory that is about to be freed.
 StepReplay::~StepReplay() {
   try {
     device_synchronize(context_.device(), copies_.handle());

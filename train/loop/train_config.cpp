@@ -9,7 +9,7 @@ namespace cuclip {
 
 std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& c) {
   const auto text = [](const auto& value) { return fmt::format("{}", value); };
-  // Checkpoints keep them as JSON, which has no place for bytes that are not valid UTF-8.
+  // Checkpoints keep them as JSON, which cannot hold bytes that are not valid UTF-8.
   return {{"model", escaped_name(c.model)},
           {"pretrained", escaped_name(c.pretrained)},
           {"tokenizer", escaped_name(c.tokenizer)},

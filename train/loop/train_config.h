@@ -11,7 +11,7 @@
 
 namespace cuclip {
 
-/// Names and defaults follow open_clip's command line where it has the setting.
+/// Names and defaults follow open_clip's command line wherever it has the setting.
 struct TrainConfig {
   // Model and data.
   std::string model = "cuclip-small";  // a built-in name or a JSON file
@@ -63,9 +63,9 @@ struct TrainConfig {
   std::string gemm = "cuclip";  // or cublaslt, on CUDA
 };
 
-/// The settings that decide the numbers, as "name: value" lines: a resumed run must agree on all of them.
-/// What the data are is compared by their fingerprint. Where they lie, how much is logged, threads and
-/// --max-steps may differ.
+/// The settings that decide the numbers, as "name: value" lines: a resumed run must agree on all of them. The
+/// data is compared by its fingerprint. Where it lies, how much is logged, threads and --max-steps may
+/// differ.
 std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& config);
 
 /// The numeric settings, each with its flag's name and its range.

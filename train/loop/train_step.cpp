@@ -3,7 +3,7 @@
 namespace cuclip {
 namespace {
 
-// Rows of all parts, one after the other.
+// The rows of all parts, one after the other.
 Tensor concatenate(Context& context, const std::vector<Tensor>& parts) {
   int64_t rows = 0;
   for (const Tensor& part : parts) rows += part.size(0);
