@@ -73,7 +73,7 @@ Header parse_header(Bytes file, std::string_view name) {
                "{}: a BMP picture with compression {} and {} bits, expected an uncompressed one", name,
                compression, h.bits);
   constexpr std::array<int, 6> kBits = {1, 4, 8, 16, 24, 32};
-  CUCLIP_CHECK(std::ranges::count(kBits, h.bits) == 1, "{}: damaged BMP: {} bits a pixel", name, h.bits);
+  CUCLIP_CHECK(std::ranges::count(kBits, h.bits) == 1, "{}: damaged BMP: {} bits per pixel", name, h.bits);
   parse_masks(file, name, info_size, compression, h);
   h.palette_at = kFileHeader + info_size;
   return h;

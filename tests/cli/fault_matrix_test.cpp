@@ -182,7 +182,7 @@ struct Matrix : ModelOnDisk {
         return no_file();
       case Kind::settings:
         return with(no_regular_file(), {{at("bare.toml"), "line 2: expected KEY = VALUE, found \"lr\""},
-                                        {at("unknown.toml"), "'epoch' is no setting"},
+                                        {at("unknown.toml"), "'epoch' is not a setting"},
                                         {at("broken.toml"), "broken.toml"}});
       case Kind::out_file:
         return faults_of_out(argument.good);

@@ -45,7 +45,7 @@ void apply_config_file(CLI::App* app) {
     CLI::Option* option = app->get_option_no_throw("--" + item.name);
     const bool here =
         item.parents.empty() || (item.parents.size() == 1 && item.parents[0] == app->get_name());
-    CUCLIP_CHECK(option && here && option->get_configurable(), "{}: '{}' is no setting of cuclip {}", path,
+    CUCLIP_CHECK(option && here && option->get_configurable(), "{}: '{}' is not a setting of cuclip {}", path,
                  item.fullname(), app->get_name());
     if (option->count() > 0) continue;
     try {

@@ -117,7 +117,7 @@ void add_index_command(CLI::App& app) {
       app.add_subcommand("index", "The features of a folder of pictures in a file, for search");
   command
       ->add_option("source", options->source,
-                   "Folder of pictures (with those below it), or shards, a .csv or .tsv")
+                   "Folder of pictures (subfolders included), or shards, a .csv or .tsv")
       ->required();
   never_empty(command->add_option("--out", options->out, "Index file to write, such as FILE.cuclip-index"))
       ->required();

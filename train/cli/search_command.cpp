@@ -221,7 +221,7 @@ void run_search(Options options) {
 void add_search_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
-      app.add_subcommand("search", "The pictures of an index that fit words or a picture best");
+      app.add_subcommand("search", "The pictures of an index that best fit words or a picture");
   command->add_option("index", options->index, "File made by cuclip index")->required();
   command->add_option("words", options->words, "What to look for");
   command->add_option("--image", options->image, "Look for pictures like this one instead");

@@ -126,7 +126,7 @@ std::string describe_problem(const CLI::App& app, const CLI::ParseError& error) 
     take_mark_off(argument);
     surplus += fmt::format(" \"{}\"", escaped_name(argument));
   }
-  return fmt::format("too many arguments:{}; put a text of several words in quotes", surplus);
+  return fmt::format("too many arguments:{}; put quotes around a text of several words", surplus);
 }
 
 }  // namespace

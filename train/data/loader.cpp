@@ -289,7 +289,7 @@ BadSamples Loader::Impl::bad() const {
 std::string Loader::Impl::describe() const {
   const std::string cache = cached_ ? fmt::format("pictures kept decoded at {} pixels", kept_edge(options_))
                                     : "pictures decoded each epoch";
-  return fmt::format("{}; {} batches of {} an epoch; {}", dataset_.describe(), batches_per_epoch(),
+  return fmt::format("{}; {} batches of {} per epoch; {}", dataset_.describe(), batches_per_epoch(),
                      options_.batch_size, cache);
 }
 

@@ -334,7 +334,8 @@ void Preparation::remove_shards(const std::set<std::string>& earlier) {
   current.insert(report_.held_out_shards.begin(), report_.held_out_shards.end());
   for (const std::string& name : shards_in(options_.out)) {
     if (!current.contains(name)) {
-      report_.notes.push_back((options_.out / name).string() + " is not of this set and stays where it is");
+      report_.notes.push_back((options_.out / name).string() +
+                              " does not belong to this set and is left where it is");
     }
   }
 }

@@ -108,14 +108,14 @@ void check_replaceable(const PrepareOptions& options) {
   const std::string out = options.out.string();
   const nlohmann::json found = statistics_of(options.out);
   CUCLIP_CHECK(!found.empty() || !path_exists(options.out / kStatistics),
-               "data prepare: {}/{} is there and lists no shards of this command: choose another folder for "
+               "data prepare: {}/{} is there but lists no shards of this command: choose another folder for "
                "--out, or give --force to write over it",
                out, kStatistics);
   const std::set<std::string> own = listed_shards(options.out);
   for (const std::string& name : shards_in(options.out)) {
     CUCLIP_CHECK(
         own.contains(name),
-        "data prepare: {}/{} is there and no earlier run is known to have written it: choose another "
+        "data prepare: {}/{} is there, and no earlier run is known to have written it: choose another "
         "folder for --out, or give --force to write over shards of the same names",
         out, name);
   }

@@ -231,8 +231,8 @@ class TarDataset final : public Dataset {
                counts.links);
     }
     if (counts.foreign > 0) {
-      passed_over.add(kForeignEnd,
-                      fmt::format("{}: {} bytes from byte {} on", path, counts.foreign, counts.foreign_at));
+      passed_over.add(kForeignEnd, fmt::format("{}: {} bytes starting at byte {}", path, counts.foreign,
+                                               counts.foreign_at));
     }
     if (counts.zeros > kPadding) passed_over.add(kZeroEnd, fmt::format("{}: {} bytes", path, counts.zeros));
   }

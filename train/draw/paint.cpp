@@ -164,7 +164,7 @@ class Painter {
 Image paint(const Scene& scene, double scale) {
   const double width = std::ceil(scene.width * scale), height = std::ceil(scene.height * scale);
   CUCLIP_CHECK(width >= 1 && height >= 1 && width * height <= kMaxPixels,
-               "a drawing of {} x {} at {} pixels a unit is empty or too large to paint", scene.width,
+               "a drawing of {} x {} at {} pixels per unit is empty or too large to paint", scene.width,
                scene.height, scale);
   Image image{.width = static_cast<int>(width), .height = static_cast<int>(height), .rgb = {}};
   image.rgb.assign(size_t{3} * static_cast<size_t>(image.width) * static_cast<size_t>(image.height), 255);
