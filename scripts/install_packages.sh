@@ -29,7 +29,7 @@ done
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || {
   echo "install_packages.sh: not a Debian system: nothing was installed. You need the equivalents of" \
        "${wanted[*]}" >&2
-  exit 0  # it may be there: what is not, CMake names
+  exit 0  # they may be there: CMake names those that are not
 }
 
 missing=()
