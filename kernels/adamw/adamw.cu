@@ -110,7 +110,7 @@ __device__ void step_vec(const StepArguments& p, const Scalars& s, int64_t i) {
 }
 
 __global__ void __launch_bounds__(kThreads) adamw_kernel(const StepArguments p) {
-  __shared__ AdamWControl control;  // read once a block
+  __shared__ AdamWControl control;  // read once per block
   __shared__ int64_t first;
   if (threadIdx.x == 0) {
     control = *p.control;

@@ -29,7 +29,7 @@ void check_segments(const char* operation, std::span<const AdamWSegment> segment
 struct AdamWControl {
   int64_t steps = 0;             ///< that changed the weights: t of the bias corrections
   int64_t skipped = 0;           ///< that did not, because their loss or a gradient was not finite
-  int64_t skipped_in_a_row = 0;  ///< the latest of these; 0 when the latest step was none
+  int64_t skipped_in_a_row = 0;  ///< the latest run of these; 0 if the latest step changed them
   float loss = 0.0f;             ///< of the latest step
   float gradient_norm = 0.0f;    ///< of the latest step, before clipping
   float gradient_scale = 1.0f;   ///< the latest step's clipping factor

@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kForwardWarps = 8;
 constexpr int kBackwardWarps = 4;
-constexpr int kSharedRows = 96;  // of both directions
+constexpr int kSharedRows = 96;  // for both directions
 // Blocks of the backward at once: up to 168 registers. Left to itself, ptxas stops at 96 and spills.
 constexpr int kBackwardBlocks = 3;
 static_assert(kSharedRows == kForwardWarps * kRows + 2 * kTileRows);

@@ -46,7 +46,7 @@ bool built_with_cuda() { return true; }
 std::string cuda_problem() {
   int count = 0, runtime = 0, driver = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  (void)cudaGetLastError();  // what failed is said here
+  (void)cudaGetLastError();  // the failure is reported here
   CUCLIP_CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "this machine has no CUDA driver";
   if (status == cudaErrorInsufficientDriver) {

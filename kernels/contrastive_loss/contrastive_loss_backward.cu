@@ -45,7 +45,7 @@ struct LogitGradientArguments {
   int64_t first_positive;  // the column of row 0's positive, in the block or not
   int row_tiles;
   int column_tiles;
-  T* gradient;  // whole tiles, `stride` elements a row
+  T* gradient;  // whole tiles, `stride` elements per row
   int64_t stride;
   double* sums;  // of G S without exp(t) and dloss, for each tile
   bool first;    // of the blocks: sums are overwritten

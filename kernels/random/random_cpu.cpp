@@ -9,7 +9,7 @@
 namespace cuclip {
 namespace {
 
-constexpr int64_t kRange = 64 * 1024;  // elements a task
+constexpr int64_t kRange = 64 * 1024;  // elements per task
 
 // out[i] = value (offset + i) of the stream.
 template <typename Fill>

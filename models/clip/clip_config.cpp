@@ -151,7 +151,7 @@ void read_preprocessing(const json& object, const std::string& name, ClipConfig&
   if (reader.choose("resize_mode", {"shortest", "squash"}) == "squash") {
     config.resize_mode = ResizeMode::squash;
   }
-  reader.find("fill_color");  // of borders, which only the mode "longest" has
+  reader.find("fill_color");  // of the borders that only the mode "longest" has
   reader.find("size");        // open_clip too takes the model's image_size instead
   reader.refuse_unknown();
 }

@@ -206,7 +206,7 @@ std::map<std::string, std::string> Safetensors::read_metadata(const std::filesys
   const std::shared_ptr<Mapping> mapping = map(path);
   const std::span<const std::byte> bytes = mapping->bytes();
   const size_t head =
-      std::min<size_t>(bytes.size(), 64);  // what tells other formats, and the header's length
+      std::min<size_t>(bytes.size(), 64);  // enough to recognise other formats, and the header's length
   fetch(mapping->address, head, path);
   uint64_t header_size = 0;
   std::memcpy(&header_size, bytes.data(), std::min<size_t>(head, 8));

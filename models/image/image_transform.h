@@ -24,7 +24,7 @@ inline constexpr Normalization kHalfNormalization{.mean = {0.5f, 0.5f, 0.5f}, .s
 /// How a picture becomes a square. These are open_clip's names.
 enum class ResizeMode : uint8_t {
   shortest,  // the shorter edge is resized to the square's, the middle of the longer one is kept
-  squash,    // both edges are resized to the square's, whatever becomes of the proportions
+  squash,    // both edges are resized to the square's, without regard to proportions
 };
 
 /// How a picture is prepared for evaluation.

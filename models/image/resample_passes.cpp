@@ -42,7 +42,7 @@ using S8 = hn::Rebind<uint8_t, S16>;
 using S32 = hn::Repartition<int32_t, S16>;
 constexpr int64_t kPixels = hn::MaxLanes(S16()) / 4;  // a vector: 2 or 4
 constexpr int64_t kSteps = 4 / kPixels;               // vectors for a group of four weights
-constexpr int64_t kOverread = 4;                      // a vector's load goes so many bytes beyond its pixels
+constexpr int64_t kOverread = 4;                      // how many bytes a vector's load goes beyond its pixels
 constexpr int64_t kRowBlock = 4;                      // rows that share the loading of weights
 
 HWY_ALIGN constexpr uint8_t kSpread[16] = {0, 3, 1, 4, 2, 5, 0, 0, 6, 9, 7, 10, 8, 11, 0, 0};
@@ -201,7 +201,7 @@ void vertical(const PassParams& p, const Taps& taps) {
     const WeightGroup* group = taps.groups.data() + y * taps.groups_each;
     const int64_t count = taps.count[static_cast<size_t>(y)];
     const int64_t groups = (count + 3) / 4;
-    for (int64_t tap = 0; tap < 4 * groups; ++tap) {  // weights beyond the last are zero: any row does
+    for (int64_t tap = 0; tap < 4 * groups; ++tap) {  // weights beyond the last are zero: any row will do
       const int64_t row = taps.first[static_cast<size_t>(y)] + std::min(tap, count - 1);
       rows[static_cast<size_t>(tap)] = p.in + row * p.in_stride;
     }

@@ -22,7 +22,7 @@ struct UnreadablePicture {
 
 struct EncodedPictures {
   Tensor features;            // f32 [kept.size(), E], rows of unit length
-  std::vector<int64_t> kept;  // which pictures they are of, ascending
+  std::vector<int64_t> kept;  // the pictures that they belong to, ascending
   std::vector<UnreadablePicture> unreadable;
   std::vector<std::string> damaged;  // Image::damage of pictures that are kept all the same
 };

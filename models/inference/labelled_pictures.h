@@ -12,7 +12,7 @@ struct LabelledPictures {
   std::vector<std::string> classes;  // as prompts name them
   std::vector<std::filesystem::path> files;
   std::vector<int32_t> labels;     // of each file: index into classes
-  std::vector<std::string> notes;  // to be said: empty class folders, what the folder walk passed over
+  std::vector<std::string> notes;  // to be reported: empty class folders, what the folder walk passed over
 };
 
 /// `path` is a folder with one folder of pictures per class, or a .csv/.tsv file with the columns

@@ -138,7 +138,7 @@ void Tokenizer::append_word(std::u32string_view word, Workspace& work, std::vect
 }
 
 void Tokenizer::encode_into(std::string_view text, size_t max_ids, std::vector<int32_t>& ids) const {
-  constexpr size_t kMaxText = size_t{1} << 26;  // more is no caption; node indices have 32 bits
+  constexpr size_t kMaxText = size_t{1} << 26;  // anything longer is not a caption; node indices have 32 bits
   CUCLIP_CHECK(text.size() <= kMaxText, "tokenizer: a text of {} bytes, at most {} are allowed", text.size(),
                kMaxText);
   const std::u32string cleaned = clean_caption_utf32(text);

@@ -14,7 +14,7 @@ using Json = nlohmann::json;
 using Arguments = std::vector<std::string>;
 namespace fs = std::filesystem;
 
-// Folders and pictures called as only tests and attackers call them.
+// Folders and pictures with names that only tests and attackers give them.
 struct OddNames : ModelOnDisk {
   OddNames() {
     for (const std::string name : {"new\nline.png", "\x1b[31mred.png", "caf\xE9.png", "plain.png"})
@@ -235,7 +235,8 @@ TEST_CASE_METHOD(ModelOnDisk, "a file of another kind is not written over") {
   const CommandResult beside = cuclip({"convert", "--to", "hf", "--out", step + "/hf.safetensors"});
   CHECK(beside.exit_code == 2);
   CHECK_FALSE(fs::exists(step + "/hf.safetensors"));
-  // What a command wrote it replaces. A folder that it fills it makes, a file's folder it does not.
+  // A command replaces what it wrote before. It makes a folder that it is to fill, but not the folder of a
+  // file.
   const std::string made = folder / "made/";
   const Arguments again[] = {
       {"tokenizer", "train", "--captions", captions, "--out", made + "m.txt"},

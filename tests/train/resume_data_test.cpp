@@ -44,7 +44,7 @@ struct Pairs {
     fs::remove(folder / ("data/" + name(i) + ".txt"));
   }
 
-  // 3 steps an epoch, 12 in all.
+  // 3 steps per epoch, 12 in all.
   TrainConfig config(const std::string& run = "run") const {
     TrainConfig c;
     c.model = "cuclip-tiny";
@@ -246,7 +246,7 @@ TEST_CASE("a checkpoint without a fingerprint is resumed, unless its place does 
   REQUIRE(pairs.train(pairs.config("whole")) == 12);
   REQUIRE(pairs.train(pairs.config(), 5) == 5);
   forget(5);
-  for (size_t i = 0; i < 9; ++i) pairs.remove(i);  // one step an epoch: there is no third batch
+  for (size_t i = 0; i < 9; ++i) pairs.remove(i);  // one step per epoch: there is no third batch
   CHECK_THROWS_WITH(pairs.resume(pairs.config()), Contains("an epoch had another number of steps"));
   for (size_t i = 0; i < 9; ++i) pairs.write("data", i);
   REQUIRE(pairs.resume(pairs.config()) == 12);

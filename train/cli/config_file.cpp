@@ -41,7 +41,7 @@ void apply_config_file(CLI::App* app) {
     fail_input("{}: {}", path, e.what());
   }
   for (const CLI::ConfigItem& item : items) {
-    if (item.name == "++" || item.name == "--") continue;  // CLI11's marks of sections
+    if (item.name == "++" || item.name == "--") continue;  // CLI11's section markers
     CLI::Option* option = app->get_option_no_throw("--" + item.name);
     const bool here =
         item.parents.empty() || (item.parents.size() == 1 && item.parents[0] == app->get_name());

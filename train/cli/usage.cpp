@@ -51,7 +51,7 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 
 // ", did you mean search?", or nothing where no name is near.
 std::string suggestion(const std::string& word, const Words& names) {
-  constexpr size_t kLongest = 64;  // what is longer is no misspelt name
+  constexpr size_t kLongest = 64;  // anything longer is not a misspelt name
   if (word.empty() || word.size() > kLongest || names.empty()) return "";
   const auto nearer = [&](const std::string& a, const std::string& b) {
     return edit_distance(word, a) < edit_distance(word, b);
@@ -78,7 +78,7 @@ std::string list_of_commands(const CLI::App& app) {
 struct Place {
   const CLI::App* app;
   std::string name;  // "cuclip eval retrieval"
-  size_t next = 0;   // the first argument behind it
+  size_t next = 0;   // the first argument after it
 };
 
 Place place_of(const CLI::App& root, const Words& arguments) {

@@ -29,7 +29,7 @@ NormalisedCaption normalise_caption(std::string_view text, int64_t max_bytes = k
 
 /// Captions, and what became of each.
 struct CaptionList {
-  std::vector<std::string> captions;  // normalised, none empty, no two equal, in their first order
+  std::vector<std::string> captions;  // normalised, none empty, no two equal, in order of first appearance
   int64_t cut = 0;
   int64_t empty = 0;
   int64_t invalid_utf8 = 0;

@@ -26,7 +26,7 @@ struct RawPair {
 
 struct RawPairs {
   std::vector<RawPair> pairs;
-  BadSamples bad;                  // pictures without caption, captions without picture
+  BadSamples bad;                  // pictures without a caption, captions without a picture
   std::vector<std::string> notes;  // Dataset::notes()
 };
 

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kBlock = 512;
 constexpr size_t kZerosAtOnce = 1 << 16;
-constexpr int64_t kMaxExtension = 1 << 20;  // bytes of a pax header or a long name: more is not a name
+constexpr int64_t kMaxExtension = 1 << 20;  // of a pax header or a long name: anything longer is not a name
 
 // The fields of POSIX.1-1988 (ustar) headers that matter here, as (offset, length).
 struct Field {

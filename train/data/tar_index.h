@@ -29,8 +29,8 @@ struct TarCounts {
   int64_t others = 0;      // folders, devices, sparse files, unknown types
 
   // What follows the last archive's end-of-archive marker.
-  int64_t zeros = 0;    // bytes of zeros at the end of the file: padding, where they are few
-  int64_t foreign = 0;  // bytes from `foreign_at` on that are no archive: not read
+  int64_t zeros = 0;    // bytes of zeros at the end of the file: padding, if they are few
+  int64_t foreign = 0;  // bytes from `foreign_at` onwards that are not an archive: not read
   int64_t foreign_at = 0;
 };
 

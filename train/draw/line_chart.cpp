@@ -164,7 +164,7 @@ std::vector<double> smoothed(const std::vector<double>& values, double weight) {
     weights[i] = total;
   }
   sum = total = 0;
-  for (size_t i = n; i-- > 0;) {  // those behind it
+  for (size_t i = n; i-- > 0;) {  // those after it
     out[i] += weight * sum;
     weights[i] += weight * total;
     const bool finite = std::isfinite(values[i]);

@@ -161,7 +161,7 @@ fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer
 }
 
 void remove_older_checkpoints(const fs::path& run, const fs::path& newest) {
-  std::error_code ignored;  // a checkpoint too many is no reason to stop
+  std::error_code ignored;  // one checkpoint too many is not a reason to stop
   if (!fs::equivalent(newest.parent_path(), run / kCheckpointFolder, ignored)) return;
   for (const fs::path& checkpoint : checkpoint_folders(run)) {
     if (checkpoint_step(checkpoint) >= checkpoint_step(newest)) continue;

@@ -53,7 +53,7 @@ void StepReplay::make_room(size_t bytes) {
   if (inputs_ && inputs_.bytes() >= bytes) return;
   device_synchronize(context_.device(),
                      context_.stream());  // the slots' copies are ordered on another stream
-  recorded_.clear();                      // they read the inputs that were
+  recorded_.clear();                      // they read the old inputs
   inputs_ = Tensor::empty(context_, {static_cast<int64_t>(bytes)}, DType::u8);
   for (std::optional<Slot>& slot : slots_) slot.emplace(context_, bytes);
 }

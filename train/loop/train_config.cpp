@@ -53,7 +53,7 @@ const std::vector<WholeSetting>& whole_settings() {
 
 const std::vector<RealSetting>& real_settings() {
   using C = TrainConfig;
-  constexpr double kMostF32 = 1e38;  // it is one on the device
+  constexpr double kMostF32 = 1e38;  // it is a number on the device
   static const std::vector<RealSetting> settings = {
       {"--lr", &C::lr, {.low = 0, .high = kMostF32, .low_open = true}},
       {"--beta1", &C::beta1, {.low = 0, .high = 1, .high_open = true}},

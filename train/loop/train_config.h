@@ -50,7 +50,7 @@ struct TrainConfig {
   // The run.
   std::string out;
   std::string resume;               // "latest" or a checkpoint's folder
-  bool allow_changed_data = false;  // resume with other training data, from the next epoch on
+  bool allow_changed_data = false;  // resume with different training data, starting with the next epoch
   int64_t save_frequency = 1;       // epochs
   int64_t save_every_steps = 0;
   bool delete_previous_checkpoint = false;
