@@ -7,7 +7,7 @@
 // - materialised: as good as it can be with S in memory: the fused loss's tiles of oneDNN products and its
 //   vector code over them, one f32 matrix N x N for S and its gradient in place.
 //
-// Having S, both need 6 N^2 D FLOP where the fused loss needs 8; FLOP/s counts 8 for all.
+// Since they keep S, both need 6 N^2 D FLOP where the fused loss needs 8; FLOP/s counts 8 for all.
 // On a busy machine compare the CPU column, the CPU time of all threads. extra_MiB is what the process grew
 // by during one call, beyond inputs, gradients and statistics.
 #include <algorithm>

@@ -177,7 +177,7 @@ struct Arena {
   Tensor weights, gradients, exp_avg, exp_avg_sq, weights_bf16, lr;
 };
 
-// 30 B a parameter: weights, gradient and two moments are read, all but the gradient written, and the bf16
+// 30 B per parameter: weights, gradient and two moments are read, all but the gradient written, and the bf16
 // copy.
 void adamw(benchmark::State& state) {
   Arena a(state.range(0));

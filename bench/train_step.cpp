@@ -129,7 +129,7 @@ int main(int argc, char** argv) {
   const int steps = argc > 4 ? std::atoi(argv[4]) : 10;
   const cuclip::Device device =
       cuclip::choose_device(cuclip::parse_word<cuclip::DeviceChoice>("device", argc > 5 ? argv[5] : "cpu"));
-  fmt::print("{:.2f} M parameters, {} pairs, texts of {} tokens, {:.2f} GFLOP a pair\n",
+  fmt::print("{:.2f} M parameters, {} pairs, texts of {} tokens, {:.2f} GFLOP per pair\n",
              static_cast<double>(cuclip::parameter_count(config)) / 1e6, pairs, length,
              cuclip::training_step_flops(config, pairs, length, config.vision.patches()) / 1e9 /
                  static_cast<double>(pairs));

@@ -13,11 +13,11 @@ namespace cuclip {
 namespace {
 
 constexpr size_t kGranularity = 512;
-// Small requests share segments of their own: a bias that lives for long would otherwise keep a large piece
-// from being whole again.
+// Small requests have segments of their own: a long-lived bias would otherwise keep a large piece from being
+// whole again.
 constexpr size_t kSmall = size_t{1} << 20;
-// Segments are multiples of these. Large ones that several requests share leave less lying idle: a training
-// step of 233 MiB has 364 reserved with 2 MiB here, 254 with 16, 270 with 64.
+// Segments are multiples of these sizes. Large segments that several requests share leave less memory idle: a
+// training step of 233 MiB reserves 364 MiB with 2 MiB here, 254 with 16, 270 with 64.
 constexpr size_t kSmallSegment = size_t{2} << 20, kLargeSegment = size_t{16} << 20;
 
 }  // namespace
@@ -101,7 +101,7 @@ struct CachingAllocator::State {
     return free_pieces[small].insert({bytes, begin}).first;
   }
 
-  // Leaves `size` bytes of the piece and makes a free one of the rest.
+  // Cuts the piece down to `size` bytes and makes a free one of the rest.
   void cut(Pieces::iterator piece, size_t size) {
     const size_t rest = piece->second.size - size;
     if (rest == 0) return;

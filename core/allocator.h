@@ -11,8 +11,8 @@
 
 namespace cuclip {
 
-/// A device and, on CUDA, the stream that everything of one owner is ordered on. Shared by whoever has memory
-/// there, since memory is handed on in the stream's order.
+/// A device and, on CUDA, the stream on which everything of one owner is ordered. Shared by everyone who has
+/// memory there, since memory is passed on in the stream's order.
 struct DeviceQueue {
   explicit DeviceQueue(Device device) : device(device), stream(device) {}
   Device device;
@@ -21,8 +21,8 @@ struct DeviceQueue {
 
 /// Caching allocator for the memory of one device: takes segments from the system, cuts pieces from the
 /// smallest free one that is large enough, and joins them again when they come back. Thread-safe. Blocks may
-/// outlive the allocator object. On CUDA a block that comes back is handed out at once, while kernels may
-/// still use it: its next user's kernels follow them on the same stream.
+/// outlive the allocator object. On CUDA a block that comes back may be handed out again at once, while
+/// kernels still use it: its next user's kernels follow them on the same stream.
 class CachingAllocator {
   struct State;
 
@@ -37,7 +37,7 @@ class CachingAllocator {
     int64_t system_allocations = 0;
   };
 
-  /// A piece of memory. Goes back to its allocator at its end.
+  /// A piece of memory. Goes back to its allocator when it is destroyed.
   class Block {
    public:
     Block(std::shared_ptr<State> owner, size_t bytes);
@@ -55,17 +55,17 @@ class CachingAllocator {
   };
 
   explicit CachingAllocator(std::shared_ptr<const DeviceQueue> queue);
-  /// For recorded work, which refers to the memory: what is cached stays even when the system has no more. What
-  /// `other` has cached, an allocator of the same queue that is not for recorded work, goes then instead.
+  /// For recorded work, which refers to the memory: what is cached stays even when the system has no more.
+  /// What `other`, an allocator of the same queue that is not for recorded work, has cached is freed instead.
   CachingAllocator(std::shared_ptr<const DeviceQueue> queue, const CachingAllocator& other);
 
-  /// At least `bytes` bytes, 64-byte aligned, uninitialised. Throws Error that says how much was asked for
-  /// and is in use when the device has no more.
+  /// At least `bytes` bytes, 64-byte aligned, uninitialised. When the device has no more, throws Error saying
+  /// how much was asked for and how much is in use.
   std::shared_ptr<const Block> allocate(size_t bytes);
 
   Statistics statistics() const;
   void reset_peak();
-  /// Gives segments that are wholly free back to the system.
+  /// Returns segments that are wholly free to the system.
   void release_cached();
   /// Takes a segment of this size from the system now, so that what follows can share it.
   void reserve(size_t bytes);

@@ -15,7 +15,7 @@ namespace cuclip {
 struct Workspace {
   explicit Workspace(const std::shared_ptr<const DeviceQueue>& queue)
       : allocator(queue), scratch(queue->device, from_allocator()) {}
-  /// For recorded work: `other` is what CachingAllocator takes it for.
+  /// For recorded work: `other` is as for CachingAllocator.
   Workspace(const std::shared_ptr<const DeviceQueue>& queue, const CachingAllocator& other)
       : allocator(queue, other), scratch(queue->device, from_allocator()) {}
   Workspace(const Workspace&) = delete;
@@ -34,10 +34,10 @@ struct Workspace {
 };
 
 /// One per thread that runs models; contexts of several threads may share one pool. Not thread-safe itself.
-/// On Device::cuda everything that is computed with it is ordered on its own stream of the current GPU.
+/// On Device::cuda everything computed with it is ordered on a stream of its own on the current GPU.
 class Context {
  public:
-  /// threads = 0: what the process may use.
+  /// threads = 0: as many as the process may use.
   explicit Context(int threads = 0, Device device = Device::cpu)
       : Context(std::make_shared<ThreadPool>(threads), device) {}
   explicit Context(std::shared_ptr<ThreadPool> pool, Device device = Device::cpu)
@@ -62,17 +62,18 @@ class Context {
   Device device() const { return queue_->device; }
   void* stream() const { return queue_->stream.handle(); }
   const std::shared_ptr<const DeviceQueue>& queue() const { return queue_; }
-  /// For tensors that the host reads and writes: this context on the CPU, else one of the CPU with its pool.
+  /// For tensors that the host reads and writes: this context if it is on the CPU, otherwise one on the CPU
+  /// that shares its pool.
   Context& host() { return host_ ? *host_ : *this; }
-  /// Times every operation from now on; null: none. The profiler must outlive its use.
+  /// Times every operation from now on; null: no longer. The profiler must outlive its use.
   void set_profiler(Profiler* profiler) { profiler_ = profiler; }
-  /// Products that cuBLASLt can compute go to it from now on, of Device::cuda only; without it, or for the
-  /// others, they are our own kernels'.
+  /// From now on products that cuBLASLt can compute go to it, on Device::cuda only; without it, and for all
+  /// other products, our own kernels are used.
   void use_cublaslt() {
     CUCLIP_CHECK(device() == Device::cuda, "cuBLASLt needs device cuda, this is {}", name_of(device()));
     cublaslt_ = make_cublaslt();
   }
-  /// Products of f32 may round their operands to tf32 from now on (ExecContext::tf32).
+  /// From now on f32 products may round their operands to tf32 (ExecContext::tf32).
   void use_tf32() { tf32_ = true; }
   CachingAllocator& allocator() { return workspace_->allocator; }
   const std::shared_ptr<ThreadPool>& pool() const { return pool_; }
@@ -89,7 +90,7 @@ class Context {
   Profiler* profiler_ = nullptr;
 };
 
-/// While it lives, the context's tensors and scratch come from another workspace of its queue.
+/// As long as it lives, the context's tensors and scratch come from another workspace of its queue.
 class WorkspaceScope {
  public:
   WorkspaceScope(Context& context, Workspace& workspace)

@@ -19,8 +19,7 @@ namespace {
 
 std::string reason() { return std::strerror(errno); }
 
-// The temporary files that are there now. Whoever makes one, removes it or puts it in place does so with the
-// mutex held.
+// The temporary files that exist now. Whoever makes one, removes it or puts it in place holds the mutex.
 struct Unfinished {
   std::mutex mutex;
   std::set<std::string> files;
@@ -44,7 +43,7 @@ std::string random_letters() {
   return letters;
 }
 
-// Beside the target; of a very long name the end is left out.
+// Beside the target; the end of a very long name is left out.
 std::filesystem::path temporary_name(const std::filesystem::path& target) {
   const size_t room = kLongestName - kTemporaryMark.size() - kRandomLetters;
   std::string name = target.filename().string().substr(0, room);
@@ -64,13 +63,13 @@ struct TemporaryFile {
     const std::lock_guard lock(unfinished().mutex);
     do {
       path = temporary_name(target);
-      // Nobody who may not open the old file may open this one, not even before it has the old one's
-      // permissions.
+      // Whoever may not open the old file must not be able to open this one, not even before it has the old
+      // one's permissions.
       fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, replaces ? 0600 : 0666);
     } while (fd < 0 && errno == EEXIST);
     if (fd < 0) fail("cannot write {}: {}", target.string(), reason());
     unfinished().files.insert(path);
-    // Where the file system knows no permissions there are none to keep.
+    // Where the file system has no permissions there are none to keep.
     if (replaces) (void)!::fchmod(fd, old.st_mode & 07777);
   }
   TemporaryFile(const TemporaryFile&) = delete;
@@ -152,7 +151,8 @@ bool is_folder(const std::filesystem::path& path) {
 }
 
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes, Pipes pipes) {
-  // Opening a pipe waits for its writer, which is what a reader of pipes wants: before, it would be at its end.
+  // Opening a pipe waits for its writer, which is what a reader wants: until then it would seem to be at its
+  // end.
   const int wait_or_not = pipes == Pipes::allowed ? 0 : O_NONBLOCK;
   const OpenFile file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | wait_or_not)};
   // "File name too long" puzzles those who did not mean a file's name.

@@ -11,32 +11,32 @@
 namespace cuclip {
 
 /// Whether there is something at `path`, and whether it is a folder. False where the system cannot tell: what
-/// a user typed may be no path at all (longer than a name can be), or lie in a folder that may not be
-/// entered.
+/// a user typed may not be a path at all (longer than a name can be), or may lie in a folder that the user
+/// has no right to enter.
 bool path_exists(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
 
-/// Of one picture, list, caption or configuration: what has more bytes is something else (1 GiB).
+/// The limit for one picture, list, caption or configuration (1 GiB): anything larger is something else.
 constexpr int64_t kMaxReadBytes = int64_t{1} << 30;
 
 enum class Pipes { refused, allowed };
 
-/// The whole of a regular file. A pipe may be waited for without end, a device has none: a device is refused, and
-/// so is a pipe unless it is allowed (one that nobody writes into is empty). Throws InputError naming the file and
-/// the reason, also when there are more than max_bytes.
+/// The whole of a regular file. One may wait for a pipe for ever, and a device has no end: a device is
+/// refused, and so is a pipe unless it is allowed (one that nobody writes into is empty). Throws InputError
+/// naming the file and the reason, also when there are more than max_bytes.
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes = kMaxReadBytes,
                       Pipes pipes = Pipes::refused);
 
 /// What is left to read from an open file, which messages call `name`. Throws InputError as read_file does.
 std::string read_to_end(int fd, const std::string& name, int64_t max_bytes = kMaxReadBytes);
 
-/// Some of it, as soon as there is any; nothing only at its end.
+/// Some of what is left, as soon as there is any; empty only at the end.
 std::string read_some(int fd, const std::string& name);
 
 /// Writes `path`, or what it leads to where it is a symbolic link (which need not be there yet), through a
 /// temporary file in the same folder, NAME.tmp-XXXXXX: write, fsync, rename, fsync the folder. The old file
 /// stays as it was when anything fails, and its permissions are kept; a new one has those that the umask
-/// leaves. Throws Error naming the file and the system's reason, also if something else than a regular file
+/// leaves. Throws Error naming the file and the system's reason, also if something other than a regular file
 /// is there: a folder is not replaced, nor is a device.
 void write_file_atomic(const std::filesystem::path& path, std::string_view contents);
 
@@ -44,14 +44,14 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write);
 
-/// Makes and removes the temporary file that a write to `path` would begin with: whether a file could be
-/// written, before the work and not after it (access() knows nothing of file systems that take no files).
-/// Throws Error.
+/// Makes and removes the temporary file that a write to `path` would begin with: tells whether a file could
+/// be written, before the work and not after it (access() knows nothing about file systems that take no
+/// files). Throws Error.
 void try_to_write(const std::filesystem::path& path);
 
 /// Appends `text`, in one write where the system takes it whole. When the system does not take all of it,
-/// what was written is cut off again; when it only reports on closing that it could not keep it, nothing is
-/// known of what the file has. Throws Error naming the file and the system's reason.
+/// what was written is cut off again; when it reports only on closing that it could not keep it, the contents
+/// of the file are unknown. Throws Error naming the file and the system's reason.
 void append_to_file(const std::filesystem::path& path, std::string_view text);
 
 /// Makes what was renamed or made in a folder survive a power cut. Does nothing where the file system cannot;

@@ -17,7 +17,7 @@ namespace cuclip::ops {
 /// x · weightᵀ + bias: x [..., K], weight [N, K], bias [N] → [..., N].
 Tensor linear(Tape& tape, const Tensor& x, Parameter& weight, Parameter& bias);
 
-/// x · weight with f32 result: x [B, K], weight [K, N] → f32 [B, N]. CLIP's projections.
+/// x · weight with an f32 result: x [B, K], weight [K, N] → f32 [B, N]. CLIP's projections.
 Tensor project(Tape& tape, const Tensor& x, Parameter& weight);
 
 /// act(x · fcᵀ + fc_bias) · projᵀ + proj_bias: the transformer's feed-forward layer.
@@ -59,7 +59,7 @@ Tensor patch_embed(Tape& tape, const Tensor& image, const PatchEmbedParameters& 
 /// Token and position embeddings: tokens i32 [B, S] → [B, S, C] in `dtype`.
 Tensor token_embed(Tape& tape, const Tensor& tokens, Parameter& table, Parameter& position, DType dtype);
 
-/// Rows of each sequence: x [B, S, C] → [B, C], row index[b] (i32 [B]), or row 0 where index is none; with
+/// Rows of each sequence: x [B, S, C] → [B, C], row index[b] (i32 [B]), or row 0 if no index is given; with
 /// index i32 [B, K], ascending in each sequence, → [B, K, C].
 Tensor pool(Tape& tape, const Tensor& x, const Tensor& index);
 

@@ -9,7 +9,7 @@
 //     g.add(x, dx);
 //   });
 //
-// What the closure captures is what is saved for the backward pass, and nothing else. Gradients of parameters
+// Exactly what the closure captures is saved for the backward pass. Gradients of parameters
 // are accumulated into the parameters by the closure itself (+=); gradients of activations go through Grads.
 #pragma once
 
@@ -30,7 +30,7 @@ class Grads {
   /// The gradient of the i-th output of the operation that is being differentiated. None (a Tensor that is
   /// false) if nothing downstream used that output; at least one output has a gradient.
   Tensor output(int i = 0) const { return gradients_[static_cast<size_t>(first_output_ + i)]; }
-  /// True when `x` was computed from something that needs a gradient; otherwise add() drops what it is given.
+  /// True when `x` was computed from something that needs a gradient; if not, add() ignores what it is given.
   bool needs(const Tensor& x) const { return x.tape_index() >= 0; }
   /// Adds to the gradient of `x`. The first contribution is kept without a copy, so it may be shared with
   /// other tensors' gradients: nobody writes into a gradient once it is here.
@@ -66,16 +66,16 @@ class Tape {
   void record(std::span<Tensor> outputs, Backward backward);
   void record(Tensor& output, Backward backward) { record(std::span(&output, 1), std::move(backward)); }
 
-  /// A tensor from outside whose gradient is wanted: read it from backward()'s result.
+  /// A tensor from outside whose gradient is wanted; backward() returns it.
   Tensor leaf(const Tensor& value);
 
   struct Seed {
     Tensor output;
     Tensor gradient;
   };
-  /// Runs backwards from the outputs with these gradients. Each operation's saved tensors are let go as the
-  /// pass leaves it. May be called once. Returns the gradients of `leaves`, in order (false where nothing
-  /// arrived).
+  /// Runs backwards from the outputs with these gradients. Each operation's saved tensors are released as the
+  /// pass leaves it. May be called once. Returns the gradients of `leaves`, in order (a false Tensor where
+  /// nothing arrived).
   std::vector<Tensor> backward(std::span<const Seed> seeds, std::span<const Tensor> leaves = {});
   /// From a scalar, with gradient 1.
   void backward(const Tensor& loss);
@@ -96,8 +96,8 @@ class Tape {
 };
 
 /// Recomputes instead of remembering (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"):
-/// runs `function` without recording, keeps only its inputs, and runs it again, recorded, in the backward
-/// pass.
+/// runs `function` without recording, keeps only its inputs, and runs it again, this time recorded, in the
+/// backward pass.
 std::vector<Tensor> recompute(
     Tape& tape, const std::vector<Tensor>& inputs,
     const std::function<std::vector<Tensor>(Tape&, const std::vector<Tensor>&)>& function);

@@ -111,7 +111,7 @@ std::vector<float> Tensor::to_floats() const {
 }
 
 float Tensor::item() const {
-  CUCLIP_CHECK(elements() == 1 && dtype_ == DType::f32, "item: a tensor {} of {} is no single f32",
+  CUCLIP_CHECK(elements() == 1 && dtype_ == DType::f32, "item: a tensor {} of {} is not a single f32",
                shape_.to_string(), name_of(dtype_));
   float value = 0;
   copy_to_host(&value);

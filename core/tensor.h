@@ -11,8 +11,8 @@
 namespace cuclip {
 
 /// Contiguous, row-major, in the memory of the context that it was made with. Copies share the memory. A
-/// default-constructed tensor means "none". What reads a tensor of Device::cuda on the host (to, to_floats,
-/// item) or writes it from there (from, assign) waits for its stream.
+/// default-constructed tensor means "none". Whatever reads a tensor of Device::cuda on the host (to,
+/// to_floats, item) or writes it from there (from, assign) waits for its stream.
 class Tensor {
  public:
   Tensor() = default;
@@ -43,7 +43,7 @@ class Tensor {
     return view().template as<T>();
   }
 
-  /// This tensor on the context's device: itself where it is there already, otherwise a copy.
+  /// This tensor on the context's device: itself if it is there already, otherwise a copy.
   Tensor to(Context& context) const;
   /// Copies `values` into it; their number must be the shape's.
   void assign(std::span<const float> values) const;
@@ -57,13 +57,13 @@ class Tensor {
   /// `count` rows (of the first dimension) from `first`; the same memory, no place on the tape.
   Tensor rows(int64_t first, int64_t count) const;
 
-  /// Shape and place on the tape without the memory: what a backward pass needs of a tensor that it only
-  /// sends a gradient to.
+  /// Shape and place on the tape without the memory: what a backward pass needs of a tensor to which it only
+  /// sends a gradient.
   Tensor place() const;
 
   /// The values as f32 (from f32 or bf16).
   std::vector<float> to_floats() const;
-  /// The value of a tensor of one f32.
+  /// The value of a tensor that holds a single f32.
   float item() const;
 
   /// Place on a tape (tape.h): -1 for constants.

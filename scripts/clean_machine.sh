@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Does what the README says on a machine that has nothing: in a minimal Debian (debootstrap, a root folder below build/),
-# on a clean clone of the current commit, as root and as an ordinary user who finds the packages installed, without CUDA
-# and with this machine's toolkit mounted read-only. Compiler caches are off; nothing else of this machine is seen but
-# what its package downloads need: mirror, proxy and certificates' settings, and a cache of packages in build/.
+# Does what the README says on a bare machine: in a minimal Debian (debootstrap, a root folder below build/), in a clean
+# clone of the current commit, as root and as an ordinary user who finds the packages installed, without CUDA and with
+# this machine's toolkit mounted read-only. Compiler caches are off; of this machine nothing is visible except what
+# downloading packages needs: the settings for mirror, proxy and certificates, and a cache of packages in build/.
 #
-#   scripts/clean_machine.sh [OPTION...] [PART...]     all parts where none is named:
+#   scripts/clean_machine.sh [OPTION...] [PART...]     all parts if none is named:
 #     quickstart         train/quickstart.sh --max-steps 5
 #     install            cmake --install, and tests/consumer built against it with the clone out of the way
 #     presets            configures every preset that this machine can configure
@@ -12,12 +12,12 @@
 #   --as root | user     one of the two users
 #   --toolkit WHICH      only with this CUDA toolkit: a folder, "found" (this machine's) or "none"; otherwise without one,
 #                        and with this machine's where it has one
-#   --suite NAME         another Debian than bookworm
-#   --whole              the two README commands uncut: train/quickstart.sh and tests/run.sh
-#   --keep               leaves the root folder there, to look into; the next run removes it
+#   --suite NAME         a Debian other than bookworm
+#   --whole              the README's two commands in full: train/quickstart.sh and tests/run.sh
+#   --keep               leaves the root folder for inspection; the next run removes it
 #
 # Needs root, and the packages of group "clean" (scripts/install_packages.sh clean). Ends with a table of what was run,
-# with times, and with 1 where something failed.
+# with times, and exits with 1 if something failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

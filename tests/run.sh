@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test; those of CUDA on the emulator, and on the GPU where there is
-# one. Works from any folder, takes no questions; a second run only rebuilds what changed.
+# Installs what is missing, builds, and runs every test; those of CUDA on the emulator, and on the GPU if there is one.
+# Works from any folder and asks no questions; a second run only rebuilds what changed.
 #
 #   tests/run.sh           everything but the campaigns labelled "slow": release build, sanitizers, a minute of fuzzing
 #   tests/run.sh --quick   the release build's tests only

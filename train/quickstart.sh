@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# From a clean machine to a CLIP model of your own: installs Debian packages, builds, prepares some thousands of real
+# From a clean machine to a CLIP model of your own: installs Debian packages, builds, prepares a few thousand real
 # pictures with captions, trains, evaluates on held-out pairs, and searches the pictures with words.
-# Works from any folder, takes no questions; run again, it reuses what is there.
+# Works from any folder and asks no questions; run again, it reuses what is there.
 #
 #   train/quickstart.sh                    results in runs/quickstart
 #   train/quickstart.sh --max-steps N      stops training after N steps: a trial of everything around it, with results in

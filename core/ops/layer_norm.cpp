@@ -6,7 +6,7 @@
 namespace cuclip::ops {
 namespace {
 
-// Forward of both variants; `delta` may be none.
+// The forward pass of both variants; `delta` may be none.
 SumAndNorm normalise(Tape& tape, const Tensor& x, const Tensor& delta, Parameter& weight, Parameter& bias,
                      float eps) {
   Context& context = tape.context();

@@ -1,10 +1,10 @@
-// AdamW on CUDA: one launch over the arena, whatever tensors are in it, after two for the norm and what it
-// decides.
+// AdamW on CUDA: two launches for the norm and what follows from it, then one over the whole arena, whatever
+// tensors are in it.
 //
 // Threads: a block takes kTile consecutive elements of the arena, looks up which segments lie there, and
 // walks over them in order; of a segment that begins at a multiple of four elements, each thread has four at
-// a time, in accesses of 16 bytes. Bytes moved by a parameter: 28, +2 for the bf16 copy, +4 for zeroed
-// gradients; the norm 4.
+// a time, in accesses of 16 bytes. Bytes moved per parameter: 28, +2 for the bf16 copy, +4 for zeroed
+// gradients; 4 for the norm.
 #include "kernels/adamw/adamw_control.h"
 #include "kernels/adamw/adamw_cuda.h"
 #include "kernels/common/launch.cuh"
@@ -17,8 +17,8 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kSize = Vec<float>::kSize;
-// Four vectors of each of four arrays a thread; and few enough blocks that their partial norms are soon
-// added.
+// Each thread has four vectors of each of four arrays; and blocks are few enough that adding up their partial
+// norms is quick.
 constexpr int64_t kTile = int64_t{kThreads} * kSize * 4;
 
 struct Segments {
@@ -26,7 +26,7 @@ struct Segments {
   int64_t count;
 };
 
-// The first segment that ends behind the beginning of this block's tile.
+// The first segment that ends after the beginning of this block's tile.
 __device__ int64_t first_of_block(const Segments& segments) {
   const int64_t block_begin = blockIdx.x * kTile;
   int64_t s = 0;
@@ -52,8 +52,8 @@ __device__ __forceinline__ void for_segments_of_block(const Segments& segments, 
   }
 }
 
-// Shares [begin, end) out over the block: of_vec(i) for kSize elements at a time where they are aligned,
-// of_element(i) for the others.
+// Divides [begin, end) among the block's threads: of_vec(i) for kSize elements at a time where they are
+// aligned, of_element(i) for the others.
 template <typename OfVec, typename OfElement>
 __device__ __forceinline__ void for_elements(int64_t begin, int64_t end, bool aligned, OfVec&& of_vec,
                                              OfElement&& of_element) {
@@ -110,7 +110,7 @@ __device__ void step_vec(const StepArguments& p, const Scalars& s, int64_t i) {
 }
 
 __global__ void __launch_bounds__(kThreads) adamw_kernel(const StepArguments p) {
-  __shared__ AdamWControl control;  // read once a block
+  __shared__ AdamWControl control;  // read once per block
   __shared__ int64_t first;
   if (threadIdx.x == 0) {
     control = *p.control;
@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
-// One block: the root of the blocks' sums, and what follows from it. loss may be null.
+// Run by one block: the root of the blocks' sums, and what follows from it. loss may be null.
 __global__ void __launch_bounds__(kThreads)
     decide_kernel(const double* sums, int64_t count, const float* loss, const float* lr, AdamWDecision decide,
                   AdamWControl* control) {

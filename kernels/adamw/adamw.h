@@ -20,15 +20,15 @@ struct AdamWSegment {
   float weight_decay = 0.0f;  ///< 0 for biases, norms and the temperature
 };
 
-/// Throws InputError unless the segments (in the host's memory) are sorted, apart and within n elements. The
-/// CPU's operations do this themselves; on CUDA it is for whoever copies segments there.
+/// Throws InputError unless the segments (in the host's memory) are sorted, disjoint and within n elements.
+/// The CPU's operations do this themselves; on CUDA it is up to whoever copies the segments there.
 void check_segments(const char* operation, std::span<const AdamWSegment> segments, int64_t n);
 
-/// What is known of the steps so far. Starts as zeros.
+/// What is known about the steps so far. Starts as zeros.
 struct AdamWControl {
   int64_t steps = 0;             ///< that changed the weights: t of the bias corrections
   int64_t skipped = 0;           ///< that did not, because their loss or a gradient was not finite
-  int64_t skipped_in_a_row = 0;  ///< the latest of these; 0 when the latest step was none
+  int64_t skipped_in_a_row = 0;  ///< the latest run of these; 0 if the latest step changed them
   float loss = 0.0f;             ///< of the latest step
   float gradient_norm = 0.0f;    ///< of the latest step, before clipping
   float gradient_scale = 1.0f;   ///< the latest step's clipping factor
@@ -61,8 +61,8 @@ void adamw_begin(const AdamWBegin& p, const ExecContext& ctx);
 ///   m += (1 − beta1)(g − m)
 ///   v  = beta2 v + (1 − beta2) g²
 ///   w -= lr / (1 − beta1^steps) · m / (√v / √(1 − beta2^steps) + eps)
-/// f32; the scalars are computed in f64. Of a step that is skipped only zero_gradients is done. 28 B of
-/// traffic a parameter, +2 for weights_bf16, +4 for zero_gradients.
+/// f32; the scalars are computed in f64. In a step that is skipped only zero_gradients is done. Traffic per
+/// parameter: 28 B, +2 for weights_bf16, +4 for zero_gradients.
 struct AdamWStep {
   TensorView weights;                      ///< [n] f32, in and out
   TensorView gradients;                    ///< [n] f32, in; set to zero when zero_gradients

@@ -32,7 +32,7 @@ struct AdamWDecision {
 
 inline AdamWDecision decision_of(const AdamWBegin& p) { return {p.beta1, p.beta2, p.clip_norm}; }
 
-/// What is a segment's own in the update: computed in f64, rounded to f32 once.
+/// The part of the update that is particular to a segment: computed in f64, rounded to f32 once.
 struct AdamWSegmentScalars {
   CUCLIP_HOST_DEVICE AdamWSegmentScalars(const AdamWControl& c, const AdamWSegment& s) {
     decay = static_cast<float>(1.0 - c.lr * static_cast<double>(s.weight_decay));

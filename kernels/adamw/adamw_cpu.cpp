@@ -80,7 +80,7 @@ void step_range(const AdamWStep& p, const AdamWScalars& s, int64_t begin, int64_
   }
 }
 
-// Σ x² in f64. Four sums: a chain of dependent additions would be slower than memory.
+// Σ x² in f64. Four running sums: a single chain of dependent additions would be slower than memory.
 double sum_of_squares(const float* x, int64_t n) {
   const hn::Repartition<double, F32> wide;
   auto s0 = hn::Zero(wide), s1 = s0, s2 = s0, s3 = s0;
@@ -114,7 +114,7 @@ namespace {
 HWY_EXPORT(step_range);
 HWY_EXPORT(sum_of_squares);
 
-// Elements a task. A multiple of a cache line, so that no two tasks write one.
+// Elements per task: a whole number of cache lines, so that no two tasks write to the same one.
 constexpr int64_t kBlock = 64 * 1024;
 
 // Calls body(segment, begin, end) for the part of each segment that lies in block `block`.

@@ -1,10 +1,10 @@
 // Attention forward on CUDA: bf16 on tensor cores, head dimensions 32, 64, 80 and 128.
 //
-// Threads: a warp takes 16 queries at a time (forward_strip.cuh). A block is one (batch, head), blockIdx.x,
-// with K and V of all keys in shared memory, where they fit: length * head_dim * 4 bytes, and a strip of Q,
-// later of the result, for each warp. Q, K, V are read once and out and lse written once, 8 * head_dim + 4
-// bytes a token and head. Where they do not fit, a block has 128 queries (blockIdx.y), and 64 keys at a time
-// stream through two buffers, once for each block.
+// Threads: a warp takes 16 queries at a time (forward_strip.cuh). A block is one (batch, head), blockIdx.x.
+// Where they fit, the K and V of all keys are in shared memory: length * head_dim * 4 bytes, plus a strip of
+// Q, later of the result, for each warp. Then Q, K and V are read once and out and lse are written once:
+// 8 * head_dim + 4 bytes per token and head. Where they do not fit, a block has 128 queries (blockIdx.y), and
+// the keys stream through two buffers, 64 at a time, once for each block.
 #include "kernels/attention/attention_any.h"
 #include "kernels/attention/attention_cuda.h"
 #include "kernels/attention/forward_strip.cuh"
@@ -30,7 +30,7 @@ struct Head {
         lse(p.lse ? p.lse + p.at.statistics(blockIdx.x) : nullptr) {}
 };
 
-// Copies the strip of queries from `row` on to the warp's rows of `stage`.
+// Copies the strip of queries that starts at `row` to the warp's rows of `stage`.
 template <int kHeadDim>
 __device__ __forceinline__ void stage_queries(const Arguments& p, const Head& head, int row,
                                               const HeadTile<kHeadDim>& stage, int stage_row) {
@@ -38,7 +38,7 @@ __device__ __forceinline__ void stage_queries(const Arguments& p, const Head& he
               static_cast<int>(p.at.projection_stride()), static_cast<int>(p.at.length) - row);
 }
 
-// Begins to copy keys and values from `first` on.
+// Begins to copy keys and values, starting at `first`.
 template <int kHeadDim>
 __device__ __forceinline__ void copy_keys(const Arguments& p, const Head& head, int first,
                                           const HeadTile<kHeadDim>& k, const HeadTile<kHeadDim>& v) {

@@ -7,8 +7,9 @@
 //
 // Activations are f32 or bf16 (one dtype for all of them); scores, softmax and accumulators are f32.
 // D is 1 to 256; multiples of 16 are fastest. B and S may be 0. Every tensor is contiguous and none overlaps
-// another. Work is one task per (batch, head), which owns its gradients: same bits for any number of threads.
-// NaN reaches every row that sees it; with `causal`, a NaN in v may reach a few rows before it (0 * NaN).
+// another. There is one task per (batch, head), which owns its gradients: same bits for any number of
+// threads. NaN reaches every row that sees it; with `causal`, a NaN in v may reach a few rows before it (0 *
+// NaN).
 #pragma once
 
 #include "kernels/common/exec_context.h"

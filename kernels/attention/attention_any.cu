@@ -1,13 +1,13 @@
 // Attention on CUDA in f32, and in bf16 where the tensor-core kernels do not fit: any head dimension, any
 // alignment. Sums are f32 on the ordinary cores.
 //
-// Threads: a warp owns 4 rows (attention_any.cuh), a block 8 warps in the forward and 4 in the backward, of
-// one (batch, head): blockIdx.x, and the block's rows: blockIdx.y. Shared memory: the block's own rows and a
-// tile of 32 of the other side's, two matrices each in the backward: (D|1) * 96 floats. Bytes moved: the own
+// Threads: a warp owns 4 rows (attention_any.cuh). A block has 8 warps in the forward and 4 in the backward;
+// blockIdx.x is its (batch, head), blockIdx.y its rows. Shared memory: the block's own rows and a tile of 32
+// of the other side's, two matrices each in the backward: (D|1) * 96 floats. Bytes moved: the block's own
 // rows once, the other side's once for every 32 (backward: 16) rows.
 //
-// The backward runs twice. First rows are queries: dq, and delta for the second run. Then they are keys: dk
-// and dv. Each element is summed by one lane in a fixed order.
+// The backward runs twice: first with queries as its rows, for dq and for the second run's delta, then with
+// keys, for dk and dv. Each element is summed by one lane in a fixed order.
 #include "kernels/attention/attention_any.h"
 
 #include "kernels/attention/attention_any.cuh"
@@ -21,18 +21,18 @@ namespace {
 
 constexpr int kForwardWarps = 8;
 constexpr int kBackwardWarps = 4;
-constexpr int kSharedRows = 96;  // of both directions
+constexpr int kSharedRows = 96;  // for both directions
 static_assert(kSharedRows == kForwardWarps * kRows + 2 * kTileRows);
 static_assert(kSharedRows == 2 * (kBackwardWarps * kRows + kTileRows));
 
-// The online softmax of one row: what the scores seen so far add up to, relative to their maximum.
+// The online softmax of one row: the sum over the scores seen so far, relative to their maximum.
 struct RunningRow {
   float max = -INFINITY;
   float sum = 0.0f;  // this lane's share
 };
 
-// The next scores, one a lane, of which some may be hidden, -> probabilities relative to the new maximum.
-// What was summed before shrinks by the factor returned.
+// Turns the next scores, one per lane, some of them perhaps hidden, into probabilities relative to the new
+// maximum. What was summed before has to be scaled by the factor returned.
 __device__ __forceinline__ float soften(RunningRow& row, float& score, bool visible) {
   const float max = nan_max(row.max, warp_max(visible ? score : -INFINITY));
   const float factor = expf(row.max - max);

@@ -1,6 +1,7 @@
 // The pieces of the kernels in attention_any.cu. A warp owns kRows rows of one side (queries or keys) and
-// meets the other side's rows in tiles of 32, one a lane: scores are dot products that each lane takes alone.
-// Sums over the tile's rows are taken with the lanes along the head dimension, up to kLaneDims elements each.
+// meets the other side's rows in tiles of 32, one per lane: each lane takes its dot products, the scores,
+// alone. Sums over the tile's rows are taken with the lanes along the head dimension, up to kLaneDims
+// elements each.
 //
 // Tiles are f32 in shared memory. Their rows are an odd number of floats apart, so that lanes that read down
 // a column fall into different banks.

@@ -1,4 +1,4 @@
-// The CUDA kernels for f32, and for bf16 of any head dimension and alignment.
+// The CUDA kernels for f32, and for bf16 with any head dimension and alignment.
 #pragma once
 
 #include "kernels/attention/attention.h"

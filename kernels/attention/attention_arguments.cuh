@@ -31,7 +31,8 @@ struct HeadLayout {
         exponent_scale(scale * kLog2E) {}
 
   __device__ __forceinline__ int64_t projection_stride() const { return 3 * width; }
-  /// Where the head's q begins in a tensor [B, S, 3C]; its k is `width` elements further, its v twice that.
+  /// Where the head's q begins in a tensor [B, S, 3C]; its k is `width` elements further on, its v twice
+  /// that.
   __device__ __forceinline__ int64_t projections(unsigned head) const {
     return head / heads * length * projection_stride() + head % heads * head_dim;
   }

@@ -2,9 +2,9 @@
 //
 // Threads: a warp takes 16 keys at a time for dk and dv, then 16 queries for dq (gradient_strip.cuh): seven
 // products instead of five, but every sum stays in one warp's registers, without atomics and in one order. A
-// block is one (batch, head), blockIdx.x, with q, k, v and dout in shared memory where they fit, with lse and
-// delta, 8 * head_dim + 8 bytes a token, and a strip for each warp, through which results are written: q, k,
-// v, out, dout and lse are read once, dq, dk and dv written once. Where they do not fit, a block has 128
+// block is one (batch, head), blockIdx.x. Where they fit, q, k, v, dout, lse and delta are in shared memory,
+// 8 * head_dim + 8 bytes per token, plus a strip for each warp, through which results are written: q, k, v,
+// out, dout and lse are read once, dq, dk and dv written once. Where they do not fit, a block has 128
 // queries or keys (blockIdx.y), and the other side streams through two buffers, 32 rows at a time; the
 // queries' kernel runs first and leaves delta to the keys'.
 #include "kernels/attention/attention_any.h"
@@ -39,7 +39,7 @@ struct Head {
         dq(p.dqkv + p.at.projections(blockIdx.x)) {}
 };
 
-// Begins to copy rows from `row` on of a side's two matrices.
+// Begins to copy rows of a side's two matrices, starting at `row`.
 template <bool kKeys, int kHeadDim>
 __device__ __forceinline__ void copy_side(const Arguments& p, const Head& head, int row,
                                           const HeadTile<kHeadDim>& first, const HeadTile<kHeadDim>& second) {
@@ -58,7 +58,7 @@ __device__ __forceinline__ void copy_exponents(const Arguments& p, const Head& h
   }
 }
 
-// delta = dout . out for the tile's rows, which are `row` and the next of the head.
+// delta = dout . out for the tile's rows, which are the head's rows from `row` onwards.
 template <int kHeadDim>
 __device__ __forceinline__ void find_delta(const Arguments& p, const Head& head, int row,
                                            const HeadTile<kHeadDim>& dout, float* delta) {

@@ -1,7 +1,7 @@
 // Attention backward on the CPU. One task is one (batch, head). Everything of the head is packed to f32 once;
 // then blocks of rows recompute their probabilities, form dS, finish their dq and add to dk and dv:
 //   P = exp(q K^T - lse),  dS = P * (dO V^T - delta),  dq = dS K,  dk += dS^T q,  dv += P^T dO
-// A block, rather than a strip, so that dk and dv are not loaded and stored for every few rows.
+// Blocks rather than strips, so that dk and dv are not loaded and stored once for every few rows.
 // Scores in memory: two blocks of at most kBlockRows rows.
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,5 @@
-// CPU entry points of attention; arguments are already validated. And the sizes that both directions share.
+// CPU entry points of attention, whose arguments are already validated, and the sizes that both directions
+// share.
 #pragma once
 
 #include "kernels/attention/attention.h"
@@ -8,10 +9,10 @@ namespace cuclip {
 void attention_forward_cpu(const AttentionForward& p, const ExecContext& ctx);
 void attention_backward_cpu(const AttentionBackward& p, const ExecContext& ctx);
 
-/// Rows of a strip: matrices are worked on in strips of this many rows, and are padded to whole strips.
+/// Matrices are worked on in strips of this many rows, and are padded to whole strips.
 constexpr int kStripRows = 6;
 
-/// Rows of a block of the backward, at most: its P and dS should stay in the L2 cache beside the head's
+/// The most rows of a block in the backward: its P and dS should stay in the L2 cache beside the head's
 /// matrices.
 constexpr int64_t kBlockRows = 48;
 

@@ -2,9 +2,9 @@
 // values, all in registers (16 + 8 + head_dim / 2 of them for head dimension 64). Lane (g, t) holds rows g
 // and g + 8.
 //
-// Keys come 32 at a time where every query sees them, then 16 at a time with those hidden that a query does
-// not see; of the last 16, 8 where no more are left. So the steps depend on the shape alone, and the bits not
-// on how much of K and V was in shared memory at once.
+// Keys come 32 at a time where every query sees them, then 16 at a time, with those that a query does not see
+// masked; the last 16 are 8 where no more are left. So the steps depend on the shape alone, and the bits do
+// not depend on how much of K and V was in shared memory at once.
 #pragma once
 
 #include "kernels/attention/attention_arguments.cuh"
@@ -15,14 +15,14 @@ namespace cuclip {
 template <int kHeadDim>
 class ForwardStrip {
  public:
-  /// The strip of queries from `row` on, which are rows [tile_row, tile_row + 16) of `q`.
+  /// The strip of queries that starts at `row`; they are rows [tile_row, tile_row + 16) of `q`.
   __device__ __forceinline__ ForwardStrip(const HeadLayout& at, int row, const HeadTile<kHeadDim>& q,
                                           int tile_row)
       : at_(at), row_(row) {
     load_strip(q_, q, tile_row);
   }
 
-  /// Takes in the keys [first, last), which are rows from 0 on of k and v. `first` is a multiple of 32.
+  /// Takes in the keys [first, last), which are the first rows of k and v. `first` is a multiple of 32.
   __device__ __forceinline__ void attend(const HeadTile<kHeadDim>& k, const HeadTile<kHeadDim>& v, int first,
                                          int last) {
     int key = first;
@@ -54,7 +54,7 @@ class ForwardStrip {
  private:
   __device__ __forceinline__ static int lane() { return static_cast<int>(threadIdx.x) % kWarp; }
 
-  // 16 kSquares keys from `key` on, in rows from `tile_row` on.
+  // 16 kSquares keys starting at `key`, in rows starting at `tile_row`.
   template <int kSquares, bool kMasked>
   __device__ __forceinline__ void step(const HeadTile<kHeadDim>& k, const HeadTile<kHeadDim>& v, int tile_row,
                                        int key) {

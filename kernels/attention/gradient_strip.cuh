@@ -20,7 +20,7 @@ struct QueryStatistics {
 template <int kHeadDim, bool kKeys>
 class GradientStrip {
  public:
-  /// The strip from `row` on, which are rows [tile_row, tile_row + 16) of its side's matrices.
+  /// The strip that starts at `row`; its rows are [tile_row, tile_row + 16) of its side's matrices.
   __device__ __forceinline__ GradientStrip(const HeadLayout& at, int row, const HeadTile<kHeadDim>& first,
                                            const HeadTile<kHeadDim>& second, int tile_row)
       : at_(at), first_(first), second_(second), row_(row), tile_row_(tile_row) {
@@ -30,8 +30,8 @@ class GradientStrip {
     }
   }
 
-  /// Takes in the other side's rows [begin, end), which are rows from 0 on of its matrices. `begin` is a
-  /// multiple of 16. `queries` are those of rows from 0 on of the queries' matrices.
+  /// Takes in the other side's rows [begin, end), which are the first rows of its matrices. `begin` is a
+  /// multiple of 16. `queries` begins with the first row of the queries' matrices.
   __device__ __forceinline__ void attend(const HeadTile<kHeadDim>& first, const HeadTile<kHeadDim>& second,
                                          const QueryStatistics& queries, int begin, int end) {
     const int seen_from = kKeys && at_.causal ? row_ : 0;
@@ -52,7 +52,8 @@ class GradientStrip {
   }
 
  private:
-  // Operands of larger heads are loaded again for each step: with the sums they would not fit into registers.
+  // For larger heads the operands are loaded again at each step: beside the sums they would not fit into
+  // registers.
   static constexpr bool kHeld = kHeadDim <= 80;
 
   __device__ __forceinline__ static int lane() { return static_cast<int>(threadIdx.x) % kWarp; }

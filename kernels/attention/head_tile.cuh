@@ -2,12 +2,12 @@
 // them.
 //
 // A row is head_dim / 8 chunks of 16 bytes, swizzled (async_copy.cuh) so that neither copies along rows nor
-// ldmatrix down a column of chunks have bank conflicts. Head dimension 80 is 8 chunks a row followed by all
-// rows' last 2: a swizzle takes a power of two.
+// ldmatrix down a column of chunks have bank conflicts. For head dimension 80 each row's first 8 chunks come
+// first, then every row's last 2: a swizzle takes a power of two.
 //
-// All operands come by one pattern: lane i gives row i % 16, chunk i / 16 of a 16x16 square. That is A of
-// mma_bf16 (mma.cuh); read as B, the square's two column tiles are registers {0, 2} and {1, 3} where its rows
-// are B's columns, and {0, 1} and {2, 3} where its rows are k (transposed).
+// All operands are loaded in one pattern: lane i gives row i % 16, chunk i / 16 of a 16x16 square. That is A
+// of mma_bf16 (mma.cuh); read as B, the square's two column tiles are registers {0, 2} and {1, 3} where its
+// rows are B's columns, and {0, 1} and {2, 3} where its rows are k (transposed).
 #pragma once
 
 #include "kernels/common/async_copy.cuh"
@@ -34,8 +34,8 @@ struct HeadTile {
   __host__ __device__ static constexpr int chunks_of(int rows) { return rows * kChunks; }
   __host__ __device__ static constexpr int bytes_of(int rows) { return chunks_of(rows) * kVecBytes; }
 
-  /// Chunk `chunk` of row first + row. `first` is a multiple of 8, the swizzles' period: where it changes in
-  /// a loop, only the base moves.
+  /// Chunk `chunk` of row first + row. `first` is a multiple of 8, the swizzle's period, so that in a loop
+  /// over `first` only the base moves.
   __device__ __forceinline__ Vec<bfloat16>* at(int first, int row, int chunk) const {
     if constexpr (kRest > 0) {
       if (chunk >= kWide) {
@@ -60,8 +60,8 @@ struct HeadTile {
   }
 };
 
-/// Calls body(row, chunk) for each chunk of `rows` rows, shared out over `threads` threads, of which this is
-/// `thread`: neighbouring threads have neighbouring chunks of a row.
+/// Calls body(row, chunk) for each chunk of `rows` rows, divided among `threads` threads, of which this is
+/// number `thread`: neighbouring threads have neighbouring chunks of a row.
 template <int kHeadDim, typename Body>
 __device__ __forceinline__ void for_each_chunk(int rows, int thread, int threads, Body&& body) {
   using Tile = HeadTile<kHeadDim>;
@@ -73,8 +73,8 @@ __device__ __forceinline__ void for_each_chunk(int rows, int thread, int threads
   }
 }
 
-/// The block begins to copy rows [0, valid) of a matrix whose rows are `stride` apart to a tile; zeros
-/// follow.
+/// Called by the whole block: begins to copy rows [0, valid) of a matrix whose rows are `stride` apart to a
+/// tile, with zeros after them.
 template <int kHeadDim>
 __device__ __forceinline__ void copy_in(const HeadTile<kHeadDim>& tile, const bfloat16* matrix,
                                         int64_t stride, int valid) {
@@ -86,8 +86,8 @@ __device__ __forceinline__ void copy_in(const HeadTile<kHeadDim>& tile, const bf
   });
 }
 
-/// Copies a strip's rows of a matrix to rows [row, row + 16) of `tile`, which are this warp's own, and zeros
-/// from row `valid` on.
+/// Copies a strip's rows of a matrix to rows [row, row + 16) of `tile`, which are this warp's own; rows from
+/// `valid` onwards become zeros.
 template <int kHeadDim>
 __device__ __forceinline__ void stage_strip(const HeadTile<kHeadDim>& tile, int row, const bfloat16* matrix,
                                             int stride, int valid) {
@@ -98,7 +98,7 @@ __device__ __forceinline__ void stage_strip(const HeadTile<kHeadDim>& tile, int 
   __syncwarp();
 }
 
-/// A strip's rows as A operands: all its squares.
+/// A strip's rows as operands A: all its squares.
 template <int kHeadDim>
 using StripOperand = uint32_t[kHeadDim / 16][4];
 

@@ -1,5 +1,5 @@
 // What the attention kernels are made of: packing to f32 and one small matrix product.
-// Included once for each instruction set, as kernels/common/simd-inl.h.
+// Included once for each instruction set, like kernels/common/simd-inl.h.
 #if defined(CUCLIP_STRIP_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef CUCLIP_STRIP_PRODUCT_INL_H_
 #undef CUCLIP_STRIP_PRODUCT_INL_H_

@@ -1,4 +1,4 @@
-// Which problems the tensor-core kernels take, and how they share a head's rows out over warps.
+// Which problems the tensor-core kernels take, and how they divide a head's rows among warps.
 #pragma once
 
 #include <algorithm>
@@ -40,8 +40,9 @@ bool with_tensor_cores(const HeadLayout& at, DType dtype, Body&& body, const Poi
   }
 }
 
-/// The warps of a block that owns a whole head: as few as finish its strips in as many rounds as 8 would. 17
-/// strips (257 tokens) are 3 rounds of 6 warps rather than of 8, 2 of them idle in the last.
+/// The warps of a block that owns a whole head: as few as finish its strips in the number of rounds that 8
+/// would take. 17 strips (257 tokens) take 3 rounds of 6 warps, as they would of 8, most of them idle in the
+/// last.
 inline int warps_of_head(int64_t length) {
   const int64_t strips = ceil_div(length, kStripRows);
   return static_cast<int>(ceil_div(strips, ceil_div(strips, kMaxWarps)));

@@ -1,8 +1,8 @@
 // Copies from global to shared memory that run while the block computes (cp.async, sm_80 and later), and the
 // swizzle that keeps tiles in shared memory free of bank conflicts.
 //
-// A thread's copies since its last commit are a group. wait<N> returns when at most N of the thread's
-// youngest groups are still under way; other threads' copies are seen after that and a barrier:
+// The copies that a thread has started since its last commit form a group. wait<N> returns when at most the N
+// youngest groups of the thread are still under way; other threads' copies are visible after a barrier too:
 //   load(tile 0); commit(); load(tile 1); commit();
 //   for each tile: wait<1>(); __syncthreads(); compute; __syncthreads(); load(tile + 2); commit();
 #pragma once
@@ -17,7 +17,7 @@ __device__ __forceinline__ uint32_t shared_address(const void* p) {
 }
 
 /// Copies the first `bytes` (0 to 16) of 16, both addresses 16-byte aligned, past the first-level cache, and
-/// writes zeros to the rest. With 0 nothing is read, but `global` must be some address of the tensor.
+/// writes zeros to the rest. With 0 nothing is read, but `global` must still be an address in the tensor.
 __device__ __forceinline__ void async_copy_16_zero_fill(void* shared, const void* global, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
                "r"(bytes)
@@ -39,11 +39,11 @@ __device__ __forceinline__ void async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
-/// Where 16-byte chunk `chunk` of row `row` lies in a tile of kChunks chunks a row (a power of two), as an
-/// offset in chunks. Eight lanes make one pass over the 32 banks in 16-byte accesses; in 8 consecutive rows a
-/// chunk of one number lies in 8 different banks' groups, and so do 8 chunks of one row: neither ldmatrix,
-/// which reads down a column, nor cp.async, which writes along a row, has conflicts. With fewer than 8
-/// chunks, 8 / kChunks rows share the 128 bytes of all banks, and are swizzled as one.
+/// Where 16-byte chunk `chunk` of row `row` lies in a tile of kChunks chunks per row (a power of two), as an
+/// offset in chunks. Eight lanes make one pass over the 32 banks in 16-byte accesses; the chunks of one
+/// number in 8 consecutive rows lie in 8 different groups of banks, and so do 8 chunks of one row: neither
+/// ldmatrix, which reads down a column, nor cp.async, which writes along a row, has conflicts. With fewer
+/// than 8 chunks, 8 / kChunks rows share the 128 bytes of all banks, and are swizzled as one.
 template <int kChunks>
 __device__ __forceinline__ int swizzle(int row, int chunk) {
   static_assert(kChunks > 0 && (kChunks & (kChunks - 1)) == 0);

@@ -1,6 +1,6 @@
 // Errors and always-on checks.
 //
-// A message names the operation, what was expected and what was found, and where it helps what to do:
+// A message names the operation, says what was expected and what was found, and where it helps, what to do:
 //   layer_norm: weight must be [768], got [512]
 #pragma once
 
@@ -38,8 +38,8 @@ template <typename... Args>
 
 }  // namespace cuclip
 
-/// Checks a condition on what the caller gave; throws InputError with a fmt message when it does not hold.
-/// The arguments are evaluated only then.
+/// Checks a condition on what the caller passed; throws InputError with a fmt message when it does not hold.
+/// The message's arguments are evaluated only then.
 #define CUCLIP_CHECK(condition, ...)     \
   do {                                   \
     if (!(condition)) [[unlikely]] {     \

@@ -1,4 +1,4 @@
-// Sums down the columns of a matrix, in an order that the code fixes.
+// Sums down the columns of a matrix, in a fixed order.
 #pragma once
 
 #include "kernels/common/launch.cuh"
@@ -11,8 +11,8 @@ inline constexpr int kColumnSumWarps = 8;
 inline constexpr int kColumnSumThreads = kColumnSumWarps * kWarp;
 
 /// out[c] += in[c] + in[step + c] + ... of `rows` rows, for the kWarp * N columns c that follow blockIdx.x *
-/// kWarp * N and are below `width`. Each warp adds every eighth row, and the first adds the warps', in their
-/// order. The whole block of kColumnSumThreads calls it, once.
+/// kWarp * N and are below `width`. Each warp adds every eighth row, and the first warp adds up the warps'
+/// sums, in order. The whole block of kColumnSumThreads calls it, once.
 template <int N, bool kWhole, typename T>
 __device__ void add_column_sums(const T* in, int64_t rows, int64_t step, int64_t width, float* out) {
   __shared__ Vec<float, N> shared[kColumnSumWarps][kWarp];

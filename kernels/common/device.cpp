@@ -47,7 +47,7 @@ bool built_with_cuda() { return true; }
 std::string cuda_problem() {
   int count = 0, runtime = 0, driver = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  (void)cudaGetLastError();  // what failed is said here
+  (void)cudaGetLastError();  // the failure is reported here
   CUCLIP_CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "this machine has no CUDA driver";
   if (status == cudaErrorInsufficientDriver) {
@@ -87,7 +87,8 @@ void device_free(Device device, void* memory) noexcept {
   if (device == Device::cpu) {
     std::free(memory);
   } else if (memory) {
-    // Fails only after the device has failed, or at the end of the process: neither is the memory's business.
+    // Fails only after the device has failed, or at the end of the process: neither is this function's
+    // concern.
     (void)cudaFree(memory);
   }
 }

@@ -1,6 +1,6 @@
 // Device dispatch. An operation's .cpp validates its arguments once and ends with
-//   CUCLIP_DISPATCH("layer_norm_forward", ctx, layer_norm_forward_cpu(p, ctx), layer_norm_forward_cuda(p,
-//   ctx));
+//   CUCLIP_DISPATCH("layer_norm_forward", ctx, layer_norm_forward_cpu(p, ctx),
+//                   layer_norm_forward_cuda(p, ctx));
 #pragma once
 
 #include "kernels/common/check.h"

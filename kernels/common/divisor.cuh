@@ -1,4 +1,4 @@
-// Division by a number that is known when a kernel is launched, in three instructions instead of twenty.
+// Division by a number that is known when the kernel is launched, in three instructions instead of twenty.
 #pragma once
 
 #include <cstdint>

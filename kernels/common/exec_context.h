@@ -14,13 +14,13 @@
 
 namespace cuclip {
 
-/// Temporary memory of a device that a kernel may use during one call. It grows to the largest request and is
-/// then reused: a call's kernels follow the previous call's on the stream. Owned by the caller; not shared
-/// between threads or streams that call kernels at the same time.
+/// Temporary memory on a device that a kernel may use during one call. It grows to the largest request and is
+/// then reused: a call's kernels follow the previous call's on the stream. Owned by the caller; not to be
+/// shared between threads or streams that call kernels at the same time.
 class Scratch {
  public:
   static constexpr size_t kAlignment = kDeviceAlignment;
-  /// Gives this many bytes of the device's memory, 64-byte aligned.
+  /// Returns this many bytes of the device's memory, 64-byte aligned.
   using Allocate = std::function<std::shared_ptr<void>(size_t bytes)>;
 
   /// With memory of its own.
@@ -30,7 +30,7 @@ class Scratch {
   /// At least `bytes` bytes, 64-byte aligned, uninitialised, valid until the next reserve().
   void* reserve(size_t bytes);
   size_t capacity() const { return capacity_; }
-  /// Lets the memory go.
+  /// Frees the memory.
   void release() {
     memory_.reset();
     capacity_ = 0;

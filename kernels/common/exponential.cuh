@@ -1,4 +1,4 @@
-// Exponentials by the hardware's instruction.
+// Exponentials that use the hardware's instruction.
 #pragma once
 
 namespace cuclip {
@@ -12,7 +12,7 @@ __device__ __forceinline__ float exp2_fast(float x) {
   return y;
 }
 
-/// e^x; exactly 1 for 0. The exponent is rounded once more: the relative error is 2 ulp and |x| · 2^-24.
+/// e^x; exactly 1 for 0. The exponent is rounded once more: the relative error is 2 ulp plus |x| · 2^-24.
 __device__ __forceinline__ float exp_fast(float x) { return exp2_fast(x * kLog2E); }
 
 }  // namespace cuclip

@@ -70,7 +70,7 @@ std::string image_problem(const void* kernel) {
   cudaFuncAttributes attributes{};
   const cudaError_t status = cudaFuncGetAttributes(&attributes, kernel);
   if (status == cudaSuccess) return "";
-  (void)cudaGetLastError();  // it is said here
+  (void)cudaGetLastError();  // it is reported here
   const bool nothing_fits = status == cudaErrorNoKernelImageForDevice;
   if (!nothing_fits && status != cudaErrorUnsupportedPtxVersion && status != cudaErrorInvalidPtx &&
       status != cudaErrorJitCompilerNotFound && status != cudaErrorJitCompilationDisabled) {

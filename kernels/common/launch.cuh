@@ -25,10 +25,10 @@ struct LaunchConfig {
   size_t shared_bytes = 0;  // dynamic shared memory of a block
 };
 
-/// Puts one launch on the stream. Beyond 48 KB of shared memory the kernel's limit is raised first; host
-/// threads may launch one kernel with different sizes at the same time. Throws Error that names the kernel, its
-/// grid, block and shared memory when the device cannot launch it, and for an error that an earlier launch left
-/// behind.
+/// Puts one launch on the stream. Beyond 48 KB of shared memory the kernel's limit is raised first; several
+/// host threads may launch the same kernel with different sizes at the same time. Throws Error naming the
+/// kernel, its grid, block and shared memory when the device cannot launch it, and also for an error that an
+/// earlier launch left behind.
 void launch_kernel(const LaunchConfig& config, const void* kernel, const ExecContext& ctx, void** arguments);
 
 /// The most dynamic shared memory that a block may have on the current device, in bytes: 166,912 on an A100,
@@ -37,8 +37,8 @@ void launch_kernel(const LaunchConfig& config, const void* kernel, const ExecCon
 size_t max_shared_bytes();
 
 /// Why the current device cannot run a kernel, for a message: the program has neither machine code nor PTX of
-/// it for that device, or the driver cannot compile the PTX. Empty if it can. Without a kernel: those of this
-/// library, which are all compiled for the same architectures.
+/// it for that device, or the driver cannot compile the PTX. Empty if it can. Without an argument it speaks
+/// for this library's kernels, which are all compiled for the same architectures.
 std::string image_problem(const void* kernel);
 std::string image_problem();
 

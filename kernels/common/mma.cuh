@@ -1,7 +1,7 @@
 // Tensor-core products of one warp (mma.sync, sm_80 and later) and the loads that bring their operands from
 // shared memory (ldmatrix). PTX ISA, "Warp Level Matrix Multiply-Accumulate Instructions".
 //
-// Which element a lane holds: with g = lane / 4 (a row of 8) and t = lane % 4 (a place in a row),
+// Which elements a lane holds, with g = lane / 4 (one of 8 rows) and t = lane % 4 (a place in the row):
 //
 //   bf16, D[16,8] += A[16,16] B[16,8]            tf32, D[16,8] += A[16,8] B[8,8]
 //
@@ -17,9 +17,9 @@
 //   D  g     d[0]  d[1]        for both
 //      g+8   d[2]  d[3]
 //
-// A bf16 register holds two elements, the one of the lower k in its lower half. So D of one product, rounded
-// to pairs of bf16, is half of A of a next one: A[:, 0..8) = {pack(d[0], d[1]), pack(d[2], d[3])}, a[0] and
-// a[1].
+// A bf16 register holds two elements, the one with the lower k in its lower half. So D of one product,
+// rounded to pairs of bf16, is half of the next one's A: A[:, 0..8) = {pack(d[0], d[1]), pack(d[2], d[3])},
+// which are a[0] and a[1].
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // The thread pool that CPU kernels share, and parallel_for.
 //
 // Determinism: a kernel cuts its work into tasks by the shapes alone, never by the number of threads, and
-// combines partial results in task order. Which thread runs a task is then of no consequence.
+// combines partial results in task order. So it does not matter which thread runs a task.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,12 @@
 namespace cuclip {
 
 /// A pool of `threads - 1` workers; the calling thread is the remaining one. Several threads may call run()
-/// at the same time: they share the workers. Must outlive its calls. Workers take no asynchronous signals, and
-/// each call of run() is one SignalScope on the calling thread (signals.h).
+/// at the same time: they share the workers. The pool must outlive these calls. Workers take no asynchronous
+/// signals, and each call of run() is one SignalScope on the calling thread (signals.h).
 class ThreadPool {
  public:
-  /// threads = 0: as many as the process may use (affinity mask and cgroup quota). Throws Error when the system
-  /// refuses so many.
+  /// threads = 0: as many as the process may use (affinity mask and cgroup quota). Throws Error when the
+  /// system refuses so many.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

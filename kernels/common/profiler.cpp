@@ -1,7 +1,7 @@
 #include "kernels/common/profiler.h"
 
-// NVTX comes with the toolkit, as headers only: the first range looks for a tool, and without one the others
-// cost a comparison.
+// NVTX comes with the toolkit, as headers only: the first range looks for a tool, and if there is none each
+// later one costs a comparison.
 #if defined(CUCLIP_WITH_CUDA) && __has_include(<nvtx3/nvToolsExt.h>)
 #include <nvtx3/nvToolsExt.h>
 #define CUCLIP_WITH_NVTX

@@ -26,7 +26,7 @@ class Profiler {
     calls_++;
   }
   const std::map<std::string_view, Entry>& entries() const { return entries_; }
-  /// Of all operations, ever.
+  /// The total of all operations since the profiler was made.
   int64_t calls() const { return calls_; }
   void clear() { entries_.clear(); }
 
@@ -35,8 +35,8 @@ class Profiler {
   std::map<std::string_view, Entry> entries_;
 };
 
-/// A range of that name on the calling thread's line in Nsight Systems and whatever else reads NVTX. Without
-/// a tool, and in a build without CUDA or NVTX's headers, it does nothing. `name` is a literal.
+/// A range of that name on the calling thread's row in Nsight Systems and whatever else reads NVTX. Without
+/// a tool, and in a build without CUDA or without NVTX's headers, it does nothing. `name` is a literal.
 class TraceRange {
  public:
   explicit TraceRange(const char* name);

@@ -1,6 +1,6 @@
-// Sums over the lanes of a warp and the warps of a block, and maxima over a warp's lanes, in an order that the
-// code fixes: the same bits on every run; sums in f32 or f64. Every lane of the warp, or thread of the block, must call them,
-// and all get the result.
+// Sums over the lanes of a warp and the warps of a block, and maxima over a warp's lanes, in a fixed order: the
+// same bits on every run. Sums are in f32 or f64. Every lane of the warp, or every thread of the block, must
+// call them, and all get the result.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,8 @@ __device__ __forceinline__ float warp_max(float x) {
 
 /// Sums each of N values over `warps` neighbouring warps, of which this is number `warp`, in their order.
 /// `shared` has N * warps elements, is the same for all of them, and may be reused after the call. The whole
-/// block must call (it has barriers, unless warps is 1), but each team of warps may have its own `shared`.
+/// block must call it (there are barriers, unless warps is 1), but each team of warps may have its own
+/// `shared`.
 template <int N, typename T>
 __device__ __forceinline__ void team_sum(T (&x)[N], int warp, int warps, T* shared) {
 #pragma unroll
@@ -67,7 +68,7 @@ __device__ __forceinline__ T block_sum(T x, T* shared) {
   return team_sum(x, static_cast<int>(threadIdx.x) / kWarp, static_cast<int>(blockDim.x) / kWarp, shared);
 }
 
-/// Of `count` values in memory: each thread's share in order, then over the block.
+/// The sum of `count` values in memory: each thread's share in order, then over the block.
 template <typename T>
 __device__ __forceinline__ T block_sum_of(const T* values, int64_t count, T* shared) {
   T sum = 0;

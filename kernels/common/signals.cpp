@@ -36,8 +36,9 @@ struct ThreadSignals {
 
 constinit thread_local ThreadSignals t_signals;
 
-// Blocks asynchronous signals on this thread, for the threads that it starts meanwhile to inherit. The C
-// library's own stay: a thread that had them blocked for good would keep setuid() waiting for ever.
+// Blocks asynchronous signals on this thread, so that the threads it starts meanwhile inherit the mask. The C
+// library's own signals are left alone: a thread that blocked them for good would keep setuid() waiting for
+// ever.
 class BlockedForStart {
  public:
   BlockedForStart() {

@@ -2,7 +2,8 @@
 //
 // oneDNN's generated f32 product uses the stack pointer as a general register. A handler that interrupts it
 // uses that value as its stack pointer and overwrites whatever lies there. The handlers of a process are not
-// the library's to change, so signals keep away from its products instead (docs/decisions/0006-signals.md).
+// the library's to change, so signals are kept away from its products instead
+// (docs/decisions/0006-signals.md).
 #pragma once
 
 #include <functional>
@@ -13,7 +14,7 @@ namespace cuclip {
 
 /// A stretch of work on the calling thread. From the first hold() within it to its end no handler of an
 /// asynchronous signal runs on this thread: signals wait, or go to another thread. At its end the thread's
-/// signal mask is what it was before. Within another scope it is part of that one, and costs nothing.
+/// signal mask is what it was before. A scope within another one is part of that one, and costs nothing.
 ///
 /// Not held are SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS: the processor or the kernel raises them
 /// for what the thread itself does, and ends the process when they are blocked. Held, beyond what

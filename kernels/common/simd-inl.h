@@ -80,8 +80,8 @@ HWY_INLINE void store_n(VF v, T* p, int64_t n) {
   std::memcpy(p, buffer, static_cast<size_t>(n) * sizeof(T));
 }
 
-/// A vector of a row of which `left` >= 1 elements are left, for loops that take the last, partial vector in
-/// their stride: load or load_n, store or store_n, and the lanes that are there.
+/// A vector of a row that has `left` >= 1 elements left, for loops that take the last, partial vector in
+/// their stride: load or load_n, store or store_n, and the number of lanes that are there.
 template <typename T>
 HWY_INLINE VF load_left(const T* p, int64_t left) {
   return left >= lanes() ? load(p) : load_n(p, left);

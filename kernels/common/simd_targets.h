@@ -1,5 +1,6 @@
-// Which instruction sets the CPU kernels are built for: AVX-512, AVX2 and SSE4.2 (x86-64-v2, the baseline of
-// the whole build). Include before any Highway header. Highway's other targets would only lengthen the build.
+// The instruction sets that the CPU kernels are built for: AVX-512, AVX2 and SSE4.2 (x86-64-v2, the baseline
+// of the whole build). Include it before any Highway header. Highway's other targets would only lengthen the
+// build.
 #pragma once
 
 #ifdef HIGHWAY_HWY_DETECT_TARGETS_H_

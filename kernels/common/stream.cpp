@@ -10,7 +10,7 @@
 
 namespace cuclip {
 
-// Destruction fails only after the device has failed, or at the end of the process: neither is its business.
+// Destruction fails only after the device has failed, or at the end of the process: neither is its concern.
 #ifdef CUCLIP_WITH_CUDA
 
 DeviceStream::DeviceStream(Device device) {
@@ -91,7 +91,7 @@ struct DestroyGraph {
 
 RecordedWork::RecordedWork(void* stream, const std::function<void()>& work) {
   const auto recorded = static_cast<cudaStream_t>(stream);
-  // Relaxed: what is recorded may allocate memory, which is no work of a stream.
+  // Relaxed: what is recorded may allocate memory, which is not work on a stream.
   CUCLIP_CUDA_CHECK(cudaStreamBeginCapture(recorded, cudaStreamCaptureModeRelaxed));
   cudaGraph_t captured = nullptr;
   try {

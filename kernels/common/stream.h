@@ -1,5 +1,5 @@
-// Queues of a device's work: streams, events between them, recorded work that is run again with one call
-// (CUDA graphs), and the host memory that copies on a stream need.
+// Queues of work for a device: streams, events between them, recorded work that one call runs again (CUDA
+// graphs), and the host memory that copies on a stream need.
 //
 // On the CPU there are no queues: a stream's handle is null, an event has always happened, host memory is
 // ordinary memory. Work is recorded on Device::cuda only.
@@ -12,7 +12,7 @@
 
 namespace cuclip {
 
-/// Owns a stream of the current device, which orders itself against no other. handle() is what
+/// Owns a stream of the current device that is not ordered with respect to any other. handle() is what
 /// ExecContext::stream takes: null on the CPU.
 class DeviceStream {
  public:
@@ -26,13 +26,13 @@ class DeviceStream {
   std::unique_ptr<void, Destroy> handle_;
 };
 
-/// A point of a stream that others can wait for. Before its first record() it has happened.
+/// A point on a stream that others can wait for. Before its first record() it counts as having happened.
 class DeviceEvent {
  public:
   explicit DeviceEvent(Device device);
-  /// It happens when everything that is on the stream now is done.
+  /// The event happens when everything that is on the stream now is done.
   void record(void* stream);
-  /// What comes on the stream from now on runs after it.
+  /// What is put on the stream from now on runs after the event.
   void delay(void* stream) const;
   /// Waits for it on the host.
   void synchronize() const;
@@ -44,7 +44,7 @@ class DeviceEvent {
   std::unique_ptr<void, Destroy> handle_;
 };
 
-/// Owns host memory that copies to and from the device do not have to stage: pinned, where there is CUDA.
+/// Owns host memory that copies to and from the device need not stage: pinned memory, where there is CUDA.
 class HostStaging {
  public:
   HostStaging(Device device, size_t bytes);
@@ -60,14 +60,15 @@ class HostStaging {
   size_t bytes_;
 };
 
-/// Work of a stream that was recorded instead of run. Memory that it uses must stay as it is while it lives.
+/// Work on a stream that was recorded instead of run. The memory that it uses must stay in place while it
+/// lives.
 class RecordedWork {
  public:
   /// Records what `work` puts on `stream`, which must not wait for it. Throws what `work` throws.
   RecordedWork(void* stream, const std::function<void()>& work);
   /// Puts all of it on the stream.
   void launch(void* stream) const;
-  /// How many kernels that launches.
+  /// How many kernels one run launches.
   int64_t kernels() const { return kernels_; }
 
  private:

@@ -1,9 +1,9 @@
 // Global memory in 16-byte accesses, f32 or bf16, as f32 in registers.
 //
 // A Vec<T> is 16 bytes of T as they lie in memory: 4 floats or 8 bfloat16. Kernels keep rows as Vecs, which
-// takes half the registers of their f32 values in bf16, and convert where they compute:
+// in bf16 take half the registers that the f32 values would, and convert where they compute:
 //   const Vec<T> x = load_vec(p);  float v[Vec<T>::kSize];  unpack(x, v);  ...  store_vec(q, pack<T>(v));
-// A Vec<T, N> is a smaller access: the bf16 side of a cast beside 16 bytes of f32.
+// A Vec<T, N> is a smaller access, for example the bf16 side of a cast opposite 16 bytes of f32.
 #pragma once
 
 #include <cstdint>
@@ -64,8 +64,8 @@ __device__ __forceinline__ void store_vec(T* p, const Vec<T, N>& v) {
   *reinterpret_cast<Vec<T, N>*>(p) = v;
 }
 
-/// To global memory, in one access for certain: in PTX, since nvcc takes assignments of structs apart and
-/// does not always join them again.
+/// To global memory, and certainly in one access: written in PTX, since nvcc takes assignments of structs
+/// apart and does not always join them again.
 template <typename T, int N>
 __device__ __forceinline__ void store_vec_global(T* p, const Vec<T, N>& v) {
   if constexpr (Vec<T, N>::kWords == 4) {
@@ -131,8 +131,8 @@ __device__ __forceinline__ void store_part(T* p, int64_t n, const float (&v)[N])
   }
 }
 
-/// A whole vector where kWhole (the address aligned, n then unused), else its first n elements one by one and
-/// zeros after them.
+/// A whole vector where kWhole (the address is aligned and n unused), else its first n elements one by one,
+/// with zeros after them.
 template <bool kWhole, typename T>
 __device__ __forceinline__ Vec<T> load_first(const T* p, int64_t n) {
   if constexpr (kWhole) {
@@ -165,7 +165,7 @@ __device__ __forceinline__ void store_columns(T* p, int64_t n, const float (&v)[
   }
 }
 
-/// p[j] += v[j] for N neighbouring columns, as load_columns.
+/// p[j] += v[j] for N neighbouring columns; kWhole and n as for load_columns.
 template <bool kWhole, int N>
 __device__ __forceinline__ void add_to_columns(float* p, int64_t n, const float (&v)[N]) {
   float sum[N];

@@ -3,10 +3,10 @@
 // A block of threads computes a tile of 128 x 128 logits (tile.cuh: bf16 and tf32 on tensor cores, f32
 // with fused multiply-adds) and reduces it in registers to a maximum and a sum of exponentials for each row
 // and column (tile_statistics.cuh), 8 bytes each, in scratch; positive logits are read off. A second kernel
-// merges the tiles' in their order into the log-sum-exps and sums of cross-entropies, which a third adds up.
-// S of more than 16,384 rows or columns is computed in blocks of that size, one launch each, whose tiles
-// merge into what those of the blocks before have written: scratch is at most 8 * 128 bytes a row and a
-// column. No atomics; the cut follows from the shape.
+// merges the tiles' statistics, in order, into the log-sum-exps and into sums of cross-entropies, which a
+// third adds up. With more than 16,384 rows or columns S is computed in blocks of that size, one launch each,
+// whose tiles merge into what earlier blocks' tiles have written: scratch is at most 8 * 128 bytes per row
+// and per column. No atomics; the cut follows from the shape.
 #include <algorithm>
 
 #include "kernels/common/launch.cuh"
@@ -47,8 +47,8 @@ struct ForwardArguments {
   float* positive;
 };
 
-// Stores the positive logits among the tile's, where it has any; `first` is the column of row 0's, in the
-// tile or not.
+// Stores the positive logits among the tile's, if it has any; `first` is the column of row 0's positive,
+// whether in the tile or not.
 template <RegisterSums Product>
 __device__ __forceinline__ void store_positive(Product& product, int64_t first, int rows, float* positive) {
   if (first <= -kTile || first >= kTile) return;
@@ -102,8 +102,9 @@ struct MergedSide {
   int64_t first_positive;  // the element that has the first positive logit
 };
 
-// log-sum-exps of 32 rows or columns a block, rows first, and the sum of their cross-entropies. Each warp
-// merges every eighth tile's, and the first merges the warps'.
+// Each block computes the log-sum-exps of 32 rows or columns, rows first, and the sum of their
+// cross-entropies. Each warp merges the statistics of every eighth tile, and the first warp merges the
+// warps'.
 __global__ void __launch_bounds__(kMergeThreads)
     merge_statistics_kernel(const MergedSide rows, const MergedSide columns, const float* positive,
                             double* losses) {

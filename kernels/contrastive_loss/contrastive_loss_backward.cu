@@ -1,15 +1,15 @@
 // The contrastive loss on CUDA, backward: 6 Nr Nc D FLOP, each logit computed once.
 //
 // The gradient G with respect to S, times exp(t), is worked through in blocks of up to 4,096 x 8,192 elements
-// of the features' type in scratch, which is all of it that is ever held. Two kernels a block, both in tiles
-// of 128 x 128 (tile.cuh):
+// of the features' type in scratch, which is all of it that is ever held. Two kernels per block, both in
+// tiles of 128 x 128 (tile.cuh):
 //   logit_gradient_kernel     computes the logits again and turns them into G, with the tiles' part of
 //                             dlog_scale;
 //   feature_gradient_kernel   adds G T to dimage and Gᵀ I to dtext, in one launch so that small products do
 //                             not run one after the other on a GPU that either would leave half empty.
 // G moves three times (written, read as rows and as columns), 2 D FLOP for each of its bytes in bf16. Where
-// one block is not all, bf16 gradients are summed in f32 and rounded at the end. A third kernel adds up
-// dlog_scale. No atomics; the cut follows from the shape.
+// there is more than one block, bf16 gradients are summed in f32 and rounded at the end. A third kernel adds
+// up dlog_scale. No atomics; the cut follows from the shape.
 #include <algorithm>
 
 #include "kernels/common/exponential.cuh"
@@ -43,14 +43,14 @@ struct LogitGradientArguments {
   int64_t first_positive;  // the column of row 0's positive, in the block or not
   int row_tiles;
   int column_tiles;
-  T* gradient;  // whole tiles, `stride` elements a row
+  T* gradient;  // whole tiles, `stride` elements per row
   int64_t stride;
   double* sums;  // of G S without exp(t) and dloss, for each tile
   bool first;    // of the blocks: sums are overwritten
 };
 
-// Products -> G of kSize columns of a row, of which `inside` are in the block; nobody reads the others.
-// Returns the sum of G S, both without what is common to all.
+// Turns the products of kSize columns of a row into G; `inside` of them are in the block, and the others are
+// never read. Returns the sum of G S, both without the factors that all elements share.
 template <int kSize>
 __device__ __forceinline__ float to_gradients(float (&v)[kSize], float scale, float factor, float row_lse,
                                               const float (&column_lse)[kSize], int64_t positive,

@@ -297,8 +297,8 @@ class Backward {
     if (b.row + b.rows == rows_) finish(sum, dtext, texts, features);
   }
 
-  // The complete sums times the factors that were left out of G, in the gradient's dtype. All rows are depth_
-  // apart.
+  // Multiplies the complete sums by the factors that were left out of G, in the gradient's dtype. All rows
+  // are depth_ apart.
   void finish(const float* sum, char* gradient, int64_t rows, int64_t columns) const {
     scale_tile({.from = sum,
                 .to = gradient,

@@ -96,8 +96,8 @@ double gradient_rows(const GradientTile& p) {
   const ProductTile& tile = p.tile;
   double sum = 0;
   for (int64_t i = 0; i < tile.rows; ++i) {
-    // Beyond the tile on either side there is no positive in it; -1 is one such column that surely fits 32
-    // bits.
+    // A column beyond either side of the tile means that it holds no positive; -1 is one such column, and
+    // certainly fits in 32 bits.
     const int64_t column = p.first_positive + i;
     const int64_t positive = column < tile.columns ? std::max<int64_t>(column, -1) : -1;
     sum += static_cast<double>(gradient_row(tile.products + i * tile.stride, tile.scale, p.row_lse[i],

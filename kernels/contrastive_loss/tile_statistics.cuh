@@ -24,10 +24,11 @@ __device__ __forceinline__ LogSum unpack(PackedLogSum s) {
   return {__uint_as_float(static_cast<uint32_t>(s)), __uint_as_float(static_cast<uint32_t>(s >> 32))};
 }
 
-/// That of none. The maximum is finite, so that the difference of two is never ∞ − ∞.
+/// The value for no exponentials at all. Its maximum is finite, so that the difference of two maxima is never
+/// ∞ − ∞.
 __device__ __forceinline__ LogSum empty_log_sum() { return {kLowestLogit, 0.0f}; }
 
-/// A NaN among the logits is in the sum, never in the maximum.
+/// A NaN among the logits shows in the sum, never in the maximum.
 __device__ __forceinline__ LogSum merge(const LogSum& a, const LogSum& b) {
   const float max = fmaxf(a.max, b.max);
   return {max, fmaf(a.sum, exp_fast(a.max - max), b.sum * exp_fast(b.max - max))};
@@ -42,7 +43,7 @@ class TileStatistics {
   __device__ __forceinline__ explicit TileStatistics(void* shared)
       : rows_(static_cast<PackedLogSum*>(shared)), columns_(rows_ + Product::kRowWarps * kTile) {}
 
-  /// Turns the product's sums into logits. Those outside of the matrix will not count.
+  /// Turns the product's sums into logits. Those outside the matrix will not count.
   static __device__ __forceinline__ void make_logits(Product& product, float scale, int rows, int columns) {
 #pragma unroll
     for (int i = 0; i < Product::kThreadRows; ++i) {

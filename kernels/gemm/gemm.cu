@@ -1,10 +1,10 @@
 // Products of linear layers on CUDA, with their epilogues.
 //
 // A block computes 128 x 128 elements of c (kernels/tiles): bf16, and f32 as tf32 where the context allows
-// it, on tensor cores (mma_product.cuh), f32 with fused multiply-adds (ffma_product.cuh), the same pipeline
-// and epilogue for all. Bytes moved by a tile of b
-// bytes an element: 256 K b of operands, and once each of c, pre-activation or gate. Where K, N or
-// an address does not allow 16-byte accesses, a variant of the same kernel goes element by element.
+// it, on tensor cores (mma_product.cuh), f32 with fused multiply-adds (ffma_product.cuh), with the same
+// pipeline and epilogue for all. With b bytes per element a tile moves 256 K b bytes of operands, and its
+// part of c, of the pre-activation and of the gate once each. Where K, N or an address does not
+// allow 16-byte accesses, a variant of the same kernel goes element by element.
 #include "kernels/common/launch.cuh"
 #include "kernels/gemm/gemm_cublaslt.h"
 #include "kernels/gemm/gemm_cuda.h"

@@ -18,7 +18,7 @@ namespace cuclip {
 /// With P = a · op(b):
 ///   z = round(P + bias)   rounded to c's dtype; z is also written to pre_activation where that is given
 ///   c = round(act(z))     act is the identity unless activation is set
-/// or, with `gate` (the backward pass of an activation, and then nothing of the above):
+/// or, with `gate` (the backward pass of an activation, and then none of the above):
 ///   c = round(P * act'(gate))
 struct Gemm {
   TensorView a;  // [M, K]

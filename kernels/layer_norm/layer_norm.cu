@@ -1,9 +1,9 @@
 // Layer norm forward on CUDA.
 //
-// Threads: a team of warps a row (row_team.cuh), one row each; the row stays in registers from its only load
-// to its only store, so the two passes of the variance cost no traffic. Shared memory: a float for each warp,
-// where a row takes more than one. Bytes moved by a row of C elements of b bytes: 2 C b, with a residual 4 C
-// b; besides the parameters, 8 C, which come from the cache after the first rows, and 8 for the statistics.
+// Threads: each row has a team of warps (row_team.cuh); the row stays in registers from its only load to its
+// only store, so the two passes of the variance cost no traffic. Shared memory: a float for each warp, where
+// a row takes more than one. Bytes moved per row of C elements of b bytes: 2 C b, with a residual 4 C b; plus
+// the parameters, 8 C, which come from the cache after the first rows, and 8 for the statistics.
 #include "kernels/common/launch.cuh"
 #include "kernels/layer_norm/layer_norm_cuda.h"
 #include "kernels/layer_norm/row_team.cuh"
@@ -11,7 +11,7 @@
 namespace cuclip {
 namespace {
 
-// Rows of a team: two share one reading of weight and bias, which would else take as many cycles of the
+// Rows per team: two share one reading of weight and bias, which would otherwise take as many cycles of the
 // first-level cache as the memory takes for the row.
 constexpr int kTeamRows = 2;
 
@@ -30,7 +30,7 @@ struct ForwardArguments {
   float eps;
 };
 
-// x + delta as it is stored, and as all that follows sees it.
+// x + delta as it is stored, and as everything that follows sees it.
 template <typename T>
 __device__ __forceinline__ Vec<T> add_rounded(const Vec<T>& x, const Vec<T>& delta) {
   float a[Vec<T>::kSize], b[Vec<T>::kSize];
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kForward
   __shared__ float shared[kTeamBlockWarps * kTeamRows];
   const TeamPlace at(team_warps);
   const int64_t first = (static_cast<int64_t>(blockIdx.x) * at.teams() + at.team) * kTeamRows;
-  // Where there is no row left, its width is 0 and zeros are computed on: the sums need every thread of the
+  // Where no row is left, the width is 0 and the team computes on zeros: the sums need every thread of the
   // block.
   const auto width = [&](int r) { return first + r < p.rows ? static_cast<int>(p.width) : 0; };
   const float scale = 1.0f / static_cast<float>(p.width);
@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kForward
   }
 }
 
-// Any width and alignment: a warp a row, element by element, three times over the row.
+// Any width and alignment: one warp per row, element by element, three times over the row.
 template <typename T>
 __global__ void __launch_bounds__(kTeamBlockThreads)
     layer_norm_forward_any_kernel(const ForwardArguments<T> p) {

@@ -1,11 +1,11 @@
 // Layer norm backward on CUDA.
 //
-// Threads: a team of warps a row (row_team.cuh). A block walks over a run of rows that the shape fixes; each
-// lane keeps its columns' terms of dweight and dbias in registers, and at the end the block's teams add
-// theirs in shared memory, one after the other. The sums of all blocks go to scratch, and a second kernel
-// adds them in order: no atomics, the same bits on every run. Shared memory: 8 C for those sums, where a
-// block has several teams. Bytes moved by a row of C elements of b bytes: 3 C b (dy, x, dx; a residual
-// gradient 1 C b more); the weight, 8 C, comes from the cache; the partial sums take 16 C a block.
+// Threads: each row has a team of warps (row_team.cuh). A block walks over a run of rows that the shape
+// fixes; each lane keeps its columns' terms of dweight and dbias in registers, and at the end the block's
+// teams add theirs in shared memory, one after the other. The sums of all blocks go to scratch, and a second
+// kernel adds them in order: no atomics, the same bits on every run. Shared memory: 8 C for those sums, where
+// a block has several teams. Bytes moved per row of C elements of b bytes: 3 C b (dy, x, dx), 4 C b with a
+// residual gradient; the weight, 8 C, comes from the cache; the partial sums take 16 C per block.
 #include <algorithm>
 
 #include "kernels/common/column_sums.cuh"
@@ -121,7 +121,8 @@ __global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kBackwar
 
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * block_rows;
   const int64_t end = min(begin + block_rows, p.rows);
-  // All teams take as many steps, since row_sums needs the whole block: one without a row computes on zeros.
+  // All teams take the same number of steps, since row_sums needs the whole block: a team without a row
+  // computes on zeros.
   for (int64_t first = begin; first < end; first += at.teams()) {
     const int64_t row = first + at.team;
     const int row_width = row < end ? width : 0;
@@ -157,7 +158,7 @@ __global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kBackwar
   store_block_sums(dbias, at, width, shared, partial + p.stride);
 }
 
-// Any width and alignment: a warp a row, element by element, twice over the row. dx only.
+// Any width and alignment: one warp per row, element by element, twice over the row. dx only.
 template <typename T>
 __global__ void __launch_bounds__(kTeamBlockThreads)
     layer_norm_backward_any_kernel(const BackwardArguments<T> p) {
@@ -180,7 +181,7 @@ __global__ void __launch_bounds__(kTeamBlockThreads)
   }
 }
 
-// The partial sums that go with it: a thread a column, block_rows rows a block (grid.y).
+// The partial sums that go with it: one thread per column, block_rows rows per block (grid.y).
 template <typename T>
 __global__ void __launch_bounds__(kTeamBlockThreads)
     layer_norm_columns_kernel(const BackwardArguments<T> p, int64_t block_rows) {
@@ -219,7 +220,7 @@ void launch_add_partials(const LayerNormBackward& p, const float* partial, int64
          p.dbias.as<float>());
 }
 
-// One row a team: 16-byte accesses throughout.
+// One row per team: 16-byte accesses throughout.
 template <typename T>
 void backward_teams(const RowTeams& teams, const LayerNormBackward& p, BackwardArguments<T> a,
                     const ExecContext& ctx) {

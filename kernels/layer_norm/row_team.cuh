@@ -1,7 +1,8 @@
 // How the layer norm kernels lay a row over threads. A team of 1, 2, 4 or 8 warps keeps a row in registers, a
-// few 16-byte vectors a lane: vector i of the team's lane l is vector i * lanes + l of the row, so that each
-// load of a warp is 512 consecutive bytes. A block is 8 warps, 8 to 1 teams. Wider rows than 8 warps hold, or
-// rows that are not of whole aligned vectors, go through kernels that read the row again.
+// few 16-byte vectors per lane: vector i of the team's lane l is vector i * lanes + l of the row, so that
+// each load of a warp is 512 consecutive bytes. A block is 8 warps, which are 8 to 1 teams. Rows that are
+// wider than 8 warps hold, or that do not consist of whole aligned vectors, go through kernels that read the
+// row again.
 #pragma once
 
 #include <type_traits>
@@ -44,7 +45,7 @@ void for_row_vecs(int vecs, Body&& body) {
   body(std::integral_constant<int, kMaxVecs>{});
 }
 
-/// A thread's place: which team of the block, which warp of the team, which lane of the team.
+/// A thread's place: its team in the block, its warp in the team, its lane in the team.
 struct TeamPlace {
   int warps;  // of a team
   int team;

@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   Product product(p.patches, p.window, static_cast<int>(begin), static_cast<int>(at.column), steps,
                   reinterpret_cast<char*>(shared), dout, patches, at, rows, false);
   run_pipeline<kPatchStages>(product, steps);
-  // Read once more, so that the place need not be kept: in f32 the steps take every register.
+  // Computed once more, so that the place need not be kept: in f32 the steps take every register.
   int tile;
   asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(tile));
   store_tile<Tail::none>(

@@ -57,7 +57,7 @@ void convert(const float* from, T* to, int64_t n) {
   if (i < n) store_n(load_n(from + i, n - i), to + i, n - i);
 }
 
-// n bytes; a call of memcpy would take longer than a piece of 16 to 64 bytes.
+// Copies n bytes; calling memcpy would take longer than copying a piece of 16 to 64 bytes.
 HWY_INLINE void copy_piece(const uint8_t* from, uint8_t* to, int64_t n) {
   const hn::Full128<uint8_t> d;
   if (n < 16) {
@@ -68,7 +68,7 @@ HWY_INLINE void copy_piece(const uint8_t* from, uint8_t* to, int64_t n) {
   if (n % 16 != 0) hn::StoreU(hn::LoadU(d, from + n - 16), d, to + n - 16);
 }
 
-// The patches of picture b, one a row of `to`. `planes` holds one row of pixels: 3 * columns elements.
+// The patches of picture b, one per row of `to`. `planes` holds one row of pixels: 3 * columns elements.
 template <typename T>
 void gather_picture_as(const Pictures& p, int64_t b, T* to, T* planes) {
   const int64_t across = p.columns / p.patch;

@@ -60,7 +60,7 @@ struct PatchLines {
   // Beside the tiles.
   static constexpr int kMostBytes = Tuning::kSharedBytesOfBlock - kPatchStages * kStageBytes - kTile * 4;
 
-  /// Lines are cut where nothing is lost by it, or where whole ones do not fit.
+  /// Lines are cut where that costs nothing, or where whole ones do not fit.
   explicit PatchLines(const Pictures& p) : PatchLines(p, false) {
     const bool fits = std::max(window<bfloat16, 0>().bytes(), window<bfloat16, 1>().bytes()) <= kMostBytes;
     if (order.segment % PatchOrder::kSplitLine == 0 || !fits) *this = PatchLines(p, true);
@@ -85,7 +85,7 @@ struct PatchLines {
 
   __host__ __device__ int line_bytes() const { return order.line * kSize; }
 
-  /// Span `number` of the tile of kTokens tokens that begins at `first`; of no patches behind the last.
+  /// Span `number` of the tile of kTokens tokens that begins at `first`; without patches after the last.
   template <int kTokens>
   __device__ __forceinline__ LineSpan find_span(int first, int number) const {
     const int b0 = first / tokens, index = b0 * spans + max(first % tokens - 1, 0) / span + number;
@@ -112,7 +112,7 @@ struct PatchLines {
       return r / order.patch * plane + (r % order.patch * row + part);
     }
   }
-  /// By how much line l is shifted in its slot, so that it keeps its alignment.
+  /// How far line l is shifted in its slot, so that it keeps its alignment.
   __device__ __forceinline__ int line_shift(int l) const {
     return even_rows ? 0 : static_cast<int>(line_offset(l)) & (kVecBytes - 1);
   }
@@ -178,7 +178,7 @@ struct PatchLines {
     const int y = i / across * order.patch, x = i % across * order.segment;
     return b * picture + int64_t{y} * row + x * kSize;
   }
-  /// Where the span of the tile's token t lies in its line's slot: at its alignment, behind other spans.
+  /// Where the span of the tile's token t lies in its line's slot: at its alignment, after other spans.
   __device__ __forceinline__ int place(int64_t from, int t) const {
     const int base = t * (line_bytes() + gap);
     return base + ((static_cast<int>(from) - base) & (kVecBytes - 1));

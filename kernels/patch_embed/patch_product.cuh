@@ -15,7 +15,7 @@
 
 namespace cuclip {
 
-/// Where a product's lines are in dynamic shared memory: behind the tiles and the tokens' places.
+/// Where a product's lines are in dynamic shared memory: after the tiles and the tokens' places.
 inline constexpr int kPatchLinesAt = kPatchStages * kStageBytes + kTile * static_cast<int>(sizeof(int));
 static_assert(kPatchLinesAt % 128 == 0);
 
@@ -68,7 +68,8 @@ class PatchProduct : public Base {
   static constexpr bool kBytes = sizeof(Pixel) == 1;
   static constexpr int kTokens = kAlong ? kTile : kStep<T>, kElements = kAlong ? kStep<T> : kTile;
 
-  /// One element of all tokens: where it is from their places on, if anywhere, and a byte's normalisation.
+  /// One element of every token: how far it is from the token's place, if it exists, and a byte's
+  /// normalisation.
   struct Element {
     int at;
     bool inside;
@@ -77,7 +78,7 @@ class PatchProduct : public Base {
 
   __device__ __forceinline__ int thread() const { return static_cast<int>(threadIdx.x); }
 
-  /// The places of kTokens tokens from `first` on, for steps of this parity.
+  /// The places of kTokens tokens starting at `first`, for steps of this parity.
   __device__ __forceinline__ void find_places(int first, int parity) {
     if (thread() >= kTokens) return;
     places_[parity * kTokens + thread()] = patches_.place_of_token(first, thread());
@@ -89,7 +90,7 @@ class PatchProduct : public Base {
     spans_[parity * window_.spans + thread()] = patches_.template find_span<kTokens>(first, thread());
   }
 
-  /// Starts the copies of what `step` needs besides what earlier steps did.
+  /// Starts the copies of what `step` needs and no earlier step did.
   __device__ __forceinline__ void fetch(int step) {
     const PatchOrder& o = patches_.order;
     if constexpr (kAlong) {
@@ -148,7 +149,7 @@ class PatchProduct : public Base {
   __device__ __forceinline__ void convert(int step, int stage) const {
     constexpr int kBatch = kCount < 8 ? kCount : 8;  // reads that are under way together
     int k = pair_element();
-    // In f32 every register is in use: what follows from k is computed at each step rather than kept.
+    // In f32 every register is in use: what depends on k is computed at each step rather than kept.
     if constexpr (!kMma) asm volatile("" : "+r"(k));
     const Element e[2] = {element(k, step), element(k + 1, step)};
     const int* places = places_ + (kAlong ? 0 : step % 2 * kTokens);
@@ -181,7 +182,7 @@ class PatchProduct : public Base {
     return {at, true, of_channel(patches_.scale), of_channel(patches_.shift)};
   }
 
-  /// Two pixels, bytes as the lowest of a word. Zeros where there are none.
+  /// Two pixels; bytes are the lowest ones of a word each. Zeros where there are none.
   using Pixels = std::conditional_t<kBytes, uint32_t, float2>;
   __device__ __forceinline__ Pixels read_pair(int place, const Element (&e)[2]) const {
     const char* from = lines_ + place;
@@ -198,7 +199,8 @@ class PatchProduct : public Base {
   }
   static __device__ __forceinline__ float value(const Pixels& pixels, int j, const Element& e) {
     if constexpr (kBytes) {
-      // A byte in the last bits of 2^23 as a float: full rate, where conversions have a quarter of it.
+      // A byte put into the last bits of the float 2^23: this runs at full rate, conversions at a quarter of
+      // it.
       const uint32_t bits = __byte_perm(pixels, 0x4b000000u, 0x7440 + j);
       return fmaf(__uint_as_float(bits) - 8388608.0f, e.scale, e.shift);
     } else {

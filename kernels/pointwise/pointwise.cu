@@ -1,9 +1,9 @@
 // Pointwise operations on CUDA: one pass over memory.
 //
-// Threads: a block takes kTile consecutive vectors, a thread kVecsPerThread of them, a block's width apart,
-// so that each access of a warp is consecutive and a thread has several loads under way: it loads them all
-// before its first store. A vector is 16 bytes of the widest type that an operation touches; unaligned memory
-// goes element by element. No shared memory. Bytes moved: each element of each tensor once.
+// Threads: a block takes kTile consecutive vectors, and each thread kVecsPerThread of them, a block's width
+// apart, so that each access of a warp is consecutive and a thread has several loads under way: it loads them
+// all before its first store. A vector is 16 bytes of the widest type that an operation touches; unaligned
+// memory goes element by element. No shared memory. Bytes moved: each element of each tensor once.
 #include <algorithm>
 
 #include "kernels/common/launch.cuh"
@@ -15,8 +15,8 @@ namespace cuclip {
 namespace {
 
 constexpr int kThreads = 256;
-// 64 bytes of each input under way in a thread: with 2,048 threads a multiprocessor, more than latency times
-// bandwidth.
+// Each thread has 64 bytes of each input under way: with 2,048 threads per multiprocessor, more than latency
+// times bandwidth.
 constexpr int kVecsPerThread = 4;
 constexpr int64_t kTile = kThreads * kVecsPerThread;
 
@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kThreads) map_any_kernel(int64_t n, const In* 
   if (i < n) map_element<Op>(i, a, b, out);
 }
 
-// x[i] = op(x[i]): for the few small tensors that are changed where they lie.
+// x[i] = op(x[i]): for the few small tensors that are changed in place.
 template <typename T, typename Op>
 __global__ void __launch_bounds__(kThreads) update_kernel(int64_t n, T* x, Op op) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;

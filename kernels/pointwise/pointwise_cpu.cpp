@@ -102,7 +102,7 @@ HWY_EXPORT(add_range);
 HWY_EXPORT(activation_forward_range);
 HWY_EXPORT(activation_backward_range);
 
-// Elements a task: some tens of microseconds, so that handing out tasks costs nothing against it.
+// Elements per task: some tens of microseconds of work, beside which handing out tasks costs nothing.
 constexpr int64_t kRange = 64 * 1024;
 
 template <typename Range>

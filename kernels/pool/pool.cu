@@ -1,6 +1,6 @@
-// Pooling on CUDA: a warp copies a row, whatever its dtype, in words of 16 bytes where rows are made of
-// aligned ones and else of an element. No shared memory. Bytes moved: each row that is copied once in and
-// once out; backward also writes the zeros of the rows between.
+// Pooling on CUDA: a warp copies a row, whatever its dtype, in words of 16 bytes where rows consist of
+// aligned ones, otherwise element by element. No shared memory. Bytes moved: each row that is copied, once in
+// and once out; backward also writes the zeros of the rows between.
 #include "kernels/common/launch.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/vec.cuh"

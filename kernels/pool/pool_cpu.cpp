@@ -7,10 +7,10 @@
 namespace cuclip {
 namespace {
 
-// Bytes that a task writes, about: some tens of microseconds.
+// Roughly how many bytes a task writes: some tens of microseconds of work.
 constexpr int64_t kTaskBytes = 256 * 1024;
 
-// Rows that are picked of each sequence.
+// How many rows are picked from each sequence.
 int64_t picked_rows(const TensorView& index) { return index && index.rank() == 2 ? index.size(1) : 1; }
 
 void check_indices(std::string_view operation, const TensorView& index, int64_t length) {

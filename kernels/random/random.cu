@@ -1,5 +1,6 @@
 // Random tensors on CUDA: a thread computes a Philox block and stores those of its four values that lie in
-// the tensor. Drawn once, when a model is initialised: f64 as on the CPU, and no thought of speed.
+// the tensor. They are drawn once, when a model is initialised: in f64 as on the CPU, and without regard to
+// speed.
 #include "kernels/common/launch.cuh"
 #include "kernels/random/random_cuda.h"
 #include "kernels/random/random_values.h"

@@ -1,5 +1,5 @@
 // Random tensors on the CPU, in scalar f64: they are drawn once, when a model is initialised, and f64 makes
-// the values agree between processors, devices and compilers but for the last bit.
+// the values agree between processors, devices and compilers except for the last bit.
 #include "kernels/random/random_cpu.h"
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 namespace cuclip {
 namespace {
 
-constexpr int64_t kRange = 64 * 1024;  // elements a task
+constexpr int64_t kRange = 64 * 1024;  // elements per task
 
 // out[i] = value (offset + i) of the stream.
 template <typename Fill>

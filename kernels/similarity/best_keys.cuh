@@ -1,8 +1,7 @@
-// The first of many candidates, kept in order by a warp.
+// The best few of many candidates, kept in order by a warp.
 //
 // A candidate is a 64-bit key: the value's bits, turned so that larger values come first and NaN last, then
-// the index. No two keys are equal, so that whoever keeps the smallest ones gets the same, in whatever order
-// they are offered.
+// the index. No two keys are equal, so the smallest ones are the same in whatever order they are offered.
 #pragma once
 
 #include <cstdint>
@@ -19,14 +18,14 @@ __device__ __forceinline__ uint64_t key_of(float value, int64_t index) {
   const uint32_t order = isnan(value) ? ~0u : bits & 0x80000000u ? bits : ~bits & 0x7fffffffu;
   return uint64_t{order} << 32 | static_cast<uint64_t>(index);
 }
-/// NaN of kNoKey.
+/// The value of a key; NaN for kNoKey.
 __device__ __forceinline__ float value_of(uint64_t key) {
   const auto order = static_cast<uint32_t>(key >> 32);
   return __uint_as_float(order == ~0u ? 0x7fffffffu : order & 0x80000000u ? order : ~order & 0x7fffffffu);
 }
 __device__ __forceinline__ int32_t index_of(uint64_t key) { return static_cast<int32_t>(key); }
 
-/// The lanes' keys in ascending order (bitonic sort, Batcher 1968). They may have any order with kRun = 2;
+/// The lanes' keys in ascending order (bitonic sort, Batcher 1968). With kRun = 2 they may come in any order;
 /// with kWarp they must ascend up to some lane and descend from there.
 template <int kRun>
 __device__ __forceinline__ uint64_t sorted(uint64_t key, int lane) {
@@ -42,7 +41,7 @@ __device__ __forceinline__ uint64_t sorted(uint64_t key, int lane) {
   return key;
 }
 
-/// The `kept` (at most kWarp) smallest of the keys that the warp was offered, ascending, one a lane. All
+/// The `kept` (at most kWarp) smallest of the keys that the warp was offered, ascending, one per lane. All
 /// lanes call every function.
 class BestKeys {
  public:
@@ -52,7 +51,7 @@ class BestKeys {
     find_worst();
   }
 
-  /// One key a lane.
+  /// Offers one key per lane.
   __device__ __forceinline__ void offer(uint64_t key) {
     constexpr int kFew = 8;  // are put in one by one with fewer instructions
     uint32_t better = __ballot_sync(kAllLanes, key < worst_);
@@ -66,9 +65,9 @@ class BestKeys {
     find_worst();
   }
 
-  /// The lane's key: one of the `kept`, or a later one or none.
+  /// The lane's key: one of the `kept`, or a later one, or kNoKey.
   __device__ __forceinline__ uint64_t key() const { return key_; }
-  /// The last of the `kept`, kNoKey while there are fewer.
+  /// The last of the `kept`; kNoKey while there are fewer.
   __device__ __forceinline__ uint64_t worst() const { return worst_; }
 
  private:

@@ -1,7 +1,7 @@
 // The cosine-similarity matrix on CUDA: the tile products of kernels/tiles on the inputs as they are, each
 // element scaled by its row's and its column's inverse norm while it is in registers. No normalised copy.
-// Bytes moved by a tile of b bytes an element: 256 D b of operands, 64 KB of out, once, in 16-byte stores
-// where N and the address allow them; before that each input once for its norms.
+// Bytes moved per tile, with b bytes per element: 256 D b of operands and 64 KB of out, written once, in
+// 16-byte stores where N and the address allow them; before that, each input once for its norms.
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
 #include "kernels/similarity/similarity_cuda.h"

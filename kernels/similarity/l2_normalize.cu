@@ -1,8 +1,8 @@
 // L2 normalisation on CUDA, forward and backward, and the inverse norms alone.
 //
-// A warp takes a row. Rows of up to kHeld 16-byte vectors a lane stay in registers from their only load to
+// A warp takes a row. Rows of up to kHeld 16-byte vectors per lane stay in registers from their only load to
 // their only store; longer ones, and those that 16-byte accesses do not fit, are read a second time. No
-// shared memory. Bytes moved: x and y once each, forward; dy, y and dx, backward.
+// shared memory. Bytes moved: forward, x and y once each; backward, dy, y and dx once each.
 #include "kernels/common/launch.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/vec.cuh"
@@ -15,8 +15,8 @@ constexpr int kWarps = 8;  // of a block
 constexpr int kHeld = 4;   // 1,024 elements of bf16, 512 of f32
 constexpr float kMaxFloat = 3.40282347e38f;
 
-// The vectors of a lane in a row of `width` elements. kRegisters: all are held; else each is loaded when
-// asked.
+// A lane's vectors of a row of `width` elements. kRegisters: all are held; otherwise each is loaded when it
+// is asked for.
 template <typename T, bool kRegisters, bool kWhole>
 class RowVectors {
  public:

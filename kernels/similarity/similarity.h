@@ -2,8 +2,8 @@
 //
 // Norms are clamped from below at kMinNorm, as torch.nn.functional.normalize does: a zero vector stays zero
 // and its similarities are 0. Squares that overflow f32 are redone in f64; the products of rows must fit f32.
-// Accumulation in f32. Same bits for any number of threads. With ExecContext::tf32 vectors in f32 are rounded
-// to tf32 for their products on CUDA, not for their norms.
+// Accumulation in f32. Same bits for any number of threads. With ExecContext::tf32, f32 vectors are rounded
+// to tf32 for their products on CUDA, but not for their norms.
 #pragma once
 
 #include "kernels/common/exec_context.h"
@@ -43,7 +43,7 @@ void cosine_similarity(const CosineSimilarity& p, const ExecContext& ctx);
 
 /// For each row of a, the k rows of b with the largest scale · cosine similarity, the largest first. Equal
 /// values are ordered by the lower index, NaN comes after every number. The M×N matrix is never held: scratch
-/// is that of the norms and O(k) for each row and each part that N is cut into. 2MND FLOP; on CUDA once for
+/// has the norms, and O(k) for each row and each part that N is cut into. 2MND FLOP; on CUDA that many for
 /// each 32 of k.
 struct TopK {
   TensorView a;   ///< [M, D] f32 or bf16

@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kElementsPerTask = 64 * 1024;  // of row-wise passes
 constexpr int64_t kTileRows = 256;
 constexpr int64_t kTileColumns = 256;
-// cosine_similarity: columns a task.
+// cosine_similarity: columns per task.
 constexpr int64_t kStripColumns = 1024;
 // top_k: with few rows, columns are cut into chunks of at least this many, so that there are some 64 tasks.
 constexpr int64_t kMinChunk = 4096;
@@ -111,7 +111,7 @@ class TopKSearch {
 
   void merge(int64_t row) {
     Candidate* begin = candidates_of(row, 0);
-    // Every chunk gave kept_ candidates, but for the last one, which may have fewer columns.
+    // Every chunk gave kept_ candidates, except perhaps the last, which may have fewer columns.
     const int64_t last_columns = columns_ - (chunks_ - 1) * chunk_columns_;
     Candidate* end = begin + (chunks_ - 1) * kept_ + std::min(kept_, last_columns);
     std::partial_sort(begin, begin + p_.k, end, ranks_before);

@@ -29,7 +29,7 @@ inline bool ranks_before(const Candidate& a, const Candidate& b) {
   return a.index < b.index;
 }
 
-/// The best candidates so far of one row: a heap under ranks_before, whose front is the worst of them.
+/// The best candidates of one row so far: a heap under ranks_before, whose front is the worst of them.
 struct CandidateHeap {
   Candidate* items = nullptr;
   int64_t size = 0;

@@ -17,13 +17,13 @@ struct SimilarityOperands {
   float scale;
 };
 
-/// Neighbours of a row that half a warp has at a time.
+/// How many neighbours in a row half a warp has at a time.
 inline constexpr int kHalfWarpColumns = kWarp / 2 * Vec<float>::kSize;
 
 /// Calls body(row, column, n, v) for each four neighbours of the tile at `at`, row and column counted from
 /// its first; n of them are inside the matrix (none: n <= 0). A warp's lanes call together, the lower half
-/// with kHalfWarpColumns of one row, the upper half with those of another. kUnroll: how many calls stand one
-/// after the other in the code.
+/// with kHalfWarpColumns of one row, the upper half with those of another. kUnroll: how often the call is
+/// unrolled.
 template <int kUnroll, StagedSums<Vec<float>::kSize> Product, typename T, typename Body>
 __device__ __forceinline__ void for_each_similarity(Product& product, const SimilarityOperands<T>& p,
                                                     const TilePlace& at, Body&& body) {

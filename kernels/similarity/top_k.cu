@@ -8,8 +8,8 @@
 // better was found: some k ln(N / k) times where the order of columns is random. A second kernel merges each
 // row's lists. No two keys are equal, so that the result does not depend on the blocks.
 //
-// A list has kWarp keys at most. For a larger k all this is done once for each kWarp of k, with what comes
-// after the keys that were found before.
+// A list has kWarp keys at most. For a larger k all this is done once for each kWarp of k, each time for the
+// keys that come after those found before.
 //
 // Bytes moved: the products as in cosine_similarity.cu; a list's keys, 8 bytes each, in and out when better
 // ones were found, and once to merge it. Shared memory: 49 KB, so that two blocks fit in 100.
@@ -39,8 +39,9 @@ struct BestArguments {
   const uint64_t* found;  // optional [rows]: only later keys count
 };
 
-// Offers what `lanes` found better than their row's list keeps, and moves its bound. Half the warp's lanes
-// have four neighbours each of one row, the other half of another. first: nothing was offered before.
+// Offers to their row's list what `lanes` found to be better than its bound, and moves the bound. Half the
+// warp's lanes have four neighbours each of one row, the other half of another. first: nothing was offered
+// before.
 template <typename T>
 __device__ __forceinline__ void offer_rows(const BestArguments<T>& p, uint32_t lanes, int64_t row, int list,
                                            bool first, int64_t column, int n, const float (&v)[4],
@@ -79,15 +80,15 @@ template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     best_similarities_kernel(const BestArguments<T> p) {
   extern __shared__ uint4 shared[];
-  // The value of the last key of each list: what is not above it does not enter. NaN while there are fewer
-  // keys, which everything passes. Columns come in ascending order, so equal values come too late.
+  // The value of the last key of each list: only what is above it may enter. NaN, which everything passes,
+  // while there are fewer keys. Columns come in ascending order, so equal values come too late.
   float* bounds = reinterpret_cast<float*>(shared + kPipelineBytes / sizeof(uint4));
   for (int i = static_cast<int>(threadIdx.x); i < kTile * Product::kRowWarps; i += Product::kThreads) {
     bounds[i] = NAN;
   }
 #pragma unroll 1
   for (unsigned tile = blockIdx.y; tile < p.column_tiles; tile += gridDim.y) {
-    // The compiler must not see that a tile's addresses are computed as the last one's: it would keep them in
+    // The compiler must not see that a tile's addresses follow from the last one's: it would keep them in
     // registers that the sums need.
     int64_t depth = p.of.depth;
     asm volatile("" : "+l"(depth));

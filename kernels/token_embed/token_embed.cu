@@ -2,13 +2,14 @@
 //
 // Forward: a thread adds kColumns columns of a table row and a position row.
 //
-// Backward, deterministic and even however often one token occurs (captions are mostly padding): the places
-// of the batch are sorted by their token (CUB's radix sort, which keeps the order of equal ones); blocks take
-// kChunk sorted places each and add up the runs of equal tokens in them. A run that lies in one chunk goes to
-// its table row at once; of one that does not, each chunk's sum goes to scratch, and the chunk in which it
-// begins adds them up in a second kernel. Two such sums a chunk are enough, of the run that comes in and of
-// the one that goes out. dposition is a sum down the columns. Bytes moved: dout twice, the rows of the table
-// that occur in and out, and an eighth and less of dout for the runs' sums.
+// Backward, deterministic, and balanced however often one token occurs (captions are mostly padding): the
+// places of the batch are sorted by their token (CUB's radix sort, which keeps the order of equal ones);
+// blocks take kChunk sorted places each and add up the runs of equal tokens in them. The sum of a run that
+// lies in one chunk goes to its table row at once; where a run spans several, each chunk's sum goes to
+// scratch, and in a second kernel the chunk in which the run begins adds them up. Two such sums per chunk are
+// enough, one for the run that comes in and one for the run that goes out. dposition is a sum down the
+// columns. Bytes moved: dout twice, the table rows that occur once in and once out, and at most an eighth of
+// dout for the runs' sums.
 #include <bit>
 #include <cub/device/device_radix_sort.cuh>
 
@@ -94,7 +95,7 @@ __global__ void __launch_bounds__(kThreads) runs_kernel(const BackwardArguments<
   }
 }
 
-// The runs that go out of their first chunk.
+// The runs that extend beyond their first chunk.
 template <bool kWhole, typename T>
 __global__ void __launch_bounds__(kThreads) long_runs_kernel(const BackwardArguments<T> p) {
   const int64_t chunk = blockIdx.x, c = column_of_thread(), left = p.width - c;

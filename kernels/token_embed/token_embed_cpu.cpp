@@ -1,8 +1,8 @@
 // Token embedding on the CPU.
 //
 // Forward: tasks are groups of rows. Backward: tasks are strips of columns, each of which walks over all
-// tokens in order. No two tasks write the same element, nothing needs sorting, and the load is even however
-// often one token occurs (captions are mostly padding, which is one row of the table).
+// tokens in order. No two tasks write the same element, nothing needs sorting, and the load is balanced
+// however often one token occurs (captions are mostly padding, which is one row of the table).
 #include "kernels/token_embed/token_embed_cpu.h"
 
 #include <algorithm>

@@ -33,13 +33,13 @@ class Clip {
   void initialise(uint64_t seed);
 
   /// images u8 [B, S, S, 3] or normalised f32 [B, 3, S, S] → f32 [B, E] of unit length. `kept`: i32 [B, K],
-  /// the tokens to see, from 0 (the class token) upwards; none: all.
+  /// the tokens to see, ascending from 0 (the class token); none: all.
   Tensor encode_image(Tape& tape, const Tensor& images, const Tensor& kept = Tensor()) const;
   /// tokens i32 [B, context_length], in the host's memory → f32 [B, E] of unit length.
   Tensor encode_text(Tape& tape, const Tensor& tokens) const;
-  /// The same of text that is trimmed and on the context's device already: nothing is copied or waited for.
+  /// The same for text that is already trimmed and on the context's device: nothing is copied or waited for.
   Tensor encode_text(Tape& tape, const TextInput& text) const;
-  /// CLIP's loss of features that belong together row by row: f32 [1].
+  /// CLIP's loss for features that belong together row by row: f32 [1].
   Tensor loss(Tape& tape, const Tensor& image_features, const Tensor& text_features) const;
   /// tokens → [B, context_length, C] before pooling and projection.
   Tensor text_hidden_states(Tape& tape, const Tensor& tokens) const;

@@ -61,7 +61,7 @@ class Reader {
     for (size_t i = 0; i < 3; ++i) value[i] = (*found)[i].get<float>();
   }
 
-  // The first of `built_in` where there is no such key.
+  // The first of `built_in` if there is no such key.
   std::string choose(const char* key, const std::vector<std::string>& built_in) {
     const json* found = find(key);
     if (!found) return built_in.front();
@@ -88,7 +88,7 @@ class Reader {
   }
 
  private:
-  // A number of a size that a ratio, a mean or a deviation can have: no surprise as f32.
+  // A number of a size that a ratio, a mean or a deviation can have, and that f32 can hold.
   static bool is_moderate(const json& value) {
     return value.is_number() && std::abs(value.get<double>()) <= 1e6;
   }
@@ -151,7 +151,7 @@ void read_preprocessing(const json& object, const std::string& name, ClipConfig&
   if (reader.choose("resize_mode", {"shortest", "squash"}) == "squash") {
     config.resize_mode = ResizeMode::squash;
   }
-  reader.find("fill_color");  // of borders, which only the mode "longest" has
+  reader.find("fill_color");  // of the borders that only the mode "longest" has
   reader.find("size");        // open_clip too takes the model's image_size instead
   reader.refuse_unknown();
 }
@@ -198,7 +198,7 @@ void validate(const ClipConfig& c) {
   const auto in_range = [](const char* what, int64_t value, int64_t least, int64_t most) {
     CUCLIP_CHECK(value >= least && value <= most, "{} must be {} to {}, got {}", what, least, most, value);
   };
-  // Far beyond any model; within them no size computed from these overflows.
+  // Far beyond any model; within these limits no size computed from them overflows.
   constexpr int64_t kMaxWidth = 1 << 15, kMaxLayers = 1 << 10, kMaxLength = 1 << 16, kMaxVocabulary = 1 << 24;
   in_range("embed_dim", c.embed_dim, 1, kMaxWidth);
   in_range("vision image_size", c.vision.image_size, 1, 1 << 13);

@@ -72,7 +72,8 @@ struct NamedClipConfig {
 /// The built-in models, in the order in which they are shown.
 std::vector<NamedClipConfig> builtin_clip_configs();
 
-/// Throws InputError naming the value that does not fit (an image that is no multiple of the patch, ...).
+/// Throws InputError naming the value that does not fit (an image size that is not a multiple of the patch,
+/// ...).
 void validate(const ClipConfig& config);
 
 }  // namespace cuclip

@@ -10,8 +10,8 @@ int64_t block_parameters(int64_t width, int64_t mlp_width) {
   return norms + attention + mlp;
 }
 
-// All blocks of an encoder over `length` rows, the last one pooled. `pairs_of_rows`: attended (query, key)
-// pairs.
+// All blocks of an encoder over `length` rows, the last one pooled. `pairs_of_rows`: the (query, key) pairs
+// that attention looks at.
 double blocks_flops(double width, double mlp_width, double layers, double length, double pairs_of_rows) {
   const double qkv = 6 * width * width, after = 2 * width * width + 4 * width * mlp_width;
   const double attention = 4 * width * pairs_of_rows;

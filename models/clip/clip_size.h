@@ -11,10 +11,10 @@ namespace cuclip {
 int64_t parameter_count(const ClipConfig& config);
 
 /// Floating-point operations (a multiply-add is two) of the matrix products of a forward pass over one
-/// picture or one text of `length` tokens. Counted is what the pass needs: the last block's output projection
+/// picture or one text of `length` tokens. What the pass needs is counted: the last block's output projection
 /// and feed-forward layer for one row alone (TransformerBlock::forward_pooled), causal attention at half of
-/// the square. `patches`: how many of a picture's are seen (all, but for patch dropout). Norms, activations,
-/// softmax and additions are left out, as is usual.
+/// the square. `patches`: how many of a picture's patches are seen (all of them, without patch dropout).
+/// Norms, activations, softmax and additions are left out, as is usual.
 double image_forward_flops(const ClipConfig& config, int64_t patches);
 double text_forward_flops(const ClipConfig& config, int64_t length);
 

@@ -21,11 +21,11 @@ int read_integer(const json& object, const std::string& where, const char* key, 
   return found->get<int>();
 }
 
-// One of the objects of config.json; missing keys have defaults there.
+// One of the objects of config.json, in which missing keys have defaults.
 class Section {
  public:
-  // Where there is a `key`_dict, transformers makes a whole configuration of it and updates `key` with that:
-  // its defaults too replace what `key` says.
+  // If there is a `key`_dict, transformers makes a whole configuration of it and updates `key` with that:
+  // even its defaults replace what `key` says.
   Section(const json& parent, const std::string& key, std::string_view name) {
     const auto is_given = [&](const std::string& k) { return parent.contains(k) && !parent[k].is_null(); };
     const std::string used = is_given(key + "_dict") ? key + "_dict" : key;
@@ -69,7 +69,8 @@ class Section {
   float mlp_ratio(int width, int default_size) const {
     const auto size = static_cast<float>(integer("intermediate_size", default_size));
     const auto ratio = size / static_cast<float>(width);
-    // The width that a ratio gives is rounded down: of one that was rounded down itself it would be 1 less.
+    // The width that a ratio gives is rounded down: from a ratio that was itself rounded down it would come
+    // out 1 too small.
     return ratio * static_cast<float>(width) < size ? std::nextafter(ratio, size) : ratio;
   }
 

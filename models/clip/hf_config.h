@@ -8,9 +8,9 @@
 
 namespace cuclip {
 
-/// Parses config.json as transformers resolves it (4.57 and 5.24 agree): what it leaves out has the default
-/// of CLIPConfig, and a `text_config_dict` or `vision_config_dict` replaces `text_config` or `vision_config`
-/// whole. The projection_dim of CLIPModel is the outermost one. `preprocessor` is the text of the
+/// Parses config.json as transformers resolves it (4.57 and 5.24 agree): what it leaves out has CLIPConfig's
+/// default, and a `text_config_dict` or `vision_config_dict` replaces `text_config` or `vision_config`
+/// entirely. The projection_dim of CLIPModel is the outermost one. `preprocessor` is the text of the
 /// preprocessor_config.json beside it (hf_preprocessor.h), or empty: CLIP's own preprocessing. `name`, the
 /// path of config.json, is for messages. Throws InputError for another kind of model, and for values that
 /// would change the maths in a way that is not built in.

@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-// Pillow's numbers of its filters.
+// The numbers that Pillow gives its filters.
 constexpr int kPillowBilinear = 2, kPillowBicubic = 3;
 
 // A size as transformers writes it: an edge that is not given is 0.
@@ -61,7 +61,7 @@ class Preprocessor {
     return list.get<std::array<float, 3>>();
   }
 
-  // `alone` is what a number by itself means. A size of another form is empty.
+  // `alone` is what a number by itself means. A size of any other form is empty.
   Size size(const char* key, const Size& default_value, Size (*alone)(int64_t)) const {
     const json* found = find(key);
     if (!found) return default_value;

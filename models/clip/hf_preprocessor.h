@@ -11,9 +11,9 @@ namespace cuclip {
 /// Sets `config`'s mean, stddev, interpolation and resize_mode to what transformers resolves the file to
 /// (4.57 and 5.24 agree); config.vision.image_size must be set already. A key that the file leaves out has
 /// the default of CLIPImageProcessor, keys that this class does not know are ignored, as there. `name` is for
-/// messages. Throws InputError, naming file, key, value and what is built in, for anything else than a resize
-/// of the shorter edge with a square crop or a resize to a square, bicubic or bilinear, and for sizes that
-/// are not the model's.
+/// messages. Throws InputError, naming file, key, value and what is built in, for anything other than a
+/// resize of the shorter edge with a square crop or a resize to a square, bicubic or bilinear, and for sizes
+/// that are not the model's.
 ///
 /// Two things stay as open_clip has them: pictures are always converted to RGB (transformers fails for others
 /// where do_convert_rgb is false), and where the middle lies between two pixels the crop's offset rounds to

@@ -18,7 +18,7 @@ double cubic(double x) {
   return 0;
 }
 
-// Which inputs make up an output, and how much of each.
+// Which inputs an output is made of, and how much of each.
 struct Window {
   int64_t first;
   std::vector<double> weights;

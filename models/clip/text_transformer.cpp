@@ -6,7 +6,7 @@
 namespace cuclip {
 namespace {
 
-// The place of the largest id: the end of text.
+// The position of the largest id: the end of text.
 int64_t end_of_text(const int32_t* row, int64_t columns) {
   return std::max_element(row, row + columns) - row;
 }

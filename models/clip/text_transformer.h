@@ -16,9 +16,9 @@ struct TextInput {
   Tensor end;     // i32 [B]: where each row's end-of-text token is
 };
 
-/// tokens i32 [B, context_length], in the host's memory, without the columns that lie behind every row's
-/// end-of-text token (the one of the largest id): the mask is causal, so that they would change nothing. As
-/// many columns stay as are used, rounded up to a multiple of `multiple`. `context`: of the CPU.
+/// tokens i32 [B, context_length], in the host's memory, without the columns that lie after every row's
+/// end-of-text token (the one with the largest id): the mask is causal, so they would change nothing. The
+/// columns that are used stay, rounded up to a multiple of `multiple`. `context` is a context on the CPU.
 TextInput trim_text(Context& context, const Tensor& tokens, int64_t multiple = 1);
 
 class TextTransformer {
@@ -26,7 +26,7 @@ class TextTransformer {
   /// Fresh parameters are open_clip's TextTransformer.init_parameters.
   TextTransformer(const ParameterScope& scope, const ClipConfig& config);
 
-  /// Features f32 [B, embed_dim] at each row's end, not normalised. The input is memory of the tape's
+  /// Features f32 [B, embed_dim] at each row's end, not normalised. The input is in the memory of the tape's
   /// context.
   Tensor forward(Tape& tape, const TextInput& text, DType dtype, bool recomputation) const;
 

@@ -12,9 +12,9 @@ class VisionTransformer {
   /// Fresh class token, positions and projection are width^-½ · N(0, 1), the rest PyTorch's defaults.
   VisionTransformer(const ParameterScope& scope, const ClipConfig& config);
 
-  /// images u8 [B, H, W, 3] or f32 [B, 3, H, W] (already normalised), H = W = image_size → features f32 [B,
-  /// embed_dim], not normalised. `kept`: i32 [B, K], the tokens to see, from 0 (the class
-  /// token) upwards; none: all.
+  /// images u8 [B, H, W, 3] or f32 [B, 3, H, W] (already normalised), H = W = image_size → features
+  /// f32 [B, embed_dim], not normalised. `kept`: i32 [B, K], the tokens to see, from 0 (the class token)
+  /// upwards; none: all.
   Tensor forward(Tape& tape, const Tensor& images, DType dtype, bool recomputation,
                  const Tensor& kept = Tensor()) const;
 

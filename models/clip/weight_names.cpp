@@ -9,7 +9,7 @@ namespace {
 
 using Pair = std::pair<std::string_view, std::string_view>;
 
-// Outside the transformer blocks; transposed are the two projections.
+// Outside the transformer blocks; the two projections are transposed.
 constexpr Pair kOuter[] = {
     {"logit_scale", "logit_scale"},
     {"visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight"},

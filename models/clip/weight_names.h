@@ -27,8 +27,8 @@ StoredWeight stored_weight(std::string_view name, WeightNames names);
 /// context_length and vocab_size, transformers' position_ids, and attention masks.
 bool is_ignored_weight(std::string_view name);
 
-/// The name without what training wrappers put in front of it: "module.", "state_dict.", "model.", any number
-/// of times, and the "text." of open_clip's models with a separate text tower.
+/// The name without what training wrappers put in front of it: "module.", "state_dict." and "model.", any
+/// number of times, and the "text." of open_clip's models that have a separate text tower.
 std::string_view without_wrappers(std::string_view name);
 
 }  // namespace cuclip

@@ -56,7 +56,7 @@ WeightNames names_in(const Entries& entries) {
                                                                   : WeightNames::open_clip;
 }
 
-// The shape of one of the `parts` stacked tensors of a parameter.
+// The shape of one of a parameter's `parts` stacked tensors.
 std::vector<int64_t> part_shape(const Shape& shape, const StoredWeight& stored) {
   std::vector<int64_t> part;
   for (int i = 0; i < shape.rank(); ++i) part.push_back(shape[i]);
@@ -122,7 +122,7 @@ std::vector<float> read_values(const SafetensorsEntry& entry, const std::string&
   return values;
 }
 
-// out [columns, rows] = the transposed of in [rows, columns].
+// out [columns, rows] = the transpose of in [rows, columns].
 void transpose(const float* in, int64_t rows, int64_t columns, float* out) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < columns; ++c) out[c * rows + r] = in[r * columns + c];

@@ -41,8 +41,8 @@ class CsvReader {
 size_t find_column(const std::vector<std::string>& header, const std::string& name, std::string_view file,
                    const std::vector<std::string>& usual = {}, std::string_view advice = "");
 
-/// What separates the fields of a table: a tab for a file called .tsv, or else that of comma, tab and semicolon
-/// which is most often in the header line.
+/// What separates the fields of a table: a tab if the file is called .tsv, otherwise whichever of comma, tab
+/// and semicolon occurs most often in the header line.
 char guess_separator(const std::filesystem::path& path, std::string_view text);
 
 }  // namespace cuclip

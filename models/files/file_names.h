@@ -6,17 +6,17 @@
 
 namespace cuclip {
 
-/// ASCII letters in lower case, all else as it is.
+/// With ASCII letters in lower case; everything else stays as it is.
 std::string lower_ascii(std::string_view text);
 
-/// What is behind the last "/" of a name.
+/// What comes after the last "/" of a name.
 std::string_view last_part(std::string_view name);
 
 /// The extension in lower case, with its dot: "a/B.JPG" -> ".jpg"; empty where there is none.
 std::string lower_extension(std::string_view name);
 
-/// What data sets read, by an extension in lower case with its dot: pictures are .jpg, .jpeg and .png, captions
-/// .txt and .json.
+/// What data sets read, by an extension in lower case with its dot: pictures are .jpg, .jpeg and .png,
+/// captions .txt and .json.
 bool is_picture_extension(std::string_view extension);
 bool is_caption_extension(std::string_view extension);
 
@@ -25,10 +25,10 @@ bool has_picture_extension(std::string_view name);
 
 /// Whether the last part of a name is what a system leaves beside people's files: hidden files and folders
 /// ("._a.jpg", ".thumbnails", ".ipynb_checkpoints") and those that other systems keep without a dot
-/// ("@eaDir", "__MACOSX"). Such files may be called like pictures and be none.
+/// ("@eaDir", "__MACOSX"). Such files may have the names of pictures without being pictures.
 bool is_leftover(std::string_view name);
 
-/// Whether one of the folders in a name is known to hold leftovers only: "a/@eaDir/b.jpg". Other hidden
+/// Whether one of the folders in a name is known to hold only leftovers: "a/@eaDir/b.jpg". Other hidden
 /// folders may be where a user's archive was packed ("home/me/.cache/pairs/1.jpg").
 bool lies_in_leftovers(std::string_view name);
 

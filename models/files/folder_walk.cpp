@@ -48,7 +48,8 @@ class Walker {
     listing_.passed_over.add(kind, reason.empty() ? shown(name) : fmt::format("{}: {}", shown(name), reason));
   }
 
-  // The entries of top_/folder and what is below them; why the folder could not be read (whole), or nothing.
+  // The entries of top_/folder and everything below them. Returns why the folder could not be read (or not
+  // all of it), or nothing.
   std::error_code list(const fs::path& folder, const struct stat& info) {
     const Identity identity{info.st_dev, info.st_ino};
     if (std::find(on_the_way_.begin(), on_the_way_.end(), identity) != on_the_way_.end()) {

@@ -1,10 +1,10 @@
-// The one way in which folders of pictures are listed: data sets and their tables of captions, the index,
+// The only place where folders of pictures are listed: for data sets and their tables of captions, the index,
 // class folders, collections.
 //
-// - A name is the one that the folder has. Links are followed for what they lead to, never for their name: a
-//   link "a.jpg" to "../pool/00017" is a.jpg. Names are bytes, whatever their encoding.
+// - A name is the one in the folder. Links are followed for their contents, never for the name that they lead
+//   to: a link "a.jpg" to "../pool/00017" is a.jpg. Names are bytes, whatever their encoding.
 // - Linked sub-folders are walked like others, unless they lead back to a folder on the way there.
-// - What systems leave beside people's files (is_leftover) is passed over, with all that is in it.
+// - What systems leave beside people's files (is_leftover) is passed over, with everything in it.
 // - What cannot be read is passed over too, and the walk goes on.
 // - The order does not depend on how the file system lists.
 #pragma once

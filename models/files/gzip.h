@@ -13,7 +13,7 @@ bool is_gzip(std::string_view bytes);
 /// or unpacks to more than max_size bytes.
 std::string gunzip(std::string_view bytes, std::string_view name, int64_t max_size);
 
-/// One member without name and time: the same bytes for the same contents.
+/// A single member without name or time: the same bytes for the same contents.
 std::string gzip(std::string_view contents);
 
 }  // namespace cuclip

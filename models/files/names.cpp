@@ -10,7 +10,7 @@
 namespace cuclip {
 namespace {
 
-// The bytes of the first character, or 0 where they are not valid UTF-8; its code point goes to `c`.
+// The length in bytes of the first character, or 0 if it is not valid UTF-8; its code point goes to `c`.
 size_t first_character(std::string_view text, utf8proc_int32_t& c) {
   const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
   const utf8proc_ssize_t length = utf8proc_iterate(bytes, static_cast<utf8proc_ssize_t>(text.size()), &c);

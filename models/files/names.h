@@ -9,18 +9,18 @@
 
 namespace cuclip {
 
-/// A name for one line of a terminal, whole: line ends, escape sequences and other control characters, and
-/// bytes that are not valid UTF-8 are written as \n, \t, \x1b. All else stays as it is.
+/// The whole name, for one line of a terminal: line ends, escape sequences and other control characters, and
+/// bytes that are not valid UTF-8, are written as \n, \t, \x1b. Everything else stays as it is.
 std::string escaped_name(std::string_view name);
 
-/// The same for messages: one that would be longer than 200 bytes is cut there, between two characters, and
-/// ends with "...".
+/// The same for messages: a name that would be longer than 200 bytes is cut there, between two characters,
+/// and ends with "...".
 std::string shortened_name(std::string_view name);
 
 /// The same for a text that may have several lines: line ends stay.
 std::string escaped_text(std::string_view text);
 
-/// "1 picture", "2 pictures", "3 boxes"; `many` only where it is not `one` and an s.
+/// "1 picture", "2 pictures", "3 boxes"; `many` is needed only if the plural is not `one` plus an s.
 std::string counted(int64_t count, std::string_view one, std::string_view many = "");
 
 bool is_utf8(std::string_view text);
@@ -30,8 +30,9 @@ std::string percent_encoded(std::string_view bytes);
 /// The reverse. Anything else stays as it is.
 std::string percent_decoded(std::string_view text);
 
-/// json[key] = name. JSON is UTF-8 and names need not be: where this one is not, json[key] has U+FFFD for
-/// what is none, and json[key + "_bytes"] is the name percent-encoded, with which the file can be opened.
+/// json[key] = name. JSON is UTF-8, and names need not be: if this one is not, json[key] has U+FFFD in place
+/// of the invalid parts, and json[key + "_bytes"] is the percent-encoded name, with which the file can be
+/// opened.
 void put_name(nlohmann::ordered_json& json, const std::string& key, std::string_view name);
 
 /// The same for a list of names; json[key + "_bytes"] then has those that are not valid UTF-8, each under its

@@ -1,4 +1,4 @@
-// What a listing passed over although no sample was lost by it, to be said in one line for each kind.
+// What a listing passed over without losing a sample, to be reported in one line per kind.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace cuclip {
 
 class PassedOver {
  public:
-  /// A kind of thing, for one of them and for several: "link that leads nowhere", "links that lead nowhere".
+  /// A kind of thing, in the singular and the plural: "link that leads nowhere", "links that lead nowhere".
   struct Kind {
     const char* one;
     const char* many;
@@ -20,7 +20,7 @@ class PassedOver {
   void add(const Kind& kind, std::string_view name);
   void add(const PassedOver& other);
 
-  /// "WHERE: passed over 8 hidden files and folders, for example .thumbnails": one line for each kind.
+  /// "WHERE: passed over 8 hidden files and folders, for example .thumbnails": one line per kind.
   std::vector<std::string> notes(std::string_view where) const;
 
  private:

@@ -26,7 +26,7 @@ static_assert(std::endian::native == std::endian::little,
 constexpr const char* kMetadataKey = "__metadata__";
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
 
-// Bits of an element, 0 for a dtype that the format does not have.
+// Bits per element, 0 for a dtype that the format does not have.
 int bits_of(std::string_view dtype) {
   static constexpr std::pair<std::string_view, int> kDtypes[] = {
       {"BOOL", 8}, {"U8", 8},   {"I8", 8},   {"F8_E4M3", 8}, {"F8_E5M2", 8},
@@ -38,8 +38,8 @@ int bits_of(std::string_view dtype) {
   return 0;
 }
 
-// What people pass by mistake. A safetensors header starts with "{" behind its length, whatever the length's
-// bytes look like (those of 640 are a pickle's first two).
+// What people pass by mistake. A safetensors header starts with "{" after its length, whatever the bytes of
+// the length look like (those of 640 are the first two of a pickle).
 void refuse_other_formats(std::span<const std::byte> bytes, std::string_view file) {
   const std::string_view head(reinterpret_cast<const char*>(bytes.data()),
                               std::min<size_t>(bytes.size(), 64));
@@ -206,11 +206,11 @@ std::map<std::string, std::string> Safetensors::read_metadata(const std::filesys
   const std::shared_ptr<Mapping> mapping = map(path);
   const std::span<const std::byte> bytes = mapping->bytes();
   const size_t head =
-      std::min<size_t>(bytes.size(), 64);  // what tells other formats, and the header's length
+      std::min<size_t>(bytes.size(), 64);  // enough to recognise other formats, and the header's length
   fetch(mapping->address, head, path);
   uint64_t header_size = 0;
   std::memcpy(&header_size, bytes.data(), std::min<size_t>(head, 8));
-  // Of a length that parse() refuses no more is read.
+  // If parse() is going to refuse the length, no more is read.
   if (header_size <= bytes.size()) fetch(mapping->address, std::min(bytes.size(), 8 + header_size), path);
   return parse(bytes, path.string()).metadata_;
 }

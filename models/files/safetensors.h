@@ -35,7 +35,7 @@ class Safetensors {
   /// found. Pickled files (.pt, .bin) are recognised and refused with a hint.
   static Safetensors open(const std::filesystem::path& path);
 
-  /// The metadata of a file, which is checked as open() checks it; of the tensors' values none is read.
+  /// The metadata of a file, which is checked as by open(); none of the tensors' values are read.
   static std::map<std::string, std::string> read_metadata(const std::filesystem::path& path);
 
   /// The same as open() for bytes in memory, which must outlive the result; `name` is for messages.

@@ -47,7 +47,7 @@ std::string utf16_to_utf8(std::string_view bytes, bool little, const std::string
   return out;
 }
 
-// White space as it is written, and what editors leave behind unseen.
+// White space as people write it, and the invisible characters that editors leave.
 bool is_blank(utf8proc_int32_t c) {
   const utf8proc_category_t category = utf8proc_category(c);
   return category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL ||
@@ -151,7 +151,7 @@ void for_each_input_line(const std::function<void(const std::string&)>& work) {
   std::string pending;
   for (std::string some; !(some = read_some(STDIN_FILENO, name)).empty();) {
     const size_t end = some.rfind('\n') + 1;
-    // UTF-16 cannot be divided behind a byte that looks like a line end.
+    // UTF-16 cannot be split after a byte that looks like a line end.
     const bool whole = at_start && is_utf16(pending + some.substr(0, 2));
     if (end == 0 || whole) {
       pending += some;

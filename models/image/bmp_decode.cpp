@@ -39,7 +39,7 @@ void parse_masks(Bytes file, std::string_view name, size_t info_size, uint32_t c
                           : std::array<Channel, 4>{{{0xff0000}, {0x00ff00}, {0x0000ff}, {0}}};
     return;
   }
-  constexpr size_t kMasksAt = kFileHeader + 40;  // behind the 40-byte header, or inside a longer one
+  constexpr size_t kMasksAt = kFileHeader + 40;  // after the 40-byte header, or inside a longer one
   const size_t masks = info_size >= 56 || compression == 6 ? 4 : 3;
   CUCLIP_CHECK(file.size() >= kMasksAt + 4 * masks, "{}: truncated BMP: {} bytes", name, file.size());
   for (size_t c = 0; c < masks; ++c) h.rgba[c].mask = little_endian_32(&file[kMasksAt + 4 * c]);
@@ -73,7 +73,7 @@ Header parse_header(Bytes file, std::string_view name) {
                "{}: a BMP picture with compression {} and {} bits, expected an uncompressed one", name,
                compression, h.bits);
   constexpr std::array<int, 6> kBits = {1, 4, 8, 16, 24, 32};
-  CUCLIP_CHECK(std::ranges::count(kBits, h.bits) == 1, "{}: damaged BMP: {} bits a pixel", name, h.bits);
+  CUCLIP_CHECK(std::ranges::count(kBits, h.bits) == 1, "{}: damaged BMP: {} bits per pixel", name, h.bits);
   parse_masks(file, name, info_size, compression, h);
   h.palette_at = kFileHeader + info_size;
   return h;

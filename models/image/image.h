@@ -8,12 +8,12 @@
 
 namespace cuclip {
 
-/// Row-major, 3 interleaved bytes a pixel.
+/// Row-major, 3 interleaved bytes per pixel.
 struct Image {
   int width = 0;
   int height = 0;
   std::vector<uint8_t> rgb;  // width * height * 3
-  /// What is wrong with the file where some pixels are a decoder's guess, beginning with its name; otherwise
+  /// If some pixels are the decoder's guess: what is wrong with the file, beginning with its name. Otherwise
   /// empty.
   std::string damage{};
 };

@@ -33,7 +33,7 @@ std::string text_start(Bytes bytes) {
   return start;
 }
 
-// What a file that is no JPEG, PNG or BMP is instead, as the middle of a sentence.
+// What a file that is not a JPEG, PNG or BMP is instead, as the middle of a sentence.
 std::string describe(Bytes bytes) {
   struct Signature {
     size_t offset;

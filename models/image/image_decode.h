@@ -3,20 +3,19 @@
 // What becomes of pictures that are not 8-bit RGB:
 //   grey               the three channels are equal
 //   palette            looked up; an index beyond the palette is black, as in libpng
-//   alpha, tRNS        composited on white, rounded to nearest (= Pillow's alpha_composite on an opaque white
-//   picture);
-//                      the alpha of a 32-bit BMP counts only where the file declares an alpha mask
-//   16 bits a channel  the upper byte (= Pillow for RGB and RGBA; for 16-bit grey Pillow's convert("RGB")
-//   would turn
-//                      nearly everything white, which is not followed)
-//   CMYK, YCCK         taken as inverted, which is how Adobe writes them, then r = (255-c)(255-k)/255 (=
-//   Pillow)
+//   alpha, tRNS        composited on white, rounded to nearest (= Pillow's alpha_composite on an opaque
+//                      white picture); the alpha of a 32-bit BMP counts only where the file declares an
+//                      alpha mask
+//   16-bit channels    the upper byte (= Pillow for RGB and RGBA; for 16-bit grey Pillow's convert("RGB")
+//                      would turn nearly everything white, which is not followed)
+//   CMYK, YCCK         taken as inverted, which is how Adobe writes them, then r = (255-c)(255-k)/255
+//                      (= Pillow)
 // EXIF orientation, gamma and colour profiles are ignored, as Pillow's Image.open(...).convert("RGB") does,
-// which is what CLIP's published weights were trained behind.
+// which is what CLIP's published weights were trained on.
 //
-// A truncated file is refused whole, never returned half grey: JPEG data must go on up to the end marker, PNG
-// checksums are verified and the IEND chunk must be there. JPEG has no checksums; compressed data that are
-// damaged in between give libjpeg-turbo's best guess (= Pillow), and Image::damage says so.
+// A truncated file is refused entirely, never returned half grey: JPEG data must continue up to the end
+// marker, PNG checksums are verified and the IEND chunk must be there. JPEG has no checksums; compressed data
+// that is damaged in between gives libjpeg-turbo's best guess (= Pillow), and Image::damage says so.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Private to the decoders of image_decode.h: one function a file format, and what they share.
+// Private to the decoders of image_decode.h: one function per file format, and what they share.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // From a picture to what the image encoder takes: torchvision's transforms as CLIP uses them, on Pillow-exact
-// resizing (models/image/resample.h). Pixels stay 8-bit until the last step, normalize_pixels, so that a loader can
-// pass a batch on in a quarter of the bytes.
+// resizing (models/image/resample.h). Pixels stay 8-bit until the last step, normalize_pixels, so that a
+// loader can pass a batch on in a quarter of the bytes.
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@ inline constexpr Normalization kHalfNormalization{.mean = {0.5f, 0.5f, 0.5f}, .s
 /// How a picture becomes a square. These are open_clip's names.
 enum class ResizeMode : uint8_t {
   shortest,  // the shorter edge is resized to the square's, the middle of the longer one is kept
-  squash,    // both edges are resized to the square's, whatever becomes of the proportions
+  squash,    // both edges are resized to the square's, without regard to proportions
 };
 
 /// How a picture is prepared for evaluation.
@@ -33,7 +33,7 @@ struct EvaluationTransform {
   ResampleFilter filter = ResampleFilter::bicubic;
   ResizeMode mode = ResizeMode::shortest;
 
-  /// The size alone stands for the transform of CLIP's published weights.
+  /// A size by itself stands for the transform of CLIP's published weights.
   explicit EvaluationTransform(int size, ResampleFilter filter = ResampleFilter::bicubic,
                                ResizeMode mode = ResizeMode::shortest)
       : size(size), filter(filter), mode(mode) {}
@@ -48,8 +48,8 @@ struct EvaluationGeometry {
 };
 
 /// torchvision's Resize(size) and CenterCrop(size): the shorter edge becomes `size`, the longer one is
-/// rounded down, offsets round half to even; of a picture to be squashed, Resize((size, size)). Throws
-/// InputError when the resized longer edge would exceed 2^31 - 1 pixels.
+/// rounded down, offsets round half to even; for a picture that is to be squashed, Resize((size, size)).
+/// Throws InputError when the resized longer edge would exceed 2^31 - 1 pixels.
 EvaluationGeometry evaluation_geometry(int width, int height, const EvaluationTransform& transform);
 
 /// The evaluation transform up to 8-bit pixels: resize, centre crop. out: [size, size, 3].
@@ -66,8 +66,8 @@ struct TrainingTransform {
 };
 
 /// RandomResizedCrop's choice: ten tries of a random area and aspect ratio at a random place, then the
-/// largest central crop within the range of ratios. Draws 2 numbers a failed try and 4 for the successful
-/// one.
+/// largest central crop within the range of ratios. Draws 2 numbers for each failed try and 4 for the
+/// successful one.
 PixelRect random_crop(int width, int height, const TrainingTransform& transform, SplitMix64& rng);
 
 /// The training transform up to 8-bit pixels: random crop, bicubic resize, perhaps a flip. out: [size, size,

@@ -90,11 +90,13 @@ bool read_header(JpegReader& reader, const uint8_t* data, size_t size) {
   return true;
 }
 
-// Whether scans of a progressive file are missing. The library does not warn of that: it shows what has come.
+// Whether scans of a progressive file are missing. The library does not warn about that: it shows what there
+// is.
 bool lacks_scans(const jpeg_decompress_struct& info) {
   if (!info.coef_bits) return false;
   for (int component = 0; component < info.num_components; ++component) {
-    const int* bits = info.coef_bits[component];  // lowest bit that came of each coefficient, -1: none did
+    const int* bits =
+        info.coef_bits[component];  // the lowest bit of each coefficient that has come; -1: none
     if (std::any_of(bits, bits + DCTSIZE2, [](int lowest) { return lowest != 0; })) return true;
   }
   return false;

@@ -18,7 +18,7 @@ enum ColorType : uint8_t { kGrey = 0, kRgb = 2, kPalette = 3, kGreyAlpha = 4, kR
 
 struct Header {
   int64_t width = 0, height = 0;
-  int depth = 0;  // bits a sample
+  int depth = 0;  // bits per sample
   ColorType color = kGrey;
   bool interlaced = false;
 
@@ -65,7 +65,7 @@ Header parse_header(Bytes body, std::string_view name) {
 // Splits the file into chunks and verifies every checksum.
 Chunks read_chunks(Bytes file, std::string_view name) {
   Chunks chunks;
-  size_t at = 8;  // behind the signature
+  size_t at = 8;  // after the signature
   for (bool first = true;; first = false) {
     CUCLIP_CHECK(file.size() - at >= 12, "{}: truncated PNG: it ends after {} bytes, before its IEND chunk",
                  name, file.size());
@@ -117,8 +117,8 @@ class InflateStream {
     }
   }
 
-  // After the last row: reads the stream's own checksum, if it is there. Surplus data are ignored, as others
-  // do.
+  // After the last row: reads the stream's own checksum, if it is there. Surplus data is ignored, as in other
+  // decoders.
   void finish() {
     uint8_t surplus;
     inflate_into(&surplus, 1);
@@ -151,8 +151,8 @@ class InflateStream {
   size_t next_piece_ = 0;
 };
 
-// Undoes a row's filter. `row` and `above` have `bpp` zero bytes before their first; bpp is the bytes of a
-// pixel.
+// Undoes a row's filter. `row` and `above` have `bpp` zero bytes before their first; bpp is the number of
+// bytes per pixel.
 void unfilter(int type, uint8_t* row, const uint8_t* above, int64_t n, int64_t bpp) {
   switch (type) {
     case 1:

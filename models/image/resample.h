@@ -1,11 +1,11 @@
-// Resizing of pictures, bit for bit as Pillow's Image.resize (which CLIP's published weights were trained
-// behind).
+// Resizing of pictures, bit for bit as Pillow's Image.resize does it (whose output CLIP's published weights
+// were trained on).
 //
 // Pillow's algorithm (src/libImaging/Resample.c): every output pixel is a weighted sum over the input pixels
 // within the filter's support, which is stretched by the scale when shrinking (antialiasing) and cut at the
 // picture's edge. The weights are normalised in float64, then rounded to fixed point with 22 fractional bits.
-// Columns first, then rows; each pass rounds to nearest and clips to 0..255, so the order and the 8-bit
-// picture between matter.
+// Columns first, then rows; each pass rounds to nearest and clips to 0..255, so both the order and the 8-bit
+// picture in between matter.
 #pragma once
 
 #include <cstdint>

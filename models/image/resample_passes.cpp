@@ -32,8 +32,7 @@ HWY_INLINE V32 join(V32 high, V32 low) {
   return hn::ShiftRight<kPrecisionBits>(hn::Add(sum, hn::Set(hn::DFromV<V32>(), kHalf)));
 }
 
-// --- Horizontal
-// --------------------------------------------------------------------------------------------------
+// --- Horizontal -------------------------------------------------------------------------------------------
 //
 // Each 128-bit block of a vector holds two neighbouring pixels as 16-bit samples r0 r1 g0 g1 b0 b1 - -.
 // Products with the weights w0 w1 w0 w1 w0 w1 - -, summed in pairs, give the 32-bit sums r g b -. SSE4 has
@@ -43,7 +42,7 @@ using S8 = hn::Rebind<uint8_t, S16>;
 using S32 = hn::Repartition<int32_t, S16>;
 constexpr int64_t kPixels = hn::MaxLanes(S16()) / 4;  // a vector: 2 or 4
 constexpr int64_t kSteps = 4 / kPixels;               // vectors for a group of four weights
-constexpr int64_t kOverread = 4;                      // a vector's load goes so many bytes beyond its pixels
+constexpr int64_t kOverread = 4;                      // how many bytes a vector's load goes beyond its pixels
 constexpr int64_t kRowBlock = 4;                      // rows that share the loading of weights
 
 HWY_ALIGN constexpr uint8_t kSpread[16] = {0, 3, 1, 4, 2, 5, 0, 0, 6, 9, 7, 10, 8, 11, 0, 0};
@@ -114,7 +113,7 @@ void horizontal(const PassParams& p, const Taps& taps) {
   reach = 3 * reach + kOverread;
   const int64_t row_bytes = 3 * p.in_pixels;
   const uint8_t* end = p.in + (p.in_rows - 1) * p.in_stride + row_bytes;
-  // Rows too near to the end of the memory are read from a padded copy.
+  // Rows too close to the end of the memory are read from a padded copy.
   std::vector<uint8_t> padded(static_cast<size_t>(kRowBlock * std::max(reach, row_bytes)));
 
   const int64_t out_stride = 3 * taps.size();
@@ -138,15 +137,14 @@ void horizontal(const PassParams& p, const Taps& taps) {
   }
 }
 
-// --- Vertical
-// ----------------------------------------------------------------------------------------------------
+// --- Vertical ---------------------------------------------------------------------------------------------
 //
 // Bytes of two rows, interleaved as 16-bit samples, against the pair of weights of those rows in every lane.
 using C16 = hn::ScalableTag<int16_t>;
 using C8 = hn::Rebind<uint8_t, C16>;
 using C32 = hn::Repartition<int32_t, C16>;
 
-// kVectors vectors of columns from byte `at` on; rows[4 * g + k] is the row of group g's weight k.
+// kVectors vectors of columns starting at byte `at`; rows[4 * g + k] is the row of group g's weight k.
 template <int kVectors>
 HWY_INLINE void resample_columns(const uint8_t* const* rows, const WeightGroup* group, int64_t groups,
                                  int64_t at, uint8_t* out) {
@@ -203,7 +201,7 @@ void vertical(const PassParams& p, const Taps& taps) {
     const WeightGroup* group = taps.groups.data() + y * taps.groups_each;
     const int64_t count = taps.count[static_cast<size_t>(y)];
     const int64_t groups = (count + 3) / 4;
-    for (int64_t tap = 0; tap < 4 * groups; ++tap) {  // weights beyond the last are zero: any row does
+    for (int64_t tap = 0; tap < 4 * groups; ++tap) {  // weights beyond the last are zero: any row will do
       const int64_t row = taps.first[static_cast<size_t>(y)] + std::min(tap, count - 1);
       rows[static_cast<size_t>(tap)] = p.in + row * p.in_stride;
     }

@@ -21,7 +21,7 @@ struct alignas(16) WeightGroup {
 
 /// What one direction of the output takes from the input: output i is the weighted sum of inputs
 /// first[i] ... first[i] + count[i] - 1. Its weights are groups[i * groups_each ...], four to a group, zero
-/// behind the last.
+/// after the last.
 struct Taps {
   int64_t groups_each = 0;
   std::vector<int32_t> first;

@@ -1,4 +1,4 @@
-// Where a run keeps its checkpoints, and which of them can be used: RUN/checkpoints/step-N/, and RUN/latest.
+// Where a run keeps its checkpoints, RUN/checkpoints/step-N/ and RUN/latest, and which of them can be used.
 #pragma once
 
 #include <cstdint>
@@ -16,21 +16,21 @@ constexpr const char* kCheckpointFolder = "checkpoints";
 /// "step-120".
 std::string checkpoint_name(int64_t step);
 
-/// N of a folder called "step-N" and then `ending`; -1 for another name.
+/// N of a folder called "step-N" followed by `ending`; -1 for any other name.
 int64_t checkpoint_step(const std::filesystem::path& folder, std::string_view ending = "");
 
 /// The step-N folders of a run, newest first.
 std::vector<std::filesystem::path> checkpoint_folders(const std::filesystem::path& run);
 
-/// state.json of a checkpoint: "step", "settings" and what else the run was saved with. Throws InputError for
-/// a damaged file.
+/// state.json of a checkpoint: "step", "settings" and whatever else was saved with the run. Throws InputError
+/// for a damaged file.
 nlohmann::ordered_json read_checkpoint_state(const std::filesystem::path& checkpoint);
 
 /// Whether it is the folder of a training run's checkpoint.
 bool is_checkpoint_folder(const std::filesystem::path& folder);
 
-/// The newest checkpoint of a run that is whole: `latest`, or the one before it that can be read. What was
-/// passed over is added to `notes`. None if the run has no checkpoint at all; throws InputError if it has
+/// The newest checkpoint of a run that is whole: `latest`, or the newest one before it that can be read. What
+/// was passed over is added to `notes`. None if the run has no checkpoint at all; throws InputError if it has
 /// only damaged ones.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run,
                                                        std::vector<std::string>& notes);

@@ -15,7 +15,8 @@ namespace {
 constexpr int64_t kPictureBatch = 64;
 constexpr int64_t kTextBatch = 256;
 
-// Encodes texts in batches: encode(tape, tokens) → [rows, ...]; the results one after the other, in f32.
+// Encodes texts in batches with encode(tape, tokens) → [rows, ...]; returns the results one after the other,
+// in f32.
 template <typename Encode>
 Tensor encode_tokens(const Clip& model, const Tokenizer& tokenizer, std::span<const std::string> texts,
                      const EncodeProgress& progress, Encode encode) {

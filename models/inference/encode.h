@@ -22,7 +22,7 @@ struct UnreadablePicture {
 
 struct EncodedPictures {
   Tensor features;            // f32 [kept.size(), E], rows of unit length
-  std::vector<int64_t> kept;  // which pictures they are of, ascending
+  std::vector<int64_t> kept;  // the pictures that they belong to, ascending
   std::vector<UnreadablePicture> unreadable;
   std::vector<std::string> damaged;  // Image::damage of pictures that are kept all the same
 };
@@ -30,8 +30,8 @@ struct EncodedPictures {
 /// Called now and then with the number of pictures or texts done. What it throws ends the work.
 using EncodeProgress = std::function<void(int64_t done)>;
 
-/// Encodes the pictures load(0) … load(count - 1), which are called on the context's threads, several at a
-/// time; where load throws InputError, the picture is left out and listed. Each picture goes through the
+/// Encodes the pictures load(0) … load(count - 1). load is called on the context's threads, several at a
+/// time; if it throws InputError, the picture is left out and listed. Each picture goes through the
 /// evaluation transform (image_transform.h). Throws InputError when there is no picture or none can be read.
 EncodedPictures encode_pictures(const Clip& model, int64_t count, const std::function<Image(int64_t)>& load,
                                 const EncodeProgress& progress = {});
@@ -47,7 +47,7 @@ Tensor encode_pixels(const Clip& model, std::span<const uint8_t> pixels, const E
 Tensor encode_texts(const Clip& model, const Tokenizer& tokenizer, std::span<const std::string> texts,
                     const EncodeProgress& progress = {});
 
-/// The text encoder's hidden states of all positions, f32 [texts.size(), context_length, C].
+/// The text encoder's hidden states at all positions, f32 [texts.size(), context_length, C].
 Tensor encode_hidden_states(const Clip& model, const Tokenizer& tokenizer,
                             std::span<const std::string> texts);
 

@@ -43,7 +43,7 @@ Safetensors open_index(const std::filesystem::path& path) {
   }
 }
 
-// Metadata are JSON, and so UTF-8; a path need not be.
+// Metadata is JSON, and so UTF-8; a path need not be.
 void put_path(std::map<std::string, std::string>& metadata, const std::string& key, const std::string& path) {
   metadata[is_utf8(path) ? key : key + "_bytes"] = is_utf8(path) ? path : percent_encoded(path);
 }

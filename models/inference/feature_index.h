@@ -23,14 +23,14 @@ struct FeatureIndex {
   std::filesystem::path path(int64_t row) const;
 };
 
-/// A hash of all weights and of the configuration: two models that encode alike have the same.
+/// A hash of all weights and of the configuration: the same for two models that encode alike.
 std::string model_fingerprint(const Clip& model);
 
 /// Writes a safetensors file: "features" in f32 or bf16, "names" and "rows", the rest as metadata (a source
 /// or model that is not valid UTF-8 percent-encoded, as "source_bytes", "model_bytes"). Atomic.
 void save_index(const FeatureIndex& index, const std::filesystem::path& path, DType dtype = DType::f32);
 
-/// Whether an index may be written there: nothing is, or an empty file, or an index.
+/// Whether an index may be written there: there is nothing, an empty file, or an index.
 bool may_become_index(const std::filesystem::path& path);
 
 /// Throws InputError for a file that is not an index, a damaged one, or one that a newer cuclip made.

@@ -26,7 +26,7 @@ bool is_run_folder(const fs::path& folder) {
   return path_exists(folder / "latest") || is_folder(folder / "checkpoints");
 }
 
-// Throws InputError naming transformers' index of weights that lie in several files, where `folder` has one.
+// Throws InputError if `folder` has transformers' index of weights in several files, and names it.
 void refuse_sharded(const fs::path& folder) {
   const fs::path index =
       first_of(folder, {"model.safetensors.index.json", "open_clip_model.safetensors.index.json"});

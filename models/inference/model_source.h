@@ -1,4 +1,4 @@
-// From what a user writes behind --model to a model that is ready to run.
+// From what a user writes after --model to a model that is ready to run.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@ struct ModelOptions {
   DType dtype = DType::f32;
   /// A merges file instead of the model's own.
   std::string tokenizer;
-  /// The configuration (a built-in name or a JSON file) of weights that have none beside them.
+  /// The configuration (a built-in name or a JSON file) for weights that have none beside them.
   std::string config_name;
   /// Of an untrained model.
   uint64_t seed = 0;
@@ -23,7 +23,7 @@ struct ModelOptions {
 
 struct LoadedModel {
   std::unique_ptr<Clip> model;
-  /// None where no merges file was found: pictures can be encoded, texts cannot.
+  /// None if no merges file was found: pictures can be encoded, texts cannot.
   std::optional<Tokenizer> found_tokenizer;
   /// "checkpoints/step-120 of runs/mine", "ViT-B-32, untrained": for people.
   std::string description;
@@ -36,8 +36,8 @@ struct LoadedModel {
 };
 
 /// `spec` is one of
-///   - a run's folder: its newest checkpoint; a damaged one is passed over for the one before it, said on
-///     standard error
+///   - a run's folder: its newest checkpoint or, if that is damaged, the one before it, with a line on standard
+///     error
 ///   - a checkpoint's folder: model.safetensors or open_clip_model.safetensors, configuration, merges
 ///   - a .safetensors file
 ///   - a built-in name or a configuration's .json file: untrained, every value drawn from options.seed
@@ -45,8 +45,8 @@ struct LoadedModel {
 /// with its preprocessor_config.json (hf_config.h) beside them. Weights in several files
 /// (model.safetensors.index.json) are refused.
 /// Merges are options.tokenizer, or tokenizer.txt.gz, bpe_simple_vocab_16e6.txt.gz or merges.txt beside the
-/// weights. An untrained model without merges reads bytes. Throws InputError: what was expected and what was
-/// found. The context must outlive the model.
+/// weights. An untrained model without merges reads bytes. Throws InputError saying what was expected and
+/// what was found. The context must outlive the model.
 LoadedModel load_model(Context& context, const std::string& spec, const ModelOptions& options = {});
 
 }  // namespace cuclip

@@ -87,7 +87,7 @@ std::vector<int64_t> ranks(Context& context, const Tensor& queries, const Tensor
   return result;
 }
 
-// The chance that of `candidates` in random order one of the `right` ones is among the first k:
+// The probability that, with `candidates` in random order, one of the `right` ones is among the first k:
 // 1 - C(candidates - right, k) / C(candidates, k).
 double chance_of_hit(int64_t candidates, int64_t right, int64_t k) {
   if (k >= candidates) return 1.0;
@@ -125,7 +125,7 @@ RetrievalDirection direction(Context& context, const Tensor& queries, const Tens
   return result;
 }
 
-// Sums of thousands of shares are a few last places off; nobody wants to read those.
+// Sums of thousands of shares are off in their last few digits, which nobody wants to read.
 double rounded(double share) { return std::round(share * 1e9) / 1e9; }
 
 nlohmann::ordered_json to_json(const RetrievalDirection& d) {

@@ -15,8 +15,8 @@
 namespace cuclip {
 
 /// One direction of retrieval. A query's rank is 1 + the number of wrong candidates that score at least as
-/// high as its best right one: ties count against the model, so that one whose features have collapsed to a
-/// point gets the worst rank and not the best. Features that are not finite rank last.
+/// high as its best right one: ties count against the model, so that a model whose features have collapsed to
+/// a point gets the worst rank and not the best. Features that are not finite rank last.
 struct RetrievalDirection {
   static constexpr std::array<int64_t, 3> kDepths = {1, 5, 10};
 
@@ -35,7 +35,7 @@ struct RetrievalMetrics {
 using EvaluationPoll = std::function<void()>;
 
 /// image [N, E], text [M, E] of one dtype; caption m belongs to picture image_of_text[m]. A picture may have
-/// several captions, at least one. The N×M scores are never held, only some rows of them (at most 4 MiB).
+/// several captions and has at least one. The N×M scores are never all held, only some rows (at most 4 MiB).
 RetrievalMetrics retrieval_metrics(Context& context, const Tensor& image, const Tensor& text,
                                    std::span<const int64_t> image_of_text, const EvaluationPoll& poll = {});
 

@@ -100,7 +100,7 @@ ZeroShotMetrics zero_shot_metrics(Context& context, const Tensor& image, const T
   metrics.top5 /= static_cast<double>(n);
   int64_t seen = 0;
   for (size_t c = 0; c < metrics.class_accuracy.size(); ++c) {
-    // 0 / 0 is the NaN that a class without pictures has.
+    // A class without pictures has 0 / 0, which is NaN.
     metrics.class_accuracy[c] /= static_cast<double>(metrics.class_pictures[c]);
     if (metrics.class_pictures[c] == 0) continue;
     metrics.mean_per_class += metrics.class_accuracy[c];

@@ -24,7 +24,7 @@ std::string fill_template(const std::string& pattern, const std::string& name);
 Tensor zero_shot_classifier(const Clip& model, const Tokenizer& tokenizer,
                             std::span<const std::string> classes, std::span<const std::string> templates);
 
-/// The mean of each `count` rows that follow each other, normalised: features [N·count, E] → [N, E].
+/// The mean of each `count` consecutive rows, normalised: features [N·count, E] → [N, E].
 Tensor mean_of_groups(Context& context, const Tensor& features, int64_t count);
 
 struct ZeroShotMetrics {
@@ -35,8 +35,8 @@ struct ZeroShotMetrics {
   std::vector<int64_t> class_pictures;
 };
 
-/// image [N, E], classifier [C, E], labels in [0, C). A picture's class is that of the most similar row; of
-/// equal ones the first.
+/// image [N, E], classifier [C, E], labels in [0, C). A picture's class is that of the most similar row; if
+/// several are equally similar, the first.
 ZeroShotMetrics zero_shot_metrics(Context& context, const Tensor& image, const Tensor& classifier,
                                   std::span<const int32_t> labels);
 

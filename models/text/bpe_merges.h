@@ -14,7 +14,7 @@ namespace cuclip {
 
 constexpr int32_t kByteSymbols = 256;
 constexpr int32_t kFirstMerged = 512;
-/// As many merges as CLIP's vocabulary of 49,408 has; its file holds more, which nobody uses.
+/// The number of merges in CLIP's vocabulary of 49,408; its file holds more, which are not used.
 constexpr int64_t kClipMerges = 49408 - kFirstMerged - 2;
 
 /// The byte of symbols 0 to 255, and the reverse. The order is that of CLIP's table: the bytes that print in
@@ -38,14 +38,14 @@ struct Symbol {
 /// All 512 + merges.size() symbols.
 std::vector<Symbol> make_symbols(std::span<const Merge> merges);
 
-/// Reads CLIP's format: a first line with "#version", then a merge a line, "left right" with each byte
-/// written as a printable character and "</w>" behind symbols that end a word. Lines beyond max_merges are
-/// ignored. Throws InputError naming `name` and the line when the first is another, a line is no merge, uses
-/// a symbol that no earlier line makes, or makes one that exists already.
+/// Reads CLIP's format: a first line with "#version", then one merge per line, "left right" with each byte
+/// written as a printable character and "</w>" after symbols that end a word. Lines beyond max_merges are
+/// ignored. Throws InputError naming `name` and the line when the first line is a different one, or when a
+/// line is not a merge, uses a symbol that no earlier line makes, or makes one that exists already.
 std::vector<Merge> parse_merges(std::string_view text, std::string_view name,
                                 int64_t max_merges = kClipMerges);
 
-/// The same format. There is no line break after the last merge: open_clip would count the empty line behind
+/// The same format. There is no line break after the last merge: open_clip would count the empty line after
 /// it.
 std::string format_merges(std::span<const Merge> merges);
 

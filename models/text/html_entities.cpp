@@ -30,7 +30,7 @@ const Entity* find_entity(std::string_view name) {
   return found != std::end(kEntities) && found->name == name ? found : nullptr;
 }
 
-// The longest prefix (at least two characters) of name that counts without a semicolon.
+// The longest prefix of `name` (of at least two characters) that counts without a semicolon.
 const Entity* find_prefix(std::string_view name) {
   for (size_t length = name.size(); length >= 2; --length) {
     const Entity* entity = find_entity(name.substr(0, length));

@@ -6,10 +6,10 @@
 
 namespace cuclip {
 
-/// Decodes once more what was decoded wrongly, several times over if need be. Text is only touched where a
-/// sequence of characters that spells valid UTF-8 is also one that nobody writes on purpose ("Ã©", "â€™", not
-/// "É”"). If the whole text can be decoded again, all of it is; otherwise only the sequences that convince by
-/// themselves.
+/// Decodes again what was decoded wrongly, several times over if need be. Text is touched only where a
+/// sequence of characters that spells valid UTF-8 is also one that nobody writes on purpose ("Ã©", "â€™", but
+/// not "É”"). If the whole text can be decoded again, all of it is; otherwise only the sequences that are
+/// convincing on their own.
 std::u32string fix_mojibake(std::u32string text);
 
 }  // namespace cuclip

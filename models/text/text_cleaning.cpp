@@ -10,7 +10,7 @@
 namespace cuclip {
 namespace {
 
-// Ligatures and digraphs of Latin letters as the letters; empty: c is none.
+// The letters of a Latin ligature or digraph; empty if c is not one.
 std::u32string_view split_ligature(char32_t c) {
   static constexpr std::u32string_view kDigraphs[] = {
       // U+01C4 to U+01CC

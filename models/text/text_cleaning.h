@@ -1,15 +1,14 @@
 // Captions as CLIP sees them: repaired, unescaped, on one line, in lower case.
 //
 // CLIP cleans with ftfy.fix_text, then html.unescape twice, strip, white space collapsed, lower-cased. All of
-// it is done here; what is different from ftfy 6.3:
-//   - Mojibake is repaired where UTF-8 was read as windows-1252 or Latin-1 (models/text/mojibake.h), by rules of
-//   our own.
-//     Left alone: the other code pages that ftfy tries (windows-1250, -1251, -1253, -1254, -1257, ISO 8859-2,
-//     MacRoman, CP437), UTF-8 of which bytes were lost (U+FFFD in it), CESU-8.
-//   - ftfy's line breaks and surrogates need no step: all line breaks end as a space, and UTF-8 has no
-//   surrogates.
-//   - Repairs repeat until nothing changes, at most 32 times ("&amp;amp;amp;…" nested deeper stays as it then
-//   is).
+// it is done here. Differences from ftfy 6.3:
+//   - Mojibake is repaired where UTF-8 was read as windows-1252 or Latin-1 (models/text/mojibake.h), by rules
+//     of our own. Left alone: the other code pages that ftfy tries (windows-1250, -1251, -1253, -1254, -1257,
+//     ISO 8859-2, MacRoman, CP437), UTF-8 that has lost bytes (it contains U+FFFD), CESU-8.
+//   - ftfy's line breaks and surrogates need no step: every line break becomes a space in the end, and UTF-8
+//     has no surrogates.
+//   - Repairs repeat until nothing changes, at most 32 times ("&amp;amp;amp;…" nested deeper stays as it is
+//     by then).
 //   - Bytes that are not UTF-8 become U+FFFD first; Python would have refused them.
 #pragma once
 

@@ -49,13 +49,14 @@ struct Tokenizer::Workspace {
 Tokenizer::Tokenizer(std::vector<Merge> merges)
     : merges_(std::move(merges)), symbols_(make_symbols(merges_)) {
   constexpr size_t kMaxMerges = std::numeric_limits<int32_t>::max() / 4;
-  CUCLIP_CHECK(merges_.size() <= kMaxMerges, "tokenizer: {} merges are too many", merges_.size());
+  CUCLIP_CHECK(merges_.size() <= kMaxMerges, "tokenizer: {} merges are more than can be numbered",
+               merges_.size());
   merge_slots_.assign(std::bit_ceil(2 * merges_.size() + 2), -1);
   for (size_t i = 0; i < merges_.size(); ++i) {
     const auto [left, right] = merges_[i];
     CUCLIP_CHECK(!symbols_[static_cast<size_t>(left)].ends_word,
                  "tokenizer: merge {} goes beyond the end of a word", i);
-    CUCLIP_CHECK(find_merge(left, right) < 0, "tokenizer: merge {} is there twice", i);
+    CUCLIP_CHECK(find_merge(left, right) < 0, "tokenizer: merge {} occurs twice", i);
     size_t slot = slot_of(left, right, merge_slots_.size());
     while (merge_slots_[slot] >= 0) slot = (slot + 1) & (merge_slots_.size() - 1);
     merge_slots_[slot] = static_cast<int32_t>(i);
@@ -137,7 +138,7 @@ void Tokenizer::append_word(std::u32string_view word, Workspace& work, std::vect
 }
 
 void Tokenizer::encode_into(std::string_view text, size_t max_ids, std::vector<int32_t>& ids) const {
-  constexpr size_t kMaxText = size_t{1} << 26;  // more is no caption; node indices have 32 bits
+  constexpr size_t kMaxText = size_t{1} << 26;  // anything longer is not a caption; node indices have 32 bits
   CUCLIP_CHECK(text.size() <= kMaxText, "tokenizer: a text of {} bytes, at most {} are allowed", text.size(),
                kMaxText);
   const std::u32string cleaned = clean_caption_utf32(text);

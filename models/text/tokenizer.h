@@ -1,7 +1,7 @@
 // CLIP's tokeniser: cleaning, words, byte-level BPE.
 //
-// Ids: 0 to 511 the byte symbols (models/text/bpe_merges.h), 512 + i what merge i makes, then start and end of
-// text. CLIP's own file makes 49,408 ids of it, "hello world" being 49406 3306 1002 49407.
+// Ids: 0 to 511 the byte symbols (models/text/bpe_merges.h), 512 + i what merge i makes, then start and end
+// of text. CLIP's own file makes 49,408 ids of it, "hello world" being 49406 3306 1002 49407.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ class Tokenizer {
   void save(const std::filesystem::path& path) const;
 
   /// The ids of a text of any kind and length (text_cleaning.h says what happens to it), without start and
-  /// end. Linear in the length but for a logarithmic factor within one word.
+  /// end. Linear in the length except for a logarithmic factor within one word.
   std::vector<int32_t> encode(std::string_view text) const;
   /// The same between start and end of text.
   std::vector<int32_t> encode_with_specials(std::string_view text) const;

@@ -1,4 +1,4 @@
-// The commands of cuclip and of what kind their arguments are: what the matrix of faults is made of.
+// The commands of cuclip and the kinds of their arguments: what the matrix of faults is made of.
 #pragma once
 
 #include <string>
@@ -41,7 +41,7 @@ struct Argument {
 struct Command {
   Words words;
   std::vector<Argument> arguments;
-  Words more = {};  // flags that are no input
+  Words more = {};  // flags that are not inputs
 };
 
 inline const std::vector<Argument> kModel = {{"--model", Kind::model, "@run"},

@@ -104,7 +104,7 @@ TEST_CASE("data prepare leaves shards that it did not write alone") {
   arguments.push_back("--force");
   const CommandResult forced = run_cuclip(arguments);
   CHECK(forced.exit_code == 0);
-  CHECK_THAT(forced.out, Contains("train-007.tar is not of this set"));
+  CHECK_THAT(forced.out, Contains("train-007.tar does not belong to this set"));
   CHECK(read_file(folder / "out/train-000.tar") != "mine");
   CHECK(read_file(folder / "out/train-007.tar") == "mine");
   CHECK(read_file(folder / "out/held-out-000.tar") == "mine");

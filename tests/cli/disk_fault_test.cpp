@@ -1,7 +1,7 @@
 // labels: release_only long
-// Disks that fill up or fail: whatever call fails, the command says which file and why and exits with 1; under the final
-// name is what was there before or the whole new file, and no temporary file is left. What cannot be read is named, and
-// counted where it is a sample.
+// Disks that fill up or fail: whichever call fails, the command says which file and why and exits with 1;
+// under the final name is what was there before or the whole new file, and no temporary file is left. What
+// cannot be read is named, and counted where it is a sample.
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>

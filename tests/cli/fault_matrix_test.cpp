@@ -1,7 +1,7 @@
 // labels: release_only
-// Every command x every kind of input x every fault: the exit code and the words of the message. The kinds and their
-// faults are listed once; a command says of what kind its arguments are. A command or an argument that is not listed
-// here fails the first test, so that a new one inherits the faults.
+// Every command x every kind of input x every fault: the exit code and the words of the message. The kinds
+// and their faults are listed once; each command says what kind its arguments are. A command or an argument
+// that is not listed here fails the first test, so that a new one inherits the faults.
 #include <fmt/format.h>
 #include <sys/stat.h>
 
@@ -182,7 +182,7 @@ struct Matrix : ModelOnDisk {
         return no_file();
       case Kind::settings:
         return with(no_regular_file(), {{at("bare.toml"), "line 2: expected KEY = VALUE, found \"lr\""},
-                                        {at("unknown.toml"), "'epoch' is no setting"},
+                                        {at("unknown.toml"), "'epoch' is not a setting"},
                                         {at("broken.toml"), "broken.toml"}});
       case Kind::out_file:
         return faults_of_out(argument.good);

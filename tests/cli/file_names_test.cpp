@@ -14,7 +14,7 @@ using Json = nlohmann::json;
 using Arguments = std::vector<std::string>;
 namespace fs = std::filesystem;
 
-// Folders and pictures called as only tests and attackers call them.
+// Folders and pictures with names that only tests and attackers give them.
 struct OddNames : ModelOnDisk {
   OddNames() {
     for (const std::string name : {"new\nline.png", "\x1b[31mred.png", "caf\xE9.png", "plain.png"})

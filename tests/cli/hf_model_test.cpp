@@ -18,7 +18,7 @@ struct HfModel : ModelOnDisk {
     REQUIRE(cuclip({"convert", "--to", "hf", "--out", folder / "plain"}).exit_code == 0);
     fs::remove(folder / "plain/open_clip_config.json");
   }
-  // A copy of the converted model in which a JSON file is another.
+  // A copy of the converted model in which a JSON file is replaced.
   std::string copy(const std::string& name, const std::string& file, const json& contents) const {
     fs::copy(folder / "plain", folder / name);
     folder.write(name + "/" + file, contents.dump());

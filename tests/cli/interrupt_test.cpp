@@ -1,5 +1,6 @@
 // labels: release_only long
-// The executable and the signals that end it: nothing that was computed is lost, and nothing half written stays.
+// The executable and the signals that end it: nothing that was computed is lost, and nothing half written
+// stays.
 #include <fcntl.h>
 #include <pty.h>
 #include <signal.h>
@@ -104,7 +105,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// What a process has computed for, all its threads together: starting takes a tenth of a second, however busy the machine.
+// What a process has computed for, all its threads together: starting takes a tenth of a second, however busy
+// the machine.
 double processor_seconds(pid_t process) {
   const std::string stat = read_file("/proc/" + std::to_string(process) + "/stat");
   std::istringstream fields(stat.substr(stat.rfind(')') + 1));  // the name before it may hold anything
@@ -140,8 +142,8 @@ TEST_CASE("Ctrl-C at any moment exits with 130 and a checkpoint that loads, or s
       ++finished;
       continue;
     }
-    // A process that has not come to main yet ends in the system's way; one that has not come to the command yet
-    // has made nothing either, and has nothing to say of it.
+    // A process that has not come to main yet ends in the system's way; one that has not come to the command
+    // yet has not made anything either, and has nothing to say about it.
     REQUIRE((result.exit_code == 130 || (result.exit_code == -SIGINT && result.err.empty())));
     if (result.exit_code == -SIGINT || result.err == "cuclip: interrupted\n" ||
         result.err.find(kNothing) != std::string::npos) {

@@ -1,5 +1,6 @@
 // labels: slow
-// SIGKILL from outside at any time, not only at system calls, with the loader's and the kernels' threads at work.
+// SIGKILL from outside at any time, not only at system calls, with the loader's and the kernels' threads at
+// work.
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
@@ -23,7 +24,7 @@ extern char** environ;
 namespace cuclip::test {
 namespace {
 
-// Starts cuclip and kills it after so many milliseconds. False if it had ended.
+// Starts cuclip and kills it after this many milliseconds. False if it had already ended.
 bool kill_after(int milliseconds, std::vector<std::string> arguments) {
   std::string program = cuclip_executable();
   std::vector<char*> argv{program.data()};

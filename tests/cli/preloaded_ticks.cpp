@@ -1,5 +1,5 @@
 // Loaded into a program by LD_PRELOAD: a handler of SIGALRM on the stack of the thread that it interrupts,
-// CUCLIP_TICKS times a second, as of a profiler that the program knows nothing of.
+// CUCLIP_TICKS times per second, like that of a profiler that the program knows nothing about.
 #include <signal.h>
 #include <sys/time.h>
 

@@ -1,6 +1,6 @@
 // labels: release_only
-// Files that cannot be read: the message names the file and the system's reason; a sample is counted as bad, and the run
-// goes on while there are few of them.
+// Files that cannot be read: the message names the file and the system's reason; a sample is counted as bad,
+// and the run goes on while there are few of them.
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
@@ -25,7 +25,7 @@ void check_named(const CommandResult& result, const std::string& file, int exit_
   CHECK_THAT(result.err, Contains(file) && Contains(kReason));
 }
 
-// The disk fails from its n-th read of the file on. A weights file is mapped.
+// The disk fails from the n-th read of the file onwards. A weights file is mapped.
 SystemFault broken(const std::string& file, int64_t at = 1) {
   return {.under = file, .calls = "read,map", .how = "EIO", .at = at, .for_ever = true};
 }

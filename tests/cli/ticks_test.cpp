@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kRuns = 4;
 
-// Runs cuclip with so many ticks a second (0: none) and oneDNN's code for AVX2, which has the fault.
+// Runs cuclip with this many ticks per second (0: none) and oneDNN's code for AVX2, which has the fault.
 test::CommandResult with_ticks(int per_second, const Arguments& arguments) {
   Arguments all{"ONEDNN_MAX_CPU_ISA=AVX2"};
   if (per_second > 0) {

@@ -125,6 +125,6 @@ TEST_CASE("wrong settings exit with 2 and name the flag") {
         "/nonexistent.safetensors");
   fails({"--batch-size", "32", "--tokenizer", "/nonexistent.txt"}, "/nonexistent.txt");
   write_file_atomic(folder / "bad.toml", "learning-rate = 1\n");
-  fails({"--config", (folder / "bad.toml").string()}, "'learning-rate' is no setting");
+  fails({"--config", (folder / "bad.toml").string()}, "'learning-rate' is not a setting");
   CHECK(test::run_cuclip({"train"}).exit_code == 2);
 }

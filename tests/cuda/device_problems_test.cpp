@@ -1,4 +1,4 @@
-// What the executable says where the GPU or its driver will not do, or its memory does not. The emulator
+// What the executable says if the GPU or its driver will not do, or its memory is not enough. The emulator
 // plays such machines; on a GPU there is nothing to see.
 #include <catch2/catch.hpp>
 #include <sstream>
@@ -51,7 +51,7 @@ TEST_CASE(
   const CommandResult info = run_cuclip({"info"});
   CHECK(info.exit_code == 0);
   CHECK_THAT(info.out, Matches(std::string("[^]*device cuda: ") + problem + "\n[^]*"));
-  // Without being asked for, CUDA is not missed.
+  // If nobody asks for CUDA, its absence is not mentioned.
   const CommandResult on_cpu = train_on("auto", folder / "run");
   INFO(on_cpu.err);
   CHECK(on_cpu.exit_code == 0);

@@ -24,7 +24,7 @@ namespace {
 constexpr int64_t kBeyond = int64_t{1} << 31;
 constexpr int64_t kFew = 4;
 
-// So many rows that the tensor has more than 2^31 elements.
+// Enough rows for the tensor to have more than 2^31 elements.
 int64_t rows_of(int64_t row_elements) { return kBeyond / row_elements + kFew + 1; }
 
 struct TooLarge {

@@ -23,8 +23,8 @@ std::string name_of(const char* direction, const Case& c) {
                                              : "");
 }
 
-// Of features and their gradients; `scratch` bytes are what else has to move. `products`: of rows x columns x
-// depth that are needed.
+// For features and their gradients; `scratch` is what else has to move, in bytes. `products`: of rows x
+// columns x depth that are needed.
 Bounds bounds(const Case& c, double elements, double scratch, int products) {
   const bool tensor_cores = c.tf32 || c.dtype == DType::bf16;
   const double bytes = elements * static_cast<double>(size_of(c.dtype));
@@ -51,7 +51,7 @@ void forward(Counts& counts, const Case& c) {
                                  .row_lse = counts.tensor(Role::statistic, {c.rows}, DType::f32),
                                  .column_lse = counts.tensor(Role::statistic, {c.columns}, DType::f32),
                                  .positive = counts.tensor(Role::statistic, {c.rows}, DType::f32)};
-  // Statistics of the tiles, 8 bytes a row and a column, written and read, and the sums of 32
+  // Statistics of the tiles, 8 bytes per row and per column, written and read, and the sums of 32
   // cross-entropies: a sector written for each and 8 bytes read.
   const int64_t statistics = c.rows * ceil_div(c.columns, 128) + c.columns * ceil_div(c.rows, 128);
   const double scratch = static_cast<double>(2 * 8 * statistics + (32 + 8) * (c.rows + c.columns) / 32);

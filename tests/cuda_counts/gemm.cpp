@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kRows = 9 * 197, kWidth = 768, kHidden = 4 * kWidth;
 
-// A product of [m, k] and [k, n] whose result's size is moved `results` times, all of `size` bytes an
+// A product of [m, k] and [k, n] whose result is moved `results` times, all with `size` bytes per
 // element.
 Bounds bounds(int64_t m, int64_t n, int64_t k, int results, int64_t size) {
   const int64_t operands = ceil_div(n, 128) * m * k + ceil_div(m, 128) * n * k;

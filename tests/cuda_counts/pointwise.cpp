@@ -1,5 +1,5 @@
-// Pointwise operations over the hidden layer of an MLP of width 768: 4 pictures of 197 tokens (they do not
-// depend on how many).
+// Pointwise operations over the hidden layer of an MLP of width 768: 4 pictures of 197 tokens (their counts
+// do not depend on how many).
 #include "kernels/pointwise/pointwise.h"
 
 #include "tests/cuda_counts/counts.h"

@@ -1,7 +1,7 @@
 // Normalisation of 512 features of width 512, and the similarities of 256 pictures with 512 captions: the
 // matrix, and the 10 best; the 10 best of 8,192 for 128 captions and for one (retrieval and search). The
-// least traffic of the products is that of 128 x 128 tiles (a is read once for
-// each 128 rows of b, and the other way round), of the norms once each input, of the matrix once.
+// least traffic of the products is that of 128 x 128 tiles (a is read once for each 128 rows of b, and the
+// other way round), of the norms each input once, of the matrix once.
 #include "kernels/similarity/similarity.h"
 
 #include "tests/cuda_counts/counts.h"

@@ -1,5 +1,5 @@
-// A library to preload into a program that is tested: the system calls that touch a part of the file system are
-// listed, and the n-th of them fails or is the last thing that the program does. Told by the environment:
+// A library to preload into a program that is tested: the system calls that touch a part of the file system
+// are listed, and the n-th of them fails or is the last thing that the program does. Told by the environment:
 //
 //   FAULT_UNDER  counts calls on files whose absolute path contains this
 //   FAULT_CALLS  counts these kinds of calls, separated by commas: create mkdir open write fsync close rename exchange
@@ -11,7 +11,8 @@
 //                and all that follow fail; another errno's name: the call fails, once
 //   FAULT_EVER   set: all that follow fail too
 //
-// Calls that the C library makes within itself (fopen, opendir) are not seen: cuclip writes with none of them.
+// Calls that the C library makes within itself (fopen, opendir) are not seen: cuclip writes with none of
+// them.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -65,7 +66,7 @@ Plan& plan() {
 
 enum class Fate { done, fails, last };
 
-// What becomes of a call of this kind on this file; an error is in errno.
+// What happens to a call of this kind on this file; an error is in errno.
 Fate fate_of(const char* kind, const std::string& path, const std::string& more = "") {
   Plan& p = plan();
   if (p.under.empty() || path.find(p.under) == std::string::npos) return Fate::done;
@@ -139,7 +140,7 @@ Mapping& last_mapping() {
 }
 constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ
 
-// Half of the bytes where this is the call that goes wrong; `write` writes so many of them.
+// If this is the call that goes wrong, half of the bytes; `write` writes that many of them.
 template <typename Write>
 ssize_t faulty_write(int fd, size_t size, Write write) {
   const Fate fate = fate_of("write", path_of(fd));
@@ -218,7 +219,7 @@ int madvise(void* address, size_t size, int advice) noexcept {
   return static_cast<int>(::syscall(SYS_madvise, address, size, advice));
 }
 
-// Not waited for: nobody cuts the power.
+// There is no need to wait for the disk: nobody cuts the power.
 int fsync(int fd) { return fails("fsync", path_of(fd)) ? -1 : 0; }
 int fdatasync(int fd) { return fails("fsync", path_of(fd)) ? -1 : 0; }
 int ftruncate(int fd, off_t size) noexcept {

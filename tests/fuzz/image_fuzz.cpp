@@ -11,7 +11,7 @@
 namespace {
 
 // Gives the chunks of a mutated PNG their right checksums; without this hardly any input would reach what is
-// behind the check.
+// after the check.
 void repair_checksums(std::vector<uint8_t>& file) {
   if (file.size() < 8 || file[0] != 0x89) return;
   for (size_t at = 8; file.size() - at >= 12;) {

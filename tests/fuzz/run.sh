@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every fuzzer of a build for some seconds each, one after the other, from its seeds and from what earlier runs
+# Runs every fuzzer of a build for a few seconds each, one after the other, starting from its seeds and what earlier runs
 # found. Usage: run.sh BUILD_FOLDER [SECONDS]; ends with 1 when an input crashes, hangs or leaks, and says where it is.
 set -euo pipefail
 

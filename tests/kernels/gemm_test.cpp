@@ -239,7 +239,7 @@ TEST_CASE("gemm gradients match finite differences of the forward") {
   REQUIRE((loss_at(1e-4) - loss_at(-1e-4)) / 2e-4 == Approx(expected).margin(1e-6 * size));
 }
 
-// Whole 16-byte vectors but for one tensor after the other, which starts an element off: results have the
+// Whole 16-byte vectors except for one tensor at a time, which starts an element off: results have the
 // bits of those of aligned memory.
 TEST_CASE("gemm takes memory of any alignment") {
   constexpr int64_t m = 17, n = 24, k = 40;

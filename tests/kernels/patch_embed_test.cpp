@@ -71,9 +71,8 @@ struct Problem {
 
 // Pixels are off by a few roundings, and products of size 1 / sqrt(length) sum up to 1. (Of the 768 byte
 // values times channels with this mean and deviation, none is so close to a tie that bf16 rounds it otherwise
-// than float64.) On CUDA a sum is one chain of `length`
-// additions: √length roundings of sums of order 1, eight times that for the largest of some 10^5 elements, as
-// in gemm_test.
+// than float64.) On CUDA a sum is one chain of `length` additions: √length roundings of sums of order 1,
+// eight times that for the largest of some 10^5 elements, as in gemm_test.
 double forward_error(const PatchEmbedShape& s) {
   const double chain =
       on_cuda() ? 8 * std::sqrt(static_cast<double>(s.length())) * roundoff(DType::f32) : 0.0;

@@ -100,7 +100,7 @@ TEST_CASE("fill_normal has the moments and the distribution of a normal") {
   for (size_t i = 0; i < x.size(); ++i) streams += x[i] * y[i];
   CHECK(std::abs(neighbours) < 5 * std::sqrt(n / 2.0));
   CHECK(std::abs(streams) < 5 * std::sqrt(n));
-  // The tails are there: 4 standard deviations are passed 25 times.
+  // The tails are there: 4 standard deviations are exceeded 25 times.
   CHECK(sorted.front() < -4);
   CHECK(sorted.back() > 4);
 }

@@ -247,7 +247,7 @@ TEST_CASE("files that are something else are refused with a hint") {
   CHECK_THROWS_WITH(Safetensors::open(folder / "none"), Contains("No such file"));
 }
 
-// The most memory that this process has had in use, in bytes; a mapped file's pages count.
+// The most memory that this process has used at once, in bytes, including the pages of mapped files.
 size_t peak_memory() {
   rusage usage{};
   REQUIRE(::getrusage(RUSAGE_SELF, &usage) == 0);

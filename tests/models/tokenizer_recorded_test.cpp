@@ -49,7 +49,7 @@ TEST_CASE("tokenizer gives the ids that CLIP's tokeniser gives") {
                         "\n    CLIP reads       " + tokenizer.decode(expected);
   }
   CHECK(texts >= 2000);
-  // How many texts of a kind differ on purpose: all of them where ftfy repairs mojibake otherwise than we do
+  // How many texts of a kind differ on purpose: all of them are texts whose mojibake ftfy repairs differently
   // (models/text/text_cleaning.h). Where nothing is broken there is no difference.
   const std::map<std::string, int> deliberate = {
       {"mojibake", 10},         // 7 between Japanese words, 3 Armenian: ftfy decodes less of them

@@ -1,5 +1,5 @@
-// cuclip on a disk that fails, or killed in the middle of its writing (tests/faults/system_faults.cpp); and the small
-// training run that is treated so.
+// cuclip on a disk that fails, or killed in the middle of its writing (tests/faults/system_faults.cpp); and
+// the small training run that is treated so.
 #pragma once
 
 #include <string>
@@ -25,8 +25,8 @@ CommandResult run_faulty_cuclip(const SystemFault& fault, const std::vector<std:
 /// The calls that this command makes, in order, without any fault. Throws if it fails.
 std::vector<std::string> calls_of(const SystemFault& fault, const std::vector<std::string>& arguments);
 
-/// A model of 0.03 M parameters that learns synthetic pictures: a step and a checkpoint take milliseconds. reference/ is
-/// a run of three steps with a checkpoint of each, base/ one that stopped after the first.
+/// A model of 0.03 M parameters that learns synthetic pictures: a step and a checkpoint take milliseconds.
+/// reference/ is a run of three steps with a checkpoint of each, base/ one that stopped after the first.
 class SmallRuns {
  public:
   SmallRuns();
@@ -35,18 +35,19 @@ class SmallRuns {
   std::vector<std::string> arguments(const std::string& run, int64_t max_steps, bool resume = true) const;
   /// A copy of base/ under this name, instead of what was there.
   std::string copy_of_base(const std::string& name) const;
-  /// Requires that the run has a newest checkpoint, the same as the reference's of that step in every bit, and no more
-  /// than two. Returns its step.
+  /// Requires that the run has a newest checkpoint, the same as the reference's of that step in every bit,
+  /// and no more than two. Returns its step.
   int64_t check_newest(const std::string& run) const;
   /// Requires that nothing is in the run but what belongs there.
   static void check_tidy(const std::string& run);
-  /// Takes the run to its third step and requires that all is as if nothing had happened: checkpoint, log, no leftovers.
+  /// Takes the run to its third step and requires that all is as if nothing had happened: checkpoint, log, no
+  /// leftovers.
   void check_goes_on(const std::string& run) const;
 
   const TemporaryFolder folder;
 };
 
-/// Requires the same weights, moments, tokeniser and state, but for the times.
+/// Requires the same weights, moments, tokeniser and state, except for the times.
 void check_same_checkpoint(const std::filesystem::path& found, const std::filesystem::path& expected);
 
 /// True unless the call is one of many writes to one file, and neither the first nor the last of them.

@@ -81,7 +81,7 @@ struct FreeOnDevice {
   void operator()(void* memory) const { device_free(Device::cuda, memory); }
 };
 
-/// Takes what is left of the emulated device's memory, but for less than a MiB.
+/// Takes what is left of the emulated device's memory, all but less than a MiB.
 inline std::vector<std::unique_ptr<void, FreeOnDevice>> fill_device() {
   std::vector<std::unique_ptr<void, FreeOnDevice>> blocks;
   for (size_t bytes = size_t{1} << 40; bytes >= size_t{1} << 20;) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/data/pictures: tiny pictures of every kind, and what Pillow makes of them (needs pillow, numpy).
 
-expected.txt has one line a picture: file name, width, height, FNV-1a 64 of the RGB bytes. "RGB" is what
+expected.txt has one line per picture: file name, width, height, FNV-1a 64 of the RGB bytes. "RGB" is what
 models/image/image_decode.h documents: Pillow's convert("RGB"), after alpha_composite on white where there is transparency.
 Where Pillow differs from that page (16-bit grey, colour keys of 16 bits) the expectation is computed here with numpy.
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes recorded.jsonl.gz: texts and the ids that CLIP's own tokeniser gives them, a JSON object a line.
+"""Writes recorded.jsonl.gz: texts and the ids that CLIP's own tokeniser gives them, one JSON object per line.
 
   {"kind": K, "text": T, "ids": [...]}      text as it is
   {"kind": K, "bytes": HEX, "ids": [...]}   bytes that are not UTF-8; Python decoded them with errors="replace"

@@ -36,7 +36,7 @@ TEST_CASE("captions: the empty and the invalid are told apart") {
     CHECK(state(bad) == CaptionState::invalid_utf8);
     CHECK(text(bad).empty());
   }
-  // Invalid bytes behind the cut are still seen.
+  // Invalid bytes after the cut are still noticed.
   CHECK(state(std::string(5000, 'a') + "\xff") == CaptionState::invalid_utf8);
 }
 

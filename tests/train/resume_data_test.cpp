@@ -44,7 +44,7 @@ struct Pairs {
     fs::remove(folder / ("data/" + name(i) + ".txt"));
   }
 
-  // 3 steps an epoch, 12 in all.
+  // 3 steps per epoch, 12 in all.
   TrainConfig config(const std::string& run = "run") const {
     TrainConfig c;
     c.model = "cuclip-tiny";
@@ -105,8 +105,8 @@ TEST_CASE("a fingerprint tells names, captions and sizes apart, and nothing else
         "the names of the pairs, or their order, differ");
   CHECK(difference(one, print(pair("b", "B", "b").bytes() + pair("a", "A", "a").finish())) ==
         "the names of the pairs, or their order, differ");
-  CHECK(difference(one, print(b)) == "1 pair fewer (1, were 2)");
-  CHECK(difference(print(b), one) == "1 pair more (2, were 1)");
+  CHECK(difference(one, print(b)) == "1 pair fewer (1 instead of 2)");
+  CHECK(difference(print(b), one) == "1 pair more (2 instead of 1)");
   // Checkpoints have it: another value would say that the data have changed.
   CHECK(one == DatasetFingerprint{.pairs = 2,
                                   .names = 0xcb8fdf6b6b968b27,
@@ -198,7 +198,7 @@ TEST_CASE("changed data are refused at every step, naming the change, and nothin
     TrainConfig config = pairs.config(fmt::format("run{}", step));
     REQUIRE(pairs.train(config, step) == step);
     pairs.remove(3);
-    CHECK_THROWS_WITH(pairs.resume(config), Contains("1 pair fewer (23, were 24)"));
+    CHECK_THROWS_WITH(pairs.resume(config), Contains("1 pair fewer (23 instead of 24)"));
     pairs.write("data", 3);
     pairs.folder.write("data/03.png", pairs.pictures[3] + "x");
     CHECK_THROWS_WITH(pairs.resume(config), Contains("the sizes of the pictures' files differ"));
@@ -246,7 +246,7 @@ TEST_CASE("a checkpoint without a fingerprint is resumed, unless its place does 
   REQUIRE(pairs.train(pairs.config("whole")) == 12);
   REQUIRE(pairs.train(pairs.config(), 5) == 5);
   forget(5);
-  for (size_t i = 0; i < 9; ++i) pairs.remove(i);  // one step an epoch: there is no third batch
+  for (size_t i = 0; i < 9; ++i) pairs.remove(i);  // one step per epoch: there is no third batch
   CHECK_THROWS_WITH(pairs.resume(pairs.config()), Contains("an epoch had another number of steps"));
   for (size_t i = 0; i < 9; ++i) pairs.write("data", i);
   REQUIRE(pairs.resume(pairs.config()) == 12);
@@ -265,10 +265,10 @@ TEST_CASE("--allow-changed-data on the command line") {
   pairs.remove(7);
   const test::CommandResult refused = train({"--resume", "latest"});
   CHECK(refused.exit_code == 2);
-  CHECK_THAT(refused.err, Contains("1 pair fewer (23, were 24)") && Contains("--allow-changed-data"));
+  CHECK_THAT(refused.err, Contains("1 pair fewer (23 instead of 24)") && Contains("--allow-changed-data"));
   const test::CommandResult allowed = train({"--resume", "latest", "--allow-changed-data"});
   INFO(allowed.err);
   CHECK(allowed.exit_code == 0);
-  CHECK_THAT(allowed.err, Contains("1 pair fewer (23, were 24); going on with epoch 3 of 4") &&
+  CHECK_THAT(allowed.err, Contains("1 pair fewer (23 instead of 24); going on with epoch 3 of 4") &&
                               Contains("not bit for bit"));
 }

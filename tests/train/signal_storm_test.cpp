@@ -1,6 +1,6 @@
 // labels: release_only long
-// A program's own signal handlers run while the library trains, encodes and searches: nothing crashes, and not
-// one bit changes. Each run is a process of its own, so that one that dies is counted.
+// A program's own signal handlers run while the library trains, encodes and searches: nothing crashes, and
+// not one bit changes. Each run is a process of its own, so that one that dies is counted.
 #include <poll.h>
 #include <signal.h>
 #include <sys/time.h>
@@ -136,7 +136,7 @@ struct Scenario {
   const char* instructions;  // the most that oneDNN may use
 };
 
-// In a process of its own, with so many signals a second of each kind, or none. Nothing if it dies.
+// In a process of its own, with this many signals per second of each kind, or none. Empty if it dies.
 std::optional<Outcome> run(const Scenario& scenario, int per_second) {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);

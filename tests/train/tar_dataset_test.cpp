@@ -127,7 +127,7 @@ TEST_CASE("what follows an archive and is none is said") {
     CHECK(dataset->size() == 1);
     REQUIRE(dataset->notes().size() == 1);
     CHECK_THAT(dataset->notes()[0],
-               Contains(fmt::format("s.tar: {} bytes from byte {} on", size, good.size())) &&
+               Contains(fmt::format("s.tar: {} bytes starting at byte {}", size, good.size())) &&
                    Contains("after the end of the archive"));
   }
   const auto with_zeros = [&](size_t size) {

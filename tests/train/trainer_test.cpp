@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// 8 steps an epoch, 24 in all; the vocabulary comes from the captions.
+// 8 steps per epoch, 24 in all; the vocabulary comes from the captions.
 TrainConfig small_config(const fs::path& out) {
   TrainConfig config;
   config.model = "cuclip-tiny";
@@ -78,7 +78,7 @@ TEST_CASE("a run that is stopped in the middle of an epoch goes on bit for bit, 
 TEST_CASE("gradient accumulation resumes in the middle of an epoch too") {
   TemporaryFolder folder;
   TrainConfig config = small_config(folder / "whole");
-  config.accum_freq = 3;  // 2 steps an epoch, 2 batches left over
+  config.accum_freq = 3;  // 2 steps per epoch, 2 batches left over
   REQUIRE(train(config).steps == 6);
   config.out = (folder / "parts").string();
   REQUIRE(train(config, 3).steps == 3);

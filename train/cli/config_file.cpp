@@ -10,7 +10,7 @@
 namespace cuclip {
 namespace {
 
-// CLI11 takes a key alone on its line for one that is true, whatever it should be.
+// CLI11 takes a key alone on its line to be true, whatever its type.
 std::string checked_lines(std::string text, const std::string& path) {
   const std::vector<std::string_view> lines = split_lines(text);
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -25,7 +25,7 @@ std::string checked_lines(std::string text, const std::string& path) {
 }  // namespace
 
 void add_config_file_option(CLI::App* app) {
-  // Not configurable: it is no part of the resolved configuration.
+  // Not configurable: it is not part of the resolved configuration.
   app->add_option("--config", "TOML file with the same keys; flags given here win")->configurable(false);
 }
 
@@ -41,11 +41,11 @@ void apply_config_file(CLI::App* app) {
     fail_input("{}: {}", path, e.what());
   }
   for (const CLI::ConfigItem& item : items) {
-    if (item.name == "++" || item.name == "--") continue;  // CLI11's marks of sections
+    if (item.name == "++" || item.name == "--") continue;  // CLI11's section markers
     CLI::Option* option = app->get_option_no_throw("--" + item.name);
     const bool here =
         item.parents.empty() || (item.parents.size() == 1 && item.parents[0] == app->get_name());
-    CUCLIP_CHECK(option && here && option->get_configurable(), "{}: '{}' is no setting of cuclip {}", path,
+    CUCLIP_CHECK(option && here && option->get_configurable(), "{}: '{}' is not a setting of cuclip {}", path,
                  item.fullname(), app->get_name());
     if (option->count() > 0) continue;
     try {

@@ -27,8 +27,8 @@ struct Options {
   bool json = false;
 };
 
-// A folder that convert filled before has all that it writes, open_clip_config.json too: it is filled again. Others'
-// files of the same names stay.
+// A folder that convert filled before has everything that it writes, open_clip_config.json included, and is
+// filled again. Other people's files of the same names are left alone.
 void check_folder(const fs::path& folder, const std::vector<std::string>& inputs) {
   const bool ours = path_exists(folder / "open_clip_config.json");
   for (const char* name : {"model.safetensors", "open_clip_config.json", "config.json",
@@ -57,7 +57,7 @@ void convert(const Options& options) {
                options.out);
   if (!is_file) {
     check_folder(folder, inputs);
-    // First of all: a folder that is filled half is known by it.
+    // Written first: it marks a folder that is only half filled.
     write_file_atomic(folder / "open_clip_config.json", clip_config_json(session.model().config()));
   }
   save_weights(session.model(), file, {}, names);

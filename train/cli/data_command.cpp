@@ -40,7 +40,7 @@ void add_csv_options(CLI::App* command, DatasetOptions& options) {
                       "One character, or \\t (found from the file if not given)");
 }
 
-// The statistics that an earlier run with the same options left, if its shards are all there; empty
+// The statistics that an earlier run with the same options left, if all its shards are there; empty
 // otherwise.
 std::string earlier_result(const PrepareOptions& options) {
   const std::filesystem::path file = options.out / kStatistics;
@@ -97,12 +97,13 @@ void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {
          "Pairs with distinct captions to keep out of training");
   number("--max-per-caption", p.max_per_caption, {1, kMostOfAnything}, "Pictures with the same caption");
   number("--max-per-series", p.max_per_series, {1, kMostOfAnything},
-         "Pictures whose captions differ in numbers only");
+         "Pictures whose captions differ only in numbers");
   number("--samples-per-shard", p.samples_per_shard, {1, kMostOfAnything}, "Samples in a shard");
   number("--threads", p.threads, thread_range(), "0: one for each CPU");
   add_csv_options(sub, prepare_options.dataset);
-  sub->add_flag("--force", options->force,
-                "Make it anew even if it is there, was made with other options, or has shards of others");
+  sub->add_flag(
+      "--force", options->force,
+      "Rebuild it even if it is there, was made with other options, or has shards that others wrote");
   sub->add_flag("--json", options->json, "Print the statistics as JSON");
   sub->callback([options] { prepare(*options); });
 }

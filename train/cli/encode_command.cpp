@@ -51,7 +51,7 @@ std::vector<int64_t> extents(const Tensor& tensor) {
   return result;
 }
 
-// What each row of the features is of: the line of the same number says it.
+// What each row of the features stands for: the line with the same number says it.
 void print_rows(const Options& options, const Tensor& features, const std::vector<std::string>& rows,
                 const nlohmann::ordered_json& unreadable = nullptr, int64_t damaged = 0) {
   if (!options.json) {

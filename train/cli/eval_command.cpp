@@ -33,7 +33,7 @@ struct RetrievalOptions {
   bool json = false;
 };
 
-// What every answer in JSON begins with.
+// The beginning of every answer in JSON.
 Json named(const Session& session, const std::string& data) {
   Json json;
   put_name(json, "model", session.loaded.description);
@@ -203,7 +203,7 @@ void add_zero_shot(CLI::App* command) {
   limit(sub->add_option("--count", options->count, "Pictures of each question of synthetic:shapes"),
         WholeRange{1, 1'000'000})
       ->capture_default_str();
-  limit(sub->add_option("--seed", options->seed, "Of the pictures of synthetic:shapes"),
+  limit(sub->add_option("--seed", options->seed, "Seed of the pictures of synthetic:shapes"),
         WholeRange{0, std::numeric_limits<int64_t>::max()})
       ->capture_default_str();
   sub->add_flag("--json", options->json, kJsonHelp);

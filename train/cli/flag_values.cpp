@@ -12,7 +12,7 @@ namespace {
 
 template <typename Range>
 CLI::Option* limit_to(CLI::Option* option, const Range& range) {
-  // The number is handed on as we read it: CLI11 would take 010 for 8 and 0x10 for 16.
+  // The number is passed on as we read it: CLI11 would take 010 for 8 and 0x10 for 16.
   const auto read = [option, range](std::string& text) {
     text = fmt::format("{}", parse_number(option->get_name(), range, text));
     return std::string();

@@ -1,4 +1,4 @@
-// What a flag's value may be: its help shows it, and its messages name it.
+// What values a flag takes: its help shows them, and its messages name them.
 #pragma once
 
 #include <functional>
@@ -20,12 +20,13 @@ namespace cuclip {
 /// Refuses an empty value, such as that of a shell's variable that is not set: for files and folders to write.
 CLI::Option* never_empty(CLI::Option* option);
 
-/// Lets the option take whole numbers, or numbers, in this range only; on the command line and from a configuration
-/// file. What is none is refused by InputError naming the flag, the range and what was given.
+/// Makes the option take only whole numbers, or numbers, in this range, on the command line and from a
+/// configuration file. Anything else is refused with an InputError naming the flag, the range and what was
+/// given.
 CLI::Option* limit(CLI::Option* option, const WholeRange& range);
 CLI::Option* limit(CLI::Option* option, const RealRange& range);
 
-/// Lets the option take these words only, likewise.
+/// Makes the option take only these words, likewise.
 CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& words);
 
 /// Adds an option that takes these words only, of which `now` is the default, and hands the one that is given to

@@ -28,7 +28,7 @@ struct Options {
   bool json = false;
 };
 
-// Every part of a data set's name as an absolute path, so that the index can be used from anywhere.
+// The data set's name with every part as an absolute path, so that the index can be used from anywhere.
 std::string absolute_spec(const std::string& spec) {
   std::string result;
   for (const std::string& part : joined_specs(spec)) {
@@ -88,7 +88,7 @@ Indexed index_dataset(const Session& session, const std::string& spec) {
 }
 
 void run_index(const Options& options) {
-  // What is no index is not written over: a picture or a shard among what is to be indexed neither.
+  // Only an index is written over: never a picture or a shard that is itself to be indexed.
   check_can_write(options.out, OutputKind::index, inputs_with(options.model, {}));
   Session session(options.model);
   Indexed made = is_folder(options.source) ? index_folder(session, options.source)
@@ -122,7 +122,7 @@ void add_index_command(CLI::App& app) {
       app.add_subcommand("index", "The features of a folder of pictures in a file, for search");
   command
       ->add_option("source", options->source,
-                   "Folder of pictures (with those below it), or shards, a .csv or .tsv")
+                   "Folder of pictures (subfolders included), or shards, a .csv or .tsv")
       ->required();
   never_empty(command->add_option("--out", options->out, "Index file to write, such as FILE.cuclip-index"))
       ->required();

@@ -29,8 +29,9 @@ State& state() {
   return *s;
 }
 
-// Not through stdio: another thread may be in the middle of a line, with its lock. And never by waiting: a full
-// pipe that nobody drains must not keep signals from being taken, so these words are dropped then.
+// Not through stdio: another thread may be in the middle of a line and hold its lock. And without ever
+// waiting: a full pipe that nobody drains must not keep signals from being taken, so then these words are
+// dropped.
 void say(const char* message) {
   pollfd out{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
   if (::poll(&out, 1, 0) != 1 || (out.revents & POLLOUT) == 0) return;
@@ -50,7 +51,7 @@ void take(int signal) {
   if (s.signal.compare_exchange_strong(none, signal)) {
     say(s.finishing);
   } else {
-    say("still at it; Ctrl-\\ (SIGQUIT) ends at once and leaves the last checkpoint as it was");
+    say("still finishing; Ctrl-\\ (SIGQUIT) ends at once and leaves the last checkpoint as it was");
   }
 }
 
@@ -80,14 +81,14 @@ void take_signals() {
   for (const int signal : {SIGTERM, SIGHUP}) {
     if (!is_ignored(signal)) ::sigaddset(&signals, signal);
   }
-  // Every thread that is started from now on inherits this; only sigwaitinfo gets them.
+  // Every thread that is started from now on inherits this mask; only sigwaitinfo gets the signals.
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGINT, SIG_DFL);  // an ignored signal need not be kept for sigwaitinfo
   state();
   try {
     std::thread(wait_for_signals, signals, keyboard_ignored).detach();
   } catch (const std::system_error&) {
-    // No thread to be had: signals then end the process in the system's way.
+    // If no thread can be had, signals end the process in the system's way.
     if (keyboard_ignored) ::signal(SIGINT, SIG_IGN);
     ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   }

@@ -1,23 +1,24 @@
 // How the executable ends when it is asked to: by SIGINT (Ctrl-C), SIGTERM (schedulers) or SIGHUP (the
-// terminal is gone). A thread of its own takes them, so that no handler ever interrupts one that computes.
+// terminal is gone). A dedicated thread takes them, so that no handler ever interrupts a thread that
+// computes.
 #pragma once
 
 namespace cuclip {
 
 /// From here on a signal ends the process at once with 128 + its number, and leaves no temporary file behind.
-/// Called once, while the process has one thread. A signal that the parent had ignored stays ignored; of
-/// SIGINT that holds for the keyboard's only: shells let commands in the background ignore it, but `kill -INT`
-/// still means them.
+/// Called once, while the process has one thread. A signal that the parent ignored stays ignored; for SIGINT
+/// that applies only to the keyboard's: shells let background commands ignore it, but `kill -INT` still means
+/// them.
 void take_signals();
 
 /// What is printed on standard error when a signal ends the process at once.
 void say_when_interrupted(const char* message);
 
-/// From here on a signal is remembered, and the work goes on to a point where it can be saved. Further ones
-/// change nothing. `message` is printed when the first comes.
+/// From here on a signal is remembered, and the work goes on to a point where it can be saved. Further
+/// signals change nothing. `message` is printed when the first one comes.
 void finish_first(const char* message);
 
-/// The first signal that came since finish_first, or 0.
+/// The first signal that has come since finish_first, or 0.
 int remembered_signal();
 
 }  // namespace cuclip

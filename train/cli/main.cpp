@@ -48,7 +48,7 @@ void add_commands(CLI::App& app) {
   cuclip::add_info_command(app);
 }
 
-// Help and version are "errors" of CLI11's; they are results like others.
+// To CLI11 help and version are "errors"; here they are results like any other.
 void parse_or_help(CLI::App& app, const std::vector<std::string>& arguments) {
   try {
     cuclip::parse_literally(app, arguments);
@@ -96,7 +96,7 @@ int parse_and_run(CLI::App& app, const std::vector<std::string>& arguments) {
 // Results that nobody received are a failure. A reader that went away early (`cuclip ... | head`) knows so
 // itself and is not told.
 int flush_results(int code) {
-  const bool said = std::ferror(stdout) != 0;  // by whoever met it
+  const bool said = std::ferror(stdout) != 0;  // by whoever ran into it
   if (!said && std::fflush(stdout) == 0) return code;
   if (!said && errno != EPIPE) say_not_written(std::strerror(errno));
   return code == kDone ? kFailed : code;
@@ -107,7 +107,7 @@ int flush_results(int code) {
 int main(int argc, char** argv) {
   cuclip::secure_standard_streams();
   cuclip::take_signals();
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then an error of the write, not a death without a word
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then a failed write, not a silent death
   CLI::App app{"cuclip trains and runs CLIP models: pictures and words in one space of features.", "cuclip"};
   app.set_version_flag("--version", std::string("cuclip " CUCLIP_VERSION));
   app.require_subcommand(1);

@@ -88,7 +88,7 @@ void run_matrix(const Options& options) {
   Session session(options.model);
   const std::vector<fs::path> files(options.images.begin(), options.images.end());
   const EncodedPictures encoded = encode_picture_files(session.model(), files);
-  // Left out, the pictures behind it would stand beside the wrong captions.
+  // If it were left out, the pictures after it would stand beside the wrong captions.
   CUCLIP_CHECK(encoded.unreadable.empty(), "{}", encoded.unreadable.front().reason);
   report_damaged(encoded.damaged);
   for (const int64_t i : encoded.kept) matrix.images.push_back(files[static_cast<size_t>(i)]);

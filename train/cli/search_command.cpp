@@ -1,4 +1,4 @@
-// cuclip search: the pictures of an index that fit some words, or another picture, best.
+// cuclip search: the pictures of an index that best fit some words, or another picture.
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
@@ -126,7 +126,7 @@ void draw_hits(const Options& options, const FeatureIndex& index, const std::vec
                                                                 .caption_lines = 3}));
 }
 
-// Of a folder it takes no time to see which pictures are gone.
+// For a folder it takes no time to see which pictures are gone.
 void warn_of_missing(const FeatureIndex& index, const std::vector<Hit>& hits) {
   if (!index.is_folder) return;
   std::vector<std::string> missing;
@@ -173,7 +173,7 @@ void check_sheet(const Options& options, const FeatureIndex& index) {
     }
     for (const std::string& part :
          index.is_folder ? std::vector<std::string>() : joined_specs(index.source)) {
-      // Of a .csv the names start at its folder; of a folder with captions in it.
+      // A .csv file's names start at its folder; those of a folder with captions, in that folder.
       const fs::path folder = is_folder(part) ? fs::path(part) : fs::path(part).parent_path();
       for (const std::string& name : index.names) inputs.push_back((folder / name).string());
     }
@@ -207,7 +207,7 @@ void run_search(Options options) {
                options.index, index.model, session.loaded.description);
   const std::vector<Hit> hits =
       search_index(session.context, index, encode_query(options, session), options.top);
-  // What was found does not depend on whether it can be drawn.
+  // The results do not depend on whether they can be drawn.
   if (options.json)
     print_json(hits_json(options, index, hits));
   else
@@ -225,7 +225,7 @@ void run_search(Options options) {
 void add_search_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
-      app.add_subcommand("search", "The pictures of an index that fit words or a picture best");
+      app.add_subcommand("search", "The pictures of an index that best fit words or a picture");
   command->add_option("index", options->index, "File made by cuclip index")->required();
   command->add_option("words", options->words, "What to look for");
   command->add_option("--image", options->image, "Look for pictures like this one instead");

@@ -22,13 +22,13 @@ ssize_t write_or_drop(void*, const char* bytes, size_t size) {
 void secure_standard_streams() {
   // Reading the closed standard input stays an error: it is not an empty one.
   if (::fcntl(STDIN_FILENO, F_GETFD) < 0) ::open("/dev/null", O_WRONLY);
-  // open() takes the lowest number that is free. One opened for reading alone refuses what is written to it.
+  // open() takes the lowest free number. A descriptor opened only for reading refuses what is written to it.
   for (int fd = ::open("/dev/null", O_RDONLY); fd >= 0; fd = ::open("/dev/null", O_RDONLY)) {
     if (fd <= STDERR_FILENO) continue;
     ::close(fd);
     break;
   }
-  // Streams throw, or fail for good, when a write fails; this one's never does.
+  // Streams throw, or fail for good, when a write fails; writes to this one never do.
   std::FILE* lenient = ::fopencookie(
       nullptr, "w", {.read = nullptr, .write = write_or_drop, .seek = nullptr, .close = nullptr});
   if (lenient == nullptr) return;

@@ -6,13 +6,14 @@
 
 namespace cuclip {
 
-/// Throws InputError for a text with nothing in it that a model could read (white space of any kind, zero-width
-/// and control characters), and for bytes that are not valid UTF-8. `what` is how the message calls it:
-/// "search: the words".
+/// Throws InputError for a text with nothing in it that a model could read (white space of any kind,
+/// zero-width and control characters), and for bytes that are not valid UTF-8. `what` is what the message
+/// calls it: "search: the words".
 void require_text(const std::string& text, const std::string& what);
 
-/// The texts given as arguments and those of the file (one per line; "-": standard input; "": no file), in this
-/// order, each as require_text wants it. Throws InputError if there is none. `command` begins the messages.
+/// The texts given as arguments and those of the file (one per line; "-": standard input; "": no file), in
+/// this order, each as require_text wants it. Throws InputError if there is none. `command` begins the
+/// messages.
 std::vector<std::string> given_texts(const std::vector<std::string>& arguments, const std::string& file,
                                      const std::string& command);
 

@@ -38,7 +38,8 @@ struct Options {
   bool json = false;
 };
 
-// Every text given, or every line of standard input when none is, as it comes: what writes it may wait for the answer.
+// Every text given or, if none is, every line of standard input as soon as it comes: the program that writes
+// them may be waiting for the answer.
 void for_each_text(const std::vector<std::string>& given,
                    const std::function<void(const std::string&)>& work) {
   for (const std::string& text : given) work(text);

@@ -12,7 +12,7 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// No argument holds a NUL, so one behind a "]" can only be ours.
+// No argument holds a NUL, so one after a "]" can only be ours.
 constexpr char kNoList = '\0';
 
 void take_mark_off(std::string& argument) {
@@ -51,7 +51,7 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 
 // ", did you mean search?", or nothing where no name is near.
 std::string suggestion(const std::string& word, const Words& names) {
-  constexpr size_t kLongest = 64;  // what is longer is no misspelt name
+  constexpr size_t kLongest = 64;  // anything longer is not a misspelt name
   if (word.empty() || word.size() > kLongest || names.empty()) return "";
   const auto nearer = [&](const std::string& a, const std::string& b) {
     return edit_distance(word, a) < edit_distance(word, b);
@@ -78,7 +78,7 @@ std::string list_of_commands(const CLI::App& app) {
 struct Place {
   const CLI::App* app;
   std::string name;  // "cuclip eval retrieval"
-  size_t next = 0;   // the first argument behind it
+  size_t next = 0;   // the first argument after it
 };
 
 Place place_of(const CLI::App& root, const Words& arguments) {
@@ -102,7 +102,7 @@ Words flags_of(const CLI::App& app) {
   return flags;
 }
 
-// The first argument that looks like a flag and is none of this command, without its "=value".
+// The first argument that looks like a flag but is not one of this command's, without its "=value".
 std::string unknown_flag(const Place& place, const Words& arguments) {
   for (size_t i = place.next; i < arguments.size() && arguments[i] != "--"; ++i) {
     const std::string flag = arguments[i].substr(0, arguments[i].find('='));
@@ -117,7 +117,7 @@ std::string unknown_flag(const Place& place, const Words& arguments) {
   return "";
 }
 
-// CLI11 names surplus arguments the last first.
+// CLI11 names surplus arguments in reverse order.
 std::string describe_problem(const CLI::App& app, const CLI::ParseError& error) {
   const bool is_surplus = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
   if (!is_surplus) return in_plain_words(error);
@@ -126,7 +126,7 @@ std::string describe_problem(const CLI::App& app, const CLI::ParseError& error) 
     take_mark_off(argument);
     surplus += fmt::format(" \"{}\"", escaped_name(argument));
   }
-  return fmt::format("too many arguments:{}; put a text of several words in quotes", surplus);
+  return fmt::format("too many arguments:{}; put quotes around a text of several words", surplus);
 }
 
 }  // namespace

@@ -68,8 +68,8 @@ std::string without_non_finite(std::string_view text) {
   return out;
 }
 
-// JSON as Python's json module reads and writes it: numbers that are not finite have names. Discarded where
-// it is no JSON.
+// JSON as Python's json module reads and writes it: numbers that are not finite have names. Discarded if it
+// is not JSON.
 json parse_as_python(std::string_view text) {
   json document = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (document.is_discarded()) document = json::parse(without_non_finite(text), nullptr, false);
@@ -91,7 +91,7 @@ NormalisedCaption normalise_caption(std::string_view text, int64_t max_bytes) {
     if (length <= 0) return {.text = "", .state = CaptionState::invalid_utf8};
     const CharacterKind kind = kind_of(c);
     if (kind == CharacterKind::space) pending_space = true;
-    // Beyond the limit only validity is still of interest.
+    // Beyond the limit only validity still matters.
     if (kind == CharacterKind::keep && out.size() <= limit) {
       if (pending_space && !out.empty()) out += ' ';
       pending_space = false;

@@ -1,4 +1,4 @@
-// Captions as they come, made into captions as the tokeniser wants them.
+// Turns captions as they come into captions as the tokeniser wants them.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +24,12 @@ struct NormalisedCaption {
 /// (byte order mark, zero-width space, soft hyphen, bidirectional marks; not the joiners, which emoji need)
 /// and noncharacters vanish, both ends are trimmed. A text longer than max_bytes is cut at the last space
 /// (or, where there is none in its last quarter, between two code points). Text that is not valid UTF-8 is
-/// refused whole: guessing an encoding would train on rubbish.
+/// refused entirely: to guess an encoding would be to train on rubbish.
 NormalisedCaption normalise_caption(std::string_view text, int64_t max_bytes = kMaxCaptionBytes);
 
-/// Captions with their account.
+/// Captions, and what became of each.
 struct CaptionList {
-  std::vector<std::string> captions;  // normalised, none empty, no two equal, in their first order
+  std::vector<std::string> captions;  // normalised, none empty, no two equal, in order of first appearance
   int64_t cut = 0;
   int64_t empty = 0;
   int64_t invalid_utf8 = 0;
@@ -40,8 +40,8 @@ struct CaptionList {
 /// A .txt file: its whole text is one caption.
 CaptionList captions_from_text(std::string_view text, int64_t max_bytes = kMaxCaptionBytes);
 
-/// A .json file: `{"caption": "..."}`, `{"captions": ["...", ...]}` (both may be there; null is as if it were
-/// not there; other keys are ignored), a string, or a list of strings. NaN, Infinity and -Infinity, which
+/// A .json file: `{"caption": "..."}`, `{"captions": ["...", ...]}` (both may be there; null counts as
+/// missing; other keys are ignored), a string, or a list of strings. NaN, Infinity and -Infinity, which
 /// Python writes for such numbers, are read as null. Throws InputError saying what was found instead.
 CaptionList captions_from_json(std::string_view text, std::string_view name,
                                int64_t max_bytes = kMaxCaptionBytes);
@@ -51,8 +51,8 @@ struct CaptionFiles {
   std::optional<std::string> json, text;
 };
 
-/// The .json's captions, or where that is missing or holds none, the .txt's. Throws SampleError saying why
-/// there are none.
+/// The .json file's captions or, if it is missing or holds none, the .txt file's. Throws SampleError saying
+/// why there are none.
 std::vector<std::string> read_caption_files(const CaptionFiles& files, std::string_view name,
                                             int64_t max_bytes);
 

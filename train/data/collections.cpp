@@ -65,7 +65,7 @@ std::optional<DrawingMetadata> read_metadata(const std::string& svg, std::string
   const size_t start = svg.find("<metadata");
   const size_t end = svg.find("</metadata>", start);
   if (start == std::string::npos || end == std::string::npos) return std::nullopt;
-  // Only this part: the drawing itself is hundreds of times as long.
+  // Only this part is parsed: the drawing itself is hundreds of times as long.
   const bool latin1 = lower_case(svg.substr(0, 200)).find("iso-8859-1") != std::string::npos;
   pugi::xml_document document;
   const pugi::xml_parse_result parsed =

@@ -26,14 +26,14 @@ struct RawPair {
 
 struct RawPairs {
   std::vector<RawPair> pairs;
-  BadSamples bad;                  // pictures without caption, captions without picture
+  BadSamples bad;                  // pictures without a caption, captions without a picture
   std::vector<std::string> notes;  // Dataset::notes()
 };
 
 /// The pictures of `from`: "openclipart" or "tuxpaint" (Debian's packages openclipart-svg and
 /// openclipart-png, and tuxpaint-stamps-default; "openclipart:FOLDER" and "tuxpaint:FOLDER" elsewhere), or a
-/// data set as open_dataset takes it. Throws InputError naming the package to install where a collection is
-/// not there.
+/// data set as open_dataset takes it. If a collection is not there, throws InputError naming the package to
+/// install.
 RawPairs list_pairs(const std::string& from, const DatasetOptions& options, int threads);
 
 /// The Open Clip Art Library: folder/svg has the metadata, folder/png the pictures of the same names.

@@ -19,7 +19,7 @@
 
 namespace cuclip {
 
-/// One sample's captions, or why it has none that can be used.
+/// One sample's captions, or why it has no usable ones.
 struct CaptionsOrReason {
   std::vector<std::string> captions;
   std::string reason;
@@ -45,28 +45,29 @@ class Dataset {
   /// The captions alone, without reading the picture where the source can do so.
   virtual std::vector<std::string> captions(int64_t index) const { return load(index).captions; }
 
-  /// The captions of the `count` samples from `first` on: as captions() has them, or the reason of its
-  /// SampleError. From several threads at a time, too. Sources that keep many samples in one file open it
-  /// once.
+  /// The captions of the `count` samples that start at `first`: as captions() returns them, or the reason of
+  /// its SampleError. May be called from several threads at a time. Sources that keep many samples in one
+  /// file open it once.
   virtual std::vector<CaptionsOrReason> captions_of(int64_t first, int64_t count) const;
 
   /// One line for logs: what it is and how much of it.
   virtual std::string describe() const = 0;
 
-  /// What it is made of, for a comparison with what it was (fingerprint.h). Reads all captions, on `threads`
-  /// threads (0: as many as there are CPUs); the result does not depend on their number.
+  /// What the data set consists of, to be compared with what it was before (fingerprint.h). Reads all
+  /// captions, on `threads` threads (0: as many as there are CPUs); the result does not depend on their
+  /// number.
   DatasetFingerprint fingerprint(int threads = 0) const;
 
-  /// What was left out while the source was listed: pictures without caption, captions without picture,
+  /// What was left out while the source was listed: pictures without a caption, captions without a picture,
   /// links.
   const BadSamples& bad() const { return bad_; }
 
-  /// What else whoever opened it should be told, one line each: hidden files that were passed over,
-  /// unreadable folders, bytes behind the end of an archive. No sample is known to be lost by these.
+  /// What else the user should be told, one line each: hidden files that were passed over, unreadable
+  /// folders, bytes after the end of an archive. As far as is known, none of these loses a sample.
   const std::vector<std::string>& notes() const { return notes_; }
 
  protected:
-  /// captions_of() by way of read(index), which returns captions or throws SampleError.
+  /// captions_of() in terms of read(index), which returns captions or throws SampleError.
   static std::vector<CaptionsOrReason> collect_captions(
       int64_t first, int64_t count, const std::function<std::vector<std::string>(int64_t)>& read);
 
@@ -77,21 +78,21 @@ class Dataset {
 struct DatasetOptions {
   std::string csv_image_key = "filepath";  // the column with the picture's path, as open_clip names it
   std::string csv_caption_key = "title";   // the column with the caption
-  std::string csv_separator;               // empty: a tab for .tsv, what the header line suggests for .csv
+  std::string csv_separator;  // empty: a tab for .tsv, whatever the header line suggests for .csv
   int64_t max_caption_bytes = kMaxCaptionBytes;
 };
 
-/// Opens a data set. SPEC is one of these, or several of them joined with "::" (their samples follow each
-/// other):
+/// Opens a data set. SPEC is one of these, or several of them joined with "::" (their samples then follow one
+/// another):
 ///   shards-{000..012}.tar   WebDataset shards, any number of brace ranges, * and []: .jpg/.jpeg/.png with
 ///                           .txt or .json
 ///   pairs.csv, pairs.tsv    a column of picture paths (relative ones start at the file's folder), one of
 ///                           captions; rows with the same picture are one sample with several captions
 ///   FOLDER                  pictures with captions of the same stem in .txt or .json, or a captions.csv/.tsv
 ///   synthetic:shapes        rendered scenes; ?size=64&count=20000&seed=1&split=train|val|held-out
-/// Extensions count in upper and lower case alike. What exists under a name with "::", braces or brackets in
-/// it is taken as it is written. Throws InputError naming the file, what was expected and what was found;
-/// also when no sample is left.
+/// Extensions may be in upper or lower case. If something exists under a name with "::", braces or brackets
+/// in it, the name is taken as it is written. Throws InputError naming the file, what was expected and what
+/// was found; also when no sample is left.
 std::unique_ptr<Dataset> open_dataset(const std::string& spec, const DatasetOptions& options = {});
 
 // The kinds of source; open_dataset chooses.
@@ -105,9 +106,9 @@ std::unique_ptr<Dataset> open_folder_dataset(const std::string& path, const Data
 /// or more than a million names.
 std::vector<std::string> expand_braces(const std::string& pattern);
 
-/// The shards that a pattern with braces, * or [] names, in order. A name that exists, or the folders at its
-/// beginning that do, are taken literally. Throws InputError as expand_braces does, and for a * or [] that
-/// fits no file.
+/// The shards that a pattern with braces, * or [] names, in order. A name that exists is taken literally, and
+/// so are the leading folders of one that does not. Throws InputError as expand_braces does, and for a * or
+/// [] that matches no file.
 std::vector<std::string> shard_names(const std::string& pattern);
 
 /// Whether there is something under a name.

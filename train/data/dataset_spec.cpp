@@ -47,8 +47,8 @@ std::vector<std::string> alternatives(const std::string& body, const std::string
   return names;
 }
 
-// How much of a pattern names folders that exist as it is written, up to and with the last "/" of these: in
-// "[set 1]/train-*.tar" the brackets belong to a name.
+// How much of a pattern names folders that exist exactly as written, up to and including the last "/" of
+// these: in "[set 1]/train-*.tar" the brackets belong to a name.
 size_t literal_length(const std::string& pattern) {
   size_t length = 0;
   for (size_t slash; (slash = pattern.find('/', length)) != std::string::npos; length = slash + 1) {
@@ -76,9 +76,9 @@ std::vector<std::string> matches(const std::string& pattern) {
 
 constexpr std::string_view kJoint = "::";
 
-// How many of the first parts together name something that is there, "a::b" itself before "a" and "b"; 1
-// where none do. Asks only while a longer name can exist: not beyond a folder that is missing, nor beyond the
-// lengths that the system has for a name. A thousand shards in folders cost one question each.
+// How many of the leading parts together name something that is there, "a::b" itself before "a" and "b"; 1 if
+// none do. It asks the system only while a longer name can exist: not beyond a folder that is missing, nor
+// beyond the longest name that the system allows. A thousand shards in folders cost one question each.
 size_t parts_of_name(std::span<const std::string> parts, const PathQuestion& exists) {
   size_t found = 1;
   std::string name = parts[0];

@@ -44,7 +44,7 @@ bool is_useless_keyword(const std::string& key) {
   return keys.count(key) > 0;
 }
 
-// Keywords that are written in a way that nobody would search for.
+// Keywords in a spelling that nobody would search for.
 std::string respelled(const std::string& keyword) {
   static const std::map<std::string, std::string> words = {{"appicon", "icon"},
                                                            {"arrowshape", "arrow"},

@@ -1,9 +1,9 @@
 // Captions for drawings from what their authors wrote about them.
 //
-// The metadata of a clip-art collection are of uneven worth: many a title names the collection ("Part of the
-// Flat Icon Collection"), the file name then says what is drawn; titles carry the author, file names are cut
-// at 24 characters with the author's name behind ("cavallo_architetto_franc_02"); keywords hold program
-// output ("hash(0x8a3cd28)").
+// The metadata of a clip-art collection is of uneven quality: many a title names the collection ("Part of the
+// Flat Icon Collection"), and then the file name says what is drawn; titles include the author; file names
+// are cut at 24 characters, with the author's name last ("cavallo_architetto_franc_02"); keywords contain
+// program output ("hash(0x8a3cd28)").
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ class DrawingCaptioner {
   /// known.
   std::string caption(const DrawingMetadata& drawing) const;
 
-  /// The parts, for tests and for a look at the data.
+  /// The parts, for tests and for looking at the data.
   std::string subject(const DrawingMetadata& drawing) const;
   std::vector<std::string> keywords(const DrawingMetadata& drawing, const std::string& subject) const;
 
@@ -42,7 +42,7 @@ class DrawingCaptioner {
   std::map<std::string, int64_t> titles_;
 };
 
-/// The words of a file's name that say what is drawn: without numbers and without the author's name at its
+/// The words of a file's name that say what is drawn: without numbers and without the author's name at the
 /// end.
 std::vector<std::string> file_name_words(const std::string& path, const std::string& creator);
 

@@ -1,4 +1,4 @@
-// Finding pictures that show the same.
+// Finding pictures that show the same thing.
 #pragma once
 
 #include <array>

@@ -18,8 +18,8 @@ struct EvalData : CaptionedPictures {
   BadSamples bad;
 };
 
-/// Reads at most `limit` samples (0: all) with `threads` threads. Throws InputError when none is good or more
-/// than max_bad_fraction are bad.
+/// Reads at most `limit` samples (0: all) on `threads` threads. Throws InputError if none is good, or if more
+/// than max_bad_fraction of them are bad.
 EvalData load_eval_data(const Dataset& dataset, const EvaluationTransform& transform, int threads = 1,
                         int64_t limit = 0, double max_bad_fraction = 0.1);
 

@@ -18,7 +18,7 @@ uint64_t mix(uint64_t hash, std::string_view text) {
   return XXH64(text.data(), text.size(), XXH64(&size, sizeof(size), hash));
 }
 
-// A caption that cannot be used counts by the reason, so that mending it is a change.
+// A caption that cannot be used is represented by the reason, so that mending it counts as a change.
 uint64_t mix_captions(uint64_t hash, const CaptionsOrReason& sample) {
   for (const std::string& caption : sample.captions) hash = mix(hash, caption);
   if (!sample.reason.empty()) hash = mix(hash, sample.reason);
@@ -39,8 +39,8 @@ Chunk read_chunk(const Dataset& dataset, int64_t first, int64_t count) {
 
 }  // namespace
 
-// Reading takes the time, and several threads do it; the hashes run over the pairs in order. Held at once is
-// what one round of chunks has, not the whole set's captions.
+// Reading is what takes time, so several threads do it; the hashes run over the pairs in order. Only one
+// round of chunks is held at a time, not the captions of the whole set.
 DatasetFingerprint Dataset::fingerprint(int threads) const {
   constexpr int64_t kChunk = 256, kChunksPerThread = 8;
   ThreadPool pool(threads);
@@ -67,10 +67,10 @@ DatasetFingerprint Dataset::fingerprint(int threads) const {
 std::string difference(const DatasetFingerprint& then, const DatasetFingerprint& now) {
   if (then.pairs != now.pairs) {
     const int64_t more = now.pairs - then.pairs;
-    return fmt::format("{} {} {} ({}, were {})", std::abs(more), std::abs(more) == 1 ? "pair" : "pairs",
+    return fmt::format("{} {} {} ({} instead of {})", std::abs(more), std::abs(more) == 1 ? "pair" : "pairs",
                        more > 0 ? "more" : "fewer", now.pairs, then.pairs);
   }
-  // Hashes run over the pairs in order: other names come with other captions and sizes.
+  // Hashes run over the pairs in order: if the names differ, so do the captions and sizes.
   if (then.names != now.names) return "the names of the pairs, or their order, differ";
   std::string text;
   if (then.captions != now.captions) text += "the captions of the pairs differ";

@@ -1,5 +1,5 @@
-// A folder of pictures: a captions.csv or captions.tsv in it, or beside each picture (in sub-folders too) a
-// .txt or .json of the same stem. Which files there are is the folder walk's to say.
+// A folder of pictures, with a captions.csv or captions.tsv in it or, beside each picture (in sub-folders
+// too), a .txt or .json file with the same stem. The folder walk decides which files there are.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -21,8 +21,8 @@ struct Entry {
   fs::path text, json;
 };
 
-// Of a.jpg, a.JPG and a.png one can have the caption: the one whose extension is in lower case, and of these
-// the name that sorts first.
+// Only one of a.jpg, a.JPG and a.png can have the caption: one whose extension is in lower case, and among
+// these the one whose name sorts first.
 bool goes_before(const fs::path& a, const fs::path& b) {
   const auto rank = [](const fs::path& name) { return name.extension() != lower_extension(name.native()); };
   return rank(a) != rank(b) ? rank(a) < rank(b) : a < b;
@@ -95,7 +95,7 @@ class FolderDataset final : public Dataset {
     }
   }
 
-  // Whether `file` takes the place that `holder` (empty: nobody) has; the loser is counted.
+  // Whether `file` takes the place of `holder` (empty: nobody); the loser is counted.
   bool takes_place(const fs::path& holder, const fs::path& file, const char* reason, const char* shared) {
     if (holder.empty()) return true;
     const bool takes = goes_before(file, holder);
@@ -119,7 +119,7 @@ class FolderDataset final : public Dataset {
   std::vector<Entry> entries_;
 };
 
-// The folder's own list of captions, whatever the case of its extension; empty where it has none.
+// The folder's own list of captions, whatever the case of its extension; empty if it has none.
 fs::path caption_table(const FolderListing& listing) {
   fs::path table;
   for (const FoundFile& file : listing.files) {

@@ -12,7 +12,7 @@
 namespace cuclip {
 
 InputFile::InputFile(const std::filesystem::path& path) : name_(path.string()) {
-  // Without O_NONBLOCK, opening a named pipe would wait for a writer for ever.
+  // Without O_NONBLOCK, opening a named pipe would wait for ever for a writer.
   fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   CUCLIP_CHECK(fd_ >= 0, "cannot read {}: {}", name_, std::strerror(errno));
   struct stat info {};

@@ -18,7 +18,8 @@ class InputFile {
 
   int64_t size() const { return size_; }
 
-  /// Fills `into` from `offset` on; returns how many bytes there were, fewer only at the end of the file.
+  /// Fills `into`, starting at `offset`; returns how many bytes there were: fewer only at the end of the
+  /// file.
   size_t read_at(int64_t offset, std::span<char> into) const;
 
   /// Exactly `size` bytes. Throws InputError when the file has fewer.

@@ -49,7 +49,7 @@ bool says_left_or_right(std::string_view caption) {
   return says("left") || says("right");
 }
 
-// A batch under way. Its places are handed out in chunks; the last one done makes it ready.
+// A batch under way. Its places are handed out in chunks; when the last chunk is done the batch is ready.
 struct Slot {
   Batch batch;
   int64_t next_place = 0;
@@ -121,9 +121,9 @@ void Loader::Impl::start() {
   stopping_ = false;
   try {
     start_threads(threads_, options_.workers, [this](int) {
-      // Behind the threads that compute: they wait for each other at the end of each kernel, so a loader that
-      // took its full share of a core would slow all of them down. When they have to wait for data, this
-      // yields nothing.
+      // With a lower priority than the threads that compute: those wait for one another at the end of each
+      // kernel, so a loader that took its full share of a core would slow all of them down. When they have to
+      // wait for data, this gives nothing away.
       constexpr int kNice = 10;
       ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kNice);
       work();
@@ -174,8 +174,8 @@ Slot* Loader::Impl::slot_with_work() {
   return &slots_.back();
 }
 
-// What a worker does until it is told to stop or something fails, whatever it is: an exception that left the
-// thread would end the process.
+// What a worker does until it is told to stop or anything at all fails: an exception that left the thread
+// would end the process.
 void Loader::Impl::work() {
   std::unique_lock lock(mutex_);
   try {
@@ -202,7 +202,7 @@ void Loader::Impl::work() {
   }
 }
 
-// The first good sample from `index` on, around the end.
+// The first good sample at or after `index`, wrapping around at the end.
 int64_t Loader::Impl::good_sample(int64_t index, const DecodedSample*& sample, DecodedSample& spare) {
   for (int64_t tried = 0; tried < dataset_.size(); ++tried) {
     sample = store_.get(index, spare);
@@ -297,7 +297,7 @@ BadSamples Loader::Impl::bad() const {
 std::string Loader::Impl::describe() const {
   const std::string cache = cached_ ? fmt::format("pictures kept decoded at {} pixels", kept_edge(options_))
                                     : "pictures decoded each epoch";
-  return fmt::format("{}; {} batches of {} an epoch; {}", dataset_.describe(), batches_per_epoch(),
+  return fmt::format("{}; {} batches of {} per epoch; {}", dataset_.describe(), batches_per_epoch(),
                      options_.batch_size, cache);
 }
 

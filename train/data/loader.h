@@ -2,8 +2,8 @@
 //
 // What comes in which batch is a function of (seed, epoch, position) alone. The shuffle is a permutation that
 // is computed, not stored; crops, flips and the choice among a picture's captions come from random numbers
-// keyed by (seed, epoch, sample). So the number of threads changes nothing, and resuming in the middle of an
-// epoch takes two numbers.
+// keyed by (seed, epoch, sample). So the number of threads changes nothing, and two numbers are enough to
+// resume in the middle of an epoch.
 #pragma once
 
 #include <cstdint>
@@ -38,10 +38,10 @@ struct LoaderOptions {
 
   int64_t max_pixels = 100'000'000;  // of one picture; larger ones are bad samples
 
-  /// Pictures are kept decoded when the whole set is expected to fit into this. They are then kept with the
-  /// shorter edge at most cache_scale * image_size, and augmented from there: a crop of at least 1 /
-  /// cache_scale^2 of the area is still shrunk, so it stays sharp. 0: no cache; every epoch decodes anew,
-  /// from the full size.
+  /// Pictures are kept decoded if the whole set is expected to fit into this. They are then kept with the
+  /// shorter edge at most cache_scale * image_size, and augmented from there: a crop of at least
+  /// 1 / cache_scale^2 of the area is still shrunk, so it stays sharp. 0: no cache; every epoch decodes
+  /// again, from the full size.
   int64_t cache_bytes = int64_t{2} << 30;
   double cache_scale = 1.25;
 };
@@ -64,29 +64,29 @@ struct LoaderPosition {
 
 class Loader {
  public:
-  /// `dataset` must outlive the loader. Throws InputError when it has fewer samples than a batch, or when
-  /// more of it than max_bad_fraction was already found bad.
+  /// `dataset` must outlive the loader. Throws InputError if it has fewer samples than a batch, or if more
+  /// than max_bad_fraction of it has already been found bad.
   Loader(const Dataset& dataset, const LoaderOptions& options);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// The next batch; epoch follows epoch without end, the rest of an epoch that fills no batch is left out. A
-  /// bad sample's place is filled by the next good one in the order of the data set. Throws InputError when
-  /// more than max_bad_fraction of the data set has turned out bad.
+  /// The next batch; epochs follow one another without end, and the rest of an epoch that does not fill a
+  /// batch is left out. A bad sample's place is filled by the next good one in the order of the data set.
+  /// Throws InputError once more than max_bad_fraction of the data set has turned out bad.
   Batch next();
 
   int64_t batches_per_epoch() const;
 
   LoaderPosition position() const;
-  /// Continues from `position`, with the same batches as if all before it had been read. Throws InputError
-  /// for one that does not exist.
+  /// Continues from `position`, with the same batches as if all those before it had been read. Throws
+  /// InputError for a position that does not exist.
   void restore(const LoaderPosition& position);
 
   /// Seconds that next() has spent waiting for workers (or working, without any), since construction.
   double wait_seconds() const;
 
-  /// Samples found bad so far, those that the data set left out included.
+  /// Samples found bad so far, including those that the data set left out.
   BadSamples bad() const;
 
   /// One line for logs: the data set, the shuffle, whether pictures are kept decoded.

@@ -31,8 +31,8 @@ namespace fs = std::filesystem;
 
 uint64_t hash_of(const std::string& text) { return XXH64(text.data(), text.size(), 0); }
 
-// The prepared pictures' bytes on disk until it is known which of them go where. The file has no name: it is
-// gone when the process is, however that ends. (Where a file system has no files without names, it has one
+// Keeps the prepared pictures' bytes on disk until it is known which of them go where. The file has no name:
+// it is gone when the process is, however that ends. (On a file system without nameless files it has a name
 // for a moment.)
 class Spool {
  public:
@@ -194,7 +194,7 @@ void Preparation::read_pictures() {
   }
   raw_.clear();
   CUCLIP_CHECK(!candidates_.empty(), "data prepare: no usable picture: {}", report_.left_out.summary());
-  // From here on in an order that says nothing: what the limits keep is a random choice, the same each time.
+  // From here on the order is meaningless: what the limits keep is a random choice, the same each time.
   std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
     return std::pair(hash_of(a.key), a.key) < std::pair(hash_of(b.key), b.key);
   });
@@ -209,8 +209,8 @@ void Preparation::join_duplicates() {
     Candidate& first = candidates_[static_cast<size_t>(same[i])];
     candidates_[i].structure_group = alike[i];
     if (&first == &candidates_[i]) continue;
-    // The longest first caption is the one to evaluate with: it says most. Of drawings it is the only one
-    // that is kept: others of the same drawing vary in its keywords, and cost recall.
+    // The longest caption, which says most, comes first and is the one to evaluate with. For drawings it is
+    // the only one that is kept: other captions of the same drawing only vary its keywords, and cost recall.
     std::vector<std::string>& captions = candidates_[i].captions;
     if (captions.front().size() > first.caption().size()) std::swap(captions, first.captions);
     if (first.drawing) captions.clear();
@@ -296,7 +296,7 @@ void Preparation::split() {
   candidates_ = std::move(train);
 }
 
-// A key that WebDataset's readers take: the extension begins at the first dot.
+// A key that WebDataset's readers accept: for them the extension begins at the first dot.
 std::string shard_key(const std::string& key) {
   std::string out;
   for (char c : key) {
@@ -320,7 +320,8 @@ std::vector<std::string> Preparation::write_split(const char* prefix, const std:
   });
 }
 
-// Shards of an earlier, larger set of the same name would be read along with the new ones. Others are not ours.
+// Shards of an earlier, larger set of the same name would be read along with the new ones. Other files are
+// not ours to remove.
 void Preparation::remove_shards(const std::set<std::string>& earlier) {
   for (const std::string& name : earlier) {
     std::error_code error;
@@ -333,7 +334,8 @@ void Preparation::remove_shards(const std::set<std::string>& earlier) {
   current.insert(report_.held_out_shards.begin(), report_.held_out_shards.end());
   for (const std::string& name : shards_in(options_.out)) {
     if (!current.contains(name)) {
-      report_.notes.push_back((options_.out / name).string() + " is not of this set and stays where it is");
+      report_.notes.push_back((options_.out / name).string() +
+                              " does not belong to this set and is left where it is");
     }
   }
 }

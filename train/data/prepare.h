@@ -26,7 +26,7 @@ struct PrepareOptions {
   DatasetOptions dataset;
 };
 
-/// What captions there are.
+/// Counts of the captions.
 struct CaptionStatistics {
   int64_t pictures = 0;
   int64_t captions = 0;           // all together
@@ -43,16 +43,18 @@ struct PrepareReport {
   double seconds = 0;
 };
 
-/// Writes options.out/train-NNN.tar, held-out-NNN.tar and statistics.json. In this order: pictures are
-/// decoded (on white), drawings are cut out of their ground and set into a square, all are shrunk; pictures
-/// that are the same become one, with the captions of all (of drawings, whose captions
-/// are made of titles and keywords, the longest alone); drawings of which no word of the caption occurs in
-/// another are left out; captions that are too frequent are thinned out; the held-out pairs are those with
-/// the smallest hashes of their captions among the pictures that nothing in training resembles: no picture,
-/// recoloured picture or caption is on both sides. The same sources and options give the same bytes.
-/// An earlier set there is replaced when all pictures are read; of its shards those that its statistics.json
-/// lists are removed, and no others. Throws InputError for wrong options, unusable sources, and sources that would
-/// be written over.
+/// Writes options.out/train-NNN.tar, held-out-NNN.tar and statistics.json, in these steps:
+///   1. Pictures are decoded (on white), drawings are cut out of their ground and set into a square, and all are
+///      shrunk.
+///   2. Pictures that are the same become one, with the captions of all (for drawings, whose captions are made
+///      of titles and keywords, only the longest).
+///   3. Drawings are left out if no word of the caption occurs in any other.
+///   4. Captions that are too frequent are thinned out.
+///   5. The held-out pairs are those with the smallest hashes of their captions among the pictures that nothing
+///      in training resembles: no picture, recoloured picture or caption is on both sides.
+/// The same sources and options give the same bytes. An earlier set there is replaced once all pictures have
+/// been read; those of its shards that its statistics.json lists are removed, and no others. Throws
+/// InputError for wrong options, unusable sources, and sources that would be written over.
 PrepareReport prepare_dataset(const PrepareOptions& options);
 
 /// The report as a table for people.

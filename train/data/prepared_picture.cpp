@@ -19,7 +19,7 @@ namespace {
 bool is_jpeg(const std::string& bytes) { return bytes.compare(0, 3, "\xff\xd8\xff") == 0; }
 bool is_png(const std::string& bytes) { return bytes.compare(0, 4, "\x89PNG") == 0; }
 
-// The smallest rectangle outside of which all is white or nearly so; empty where nothing is inside.
+// The smallest rectangle outside which everything is white or nearly so; empty if there is nothing inside.
 PixelRect drawn_part(const ImageView& picture) {
   constexpr int kWhite = 250;  // soft shadows fade out in the last few values
   int left = picture.width, right = 0, top = picture.height, bottom = 0;

@@ -17,9 +17,9 @@ struct PreparedPicture {
   std::string damage;  // Image::damage
 };
 
-/// Decodes, cuts drawings out of their ground, shrinks to the shorter edge and encodes again: JPEG where it
-/// was JPEG, PNG otherwise; a picture that needs no change keeps its bytes. Throws SampleError for one that
-/// cannot be used.
+/// Decodes the picture, cuts drawings out of their ground, shrinks to the shorter edge and encodes again: as
+/// JPEG if it was a JPEG, otherwise as PNG; a picture that needs no change keeps its bytes. Throws
+/// SampleError for a picture that cannot be used.
 PreparedPicture prepare_picture(const RawPair& pair, int shorter_edge, int64_t max_pixels);
 
 /// A drawing without the white ground around it, in the middle of a white square with a margin of 3 % on each

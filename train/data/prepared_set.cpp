@@ -41,7 +41,7 @@ nlohmann::json statistics_of(const fs::path& folder) {
   return ours ? found : nlohmann::json::object();
 }
 
-// What names no file: see list_pairs.
+// Sources that do not name a file: see list_pairs.
 bool is_collection(const std::string& spec) {
   const std::string kind = spec.substr(0, spec.find(':'));
   return kind == "openclipart" || kind == "tuxpaint" || kind == "synthetic";
@@ -54,7 +54,7 @@ std::set<std::string> listed_shards(const fs::path& folder) {
   const nlohmann::json found = statistics_of(folder);
   for (const char* list : {"train_shards", "held_out_shards"}) {
     for (const nlohmann::json& name : found.value(list, nlohmann::json::array())) {
-      // Nothing else is taken for a shard, whatever the file says.
+      // Nothing else is taken to be a shard, whatever the file says.
       if (name.is_string() && is_shard_name(name.get<std::string>())) names.insert(name.get<std::string>());
     }
   }
@@ -108,14 +108,14 @@ void check_replaceable(const PrepareOptions& options) {
   const std::string out = options.out.string();
   const nlohmann::json found = statistics_of(options.out);
   CUCLIP_CHECK(!found.empty() || !path_exists(options.out / kStatistics),
-               "data prepare: {}/{} is there and lists no shards of this command: choose another folder for "
+               "data prepare: {}/{} is there but lists no shards of this command: choose another folder for "
                "--out, or give --force to write over it",
                out, kStatistics);
   const std::set<std::string> own = listed_shards(options.out);
   for (const std::string& name : shards_in(options.out)) {
     CUCLIP_CHECK(
         own.contains(name),
-        "data prepare: {}/{} is there and no earlier run is known to have written it: choose another "
+        "data prepare: {}/{} is there, and no earlier run is known to have written it: choose another "
         "folder for --out, or give --force to write over shards of the same names",
         out, name);
   }

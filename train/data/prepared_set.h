@@ -10,7 +10,7 @@
 
 namespace cuclip {
 
-/// What lists a set's shards, and vouches for them.
+/// The file that lists a set's shards and vouches for them.
 inline constexpr const char* kStatistics = "statistics.json";
 
 /// The shards that the folder's statistics.json lists: only these are known to be of an earlier preparation.
@@ -20,19 +20,20 @@ std::set<std::string> listed_shards(const std::filesystem::path& folder);
 /// Throws Error where the folder is there and cannot be read.
 std::vector<std::string> shards_in(const std::filesystem::path& folder);
 
-/// Contents for statistics.json while the shards are being replaced: lists all that may be there, so that the
-/// next preparation knows them for its own after a kill, and takes the set for unfinished.
+/// Contents for statistics.json while the shards are being replaced: lists everything that may be there, so
+/// that after a kill the next preparation recognises the shards as its own and the set as unfinished.
 std::string unfinished_statistics(const std::vector<std::string>& train_shards,
                                   const std::vector<std::string>& held_out_shards);
 
 /// Removes temporary files that a preparation which was killed left in the folder. Throws Error.
 void remove_leftovers(const std::filesystem::path& folder);
 
-/// Throws InputError where a file that options.from names may be written over in options.out, or removed there.
+/// Throws InputError where a file that options.from names may be written over in options.out, or removed
+/// there.
 void check_sources_stay(const PrepareOptions& options);
 
-/// Throws InputError where options.out has shards or a statistics.json that no preparation wrote, or a whole set made with
-/// other options; and as check_sources_stay does.
+/// Throws InputError where options.out has shards or a statistics.json that no preparation wrote, or a whole
+/// set made with other options; and as check_sources_stay does.
 void check_replaceable(const PrepareOptions& options);
 
 }  // namespace cuclip

@@ -1,4 +1,4 @@
-// One image-text pair as a source hands it out, and the account of those that could not be used.
+// One image-text pair as a source hands it out, and the record of those that could not be used.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ class SampleError : public InputError {
 };
 
 /// What was skipped: how many samples, for which reasons, and the first few messages; and what was used
-/// though it is damaged.
+/// although it is damaged.
 struct BadSamples {
   static constexpr size_t kExamples = 5;
 
@@ -45,7 +45,7 @@ struct BadSamples {
 
   void add(std::string_view reason, std::string_view message, int64_t samples = 1);
   void add(const BadSamples& other);
-  /// Takes note of a picture that is used; nothing happens where `damage` is empty.
+  /// Takes note of a picture that is used; does nothing if `damage` is empty.
   void add_damaged(std::string_view damage);
   /// "3 (2 no caption, 1 unreadable picture), for example: ...", or "none".
   std::string summary() const;

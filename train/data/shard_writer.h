@@ -20,9 +20,9 @@ struct ShardSample {
 std::vector<std::string> shard_list(const std::string& prefix, int64_t count, int64_t samples_per_shard);
 
 /// Writes `count` samples, which `sample(i)` gives one after another, to folder/PREFIX-000.tar and so on,
-/// `samples_per_shard` in each. One caption becomes KEY.txt, several KEY.json. Each shard appears whole or
-/// not at all, with nothing in it that depends on the time or the user. Returns the names. Throws Error when
-/// a file cannot be written.
+/// `samples_per_shard` in each. A single caption becomes KEY.txt, several become KEY.json. Each shard appears
+/// whole or not at all, with nothing in it that depends on the time or the user. Returns the names. Throws
+/// Error when a file cannot be written.
 std::vector<std::string> write_shards(const std::filesystem::path& folder, const std::string& prefix,
                                       int64_t count, int64_t samples_per_shard,
                                       const std::function<ShardSample(int64_t)>& sample);

@@ -15,8 +15,8 @@ using shapes::Combination;
 using shapes::Relation;
 using shapes::Scene;
 
-// Takes the epoch's place in the keys of random numbers, so that no two uses share theirs. The questions
-// follow each other from `questions` on.
+// Takes the epoch's place in the keys of random numbers, so that no two uses share the same ones. The
+// questions follow each other from `questions` on.
 enum class Stream : uint64_t { train = 1, val, held_out, questions };
 
 constexpr int64_t kMaxImageSize = 4096;

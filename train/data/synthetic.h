@@ -16,8 +16,8 @@
 
 namespace cuclip {
 
-/// `train` and `val` are made of seen combinations, with other random numbers; `held_out` of the others, one
-/// a scene.
+/// `train` and `val` are made of seen combinations, with different random numbers; `held_out` is made of the
+/// others, one per scene.
 enum class SyntheticSplit { train, val, held_out };
 
 struct SyntheticOptions {
@@ -33,7 +33,7 @@ std::unique_ptr<Dataset> make_synthetic_dataset(const SyntheticOptions& options)
 /// "synthetic:shapes?size=64&count=20000&seed=1&split=train|val|held-out"; every parameter may be missing.
 std::unique_ptr<Dataset> open_synthetic_dataset(const std::string& spec);
 
-/// What a zero-shot evaluation asks.
+/// What a zero-shot evaluation asks about.
 enum class SyntheticQuestion {
   seen,      // which of all 96 combinations of colour and object, on pictures of seen ones
   held_out,  // the same on pictures of held-out ones

@@ -16,7 +16,7 @@ SyntheticScore score(const Clip& model, const Tokenizer& tokenizer, SyntheticQue
                         }).features.to(model.context().host());
   const Tensor prompts = encode_texts(model, tokenizer, set.prompts).to(model.context().host());
   const int64_t width = images.size(1);
-  // Choices differ from picture to picture, so these are dot products and not one matrix.
+  // The choices differ from picture to picture, so these are dot products rather than one matrix product.
   const auto similarity = [&](int64_t image, int32_t prompt) {
     const float* a = images.data<float>() + image * width;
     return std::inner_product(a, a + width, prompts.data<float>() + prompt * width, 0.0f);

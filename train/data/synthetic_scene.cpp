@@ -99,7 +99,7 @@ Scene make_count(const Combination& what, int count, SplitMix64& rng) {
 Scene make_pair(const Combination& first, const Combination& second, Relation relation, SplitMix64& rng) {
   Scene scene = empty_scene(SceneKind::pair, rng);
   scene.relation = relation;
-  // Apart along the relation's axis by more than they can be across it: only one relation is true.
+  // Farther apart along the relation's axis than they can be across it: only one relation is true.
   const double apart = rng.uniform(0.24, 0.27), across = rng.uniform(-0.08, 0.08);
   const bool horizontal = relation == Relation::left || relation == Relation::right;
   const double side = relation == Relation::left || relation == Relation::above ? -1 : 1;

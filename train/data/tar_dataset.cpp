@@ -1,6 +1,6 @@
 // WebDataset shards: members that share the part of their name before the first dot of its last component are
-// one sample, wherever in the archive they are. The headers are read once; load() then reads at a known
-// position, so that shuffling is over the whole set.
+// one sample, wherever they are in the archive. The headers are read once; load() then reads at a known
+// position, so that the whole set can be shuffled.
 #include <fmt/format.h>
 
 #include <optional>
@@ -49,7 +49,7 @@ std::pair<std::string_view, std::string_view> split_key(std::string_view name) {
   return {name.substr(0, dot), name.substr(dot + 1)};
 }
 
-// WebDataset's own "__meta__" beside what systems leave.
+// WebDataset's own "__meta__", and what systems leave behind.
 bool is_passed_over(std::string_view name) {
   return is_leftover(name) || lies_in_leftovers(name) || last_part(name).starts_with("__");
 }
@@ -99,8 +99,8 @@ class ArchiveIndex {
     return fmt::format("{}: {}", path_, shortened_name(name));
   }
 
-  // A member like "000.seg.jpg" or "v1.2 name.txt"; .cls, .npy and whatever else a shard may carry is none of
-  // ours.
+  // A member like "000.seg.jpg" or "v1.2 name.txt"; .cls, .npy and whatever else a shard may carry are not
+  // our concern.
   void add_dotted(std::string&& name, std::string_view key) {
     const std::string extension = lower_extension(name);
     if (is_caption_extension(extension)) {
@@ -116,7 +116,7 @@ class ArchiveIndex {
     const auto at = by_key_.find(std::string(key));
     const bool key_is_whole =
         at != by_key_.end() && entries_[at->second].picture.present() && entries_[at->second].captioned();
-    // A caption with the same name but for the last extension: a pair, by any other rule.
+    // A caption with the same name except for the last extension: by any other rule, a pair.
     const bool is_pair = dotted_stems_.count(name.substr(0, name.rfind('.'))) > 0;
     if (key_is_whole && !is_pair) return passed_over_.add(kFurtherPicture, shown(name));
     said_.insert(std::string(key));
@@ -231,8 +231,8 @@ class TarDataset final : public Dataset {
                counts.links);
     }
     if (counts.foreign > 0) {
-      passed_over.add(kForeignEnd,
-                      fmt::format("{}: {} bytes from byte {} on", path, counts.foreign, counts.foreign_at));
+      passed_over.add(kForeignEnd, fmt::format("{}: {} bytes starting at byte {}", path, counts.foreign,
+                                               counts.foreign_at));
     }
     if (counts.zeros > kPadding) passed_over.add(kZeroEnd, fmt::format("{}: {} bytes", path, counts.zeros));
   }

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kBlock = 512;
 constexpr size_t kZerosAtOnce = 1 << 16;
-constexpr int64_t kMaxExtension = 1 << 20;  // bytes of a pax header or a long name: more is not a name
+constexpr int64_t kMaxExtension = 1 << 20;  // of a pax header or a long name: anything longer is not a name
 
 // The fields of POSIX.1-1988 (ustar) headers that matter here, as (offset, length).
 struct Field {
@@ -132,7 +132,8 @@ class Walker {
     }
   }
 
-  // An archive of zero members is two zero blocks; a file of zeros only is what a broken download leaves.
+  // An archive without members is two zero blocks; a longer file of nothing but zeros is what a broken
+  // download leaves.
   void check_not_empty() const {
     constexpr int64_t kEmptyArchive = 10240;  // writers pad to 20 blocks
     const bool members = counts_.files + counts_.links + counts_.others > 0;
@@ -140,7 +141,7 @@ class Walker {
                  "{}: expected a tar file, found zeros at its start", tar_);
   }
 
-  // Fills the block, with zeros beyond the end of the file; whether the file had all of it.
+  // Fills the block, with zeros beyond the end of the file; returns whether the file had all of it.
   bool read_block(Block& block) {
     const size_t got = read_(position_, block);
     std::fill(block.begin() + static_cast<std::ptrdiff_t>(got), block.end(), 0);
@@ -188,7 +189,7 @@ class Walker {
     const bool extension = type == 'x' || type == 'g' || type == 'L' || type == 'K';
     const int64_t size = extension ? *in_header : next_.size.value_or(*in_header);
     check_not_sparse(type == 'S', header);
-    // Links and folders may carry a size that no contents follow.
+    // Links and folders may state a size although no contents follow.
     const bool no_contents =
         type == '1' || type == '2' || type == '5' || type == '3' || type == '4' || type == '6';
     if (!no_contents) {

@@ -2,8 +2,8 @@
 //
 // Understood are ustar, pax (path and size) and GNU long names, and several archives one after the other
 // ("cat a.tar b.tar"), as "tar --ignore-zeros" reads them. Nothing is ever extracted, so names are
-// opaque: "../x" or "/etc/passwd" is a string like any other. Links, folders and devices carry no bytes of
-// ours: they are passed over and counted.
+// opaque: "../x" or "/etc/passwd" is a string like any other. Links, folders and devices carry no bytes that
+// concern us: they are passed over and counted.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +29,8 @@ struct TarCounts {
   int64_t others = 0;      // folders, devices, sparse files, unknown types
 
   // What follows the last archive's end-of-archive marker.
-  int64_t zeros = 0;    // bytes of zeros at the end of the file: padding, where they are few
-  int64_t foreign = 0;  // bytes from `foreign_at` on that are no archive: not read
+  int64_t zeros = 0;    // bytes of zeros at the end of the file: padding, if they are few
+  int64_t foreign = 0;  // bytes from `foreign_at` onwards that are not an archive: not read
   int64_t foreign_at = 0;
 };
 
@@ -40,8 +40,8 @@ using ReadAt = std::function<size_t(int64_t offset, std::span<char> into)>;
 /// Calls on_member for every regular file, in order. `size` is the whole file's. Throws InputError naming
 /// `tar`, the offset, what was expected and what was found: a checksum that does not match, a member longer
 /// than the file, a file that is not tar at all. What follows an end-of-archive marker and is not another
-/// archive is counted. A missing end-of-archive marker after a complete member is
-/// accepted, as other readers do.
+/// archive is counted. A missing end-of-archive marker after a complete member is accepted, as by other
+/// readers.
 TarCounts walk_tar(const ReadAt& read, int64_t size, std::string_view tar,
                    const std::function<void(TarMember&&)>& on_member);
 

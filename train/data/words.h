@@ -14,7 +14,7 @@ std::vector<std::string> split_words(std::string_view text);
 /// "FatherChristmas" -> "Father Christmas".
 std::string split_camel_case(std::string_view text);
 
-/// Lower case, and the ending of an English plural taken off: words that fold alike count as the same.
+/// In lower case, without the ending of an English plural: words that fold alike count as the same.
 std::string fold_word(std::string_view word);
 
 /// The folded words of a text, in order.
@@ -25,7 +25,7 @@ std::vector<std::string> folded_words(std::string_view text);
 enum class Numbers { keep, leave_out };
 std::string caption_key(std::string_view caption, Numbers numbers = Numbers::keep);
 
-/// Lower case, and accents taken off Latin letters: "Frédéric" -> "frederic".
+/// In lower case, without the accents of Latin letters: "Frédéric" -> "frederic".
 std::string without_accents(std::string_view text);
 
 bool is_digits(std::string_view word);

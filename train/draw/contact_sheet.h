@@ -20,7 +20,7 @@ struct ContactSheet {
   int caption_lines = 2;
 };
 
-/// Throws InputError when there is no picture, or another number of captions.
+/// Throws InputError if there is no picture, or if the number of captions differs.
 Scene contact_sheet(const ContactSheet& sheet);
 
 }  // namespace cuclip::draw

@@ -25,8 +25,10 @@ struct Glyph {
 //   M x y            lifts the pen and goes to a point
 //   L x y            line
 //   Q cx cy x y      quadratic Bezier curve
-//   E x y rx ry a b  line to, and arc of the ellipse around (x, y) from angle a to b (degrees, b > a:
-//   anticlockwise) A x y rx ry a b  the same, lifting the pen first O x y rx ry      the whole ellipse
+//   E x y rx ry a b  line to, and arc of, the ellipse around (x, y) from angle a to angle b (in degrees;
+//                    b > a: anticlockwise)
+//   A x y rx ry a b  the same, lifting the pen first
+//   O x y rx ry      the whole ellipse
 constexpr std::array<Glyph, 95> kGlyphs = {{
     {5.6, ""},
     {5.6, "M2.8 13 L2.8 4 M2.8 0 L2.8 .2"},
@@ -209,7 +211,7 @@ class PathReader {
   std::vector<Stroke> strokes_;
 };
 
-// As much of the text as fits with "..." behind it.
+// As much of the text as fits with "..." after it.
 std::string with_ellipsis(std::string text, double size, double width) {
   while (!text.empty() && (text.back() == ' ' || text_width(text + "...", size) > width)) text.pop_back();
   return text + "...";

@@ -16,7 +16,7 @@ struct Point {
 
 using Stroke = std::vector<Point>;
 
-/// Printable ASCII; every other character becomes '?', one for each code point, and white space a blank.
+/// Printable ASCII; white space becomes a blank, and every other code point a '?'.
 std::string to_drawable(std::string_view utf8);
 
 /// The width of drawable text at a font size in pixels (the em).

@@ -18,7 +18,7 @@ constexpr double kLabelSize = 12;
 constexpr double kLabelLine = 15;
 constexpr double kGap = 2;  // between cells
 constexpr double kScaleWidth = 12;
-// A viewer of the SVG takes its own letters, up to a fifth wider than those that text is measured with here.
+// A viewer of the SVG uses its own font, up to a fifth wider than the one that text is measured with here.
 constexpr double kOwnLetters = 1.2;
 
 // Where everything is, in pixels.

@@ -36,7 +36,7 @@ struct Range {
     low = std::min(low, v);
     high = std::max(high, v);
   }
-  // Something to draw even when there is no value, or only one.
+  // Leaves something to draw even if there is no value, or only one.
   void open() {
     if (low > high) low = 0, high = 1;
     if (low == high) low -= 0.5, high += 0.5;
@@ -146,7 +146,7 @@ std::vector<double> round_ticks(double low, double high, int count) {
   const double fraction = rough / power;
   const double step = power * (fraction <= 1 ? 1 : fraction <= 2 ? 2 : fraction <= 5 ? 5 : 10);
   std::vector<double> ticks;
-  // The small shares keep a bound that is a tick but for rounding from adding another.
+  // The small margins keep a bound that is a tick except for rounding from adding another.
   const double first = std::floor(low / step + 1e-9), last = std::ceil(high / step - 1e-9);
   for (double k = first; k <= last; ++k) ticks.push_back(k * step);
   return ticks;
@@ -164,7 +164,7 @@ std::vector<double> smoothed(const std::vector<double>& values, double weight) {
     weights[i] = total;
   }
   sum = total = 0;
-  for (size_t i = n; i-- > 0;) {  // those behind it
+  for (size_t i = n; i-- > 0;) {  // those after it
     out[i] += weight * sum;
     weights[i] += weight * total;
     const bool finite = std::isfinite(values[i]);

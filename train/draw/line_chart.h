@@ -24,14 +24,14 @@ struct LineChart {
   bool y_from_zero = false;
 };
 
-/// Throws InputError when a series' x and y differ in length.
+/// Throws InputError if a series' x and y differ in length.
 Scene line_chart(const LineChart& chart);
 
 /// Round numbers (1, 2 or 5 times a power of ten apart) that cover low ... high, about `count` of them.
 std::vector<double> round_ticks(double low, double high, int count);
 
-/// Means over both sides, so that the curve does not lag behind: a neighbour k places away weighs weight^k.
-/// Values that are not finite are passed over.
+/// Means over the neighbours on both sides, so that the curve does not lag: a neighbour k places away weighs
+/// weight^k. Values that are not finite are left out.
 std::vector<double> smoothed(const std::vector<double>& values, double weight);
 
 }  // namespace cuclip::draw

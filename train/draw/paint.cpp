@@ -19,9 +19,9 @@ int end_pixel(double to, int size) {
   return static_cast<int>(std::clamp(std::ceil(to), 0.0, static_cast<double>(size)));
 }
 
-// Which share of each pixel a round pen covers, taken from the distance of the pixel's centre to the nearest
-// stroke. The shares of all strokes are collected before anything is blended, so that crossings are not
-// painted twice.
+// How much of each pixel a round pen covers, estimated from the distance between the pixel's centre and the
+// nearest stroke. The shares of all strokes are collected before anything is blended, so that crossings are
+// not painted twice.
 class PenCoverage {
  public:
   PenCoverage(const std::vector<Stroke>& strokes, double width, int image_width, int image_height)
@@ -164,7 +164,7 @@ class Painter {
 Image paint(const Scene& scene, double scale) {
   const double width = std::ceil(scene.width * scale), height = std::ceil(scene.height * scale);
   CUCLIP_CHECK(width >= 1 && height >= 1 && width * height <= kMaxPixels,
-               "a drawing of {} x {} at {} pixels a unit is empty or too large to paint", scene.width,
+               "a drawing of {} x {} at {} pixels per unit is empty or too large to paint", scene.width,
                scene.height, scale);
   Image image{.width = static_cast<int>(width), .height = static_cast<int>(height), .rgb = {}};
   image.rgb.assign(size_t{3} * static_cast<size_t>(image.width) * static_cast<size_t>(image.height), 255);

@@ -49,8 +49,8 @@ uint8_t predict(int filter, int left, int above, int corner) {
   }
 }
 
-// The row behind the filter whose differences are smallest in sum, the usual guess at what deflates best.
-// `row` and `above` have kPixel bytes of zero before their first.
+// The row after the filter whose differences have the smallest sum, the usual guess at what deflates best.
+// `row` and `above` have kPixel bytes of zero before their first byte.
 void append_filtered_row(std::string& out, const uint8_t* row, const uint8_t* above, int64_t bytes) {
   std::vector<uint8_t> best, coded(static_cast<size_t>(bytes));
   int64_t best_cost = -1;

@@ -31,7 +31,7 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
-// For attributes and text. What XML has no place for, control characters above all, becomes U+FFFD.
+// For attributes and text. What XML does not allow, above all control characters, becomes U+FFFD.
 std::string escape(std::string_view utf8) {
   std::string out;
   for (char32_t c : decode_utf8(utf8)) {

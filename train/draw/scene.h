@@ -64,8 +64,8 @@ struct Scene {
   void add(Item item) {
     items.emplace_back(std::move(item));
   }
-  /// The picture as large as fits in the middle of a box; a large one is kept at twice the size it is shown
-  /// at.
+  /// The picture in the middle of a box, as large as fits; a large one is kept at twice the size at which it
+  /// is shown.
   void add_fitted(const ImageView& image, double x, double y, double width, double height);
   /// That, on a light ground with a thin frame.
   void add_framed(const ImageView& image, double x, double y, double width, double height);
@@ -77,8 +77,8 @@ std::string to_svg(const Scene& scene);
 /// The scene painted at `scale` pixels to a unit, with smooth edges.
 Image paint(const Scene& scene, double scale = 1);
 
-/// By the path's extension: .svg, or .png painted at `scale`. Throws InputError for any other, Error when it
-/// cannot be written.
+/// Writes the form that the path's extension asks for: .svg, or .png painted at `scale`. Throws InputError
+/// for any other extension, Error when the file cannot be written.
 void write_scene(const std::filesystem::path& path, const Scene& scene, double scale = 2);
 
 }  // namespace cuclip::draw

@@ -20,7 +20,8 @@ namespace {
 using nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-// ".replaced": one for which another is put in place, where the file system cannot exchange the two.
+// ".replaced": a checkpoint that another one takes the place of, where the file system cannot exchange the
+// two.
 constexpr std::string_view kPartial = ".partial", kReplaced = ".replaced";
 
 // A parameter's part of an arena that is laid out like the parameters'.
@@ -54,7 +55,7 @@ void load_optimizer(const fs::path& path, Clip& model, Optimizer& optimizer) {
   }
 }
 
-// Hashes as text: not every reader of JSON keeps 64 bits of a number.
+// Hashes are written as text: not every reader of JSON keeps all 64 bits of a number.
 ordered_json to_json(const DatasetFingerprint& data) {
   const auto hex = [](uint64_t hash) { return fmt::format("{:016x}", hash); };
   return {{"pairs", data.pairs},
@@ -90,7 +91,7 @@ ordered_json state_json(const TrainState& state, const Settings& settings) {
   return json;
 }
 
-// First the name goes, then the contents: half a checkpoint is never seen under its name.
+// First the name is removed, then the contents: half a checkpoint is never seen under its name.
 void remove_checkpoint(const fs::path& folder) {
   const fs::path partial = folder.string() + std::string(kPartial);
   fs::remove_all(partial);
@@ -98,10 +99,11 @@ void remove_checkpoint(const fs::path& folder) {
   fs::remove_all(partial);
 }
 
-// Gives a checkpoint that was written its name, and makes that survive a power cut before `latest` says it.
-// One of the same step (damaged, or of a run that was taken back) is exchanged for it, so that there always
-// is one, where the file system can; elsewhere it is renamed, and removed when the new one has its name. If
-// that fails, both stay for the next run to tidy: neither is known to be the good one.
+// Gives a checkpoint that has been written its name, and makes that survive a power cut before `latest` says
+// it. If there is one of the same step (damaged, or from a run that was taken back), the two are exchanged,
+// where the file system can, so that there is always one; elsewhere the old one is renamed, and removed once
+// the new one has its name. If that fails, both stay for the next run to tidy up: it is not known which is
+// the good one.
 void put_in_place(const fs::path& partial, const fs::path& folder) {
   const fs::path aside = folder.string() + std::string(kReplaced);
   const bool replaced = fs::exists(fs::symlink_status(folder));
@@ -159,7 +161,7 @@ fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer
 }
 
 void remove_older_checkpoints(const fs::path& run, const fs::path& newest) {
-  std::error_code ignored;  // a checkpoint too many is no reason to stop
+  std::error_code ignored;  // one checkpoint too many is not a reason to stop
   if (!fs::equivalent(newest.parent_path(), run / kCheckpointFolder, ignored)) return;
   for (const fs::path& checkpoint : checkpoint_folders(run)) {
     if (checkpoint_step(checkpoint) >= checkpoint_step(newest)) continue;

@@ -31,12 +31,12 @@ struct TrainState {
   int64_t skipped_steps = 0;
   int64_t epoch = 0;           // of the next batch
   int64_t batch_in_epoch = 0;  // of the next batch
-  // The data that it is being trained on, and where it began with them: 0 and 0 unless they were changed on
-  // the way. None in checkpoints of versions that did not record it.
+  // The data that it is being trained on, and where it began with them: 0 and 0 unless the data was changed
+  // on the way. None in checkpoints of versions that did not record it.
   std::optional<DatasetFingerprint> data = {};
   int64_t data_step = 0;
   int64_t data_epoch = 0;
-  // What the run has cost so far; changes nothing of what comes.
+  // What the run has cost so far; it has no influence on what follows.
   double train_seconds = 0;  // in steps, without evaluation and saving
   double wait_seconds = 0;   // of these, waiting for data
   double model_flops = 0;    // training_step_flops() of all steps
@@ -44,15 +44,15 @@ struct TrainState {
 
 using Settings = std::vector<std::pair<std::string, std::string>>;
 
-/// Writes checkpoints/step-N under `run`, complete or not at all, then points `latest` at it: what is named
-/// has reached the disk. Until then the work is in step-N.partial. Returns its folder. Throws Error naming
-/// the file that could not be written.
+/// Writes checkpoints/step-N under `run`, completely or not at all, then points `latest` at it: whatever
+/// `latest` names has reached the disk. Until then the work is in step-N.partial. Returns its folder. Throws
+/// Error naming the file that could not be written.
 std::filesystem::path save_checkpoint(const std::filesystem::path& run, const Clip& model,
                                       const Optimizer& optimizer, const Tokenizer& tokenizer,
                                       const TrainState& state, const Settings& settings);
 
-/// Removes the checkpoints of `run` that are older than its checkpoint `newest`; nothing if that is another
-/// run's. One that cannot be removed stays.
+/// Removes the checkpoints of `run` that are older than its checkpoint `newest`; does nothing if that belongs
+/// to another run. A checkpoint that cannot be removed stays.
 void remove_older_checkpoints(const std::filesystem::path& run, const std::filesystem::path& newest);
 
 /// The step-N.partial and step-N.replaced folders of a run: what was being written, removed or replaced when

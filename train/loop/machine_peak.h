@@ -1,4 +1,4 @@
-// What the machine can multiply: the denominator of "share of the peak".
+// How fast the machine can multiply: the denominator of "share of the peak".
 #pragma once
 
 #include "core/context.h"

@@ -25,7 +25,8 @@ struct RealRange {
 void check_range(std::string_view name, const WholeRange& range, int64_t value);
 void check_range(std::string_view name, const RealRange& range, double value);
 
-/// The number that a text is; decimal, nothing before or behind it. Throws InputError like check_range.
+/// The number that a text spells: decimal, with nothing before or after it. Throws InputError like
+/// check_range.
 int64_t parse_number(std::string_view name, const WholeRange& range, std::string_view text);
 double parse_number(std::string_view name, const RealRange& range, std::string_view text);
 
@@ -33,12 +34,13 @@ double parse_number(std::string_view name, const RealRange& range, std::string_v
 std::string short_form(const WholeRange& range);
 std::string short_form(const RealRange& range);
 
-/// Of every setting that counts threads: some for each CPU, since more only take memory and time from each
-/// other, and enough for tests of many threads on a small machine. 0 means what the command says.
+/// The range of every setting that counts threads: several for each CPU, since more would only take memory
+/// and time from one another, and enough for tests of many threads on a small machine. 0 means what the
+/// command says.
 WholeRange thread_range();
 
-/// Of counts whose size is the user's own affair (steps, pictures, pixels): larger than any job that would
-/// finish, small enough that sums and products do not overflow.
+/// The range of counts whose size is the user's own business (steps, pictures, pixels): larger than any job
+/// that would finish, small enough that sums and products do not overflow.
 constexpr int64_t kMostOfAnything = 1'000'000'000'000;
 
 }  // namespace cuclip

@@ -26,16 +26,16 @@ class Optimizer {
   /// For the parameters that are not frozen.
   Optimizer(Context& context, ParameterStore& store, const OptimizerOptions& options);
 
-  /// One step from the gradients, which are zeroed; writes the bf16 copies too. It changes nothing else where
-  /// the loss (f32 [1]) or a gradient of what is trained is not finite. lr: f32 [1]. Does not wait for the
+  /// Takes one step with the gradients, which are then zeroed; writes the bf16 copies too. If the loss (f32
+  /// [1]) or a gradient of what is trained is not finite, it only zeroes. lr: f32 [1]. Does not wait for the
   /// device.
   void step(const Tensor& loss, const Tensor& lr);
 
   /// How the steps went; waits for those that are under way.
   AdamWControl control() const;
 
-  /// Optimiser steps taken so far, and the moments' arenas (laid out as the parameters): what a checkpoint
-  /// keeps.
+  /// The optimiser steps taken so far, and the moments' arenas (laid out like the parameters'): what a
+  /// checkpoint keeps.
   int64_t steps() const { return control().steps; }
   void set_steps(int64_t steps);
   const Tensor& exp_avg() const { return exp_avg_; }

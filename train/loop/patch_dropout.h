@@ -8,7 +8,8 @@
 
 namespace cuclip {
 
-/// Tokens that are left of each picture, the class token included: 1 + max(1, ⌊patches · (1 − dropout)⌋).
+/// How many tokens of each picture are left, including the class token: 1 + max(1, ⌊patches · (1 −
+/// dropout)⌋).
 int64_t kept_tokens(int64_t patches, double dropout);
 
 /// Token indices i32 [pictures, kept_tokens]: 0 (the class token), then the patches that are kept, ascending,

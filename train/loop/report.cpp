@@ -44,7 +44,7 @@ void draw_loss(const fs::path& metrics, const fs::path& out) {
                                            .y_from_zero = true}));
 }
 
-// Pairs at even distances through the held-out set.
+// Pairs at even intervals through the held-out set.
 void draw_matrix(const LoadedModel& loaded, const EvalData& data, const fs::path& out) {
   const int64_t count = std::min(kMatrixPairs, data.count());
   const int size = loaded.model->config().vision.image_size;

@@ -1,4 +1,4 @@
-// What a finished run amounts to: figures and pictures.
+// What came of a finished run, in figures and pictures.
 #pragma once
 
 #include <filesystem>
@@ -17,10 +17,9 @@ struct ReportInputs {
 };
 
 /// Evaluates the run's newest checkpoint on the held-out pairs and writes to `out`:
-///   report.json   retrieval in both directions with chance, training time and throughput, share of the
-///   machine's
-///                 matrix-product peak (measured here and now), share of time spent waiting for data, numbers
-///                 of pairs
+///   report.json   retrieval in both directions and by chance, training time and throughput, share of the
+///                 machine's matrix-product peak (measured here and now), share of time spent waiting for
+///                 data, numbers of pairs
 ///   loss.svg      the loss curve
 ///   matrix.svg    similarities of eight held-out pictures and captions
 /// Returns what report.json holds.

@@ -51,11 +51,11 @@ void RunFolder::lock() {
   fail("cannot lock {}: {}", lock_file.string(), std::strerror(why));
 }
 
-// Only a run that holds the lock writes these, so what is unfinished is of one that was killed.
+// Only a run that holds the lock writes these, so whatever is unfinished belongs to a run that was killed.
 void RunFolder::remove_leftovers() const {
   restore_replaced_checkpoints(path_);
   std::vector<std::filesystem::path> leftovers = unfinished_checkpoints(path_);
-  std::error_code error;  // what cannot be removed is no reason to stop
+  std::error_code error;  // a file that cannot be removed is not a reason to stop
   for (const auto& entry : std::filesystem::directory_iterator(path_, error)) {
     const auto left = [&](const char* name) { return is_temporary_of(entry.path(), name); };
     if (std::any_of(std::begin(kWritten), std::end(kWritten), left)) leftovers.push_back(entry.path());

@@ -1,4 +1,4 @@
-// A training run's folder: lock, metrics, checkpoints' place.
+// A training run's folder: its lock, its metrics, and the place of its checkpoints.
 //
 //   config.toml  metrics.jsonl  eval.jsonl  checkpoints/step-N/  latest  lock
 #pragma once
@@ -11,10 +11,10 @@ namespace cuclip {
 
 class RunFolder {
  public:
-  /// Creates the folder if need be, proves that it can be written, and locks it against a second run until
-  /// this object ends, which removes a folder that it created and nothing was written into: a run that was
-  /// refused leaves none. What a killed run left unfinished is removed. Throws InputError if another process
-  /// holds the lock, Error if nothing can be written there.
+  /// Creates the folder if need be, proves that it can be written to, and locks it against a second run until
+  /// this object is destroyed, which removes the folder if this object created it and nothing was written
+  /// into it: a run that was refused leaves no folder. Removes what a killed run left unfinished. Throws
+  /// InputError if another process holds the lock, Error if nothing can be written there.
   explicit RunFolder(const std::filesystem::path& path);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -24,8 +24,7 @@ class RunFolder {
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   bool has_checkpoints() const;
 
-  /// Throws Error unless the file system has room for this many bytes: better before the training than after
-  /// it.
+  /// Throws Error unless the file system has room for this many bytes: better before training than after it.
   void require_space(int64_t bytes) const;
 
   /// Appends one line to metrics.jsonl or eval.jsonl, whole or not at all. Throws Error naming the file.
@@ -45,7 +44,7 @@ class RunFolder {
   int lock_ = -1;
 };
 
-/// The number, or null where it is not finite: JSON has no NaN.
+/// The number, or null if it is not finite: JSON has no NaN.
 nlohmann::ordered_json finite_or_null(double value);
 
 }  // namespace cuclip

@@ -32,7 +32,7 @@ StepReplay::StepReplay(Context& context, const StepComputation& computation)
       workspace_(context.queue(), context.allocator()),
       copies_(context.device()) {}
 
-// What is under way uses the memory that goes now.
+// Work that is under way uses the memory that is about to be freed.
 StepReplay::~StepReplay() {
   try {
     device_synchronize(context_.device(), copies_.handle());
@@ -45,7 +45,7 @@ void StepReplay::make_room(size_t bytes) {
   if (inputs_ && inputs_.bytes() >= bytes) return;
   device_synchronize(context_.device(),
                      context_.stream());  // the slots' copies are ordered on another stream
-  recorded_.clear();                      // they read the inputs that were
+  recorded_.clear();                      // they read the old inputs
   inputs_ = Tensor::empty(context_, {static_cast<int64_t>(bytes)}, DType::u8);
   for (std::optional<Slot>& slot : slots_) slot.emplace(context_, bytes);
 }

@@ -1,5 +1,5 @@
-// The training step on CUDA: what it reads goes to the device beside the step before, and its kernels are
-// recorded once for each shape and launched with one call after that.
+// The training step on CUDA: its inputs are copied to the device during the step before, and its kernels are
+// recorded once for each shape and from then on launched with a single call.
 //
 // A step of ten blocks is some 200 kernels, most of them shorter than the host takes to launch one; a
 // replayed step costs it one call. Everything that changes between steps is therefore memory of the device:
@@ -22,12 +22,12 @@ class StepReplay {
   StepReplay(Context& context, const StepComputation& computation);
   ~StepReplay();
 
-  /// Puts one step on the stream. Of shapes that come for the first time it is computed as it is, which loads
-  /// the kernels and tells how much memory it takes; the second time it is recorded. Texts are cut to a
-  /// multiple of 16 tokens, so that there are few shapes.
+  /// Puts one step on the stream. The first step of a shape is computed directly, which loads the kernels and
+  /// shows how much memory it takes; the second one is recorded. Texts are cut to a multiple of 16 tokens, so
+  /// that there are few shapes.
   void run(std::span<const MicroBatch> batches, float lr);
 
-  /// Kernels of the latest step if it was replayed, else 0.
+  /// The number of kernels in the latest step if it was replayed, otherwise 0.
   int64_t kernels() const { return kernels_; }
   /// The memory that steps use for themselves.
   CachingAllocator::Statistics memory() const { return workspace_.allocator.statistics(); }

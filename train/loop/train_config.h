@@ -59,7 +59,7 @@ struct TrainConfig {
   // The run.
   std::string out;
   std::string resume;               // "latest" or a checkpoint's folder
-  bool allow_changed_data = false;  // resume with other training data, from the next epoch on
+  bool allow_changed_data = false;  // resume with different training data, starting with the next epoch
   int64_t save_frequency = 1;       // epochs
   int64_t save_every_steps = 0;
   bool delete_previous_checkpoint = false;
@@ -72,9 +72,9 @@ struct TrainConfig {
   MatrixProducts gemm = MatrixProducts::cuclip;
 };
 
-/// The settings that decide the numbers, as "name: value" lines: a resumed run must agree on all of them.
-/// What the data are is compared by their fingerprint. Where they lie, how much is logged, threads and
-/// --max-steps may differ.
+/// The settings that decide the numbers, as "name: value" lines: a resumed run must agree on all of them. The
+/// data is compared by its fingerprint. Where it lies, how much is logged, threads and --max-steps may
+/// differ.
 std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& config);
 
 /// Throws InputError for a value out of range, naming the flag.

@@ -43,7 +43,7 @@ class TrainStep {
     return result();
   }
 
-  /// Kernels that the latest step launched with one call; 0 for a step that was not replayed.
+  /// The number of kernels that the latest step launched with one call; 0 if it was not replayed.
   int64_t replayed_kernels() const { return replay_ ? replay_->kernels() : 0; }
   /// The memory that replayed steps keep for themselves: none on the CPU, whose steps take the context's.
   CachingAllocator::Statistics memory() const {

@@ -28,15 +28,16 @@ __global__ void big_shared(int* out) {
 __global__ void faulty(int* p) { p[1 << 28] = 1; }
 __global__ void count_managed() { atomicAdd(&shared_count, 1); }
 
-#define FAILS(call, error)                                                                     \
-  do {                                                                                         \
-    const cudaError_t got = (call);                                                            \
-    EXPECT(got == error, "%s gives %s", #call, cudaGetErrorName(got));                         \
-    cudaGetLastError();                                                                        \
+#define FAILS(call, error)                                             \
+  do {                                                                 \
+    const cudaError_t got = (call);                                    \
+    EXPECT(got == error, "%s gives %s", #call, cudaGetErrorName(got)); \
+    cudaGetLastError();                                                \
   } while (0)
 
 void test_limits() {
-  EXPECT(std::strcmp(cudaGetErrorName(cudaErrorNvlinkUncorrectable), "cudaErrorNvlinkUncorrectable") == 0, "its name");
+  EXPECT(std::strcmp(cudaGetErrorName(cudaErrorNvlinkUncorrectable), "cudaErrorNvlinkUncorrectable") == 0,
+         "its name");
   Device<int> out(4096);
   increment<<<1, 1025>>>(out);
   FAILS(cudaGetLastError(), cudaErrorInvalidConfiguration);
@@ -49,7 +50,8 @@ void test_limits() {
   big_shared<<<1, 64, bytes>>>(out);
   CUDA(cudaGetLastError());
   EXPECT(out.host()[63] == 64, "%d", out.host()[63]);
-  FAILS(cudaFuncSetAttribute(big_shared, cudaFuncAttributeMaxDynamicSharedMemorySize, 300000), cudaErrorInvalidValue);
+  FAILS(cudaFuncSetAttribute(big_shared, cudaFuncAttributeMaxDynamicSharedMemorySize, 300000),
+        cudaErrorInvalidValue);
   int blocks = 0;
   CUDA(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, big_shared, 1024, 0));
   EXPECT(blocks == 2, "%d", blocks);
@@ -59,7 +61,9 @@ void test_limits() {
   FAILS(cudaSetDevice(7), cudaErrorInvalidDevice);
   cudaDeviceProp properties;
   CUDA(cudaGetDeviceProperties(&properties, 0));
-  EXPECT(properties.major == 8 && properties.multiProcessorCount == 108 && properties.sharedMemPerBlockOptin == 166912, "%s", properties.name);
+  EXPECT(properties.major == 8 && properties.multiProcessorCount == 108 &&
+             properties.sharedMemPerBlockOptin == 166912,
+         "%s", properties.name);
 }
 
 void test_symbols() {
@@ -140,11 +144,14 @@ void test_cooperative() {
   Device<int> cells(20 * 64), sum(std::vector<int>{0});
   int *c = cells, *s = sum;
   void* arguments[] = {&c, &s};
-  CUDA(cudaLaunchCooperativeKernel(reinterpret_cast<void*>(across_grid), dim3(20), dim3(64), arguments, 0, nullptr));
+  CUDA(cudaLaunchCooperativeKernel(reinterpret_cast<void*>(across_grid), dim3(20), dim3(64), arguments, 0,
+                                   nullptr));
   int expected = 0;
   for (int k = 0; k < 1280; ++k) expected += (1279 - k) * (k % 3);
   EXPECT(sum.host()[0] == expected, "%d %d", sum.host()[0], expected);
-  FAILS(cudaLaunchCooperativeKernel(reinterpret_cast<void*>(across_grid), dim3(100000), dim3(64), arguments, 0, nullptr), cudaErrorCooperativeLaunchTooLarge);
+  FAILS(cudaLaunchCooperativeKernel(reinterpret_cast<void*>(across_grid), dim3(100000), dim3(64), arguments,
+                                    0, nullptr),
+        cudaErrorCooperativeLaunchTooLarge);
 }
 
 __global__ void warp_operations(unsigned* out) {
@@ -166,7 +173,10 @@ __global__ void warp_operations(unsigned* out) {
   __syncwarp();
   typedef cub::BlockReduce<int, 32> Reduce;
   typedef cub::BlockScan<int, 32> Scan;
-  __shared__ union { typename Reduce::TempStorage reduce; typename Scan::TempStorage scan; } storage;
+  __shared__ union {
+    typename Reduce::TempStorage reduce;
+    typename Scan::TempStorage scan;
+  } storage;
   const int total = Reduce(storage.reduce).Sum(static_cast<int>(lane));
   __syncthreads();
   int prefix;
@@ -230,7 +240,8 @@ void test_atomics() {
   for (int t = 0; t < n; ++t) parity ^= t;
   const auto hi = i.host();
   const auto hu = u.host();
-  EXPECT(hi[0] == n * (n - 1) / 2 && hi[1] == 1 - n && hi[2] == n - 1 && hi[3] == -n && hi[4] == n, "%d %d %d %d %d", hi[0], hi[1], hi[2], hi[3], hi[4]);
+  EXPECT(hi[0] == n * (n - 1) / 2 && hi[1] == 1 - n && hi[2] == n - 1 && hi[3] == -n && hi[4] == n,
+         "%d %d %d %d %d", hi[0], hi[1], hi[2], hi[3], hi[4]);
   EXPECT(hu[0] == ~0u && hu[1] == parity && hu[2] == n % 10, "%x %x %u", hu[0], hu[1], hu[2]);
   EXPECT(w.host()[0] == (1ull << 33) * n && w.host()[1] == 1ull << 63, "wide");
   EXPECT(f.host()[0] == n / 2.0f && d.host()[0] == n / 4.0, "real");
@@ -253,7 +264,9 @@ void test_library() {
   CUDA(cudaLaunchKernel(reinterpret_cast<void*>(kernel), dim3(1), dim3(1), arguments, 0, nullptr));
   EXPECT(out.host()[0] == 42, "%d", out.host()[0]);
   FAILS(cudaLibraryGetKernel(&kernel, library, "question"), cudaErrorSymbolNotFound);
-  FAILS(cudaLibraryLoadData(&library, ".version 8.0\n.target sm_80\n.address_size 64\n.entry x() { add.s32 }", nullptr, nullptr, 0, nullptr, nullptr, 0), cudaErrorInvalidPtx);
+  FAILS(cudaLibraryLoadData(&library, ".version 8.0\n.target sm_80\n.address_size 64\n.entry x() { add.s32 }",
+                            nullptr, nullptr, 0, nullptr, nullptr, 0),
+        cudaErrorInvalidPtx);
 }
 
 void test_devices() {
@@ -311,7 +324,8 @@ void test_arguments() {
   FAILS(cudaGraphDestroy(nullptr), cudaErrorInvalidValue);
   FAILS(cudaGetDevice(nullptr), cudaErrorInvalidValue);
   FAILS(cudaGetDeviceProperties(nullptr, 0), cudaErrorInvalidValue);
-  FAILS(cudaLibraryLoadData(&library, nullptr, nullptr, nullptr, 0, nullptr, nullptr, 0), cudaErrorInvalidValue);
+  FAILS(cudaLibraryLoadData(&library, nullptr, nullptr, nullptr, 0, nullptr, nullptr, 0),
+        cudaErrorInvalidValue);
   FAILS(cudaLibraryGetKernel(&kernel, nullptr, "k"), cudaErrorInvalidResourceHandle);
   FAILS(cudaMemGetInfo(nullptr, &size), cudaErrorInvalidValue);
   FAILS(cudaDeviceGetLimit(&size, static_cast<cudaLimit>(77)), cudaErrorUnsupportedLimit);

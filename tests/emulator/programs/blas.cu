@@ -32,8 +32,9 @@ void test_gemm(cublasHandle_t handle, cudaDataType type, bool ta, bool tb) {
   Device<T> da(a), db(b);
   Device<float> dc(c);
   const float alpha = 2, beta = -1;
-  BLAS(cublasGemmEx(handle, ta ? CUBLAS_OP_T : CUBLAS_OP_N, tb ? CUBLAS_OP_T : CUBLAS_OP_N, m, n, k, &alpha, da, type, lda, db, type, ldb, &beta,
-                    dc, CUDA_R_32F, ldc, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+  BLAS(cublasGemmEx(handle, ta ? CUBLAS_OP_T : CUBLAS_OP_N, tb ? CUBLAS_OP_T : CUBLAS_OP_N, m, n, k, &alpha,
+                    da, type, lda, db, type, ldb, &beta, dc, CUDA_R_32F, ldc, CUBLAS_COMPUTE_32F,
+                    CUBLAS_GEMM_DEFAULT));
   const auto got = dc.host();
   for (int row = 0; row < ldc; ++row) {
     for (int column = 0; column < n; ++column) {
@@ -42,7 +43,8 @@ void test_gemm(cublasHandle_t handle, cudaDataType type, bool ta, bool tb) {
         expected = -expected;
         for (int i = 0; i < k; ++i) expected += 2 * at(a, row, i, lda, ta) * at(b, i, column, ldb, tb);
       }
-      EXPECT(got[column * ldc + row] == expected, "%d %d (%d, %d): %g %g", ta, tb, row, column, got[column * ldc + row], expected);
+      EXPECT(got[column * ldc + row] == expected, "%d %d (%d, %d): %g %g", ta, tb, row, column,
+             got[column * ldc + row], expected);
     }
   }
 }
@@ -72,7 +74,8 @@ void test_lt(bool gradient) {
   CUDA(cudaStreamCreate(&stream));
   CUDA(cudaMemset(dd, 0, m * n * 4));
   CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-  BLAS(cublasLtMatmul(handle, desc, &one, da, la, db, lb, &zero, dd, ld, dd, ld, nullptr, nullptr, 0, stream));
+  BLAS(
+      cublasLtMatmul(handle, desc, &one, da, la, db, lb, &zero, dd, ld, dd, ld, nullptr, nullptr, 0, stream));
   cudaGraph_t graph;
   CUDA(cudaStreamEndCapture(stream, &graph));
   EXPECT(dd.host()[0] == 0, "captured work must not run");
@@ -88,7 +91,8 @@ void test_lt(bool gradient) {
     for (int column = 0; column < n; ++column) {
       float expected = gradient ? 0 : bias[row];
       for (int i = 0; i < k; ++i) expected += at(a, row, i, k, true) * at(b, i, column, k, false);
-      EXPECT(d[column * m + row] == expected, "Lt (%d, %d): %g %g", row, column, d[column * m + row], expected);
+      EXPECT(d[column * m + row] == expected, "Lt (%d, %d): %g %g", row, column, d[column * m + row],
+             expected);
     }
   }
   CUDA(cudaGraphExecDestroy(exec));
@@ -113,7 +117,8 @@ void test_refusal(cublasLtMatmulDescAttributes_t attribute, T value) {
   BLAS(cublasLtMatmulDescCreate(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   BLAS(cublasLtMatrixLayoutCreate(&layout, CUDA_R_32F, 4, 4, 4));
   const auto multiply = [&] {
-    return cublasLtMatmul(handle, desc, &one, x, layout, x, layout, &one, x, layout, x, layout, nullptr, nullptr, 0, 0);
+    return cublasLtMatmul(handle, desc, &one, x, layout, x, layout, &one, x, layout, x, layout, nullptr,
+                          nullptr, 0, 0);
   };
   BLAS(multiply());
   BLAS(cublasLtMatmulDescSetAttribute(desc, attribute, &value, sizeof value));

@@ -3,8 +3,12 @@
 
 #include "programs/check.h"
 
-__global__ void coalesced(const float* in, float* out) { out[blockIdx.x * 256 + threadIdx.x] = in[blockIdx.x * 256 + threadIdx.x]; }
-__global__ void vector(const float4* in, float4* out) { out[blockIdx.x * 256 + threadIdx.x] = in[blockIdx.x * 256 + threadIdx.x]; }
+__global__ void coalesced(const float* in, float* out) {
+  out[blockIdx.x * 256 + threadIdx.x] = in[blockIdx.x * 256 + threadIdx.x];
+}
+__global__ void vector(const float4* in, float4* out) {
+  out[blockIdx.x * 256 + threadIdx.x] = in[blockIdx.x * 256 + threadIdx.x];
+}
 __global__ void strided(const float* in, float* out) { out[threadIdx.x] = in[threadIdx.x * 8]; }
 __global__ void shifted(const float* in, float* out) { out[threadIdx.x] = in[threadIdx.x + 1]; }
 template <int kPad>
@@ -20,8 +24,11 @@ __global__ void diverge(int* out) {
 __global__ void tensor(float* out) {
   float c[4] = {};
   for (int i = 0; i < 10; ++i)
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%4,%4,%4}, {%4,%4}, {%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(0));
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%4,%4,%4}, {%4,%4}, "
+        "{%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(0));
   out[threadIdx.x] = c[0] + c[3];
 }
 

@@ -24,14 +24,20 @@ int main() {
     std::vector<int> values(n);
     for (int& value : values) value = static_cast<int>(rng()() % 2001) - 1000;
     Device<int> in(values), out(n);
-    with_scratch([&](void* scratch, size_t& bytes) { return cub::DeviceReduce::Sum(scratch, bytes, in.data, out.data, n); });
+    with_scratch([&](void* scratch, size_t& bytes) {
+      return cub::DeviceReduce::Sum(scratch, bytes, in.data, out.data, n);
+    });
     const int sum = std::accumulate(values.begin(), values.end(), 0);
     EXPECT(out.host()[0] == sum, "sum of %d: %d, expected %d", n, out.host()[0], sum);
-    with_scratch([&](void* scratch, size_t& bytes) { return cub::DeviceScan::ExclusiveSum(scratch, bytes, in.data, out.data, n); });
+    with_scratch([&](void* scratch, size_t& bytes) {
+      return cub::DeviceScan::ExclusiveSum(scratch, bytes, in.data, out.data, n);
+    });
     std::vector<int> expected(n);
     std::exclusive_scan(values.begin(), values.end(), expected.begin(), 0);
     EXPECT(out.host() == expected, "scan of %d", n);
-    with_scratch([&](void* scratch, size_t& bytes) { return cub::DeviceRadixSort::SortKeys(scratch, bytes, in.data, out.data, n); });
+    with_scratch([&](void* scratch, size_t& bytes) {
+      return cub::DeviceRadixSort::SortKeys(scratch, bytes, in.data, out.data, n);
+    });
     std::sort(values.begin(), values.end());
     EXPECT(out.host() == values, "sort of %d", n);
   }

@@ -231,7 +231,8 @@ void test_capture_into() {
   cudaGraphNode_t to, from;
   int values[4] = {1, 2, 3, 4}, ends = 0;
   CUDA(cudaGraphCreate(&graph, 0));
-  CUDA(cudaGraphAddMemcpyNodeToSymbol(&to, graph, nullptr, 0, variable, values, 12, 4, cudaMemcpyHostToDevice));
+  CUDA(cudaGraphAddMemcpyNodeToSymbol(&to, graph, nullptr, 0, variable, values, 12, 4,
+                                      cudaMemcpyHostToDevice));
   void* address = nullptr;
   CUDA(cudaGetSymbolAddress(&address, variable));
   CUDA(cudaStreamBeginCaptureToGraph(c.stream, graph, &to, nullptr, 1, cudaStreamCaptureModeGlobal));

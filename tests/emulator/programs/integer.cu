@@ -4,6 +4,8 @@
 
 #include "programs/instructions.h"
 
+// The tables keep their own layout: clang-format takes macros without semicolons for one long statement.
+// clang-format off
 #define ARITHMETIC(T, t, k)                                                                                                 \
   OP2(add_##t, "add." #t, T, k, T, k, T, k, T(std::make_unsigned_t<T>(a) + std::make_unsigned_t<T>(b)))                     \
   OP2(sub_##t, "sub." #t, T, k, T, k, T, k, T(std::make_unsigned_t<T>(a) - std::make_unsigned_t<T>(b)))                     \

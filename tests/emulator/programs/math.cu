@@ -5,12 +5,13 @@
 // near their zeros).
 #include <cmath>
 #include "programs/check.h"
-#define F1(X)                                                                                             \
-  X(sin)                                                                                                  \
-  X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh) X(exp) X(exp2) \
-      X(expm1) X(log) X(log2) X(log10) X(log1p) X(sqrt) X(cbrt) X(erf) X(erfc) X(tgamma) X(floor) X(ceil) \
-          X(trunc) X(round) X(rint) X(fabs) X(logb)
+// clang-format off
+#define F1(X)                                                                                         \
+  X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh)     \
+  X(exp) X(exp2) X(expm1) X(log) X(log2) X(log10) X(log1p) X(sqrt) X(cbrt) X(erf) X(erfc) X(tgamma)   \
+  X(floor) X(ceil) X(trunc) X(round) X(rint) X(fabs) X(logb)
 #define F2(X) X(pow) X(atan2) X(fmod) X(hypot) X(fmax) X(fmin) X(copysign) X(remainder) X(nextafter) X(fdim)
+// clang-format on
 enum {
 #define E(f) k_##f,
   F1(E) F2(E) kCount

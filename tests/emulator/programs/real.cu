@@ -2,6 +2,8 @@
 // Floating-point instructions and conversions against the host, in every rounding mode.
 #include "programs/reals.h"
 
+// The tables keep their own layout: clang-format takes macros without semicolons for one long statement.
+// clang-format off
 #define ROUNDED(t, T, k, r, mode)                                                                                  \
   OP2(add_##r##_##t, "add." #r "." #t, T, k, T, k, T, k, (rounded(mode, [&] { return T(v(a) + v(b)); })))          \
   OP2(sub_##r##_##t, "sub." #r "." #t, T, k, T, k, T, k, (rounded(mode, [&] { return T(v(a) - v(b)); })))          \

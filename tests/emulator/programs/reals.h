@@ -5,7 +5,9 @@
 
 #include "programs/instructions.h"
 
-inline float flushed(float x) { return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x; }
+inline float flushed(float x) {
+  return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x;
+}
 template <class F>
 auto rounded(int mode, F f) {
   std::fesetround(mode);
@@ -60,7 +62,8 @@ inline u16 to_half(double x) {
   exponent -= 1;
   if (exponent > bias) return sign | infinity;
   if (exponent < 1 - bias) return sign | u16(std::ldexp(scaled, bias - 1 + kMantissa));
-  return sign | u16(((exponent + bias) << kMantissa) + u16(std::ldexp(scaled, kMantissa - exponent)) - (1 << kMantissa));
+  return sign | u16(((exponent + bias) << kMantissa) + u16(std::ldexp(scaled, kMantissa - exponent)) -
+                    (1 << kMantissa));
 }
 inline u16 to_f16(double x) { return to_half<5, 10>(x); }
 inline u16 to_bf16(double x) { return to_half<8, 7>(x); }
@@ -72,7 +75,9 @@ inline float from_bf16(u16 x) {
 }
 inline float from_f16(u16 x) {
   const int exponent = x >> 10 & 31, mantissa = x & 1023;
-  float value = exponent == 31 ? (mantissa ? NAN : INFINITY) : exponent == 0 ? std::ldexp(float(mantissa), -24) : std::ldexp(float(mantissa + 1024), exponent - 25);
+  float value = exponent == 31  ? (mantissa ? NAN : INFINITY)
+                : exponent == 0 ? std::ldexp(float(mantissa), -24)
+                                : std::ldexp(float(mantissa + 1024), exponent - 25);
   return x & 0x8000 ? -value : value;
 }
 inline u16 fused_bf16(u16 a, u16 b, u16 c) {
@@ -81,6 +86,7 @@ inline u16 fused_bf16(u16 a, u16 b, u16 c) {
   const double back = value - product, rest = (product - (value - back)) + (addend - back);
   u64 bits;
   std::memcpy(&bits, &value, 8);
-  if (std::isfinite(value) && rest != 0 && (bits & 0x1fffffffffull) == 0) value = std::nextafter(value, rest > 0 ? INFINITY : -INFINITY);
+  if (std::isfinite(value) && rest != 0 && (bits & 0x1fffffffffull) == 0)
+    value = std::nextafter(value, rest > 0 ? INFINITY : -INFINITY);
   return to_bf16(value);
 }

@@ -4,6 +4,8 @@
 // with .sat, .relu and .ftz.
 #include "programs/reals.h"
 
+// The tables keep their own layout: clang-format takes macros without semicolons for one long statement.
+// clang-format off
 // Flushing and saturating come after rounding; operands are flushed before.
 #define FORMS(r, mode)                                                                                                                        \
   OP2(add_##r, "add." #r ".ftz.f32", float, "f", float, "f", float, "f", flushed(rounded(mode, [&] { return v(flushed(a)) + v(flushed(b)); }))) \

@@ -173,7 +173,8 @@ __device__ double add_by_swap(double* address, double value) {
   return __longlong_as_double(old);
 }
 
-__global__ void histogram(const unsigned char* in, int n, unsigned* bins, unsigned* odd, unsigned char* odds, double* total) {
+__global__ void histogram(const unsigned char* in, int n, unsigned* bins, unsigned* odd, unsigned char* odds,
+                          double* total) {
   __shared__ unsigned mine[256];
   for (int i = threadIdx.x; i < 256; i += blockDim.x) mine[i] = 0;
   __syncthreads();
@@ -267,15 +268,22 @@ __global__ void move_whole(ulonglong2* wide, uint2* narrow, int rounds, int* tor
   if (blockIdx.x == 0) {
     for (unsigned i = 1; i <= rounds; ++i) {
       asm volatile("st.relaxed.gpu.global.v2.u32 [%0], {%1, %2};" ::"l"(n), "r"(i), "r"(~i) : "memory");
-      asm volatile("st.relaxed.gpu.global.v2.u64 [%0], {%1, %2};" ::"l"(w), "l"(i + 0ull), "l"(~(i + 0ull)) : "memory");
+      asm volatile("st.relaxed.gpu.global.v2.u64 [%0], {%1, %2};" ::"l"(w), "l"(i + 0ull), "l"(~(i + 0ull))
+                   : "memory");
     }
     return;
   }
   unsigned long long value = 0, inverse;
   while (value != rounds) {
     unsigned half, inverse_half;
-    asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];" : "=l"(value), "=l"(inverse) : "l"(w) : "memory");
-    asm volatile("ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];" : "=r"(half), "=r"(inverse_half) : "l"(n) : "memory");
+    asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];"
+                 : "=l"(value), "=l"(inverse)
+                 : "l"(w)
+                 : "memory");
+    asm volatile("ld.relaxed.gpu.global.v2.u32 {%0, %1}, [%2];"
+                 : "=r"(half), "=r"(inverse_half)
+                 : "l"(n)
+                 : "memory");
     if (inverse != ~value || inverse_half != ~half) atomicAdd(torn, 1);
   }
 }

@@ -45,6 +45,8 @@
 
 #include "programs/check.h"
 
+// A marked line must stay one line.
+// clang-format off
 __global__ void read_at(const int* in, int* out, int shift) { out[threadIdx.x] = in[static_cast<int>(threadIdx.x) + shift]; }  // at: past_end before_start far_end use_after_free
 
 __global__ void read_vector(const float* in, float* out, int shift) {

@@ -91,7 +91,7 @@ int main(int argc, char** argv) {
   cudaMemset(x, 0, rows * 768 * 4);
   cudaMemset(w, 0, 768 * 4);
   product<<<dim3(n / 64, n / 64), 256>>>(a, b, c, n);  // decodes
-  layer_norm<<<rows / 4, 128>>>(x, w, w, y, rows);  // and the host makes its pages
+  layer_norm<<<rows / 4, 128>>>(x, w, w, y, rows);     // and the host makes its pages
   tensor<<<1, 32>>>(out, 8);
   double begin = seconds();
   product<<<dim3(n / 64, n / 64), 256>>>(a, b, c, n);

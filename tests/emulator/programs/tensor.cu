@@ -21,26 +21,30 @@ __host__ __device__ Place place_a(int lane, int i, int part, int per) {
   const int width = 4 * per;
   return {lane / 4 + 8 * (i % 2), lane % 4 * per + part + width * (i / 2)};
 }
-__host__ __device__ Place place_b(int lane, int i, int part, int per) { return {lane % 4 * per + part + 4 * per * i, lane / 4}; }
-__host__ __device__ Place place_c(int lane, int i) { return {lane / 4 + 8 * (i / 2), 2 * (lane % 4) + i % 2}; }
+__host__ __device__ Place place_b(int lane, int i, int part, int per) {
+  return {lane % 4 * per + part + 4 * per * i, lane / 4};
+}
+__host__ __device__ Place place_c(int lane, int i) {
+  return {lane / 4 + 8 * (i / 2), 2 * (lane % 4) + i % 2};
+}
 
 // Fragments go to the device as the registers' bits.
-#define MMA_KERNEL(name, text, na, nb)                                                                    \
-  __global__ void name(const uint32_t* a, const uint32_t* b, const float* c, float* d) {                  \
-    uint32_t ra[4] = {}, rb[2] = {};                                                                      \
-    float rc[4];                                                                                          \
-    for (int i = 0; i < na; ++i) ra[i] = a[threadIdx.x * na + i];                                         \
-    for (int i = 0; i < nb; ++i) rb[i] = b[threadIdx.x * nb + i];                                         \
-    for (int i = 0; i < 4; ++i) rc[i] = c[threadIdx.x * 4 + i];                                           \
-    text for (int i = 0; i < 4; ++i) d[threadIdx.x * 4 + i] = rc[i];                                      \
+#define MMA_KERNEL(name, text, na, nb)                                                   \
+  __global__ void name(const uint32_t* a, const uint32_t* b, const float* c, float* d) { \
+    uint32_t ra[4] = {}, rb[2] = {};                                                     \
+    float rc[4];                                                                         \
+    for (int i = 0; i < na; ++i) ra[i] = a[threadIdx.x * na + i];                        \
+    for (int i = 0; i < nb; ++i) rb[i] = b[threadIdx.x * nb + i];                        \
+    for (int i = 0; i < 4; ++i) rc[i] = c[threadIdx.x * 4 + i];                          \
+    text for (int i = 0; i < 4; ++i) d[threadIdx.x * 4 + i] = rc[i];                     \
   }
-#define MMA42(op)                                                                                              \
-  asm volatile("mma.sync.aligned." op " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                 \
-               : "+f"(rc[0]), "+f"(rc[1]), "+f"(rc[2]), "+f"(rc[3])                                            \
+#define MMA42(op)                                                                              \
+  asm volatile("mma.sync.aligned." op " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \
+               : "+f"(rc[0]), "+f"(rc[1]), "+f"(rc[2]), "+f"(rc[3])                            \
                : "r"(ra[0]), "r"(ra[1]), "r"(ra[2]), "r"(ra[3]), "r"(rb[0]), "r"(rb[1]));
-#define MMA21(op)                                                                                              \
-  asm volatile("mma.sync.aligned." op " {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"                          \
-               : "+f"(rc[0]), "+f"(rc[1]), "+f"(rc[2]), "+f"(rc[3])                                            \
+#define MMA21(op)                                                                     \
+  asm volatile("mma.sync.aligned." op " {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};" \
+               : "+f"(rc[0]), "+f"(rc[1]), "+f"(rc[2]), "+f"(rc[3])                   \
                : "r"(ra[0]), "r"(ra[1]), "r"(rb[0]));
 MMA_KERNEL(bf16_16, MMA42("m16n8k16.row.col.f32.bf16.bf16.f32"), 4, 2)
 MMA_KERNEL(f16_16, MMA42("m16n8k16.row.col.f32.f16.f16.f32"), 4, 2)
@@ -93,7 +97,8 @@ void test_mma(const char* name, MmaKernel kernel, Format format, int k) {
       const Place p = place_c(lane, i);
       double expected = c[p.row * 8 + p.column];
       for (int j = 0; j < k; ++j) expected += double(a[p.row * k + j]) * b[j * 8 + p.column];
-      EXPECT(d[lane * 4 + i] == expected, "%s (%d, %d): %g %g", name, p.row, p.column, d[lane * 4 + i], expected);
+      EXPECT(d[lane * 4 + i] == expected, "%s (%d, %d): %g %g", name, p.row, p.column, d[lane * 4 + i],
+             expected);
     }
   }
 }
@@ -102,7 +107,8 @@ void test_mma(const char* name, MmaKernel kernel, Format format, int k) {
 __global__ void f64_4(const double* a, const double* b, double* d) {
   double c0 = 1, c1 = 2;
   asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0,%1}, {%2}, {%3}, {%0,%1};"
-               : "+d"(c0), "+d"(c1) : "d"(a[threadIdx.x]), "d"(b[threadIdx.x]));
+               : "+d"(c0), "+d"(c1)
+               : "d"(a[threadIdx.x]), "d"(b[threadIdx.x]));
   d[2 * threadIdx.x] = c0;
   d[2 * threadIdx.x + 1] = c1;
 }
@@ -126,9 +132,10 @@ __global__ void s8_32(const uint32_t* a, const uint32_t* b, const int* start, in
   int c[4], s[4];
   for (int i = 0; i < 4; ++i) c[i] = s[i] = start[i];
   const uint32_t *ra = a + threadIdx.x * 4, *rb = b + threadIdx.x * 2;
-  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-               : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-               : "r"(ra[0]), "r"(ra[1]), "r"(ra[2]), "r"(ra[3]), "r"(rb[0]), "r"(rb[1]));
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+      : "r"(ra[0]), "r"(ra[1]), "r"(ra[2]), "r"(ra[3]), "r"(rb[0]), "r"(rb[1]));
   asm volatile(
       "mma.sync.aligned.m16n8k32.row.col.satfinite.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
       "{%0,%1,%2,%3};"
@@ -146,12 +153,19 @@ void test_s8() {
   std::vector<uint32_t> fa(128), fb(64);
   for (int lane = 0; lane < 32; ++lane) {
     for (int part = 0; part < 4; ++part) {
-      for (int i = 0; i < 4; ++i) fa[lane * 4 + i] |= uint32_t(uint8_t(a[place_a(lane, i, part, 4).row * 32 + place_a(lane, i, part, 4).column])) << 8 * part;
-      for (int i = 0; i < 2; ++i) fb[lane * 2 + i] |= uint32_t(uint8_t(b[place_b(lane, i, part, 4).row * 8 + place_b(lane, i, part, 4).column])) << 8 * part;
+      for (int i = 0; i < 4; ++i)
+        fa[lane * 4 + i] |=
+            uint32_t(uint8_t(a[place_a(lane, i, part, 4).row * 32 + place_a(lane, i, part, 4).column]))
+            << 8 * part;
+      for (int i = 0; i < 2; ++i)
+        fb[lane * 2 + i] |=
+            uint32_t(uint8_t(b[place_b(lane, i, part, 4).row * 8 + place_b(lane, i, part, 4).column]))
+            << 8 * part;
     }
   }
   Device<uint32_t> da(fa), db(fb);
-  const std::vector<int> start{1, -2, std::numeric_limits<int>::max() - 30, std::numeric_limits<int>::min() + 30};
+  const std::vector<int> start{1, -2, std::numeric_limits<int>::max() - 30,
+                               std::numeric_limits<int>::min() + 30};
   Device<int> dc(start), dd(256);
   s8_32<<<1, 32>>>(da, db, dc, dd);
   const auto d = dd.host();
@@ -160,7 +174,8 @@ void test_s8() {
       const Place p = place_c(lane, i);
       int64_t exact = start[i];
       for (int k = 0; k < 32; ++k) exact += a[p.row * 32 + k] * b[k * 8 + p.column];
-      const int64_t saturated = std::clamp<int64_t>(exact, std::numeric_limits<int>::min(), std::numeric_limits<int>::max());
+      const int64_t saturated =
+          std::clamp<int64_t>(exact, std::numeric_limits<int>::min(), std::numeric_limits<int>::max());
       EXPECT(d[lane * 4 + i] == static_cast<int>(exact), "s8 %d %d", lane, i);
       EXPECT(d[lane * 4 + i + 128] == saturated, "s8 saturated %d %d", lane, i);
     }
@@ -172,11 +187,16 @@ __global__ void load_matrices(uint32_t* out, uint32_t* turned) {
   __shared__ __align__(16) uint16_t cells[4][8][8];
   for (int i = threadIdx.x; i < 256; i += 32) (&cells[0][0][0])[i] = i;
   __syncthreads();
-  const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(&cells[threadIdx.x / 8][threadIdx.x % 8][0]));
+  const unsigned address =
+      static_cast<unsigned>(__cvta_generic_to_shared(&cells[threadIdx.x / 8][threadIdx.x % 8][0]));
   uint32_t r[4];
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address));
   for (int i = 0; i < 4; ++i) out[threadIdx.x * 4 + i] = r[i];
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared::cta.b16 {%0,%1}, [%2];" : "=r"(r[0]), "=r"(r[1]) : "r"(address));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared::cta.b16 {%0,%1}, [%2];"
+               : "=r"(r[0]), "=r"(r[1])
+               : "r"(address));
   for (int i = 0; i < 2; ++i) turned[threadIdx.x * 4 + i] = r[i];
   asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(r[1]) : "r"(r[0]));
   turned[threadIdx.x * 4 + 2] = r[1];
@@ -191,7 +211,8 @@ void test_ldmatrix() {
       const uint32_t first = i * 64 + lane / 4 * 8 + lane % 4 * 2;
       EXPECT(o[lane * 4 + i] == (first | (first + 1) << 16), "plain %u %u: %x", lane, i, o[lane * 4 + i]);
       const uint32_t top = i * 64 + lane % 4 * 16 + lane / 4;
-      if (i < 2) EXPECT(t[lane * 4 + i] == (top | (top + 8) << 16), "turned %u %u: %x", lane, i, t[lane * 4 + i]);
+      if (i < 2)
+        EXPECT(t[lane * 4 + i] == (top | (top + 8) << 16), "turned %u %u: %x", lane, i, t[lane * 4 + i]);
     }
     EXPECT(t[lane * 4 + 2] == o[lane * 4], "turned twice %u", lane);
   }
@@ -201,13 +222,17 @@ void print_layouts() {
   const char* names[] = {"A m16k16, 16 bits", "B k16n8, 16 bits", "C m16n8, 32 bits"};
   for (int which = 0; which < 3; ++which) {
     std::printf("%s: lane.register[.part] of each element\n", names[which]);
-    const int rows = 16, columns = which == 0 ? 16 : 8, registers = which == 1 ? 2 : 4, parts = which == 2 ? 1 : 2;
+    const int rows = 16, columns = which == 0 ? 16 : 8, registers = which == 1 ? 2 : 4,
+              parts = which == 2 ? 1 : 2;
     std::vector<std::string> cells(rows * columns);
     for (int lane = 0; lane < 32; ++lane)
       for (int i = 0; i < registers; ++i)
         for (int part = 0; part < parts; ++part) {
-          const Place p = which == 0 ? place_a(lane, i, part, 2) : which == 1 ? place_b(lane, i, part, 2) : place_c(lane, i);
-          cells[p.row * columns + p.column] = std::to_string(lane) + "." + std::to_string(i) + (parts == 2 ? "." + std::to_string(part) : "");
+          const Place p = which == 0   ? place_a(lane, i, part, 2)
+                          : which == 1 ? place_b(lane, i, part, 2)
+                                       : place_c(lane, i);
+          cells[p.row * columns + p.column] =
+              std::to_string(lane) + "." + std::to_string(i) + (parts == 2 ? "." + std::to_string(part) : "");
         }
     for (int r = 0; r < rows; ++r, std::printf("\n"))
       for (int c = 0; c < columns; ++c) std::printf("%8s", cells[r * columns + c].c_str());

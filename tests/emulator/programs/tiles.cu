@@ -21,11 +21,13 @@ __global__ void transpose(const float* in, float* out, int rows, int columns) {
   __shared__ float tile[32][33];
   const int x = blockIdx.x * 32, y = blockIdx.y * 32;
   for (int i = threadIdx.y; i < 32; i += 8) {
-    if (y + i < rows && x + threadIdx.x < columns) tile[i][threadIdx.x] = in[(y + i) * columns + x + threadIdx.x];
+    if (y + i < rows && x + threadIdx.x < columns)
+      tile[i][threadIdx.x] = in[(y + i) * columns + x + threadIdx.x];
   }
   __syncthreads();
   for (int i = threadIdx.y; i < 32; i += 8) {
-    if (x + i < columns && y + threadIdx.x < rows) out[(x + i) * rows + y + threadIdx.x] = tile[threadIdx.x][i];
+    if (x + i < columns && y + threadIdx.x < rows)
+      out[(x + i) * rows + y + threadIdx.x] = tile[threadIdx.x][i];
   }
 }
 
@@ -35,7 +37,8 @@ void test_transpose() {
   Device<float> in(numbers), out(rows * columns);
   transpose<<<dim3(2, 3), dim3(32, 8)>>>(in, out, rows, columns);
   const auto result = out.host();
-  for (int i = 0; i < rows * columns; ++i) EXPECT(result[i % columns * rows + i / columns] == numbers[i], "cell %d", i);
+  for (int i = 0; i < rows * columns; ++i)
+    EXPECT(result[i % columns * rows + i / columns] == numbers[i], "cell %d", i);
 }
 
 // --- 64 x 64 tiles, 32 of k at a time, three in flight ---
@@ -75,7 +78,8 @@ __global__ void __launch_bounds__(256) product(const float* a, const float* b, f
         for (int j = 0; j < 4; ++j) sum[i][j] += stage.a[ty * 4 + i][k] * stage.b[k][tx * 4 + j];
   }
   for (int i = 0; i < 4; ++i)
-    for (int j = 0; j < 4; ++j) c[(blockIdx.y * kTile + ty * 4 + i) * n + blockIdx.x * kTile + tx * 4 + j] = sum[i][j];
+    for (int j = 0; j < 4; ++j)
+      c[(blockIdx.y * kTile + ty * 4 + i) * n + blockIdx.x * kTile + tx * 4 + j] = sum[i][j];
 }
 
 void test_product() {
@@ -91,7 +95,8 @@ void test_product() {
     for (int j = 0; j < n; j += 5) {
       float sum = 0;
       for (int k = 0; k < n; ++k) sum += x[i * n + k] * y[k * n + j];
-      EXPECT(std::fabs(result[i * n + j] - sum) < 1e-3f, "(%d,%d) %f, expected %f", i, j, result[i * n + j], sum);
+      EXPECT(std::fabs(result[i * n + j] - sum) < 1e-3f, "(%d,%d) %f, expected %f", i, j, result[i * n + j],
+             sum);
     }
   }
 }
@@ -102,23 +107,33 @@ constexpr int kWidth = 16, kKeys = 16;
 
 __device__ void multiply(float* c, const unsigned* a, unsigned b0, unsigned b1) {
   asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
-__device__ unsigned address_of(const void* shared) { return static_cast<unsigned>(__cvta_generic_to_shared(shared)); }
+__device__ unsigned address_of(const void* shared) {
+  return static_cast<unsigned>(__cvta_generic_to_shared(shared));
+}
 __device__ void load_matrices(unsigned* r, const void* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address_of(row)) : "memory");
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address_of(row))
+               : "memory");
 }
 __device__ void load_transposed(unsigned* r, const void* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address_of(row)) : "memory");
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address_of(row))
+               : "memory");
 }
 __device__ unsigned pack(float low, float high) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
   return *reinterpret_cast<const unsigned*>(&pair);
 }
 
-__global__ void attention(const __nv_bfloat16* q, const __nv_bfloat16* k, const __nv_bfloat16* v, float* out, int length) {
+__global__ void attention(const __nv_bfloat16* q, const __nv_bfloat16* k, const __nv_bfloat16* v, float* out,
+                          int length) {
   __shared__ __align__(16) __nv_bfloat16 qs[2][16][kWidth], ks[kKeys][kWidth], vs[kKeys][kWidth];
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, first = blockIdx.x * 32 + warp * 16;
   for (int i = lane; i < 16 * kWidth; i += 32) {
@@ -163,7 +178,8 @@ __global__ void attention(const __nv_bfloat16* q, const __nv_bfloat16* k, const 
         }
       }
     }
-    const unsigned p[4] = {pack(s[0][0], s[0][1]), pack(s[0][2], s[0][3]), pack(s[1][0], s[1][1]), pack(s[1][2], s[1][3])};
+    const unsigned p[4] = {pack(s[0][0], s[0][1]), pack(s[0][2], s[0][3]), pack(s[1][0], s[1][1]),
+                           pack(s[1][2], s[1][3])};
     load_transposed(b, &vs[lane % 16][lane / 16 * 8]);
     multiply(o[0], p, b[0], b[1]);
     multiply(o[1], p, b[2], b[3]);
@@ -193,12 +209,15 @@ void test_attention() {
     double sum = 0;
     for (int j = 0; j < length; ++j) {
       for (int c = 0; c < kWidth; ++c)
-        weights[j] += 0.25 * __bfloat162float(parts[0][i * kWidth + c]) * __bfloat162float(parts[1][j * kWidth + c]);
+        weights[j] +=
+            0.25 * __bfloat162float(parts[0][i * kWidth + c]) * __bfloat162float(parts[1][j * kWidth + c]);
       sum += weights[j] = std::exp(weights[j]);
     }
     for (int c = 0; c < kWidth; ++c) {
-      for (int j = 0; j < length; ++j) row[c] += weights[j] / sum * __bfloat162float(parts[2][j * kWidth + c]);
-      EXPECT(std::fabs(result[i * kWidth + c] - row[c]) < 0.02, "(%d,%d) %f, expected %f", i, c, result[i * kWidth + c], row[c]);
+      for (int j = 0; j < length; ++j)
+        row[c] += weights[j] / sum * __bfloat162float(parts[2][j * kWidth + c]);
+      EXPECT(std::fabs(result[i * kWidth + c] - row[c]) < 0.02, "(%d,%d) %f, expected %f", i, c,
+             result[i * kWidth + c], row[c]);
     }
   }
 }
@@ -210,11 +229,13 @@ __global__ void layer_norm(const float* x, float* y, int width) {
   const float* row = x + blockIdx.x * width;
   float sum = 0, square = 0;
   for (int i = threadIdx.x; i < width; i += blockDim.x) sum += row[i], square += row[i] * row[i];
-  for (int s = 16; s > 0; s /= 2) sum += __shfl_xor_sync(~0u, sum, s), square += __shfl_xor_sync(~0u, square, s);
+  for (int s = 16; s > 0; s /= 2)
+    sum += __shfl_xor_sync(~0u, sum, s), square += __shfl_xor_sync(~0u, square, s);
   if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = sum, squares[threadIdx.x / 32] = square;
   __syncthreads();
   const float mean = (sums[0] + sums[1] + sums[2] + sums[3]) / width;
-  const float scale = rsqrtf((squares[0] + squares[1] + squares[2] + squares[3]) / width - mean * mean + 1e-5f);
+  const float scale =
+      rsqrtf((squares[0] + squares[1] + squares[2] + squares[3]) / width - mean * mean + 1e-5f);
   for (int i = threadIdx.x; i < width; i += blockDim.x) y[blockIdx.x * width + i] = (row[i] - mean) * scale;
 }
 
@@ -226,10 +247,12 @@ void test_layer_norm() {
   const auto result = y.host();
   for (int r = 0; r < rows; ++r) {
     double sum = 0, square = 0;
-    for (int i = 0; i < width; ++i) sum += numbers[r * width + i], square += std::pow(numbers[r * width + i], 2);
+    for (int i = 0; i < width; ++i)
+      sum += numbers[r * width + i], square += std::pow(numbers[r * width + i], 2);
     const double mean = sum / width, scale = 1 / std::sqrt(square / width - mean * mean + 1e-5);
     for (int i = 0; i < width; ++i)
-      EXPECT(std::fabs(result[r * width + i] - (numbers[r * width + i] - mean) * scale) < 1e-4, "(%d,%d)", r, i);
+      EXPECT(std::fabs(result[r * width + i] - (numbers[r * width + i] - mean) * scale) < 1e-4, "(%d,%d)", r,
+             i);
   }
 }
 

@@ -59,15 +59,15 @@ __global__ void tf(const float* a, const float* b, float* c) {
   wmma::store_matrix_sync(c, fc, 16, wmma::mem_row_major);
 }
 int main() {
-  ALL(__half, float, 16, 16, 16)
-  ALL(__half, float, 32, 8, 16) ALL(__half, float, 8, 32, 16) ALL(__half, __half, 16, 16, 16)
-      ALL(__half, __half, 32, 8, 16) ALL(__half, __half, 8, 32, 16) ALL(__nv_bfloat16, float, 16, 16, 16)
-          ALL(__nv_bfloat16, float, 32, 8, 16) ALL(__nv_bfloat16, float, 8, 32, 16)
-              ALL(signed char, int, 16, 16, 16) ALL(signed char, int, 32, 8, 16)
-                  ALL(signed char, int, 8, 32, 16) ALL(unsigned char, int, 16, 16, 16)
-                      ALL(unsigned char, int, 32, 8, 16) ALL(unsigned char, int, 8, 32, 16)
-                          ALL(double, double, 8, 8, 4) std::vector<float>
-                              a(128), b(128);
+  // clang-format off
+  ALL(__half, float, 16, 16, 16) ALL(__half, float, 32, 8, 16) ALL(__half, float, 8, 32, 16)
+  ALL(__half, __half, 16, 16, 16) ALL(__half, __half, 32, 8, 16) ALL(__half, __half, 8, 32, 16)
+  ALL(__nv_bfloat16, float, 16, 16, 16) ALL(__nv_bfloat16, float, 32, 8, 16)
+  ALL(__nv_bfloat16, float, 8, 32, 16) ALL(signed char, int, 16, 16, 16) ALL(signed char, int, 32, 8, 16)
+  ALL(signed char, int, 8, 32, 16) ALL(unsigned char, int, 16, 16, 16) ALL(unsigned char, int, 32, 8, 16)
+  ALL(unsigned char, int, 8, 32, 16) ALL(double, double, 8, 8, 4)
+  std::vector<float> a(128), b(128);
+  // clang-format on
   for (auto& x : a) x = int(rng()() % 33) - 16;
   for (auto& x : b) x = int(rng()() % 33) - 16;
   Device<float> da(a), db(b), dc(256);
