@@ -8,19 +8,19 @@ install(TARGETS cuclip RUNTIME)
 set(cuclip_private_headers
     # how one device computes an operation, and what its files share
     kernels/.*_cpu kernels/.*_cuda kernels/.*-inl kernels/tiles/.*
-    "kernels/common/(dispatch|host_device|scratch_plan|simd_targets)"
+    "kernels/common/(dispatch|host_device|scratch_plan|simd_targets|tuning)"
     kernels/adamw/adamw_control kernels/attention/attention_any kernels/contrastive_loss/contrastive_loss_tile
     kernels/patch_embed/pictures kernels/pointwise/gelu_tail "kernels/random/(philox|random_values)"
     kernels/similarity/similarity_rows
     # parts of the floors above
     core/ops/.*
-    models/clip/initialise models/inference/checkpoint_folders
+    "models/clip/(initialise|position_resample)" models/inference/checkpoint_folders
     "models/files/(csv|folder_walk|gzip|names|passed_over|strict_json|text_file)"
     "models/image/(image_formats|resample_passes)"
     "models/text/(html_entities|mojibake|unicode|windows_1252|word_split)"
-    "train/data/(collections|drawing_captions|duplicates|input_file|permutation|prepared_picture|prepared_set)"
+    "train/data/(clock|collections|drawing_captions|duplicates|input_file|permutation|prepared_picture|prepared_set)"
     "train/data/(sample_store|shard_writer|synthetic_scene|tar_index|words)"
-    train/loop/machine_peak train/cli/.*)
+    "train/loop/(machine_peak|step_batches|train_settings)" train/cli/.*)
 file(GLOB_RECURSE headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS
      ${PROJECT_SOURCE_DIR}/kernels/*.h ${PROJECT_SOURCE_DIR}/core/*.h ${PROJECT_SOURCE_DIR}/models/*.h
      ${PROJECT_SOURCE_DIR}/train/*.h)
