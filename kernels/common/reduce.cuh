@@ -1,6 +1,6 @@
 // Sums over the lanes of a warp and the warps of a block, and maxima over a warp's lanes, in an order that the
-// code fixes: the same bits on every run; sums in f32 or f64. Every lane of the warp, or thread of the block, must call them,
-// and all get the result.
+// code fixes: the same bits on every run; sums in f32 or f64. Every lane of the warp, or thread of the block,
+// must call them, and all get the result.
 #pragma once
 
 #include <cstdint>

@@ -15,12 +15,6 @@ using cases::ContrastiveLossCase;
 
 namespace {
 
-// A context that allows tf32 for features in f32; on the CPU it makes no difference.
-ExecContext with_tf32(ExecContext ctx) {
-  ctx.tf32 = true;
-  return ctx;
-}
-
 // Rows of unit length, rounded to dtype.
 Buffer unit_rows(int64_t rows, int64_t depth, DType dtype) {
   Buffer x = Buffer::normal({rows, depth}, DType::f32);
@@ -285,7 +279,7 @@ TEST_CASE("contrastive loss has the same bits for any number of threads") {
     if (tf32 && !on_cuda()) continue;
     Problem p = Problem::random({700, 1300, 33, 100}, dtype, 30);
     REQUIRE(same_bits_for_any_thread_count([&, tf32 = tf32](ExecContext ctx) {
-      ctx.tf32 = tf32;
+      if (tf32) ctx = with_tf32(ctx);
       p.reset_outputs();
       p.forward(ctx);
       p.backward(ctx);
