@@ -8,6 +8,7 @@
 #include "kernels/common/check.h"
 #include "kernels/common/exec_context.h"
 #include "kernels/gemm/gemm_cublaslt.h"
+#include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
 
@@ -56,8 +57,7 @@ class Context {
             .scratch = &workspace_->scratch,
             .stream = stream(),
             .profiler = profiler_,
-            .cublaslt = cublaslt_.get(),
-            .tf32 = tf32_};
+            .products = &products_};
   }
   Device device() const { return queue_->device; }
   void* stream() const { return queue_->stream.handle(); }
@@ -72,9 +72,10 @@ class Context {
   void use_cublaslt() {
     CUCLIP_CHECK(device() == Device::cuda, "cuBLASLt needs device cuda, this is {}", name_of(device()));
     cublaslt_ = make_cublaslt();
+    products_.cublaslt = cublaslt_.get();
   }
-  /// From now on f32 products may round their operands to tf32 (ExecContext::tf32).
-  void use_tf32() { tf32_ = true; }
+  /// From now on f32 products may round their operands to tf32 (ProductPolicy::tf32).
+  void use_tf32() { products_.tf32 = true; }
   CachingAllocator& allocator() { return workspace_->allocator; }
   const std::shared_ptr<ThreadPool>& pool() const { return pool_; }
 
@@ -86,7 +87,7 @@ class Context {
   Workspace* workspace_;
   std::unique_ptr<Context> host_;
   std::shared_ptr<CublasLt> cublaslt_;
-  bool tf32_ = false;
+  ProductPolicy products_;
   Profiler* profiler_ = nullptr;
 };
 

@@ -44,7 +44,7 @@ class Scratch {
   size_t capacity_ = 0;
 };
 
-class CublasLt;  // kernels/gemm/gemm_cublaslt.h
+struct ProductPolicy;  // kernels/tiles/product_policy.h
 
 /// Passed to every kernel. The views that go with it, and the scratch, are memory of `device`. On
 /// Device::cuda a call returns when its kernels are on `stream` (a cudaStream_t), before they have run.
@@ -52,13 +52,9 @@ struct ExecContext {
   Device device = Device::cpu;
   ThreadPool* pool = nullptr;  // unused on Device::cuda
   Scratch* scratch = nullptr;
-  void* stream = nullptr;        // unused on the CPU
-  Profiler* profiler = nullptr;  // optional: told how long each operation took
-  // Optional, on Device::cuda: gemm's products go to cuBLASLt where it computes the same (gemm.h).
-  CublasLt* cublaslt = nullptr;
-  // On Device::cuda products of f32 round their operands to tf32 (11 significant bits) and run on tensor
-  // cores; sums stay f32. The CPU computes them in f32 all the same.
-  bool tf32 = false;
+  void* stream = nullptr;                   // unused on the CPU
+  Profiler* profiler = nullptr;             // optional: told how long each operation took
+  const ProductPolicy* products = nullptr;  // optional: other ways to multiply matrices on Device::cuda
 };
 
 /// Runs body(task, worker) over [0, tasks) on the context's pool.

@@ -15,6 +15,7 @@
 #include "kernels/contrastive_loss/tile_statistics.cuh"
 #include "kernels/tiles/ffma_product.cuh"
 #include "kernels/tiles/mma_product.cuh"
+#include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
 namespace {
@@ -202,7 +203,7 @@ void run(const ContrastiveLossForward& p, const ExecContext& ctx) {
 
 void contrastive_loss_forward_cuda(const ContrastiveLossForward& p, const ExecContext& ctx) {
   if (p.image.dtype == DType::f32) {
-    ctx.tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
+    product_policy(ctx).tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
   } else {
     run<MmaProduct, bfloat16>(p, ctx);
   }

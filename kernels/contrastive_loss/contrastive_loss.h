@@ -8,7 +8,7 @@
 // S is computed in tiles, once per direction, and never held: extra memory grows with Nr + Nc. Forward
 // 2·Nr·Nc·D FLOP, backward 6·Nr·Nc·D. Same bits for any number of threads. Products, statistics and gradients
 // accumulate in f32, the loss and dlog_scale in f64. With bf16 features, the backward rounds each probability
-// to bf16 for its products. With ExecContext::tf32, f32 features and the gradient of each logit are rounded
+// to bf16 for its products. With ProductPolicy::tf32, f32 features and the gradient of each logit are rounded
 // to tf32 for the products on CUDA.
 //
 // Data parallel: each rank calls forward with its own Nr images and all Nc texts, label_offset = the global

@@ -20,6 +20,7 @@
 #include "kernels/tiles/epilogue.cuh"
 #include "kernels/tiles/ffma_product.cuh"
 #include "kernels/tiles/mma_product.cuh"
+#include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
 namespace {
@@ -257,8 +258,8 @@ class Backward {
 
 void contrastive_loss_backward_cuda(const ContrastiveLossBackward& p, const ExecContext& ctx) {
   if (p.image.dtype == DType::f32) {
-    ctx.tf32 ? Backward<Tf32Product, float, float>(p, ctx).run()
-             : Backward<FfmaProduct, float, float>(p, ctx).run();
+    product_policy(ctx).tf32 ? Backward<Tf32Product, float, float>(p, ctx).run()
+                             : Backward<FfmaProduct, float, float>(p, ctx).run();
   } else if (p.image.size(0) <= kBlockRows && p.text.size(0) <= kBlockColumns) {
     Backward<MmaProduct, bfloat16, bfloat16>(p, ctx).run();
   } else {

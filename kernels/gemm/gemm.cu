@@ -11,6 +11,7 @@
 #include "kernels/tiles/epilogue.cuh"
 #include "kernels/tiles/ffma_product.cuh"
 #include "kernels/tiles/mma_product.cuh"
+#include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
 namespace {
@@ -86,9 +87,10 @@ void run(const Gemm& p, const ExecContext& ctx) {
 }  // namespace
 
 void gemm_cuda(const Gemm& p, const ExecContext& ctx) {
-  if (ctx.cublaslt && CublasLt::takes(p) && ctx.cublaslt->run(p, ctx)) return;
+  const ProductPolicy policy = product_policy(ctx);
+  if (policy.cublaslt && CublasLt::takes(p) && policy.cublaslt->run(p, ctx)) return;
   if (p.a.dtype == DType::f32) {
-    ctx.tf32 ? run<Tf32Product, float, float>(p, ctx) : run<FfmaProduct, float, float>(p, ctx);
+    policy.tf32 ? run<Tf32Product, float, float>(p, ctx) : run<FfmaProduct, float, float>(p, ctx);
   } else if (p.c.dtype == DType::f32) {
     run<MmaProduct, bfloat16, float>(p, ctx);
   } else {

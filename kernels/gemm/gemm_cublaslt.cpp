@@ -17,6 +17,7 @@
 #include "kernels/common/cuda_check.cuh"
 #include "kernels/common/scratch_plan.h"
 #include "kernels/pointwise/pointwise_cuda.h"
+#include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
 namespace {
@@ -199,7 +200,7 @@ class CublasLtWithWorkspace : public CublasLt {
   };
 
   static cublasComputeType_t compute_type(const ExecContext& ctx) {
-    return ctx.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    return product_policy(ctx).tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   }
 
   /// d = op(a) op(b) + beta d. False, of this call and of all later ones, if cuBLASLt refuses what it is

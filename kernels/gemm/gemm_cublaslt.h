@@ -30,7 +30,7 @@ class CublasLt {
   [[nodiscard]] virtual bool run(const GemmWeightGradient& p, const ExecContext& ctx) = 0;
 };
 
-/// For ExecContext::cublaslt of contexts that share one stream of Device::cuda. InputError where cuBLASLt is
+/// For ProductPolicy::cublaslt of contexts that share one stream of Device::cuda. InputError where cuBLASLt is
 /// not installed and in a build without CUDA.
 std::shared_ptr<CublasLt> make_cublaslt();
 

@@ -13,6 +13,7 @@
 #include "kernels/tiles/epilogue.cuh"
 #include "kernels/tiles/ffma_product.cuh"
 #include "kernels/tiles/mma_product.cuh"
+#include "kernels/tiles/product_policy.h"
 #include "kernels/tiles/row_slices.h"
 
 namespace cuclip {
@@ -132,9 +133,10 @@ void run(const GemmWeightGradient& p, const ExecContext& ctx) {
 }  // namespace
 
 void gemm_weight_gradient_cuda(const GemmWeightGradient& p, const ExecContext& ctx) {
-  if (ctx.cublaslt && CublasLt::takes(p) && ctx.cublaslt->run(p, ctx)) return;
+  const ProductPolicy policy = product_policy(ctx);
+  if (policy.cublaslt && CublasLt::takes(p) && policy.cublaslt->run(p, ctx)) return;
   if (p.dy.dtype == DType::f32) {
-    ctx.tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
+    policy.tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
   } else {
     run<MmaProduct, bfloat16>(p, ctx);
   }

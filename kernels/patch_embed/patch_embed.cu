@@ -12,6 +12,7 @@
 #include "kernels/patch_embed/patch_embed_cuda.h"
 #include "kernels/patch_embed/patch_order.cuh"
 #include "kernels/patch_embed/patch_product.cuh"
+#include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
 namespace {
@@ -142,7 +143,7 @@ void patch_embed_forward_cuda(const PatchEmbedForward& p, const ExecContext& ctx
   using Tf32 = Tf32Product<Along::reduction, Along::reduction, true, false>;
   using Ffma = FfmaProduct<Along::reduction, Along::reduction, true, false>;
   const bool bytes = p.image.dtype == DType::u8;
-  if (p.out.dtype == DType::f32 && ctx.tf32) {
+  if (p.out.dtype == DType::f32 && product_policy(ctx).tf32) {
     bytes ? forward<Tf32, uint8_t>(p, ctx) : forward<Tf32, float>(p, ctx);
   } else if (p.out.dtype == DType::f32) {
     bytes ? forward<Ffma, uint8_t>(p, ctx) : forward<Ffma, float>(p, ctx);

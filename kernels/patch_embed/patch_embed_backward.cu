@@ -13,6 +13,7 @@
 #include "kernels/patch_embed/patch_order.cuh"
 #include "kernels/patch_embed/patch_product.cuh"
 #include "kernels/tiles/epilogue.cuh"
+#include "kernels/tiles/product_policy.h"
 #include "kernels/tiles/row_slices.h"
 
 namespace cuclip {
@@ -129,7 +130,7 @@ void patch_embed_backward_cuda(const PatchEmbedBackward& p, const ExecContext& c
   const bool bytes = p.image.dtype == DType::u8;
   if (p.dout.dtype == DType::f32) {
     token_gradients<float>(p, ctx);
-    if (ctx.tf32) {
+    if (product_policy(ctx).tf32) {
       bytes ? weight_gradient<Tf32Product, float, uint8_t>(p, ctx)
             : weight_gradient<Tf32Product, float, float>(p, ctx);
     } else {

@@ -8,6 +8,7 @@
 #include "kernels/similarity/similarity_tile.cuh"
 #include "kernels/tiles/ffma_product.cuh"
 #include "kernels/tiles/mma_product.cuh"
+#include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
 namespace {
@@ -76,8 +77,8 @@ void cosine_similarity_cuda(const CosineSimilarity& p, const ExecContext& ctx) {
   if (p.a.dtype == DType::bf16) {
     run<MmaProduct, bfloat16>(p, plan[a_rnorm], plan[b_rnorm], ctx);
   } else {
-    ctx.tf32 ? run<Tf32Product, float>(p, plan[a_rnorm], plan[b_rnorm], ctx)
-             : run<FfmaProduct, float>(p, plan[a_rnorm], plan[b_rnorm], ctx);
+    product_policy(ctx).tf32 ? run<Tf32Product, float>(p, plan[a_rnorm], plan[b_rnorm], ctx)
+                             : run<FfmaProduct, float>(p, plan[a_rnorm], plan[b_rnorm], ctx);
   }
 }
 

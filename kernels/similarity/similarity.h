@@ -2,7 +2,7 @@
 //
 // Norms are clamped from below at kMinNorm, as torch.nn.functional.normalize does: a zero vector stays zero
 // and its similarities are 0. Squares that overflow f32 are redone in f64; the products of rows must fit f32.
-// Accumulation in f32. Same bits for any number of threads. With ExecContext::tf32, f32 vectors are rounded
+// Accumulation in f32. Same bits for any number of threads. With ProductPolicy::tf32, f32 vectors are rounded
 // to tf32 for their products on CUDA, but not for their norms.
 #pragma once
 

@@ -22,6 +22,7 @@
 #include "kernels/similarity/similarity_tile.cuh"
 #include "kernels/tiles/ffma_product.cuh"
 #include "kernels/tiles/mma_product.cuh"
+#include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
 namespace {
@@ -187,7 +188,7 @@ void top_k_cuda(const TopK& p, const ExecContext& ctx) {
   if (p.a.dtype == DType::bf16) {
     run<MmaProduct, bfloat16>(p, ctx);
   } else {
-    ctx.tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
+    product_policy(ctx).tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
   }
 }
 

@@ -37,15 +37,16 @@ struct LtContext {
   DeviceStream stream{Device::cuda};
   Scratch scratch{Device::cuda};
   Observed cublaslt;
+  ProductPolicy policy{.cublaslt = &cublaslt};
   ExecContext exec{.device = Device::cuda,
                    .scratch = &scratch,
                    .stream = stream.handle(),
                    .profiler = &operations_run(),
-                   .cublaslt = &cublaslt};
+                   .products = &policy};
   // The same, with our own kernels.
   ExecContext own() const {
     ExecContext ctx = exec;
-    ctx.cublaslt = nullptr;
+    ctx.products = nullptr;
     return ctx;
   }
   cudaStream_t handle() const { return static_cast<cudaStream_t>(stream.handle()); }

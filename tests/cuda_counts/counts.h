@@ -10,6 +10,7 @@
 #include "kernels/common/exec_context.h"
 #include "kernels/common/stream.h"
 #include "kernels/common/tensor_view.h"
+#include "kernels/tiles/product_policy.h"
 
 namespace cuclip::test {
 
@@ -52,8 +53,9 @@ class Counts {
   template <typename Body>
   void run(const std::string& name, const Bounds& bounds, Body&& body) {
     Scratch scratch(Device::cuda);
+    const ProductPolicy policy{.tf32 = bounds.tf32};
     body(ExecContext{
-        .device = Device::cuda, .scratch = &scratch, .stream = stream_.handle(), .tf32 = bounds.tf32});
+        .device = Device::cuda, .scratch = &scratch, .stream = stream_.handle(), .products = &policy});
     finish(name, bounds, scratch.capacity() > 0);
   }
   /// A JSON array with an object for each case.

@@ -17,10 +17,6 @@ using Problem = ContrastiveLossProblem;
 
 namespace {
 
-// A context that allows tf32 for features in f32; on the CPU it makes no difference.
-ExecContext with_tf32(ExecContext ctx) {
-  ctx.tf32 = true;
-  return ctx;
 }
 
 void check_both_directions(Problem p) {
@@ -170,7 +166,7 @@ TEST_CASE("contrastive loss has the same bits for any number of threads") {
     if (tf32 && !on_cuda()) continue;
     Problem p = Problem::random({700, 1300, 33, 100}, dtype, 30);
     REQUIRE(same_bits_for_any_thread_count([&, tf32 = tf32](ExecContext ctx) {
-      ctx.tf32 = tf32;
+      if (tf32) ctx = with_tf32(ctx);
       p.reset_outputs();
       p.forward(ctx);
       p.backward(ctx);

@@ -25,12 +25,11 @@ void for_each_way(Body&& body) {
   TestContext ctx;
   ExecContext exec = ctx;
   body(exec);
-  exec.tf32 = true;
-  body(exec);
+  body(test::with_tf32(exec));
   if (!test::on_cuda()) return;
   const std::shared_ptr<CublasLt> cublaslt = make_cublaslt();
-  exec.cublaslt = cublaslt.get();
-  exec.tf32 = false;
+  const ProductPolicy policy{.cublaslt = cublaslt.get()};
+  exec.products = &policy;
   body(exec);
 }
 
@@ -47,7 +46,7 @@ double act_slope(Activation kind, double x) {
 // so that errors are those of the sums alone.
 std::vector<double> operand(const Buffer& x, const ExecContext& ctx) {
   std::vector<double> values = x.to_doubles();
-  if (ctx.tf32 && test::on_cuda() && x.dtype() == DType::f32) {
+  if (product_policy(ctx).tf32 && test::on_cuda() && x.dtype() == DType::f32) {
     for (double& value : values) value = test::to_tf32(value);
   }
   return values;
@@ -250,7 +249,7 @@ TEST_CASE("gemm takes memory of any alignment") {
     const Buffer blank = Buffer::poisoned({m, n}, dtype), before = Buffer::normal({n, k}, DType::f32);
     TestContext test_context;
     ExecContext ctx = test_context;
-    ctx.tf32 = tf32;
+    if (tf32) ctx = test::with_tf32(ctx);
     const auto run = [&](int odd) {
       const auto place = [&](const Buffer& buffer, int which) {
         return buffer.shifted(which == odd ? 1 : 0);
@@ -284,7 +283,7 @@ TEST_CASE("gemm gives the same bits with any number of threads") {
     const Buffer dy = Buffer::normal({5000, 40}, dtype), x = Buffer::normal({5000, 24}, dtype);
     const Buffer w = Buffer::normal({40, 24}, dtype);
     REQUIRE(test::same_bits_for_any_thread_count([&, tf32 = tf32](ExecContext ctx) {
-      ctx.tf32 = tf32;
+      if (tf32) ctx = test::with_tf32(ctx);
       std::vector<Buffer> out = {Buffer::zeros({40, 24}, DType::f32), Buffer::zeros({40}, DType::f32),
                                  Buffer::poisoned({5000, 24}, DType::f32)};
       gemm_weight_gradient({.dy = dy.view(), .x = x.view(), .dweight = out[0].view(), .dbias = out[1].view()},

@@ -138,8 +138,7 @@ TEST_CASE("patch embedding backward matches float64 and accumulates") {
 TEST_CASE("patch embedding in tf32 matches float64, forward and backward") {
   CUCLIP_NEEDS_CUDA();
   TestContext test_context;
-  ExecContext ctx = test_context;
-  ctx.tf32 = true;
+  const ExecContext ctx = with_tf32(test_context);
   const auto apply = [](std::vector<double> values, double (*f)(double)) {
     for (double& value : values) value = f(value);
     return values;

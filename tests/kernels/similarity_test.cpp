@@ -173,8 +173,7 @@ TEST_CASE("cosine_similarity matches float64") {
 TEST_CASE("cosine_similarity in tf32 rounds the products' operands, not the norms") {
   CUCLIP_NEEDS_CUDA();
   TestContext test_context;
-  ExecContext ctx = test_context;
-  ctx.tf32 = true;
+  const ExecContext ctx = with_tf32(test_context);
   for (const auto& c : cases::similarity_cases()) {
     const Buffer a = Buffer::normal({c.rows, c.depth}, DType::f32),
                  b = Buffer::normal({c.columns, c.depth}, DType::f32);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/tiles/product_policy.h"
 #include "tests/support/buffer.h"
 #include "tests/support/skip.h"
 
@@ -38,6 +39,13 @@ void for_each_target(Body&& body) {
     const SimdTargetScope scope(target);
     body(static_cast<ExecContext>(ctx), simd_target_name(target));
   }
+}
+
+/// The context, whose products may round f32 to tf32; on the CPU it makes no difference.
+inline ExecContext with_tf32(ExecContext ctx) {
+  static constexpr ProductPolicy kTf32{.tf32 = true};
+  ctx.products = &kTf32;
+  return ctx;
 }
 
 /// Calls run(ctx), which returns the kernel's outputs, with 1, 2 and 3 threads (on CUDA: three times); true
