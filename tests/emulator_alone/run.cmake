@@ -47,6 +47,7 @@ string(FIND "${trace}" "${WORK}/emulator/programs/basic.cu" own)
 if(own EQUAL -1)
   message(FATAL_ERROR "the trace ${WORK}/trace does not show the emulator's own files")
 endif()
+string(REPLACE "${WORK}/emulator/../" "${ROOT}/" trace "${trace}")  # what lies beside it
 string(REPLACE "${WORK}" "" trace "${trace}")
 string(REPLACE "${toolkit}" "" trace "${trace}")
 string(FIND "${trace}" "${ROOT}/" outside)
