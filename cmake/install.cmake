@@ -7,7 +7,7 @@ install(TARGETS cuclip RUNTIME)
 # header includes is a user's too: the consumer test compiles them where the private ones are not.
 set(cuclip_private_headers
     # how one device computes an operation, and what its files share
-    kernels/.*_cpu kernels/.*_cuda kernels/.*-inl kernels/tiles/.*
+    kernels/.*_cpu kernels/.*_cuda kernels/.*-inl "kernels/tiles/(row_slices|tile_product)"
     "kernels/common/(dispatch|host_device|scratch_plan|simd_targets|tuning)"
     kernels/adamw/adamw_control kernels/attention/attention_any kernels/contrastive_loss/contrastive_loss_tile
     kernels/patch_embed/pictures kernels/pointwise/gelu_tail "kernels/random/(philox|random_values)"

@@ -17,8 +17,6 @@ using Problem = ContrastiveLossProblem;
 
 namespace {
 
-}
-
 void check_both_directions(Problem p) {
   const auto inputs = p.reference_inputs();
   const auto result = ref_contrastive_loss(inputs);

@@ -159,12 +159,10 @@ __global__ void attention(const __nv_bfloat16* q, const __nv_bfloat16* k, const 
     multiply(s[1], a, b[2], b[3]);
     for (int r = 0; r < 2; ++r) {
       float high = most[r];
-      for (int i = 0; i < 2; ++i) {
-        for (int c = 0; c < 2; ++c) {
-          float& x = s[i][r * 2 + c];
-          x = key + i * 8 + lane % 4 * 2 + c < length ? x * 0.25f : -INFINITY;
-          high = fmaxf(high, x);
-        }
+      for (int n = 0; n < 4; ++n) {
+        float& x = s[n / 2][r * 2 + n % 2];
+        x = key + n / 2 * 8 + lane % 4 * 2 + n % 2 < length ? x * 0.25f : -INFINITY;
+        high = fmaxf(high, x);
       }
       high = fmaxf(high, __shfl_xor_sync(~0u, high, 1));
       high = fmaxf(high, __shfl_xor_sync(~0u, high, 2));
@@ -189,8 +187,8 @@ __global__ void attention(const __nv_bfloat16* q, const __nv_bfloat16* k, const 
     whole += __shfl_xor_sync(~0u, whole, 2);
     const int row = first + r * 8 + lane / 4;
     if (row >= length) continue;
-    for (int i = 0; i < 2; ++i)
-      for (int c = 0; c < 2; ++c) out[row * kWidth + i * 8 + lane % 4 * 2 + c] = o[i][r * 2 + c] / whole;
+    for (int n = 0; n < 4; ++n)
+      out[row * kWidth + n / 2 * 8 + lane % 4 * 2 + n % 2] = o[n / 2][r * 2 + n % 2] / whole;
   }
 }
 
