@@ -220,8 +220,8 @@ class CublasLtWithWorkspace : public CublasLt {
     } catch (const Refusal& refusal) {
       (void)cudaGetLastError();  // the next launch is not to report it
       if (!untried) {
-        fail("cuBLASLt failed at {}, which it has computed before: {}: {}", describe(product), refusal.call,
-             lt().GetStatusName(refusal.status));
+        fail("cuBLASLt failed at {}, although it has computed such products before: {}: {}",
+             describe(product), refusal.call, lt().GetStatusName(refusal.status));
       }
       plan.state = Plan::State::refused;
       say_once(product, refusal);
@@ -239,7 +239,7 @@ class CublasLtWithWorkspace : public CublasLt {
   void say_once(const Product& p, const Refusal& refusal) {
     if (std::exchange(said_, true)) return;
     const std::string line =
-        fmt::format("cuclip: cuBLASLt refuses {}: {}: {}; cuclip's own kernels compute what it refuses\n",
+        fmt::format("cuclip: cuBLASLt refuses {}: {}: {}; cuclip's own kernels compute it instead\n",
                     describe(p), refusal.call, lt().GetStatusName(refusal.status));
     std::fputs(line.c_str(), stderr);
   }

@@ -1,7 +1,7 @@
 // cuBLASLt for the products that it computes as gemm.h says, on Device::cuda.
 //
-// The library is looked up when the first CublasLt is made, not linked: it has half a gigabyte, which nobody
-// loads who does not ask for it (docs/decisions/0005-cublaslt.md).
+// The library is looked up when the first CublasLt is made, not linked: it is half a gigabyte, which
+// only those who ask for it should load (docs/decisions/0005-cublaslt.md).
 #pragma once
 
 #include <memory>
@@ -22,7 +22,7 @@ class CublasLt {
   static bool takes(const Gemm& p);
   static bool takes(const GemmWeightGradient& p);
 
-  /// Arguments that it takes, validated. False if cuBLASLt refuses such a product, now and whenever it comes
+  /// Takes validated arguments for which takes() is true. False if cuBLASLt refuses such a product, now and whenever it comes
   /// again: the caller computes it. What a refused Gemm writes to is undefined then; a weight gradient's is
   /// as it was. The first refusal is said on stderr, with the product, the call and the status. Throws Error
   /// with the same if a product fails of a kind that worked before: it may have been added in part.

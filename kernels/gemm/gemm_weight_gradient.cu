@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   });
 }
 
-// out[i] += the slices' sums, added in order; kSize neighbours a thread. There are too few slices for the
+// out[i] += the slices' sums, added in order; kSize neighbours per thread. There are too few slices for the
 // warps of add_column_sums.
 template <int kSize>
 __global__ void __launch_bounds__(kSumThreads)

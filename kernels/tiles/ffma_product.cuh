@@ -19,7 +19,7 @@ class FfmaProduct {
   static constexpr int kBlocks = Tuning::FfmaProduct::kBlocks;
   static constexpr int kParts = 2;  // the halves of the columns
   template <int kSize>
-  static constexpr int kPasses = 4;  // rows of a thread
+  static constexpr int kPasses = 4;  // rows per thread
 
   __device__ __forceinline__ FfmaProduct(const Operand<float>& a, const Operand<float>& b,
                                          const TilePlace& at, int64_t reduction, bool sums_rows, void* shared)
@@ -63,7 +63,7 @@ class FfmaProduct {
     }
   }
 
-  /// The sums, a half after the other. A half's passes are read in order: its registers
+  /// The sums, one half after the other. A half's passes are read in order: its registers
   /// move up, since registers cannot be indexed where a loop over passes is not unrolled.
   __device__ __forceinline__ void stage(int part) {
 #pragma unroll

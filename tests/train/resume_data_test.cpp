@@ -247,7 +247,7 @@ TEST_CASE("a checkpoint without a fingerprint is resumed, unless its place does 
   REQUIRE(pairs.train(pairs.config(), 5) == 5);
   forget(5);
   for (size_t i = 0; i < 9; ++i) pairs.remove(i);  // one step per epoch: there is no third batch
-  CHECK_THROWS_WITH(pairs.resume(pairs.config()), Contains("an epoch had another number of steps"));
+  CHECK_THROWS_WITH(pairs.resume(pairs.config()), Contains("an epoch had a different number of steps"));
   for (size_t i = 0; i < 9; ++i) pairs.write("data", i);
   REQUIRE(pairs.resume(pairs.config()) == 12);
   CHECK(pairs.weights("run", 12) == pairs.weights("whole", 12));

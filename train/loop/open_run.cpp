@@ -59,7 +59,7 @@ std::string changed_data(const OpenedRun& run, const std::optional<DatasetFinger
   const int64_t steps = state.data_step + (state.epoch - state.data_epoch) * run.steps_per_epoch +
                         state.batch_in_epoch / run.config.accum_freq;
   if (steps == state.step && state.batch_in_epoch < run.train_data->size() / run.config.batch_size) return "";
-  return fmt::format("an epoch had another number of steps than the {} that it has now", run.steps_per_epoch);
+  return fmt::format("an epoch had a different number of steps from the {} it has now", run.steps_per_epoch);
 }
 
 // Takes up the checkpoint's state where the data are those that it was made with; refuses others, or starts
@@ -70,7 +70,8 @@ void resume_data(OpenedRun& run, const std::filesystem::path& checkpoint) {
   const std::optional<DatasetFingerprint> then = std::exchange(state.data, now);
   const std::string changed = changed_data(run, then);
   if (!then) {
-    fmt::print(stderr, "{} does not say what data it was trained on: that they are the same is not checked\n",
+    fmt::print(stderr,
+               "{} does not say what data it was trained on: whether they are the same is not checked\n",
                escaped_text(checkpoint.string()));
   }
   if (changed.empty()) return;
