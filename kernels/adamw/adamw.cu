@@ -10,6 +10,7 @@
 #include "kernels/common/launch.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/scratch_plan.h"
+#include "kernels/common/tuning.h"
 #include "kernels/common/vec.cuh"
 
 namespace cuclip {
@@ -109,7 +110,7 @@ __device__ void step_vec(const StepArguments& p, const Scalars& s, int64_t i) {
   if (p.zero_gradients) store_vec(p.gradients + i, Vec<float>{});
 }
 
-__global__ void __launch_bounds__(kThreads) adamw_kernel(const StepArguments p) {
+__global__ void __launch_bounds__(kThreads, Tuning::AdamW::kBlocks) adamw_kernel(const StepArguments p) {
   __shared__ AdamWControl control;  // read once per block
   __shared__ int64_t first;
   if (threadIdx.x == 0) {

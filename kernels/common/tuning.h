@@ -40,6 +40,11 @@ struct TuningSm80 {
     static constexpr int64_t kBlocks = 256;  // an A100 runs 216 at once in bf16, an H100 264
   };
 
+  struct AdamW {
+    // Of a multiprocessor: up to 48 registers. Left to itself, ptxas stops at 40 and spills.
+    static constexpr int kBlocks = 5;
+  };
+
   struct LayerNorm {
     // Of a multiprocessor: up to 80 registers. Left to itself, ptxas stops at 40 for sm_120 and spills.
     static constexpr int kForwardBlocks = 3;
