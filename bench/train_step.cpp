@@ -5,22 +5,18 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <random>
 #include <vector>
 
 #include "core/device_choice.h"
 #include "models/clip/clip_size.h"
+#include "train/data/clock.h"
 #include "train/loop/machine_peak.h"
 #include "train/loop/train_step.h"
 
 namespace cuclip {
 namespace {
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // Random pictures, and texts of exactly `length` tokens.
 MicroBatch random_batch(Context& context, const ClipConfig& config, int64_t pairs, int64_t length) {
@@ -70,9 +66,9 @@ void print_memory(Clip& model, const TrainStep& step, const MicroBatch& batch) {
 void print_profile(TrainStep& step, Context& context, const MicroBatch& batch, int steps) {
   Profiler profiler;
   context.set_profiler(&profiler);
-  const double start = now();
+  const double start = seconds_now();
   for (int i = 0; i < steps; ++i) step.run(std::span(&batch, 1), 1e-4f);
-  const double total = now() - start;
+  const double total = seconds_now() - start;
   context.set_profiler(nullptr);
   std::vector<std::pair<std::string_view, Profiler::Entry>> entries(profiler.entries().begin(),
                                                                     profiler.entries().end());
@@ -100,9 +96,9 @@ void measure(const ClipConfig& config, Device device, DType dtype, int64_t pairs
   context.allocator().reset_peak();
   std::vector<double> times;
   for (int i = 0; i < steps; ++i) {
-    const double start = now();
+    const double start = seconds_now();
     step.run(std::span(&batch, 1), 1e-4f);
-    times.push_back(now() - start);
+    times.push_back(seconds_now() - start);
   }
   std::sort(times.begin(), times.end());
   const double median = times[times.size() / 2];

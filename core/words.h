@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <span>
 #include <string_view>
 
 #include "kernels/common/check.h"
@@ -20,13 +22,18 @@ constexpr std::string_view word(E value) {
   return kWords<E>[static_cast<size_t>(value)];
 }
 
-/// The value that a word stands for. Throws InputError, which says what `name` must be and what it is.
-template <typename E>
-E parse_word(std::string_view name, std::string_view text) {
-  const auto& words = kWords<E>;
+/// Where a word stands among `words`. Throws InputError, which says what `name` must be and what it is.
+inline size_t place_of_word(std::string_view name, std::span<const std::string_view> words,
+                            std::string_view text) {
   const auto found = std::find(words.begin(), words.end(), text);
   CUCLIP_CHECK(found != words.end(), "{} must be one of {}, got \"{}\"", name, fmt::join(words, ", "), text);
-  return static_cast<E>(found - words.begin());
+  return static_cast<size_t>(found - words.begin());
+}
+
+/// The value that a word stands for; throws as place_of_word does.
+template <typename E>
+E parse_word(std::string_view name, std::string_view text) {
+  return static_cast<E>(place_of_word(name, kWords<E>, text));
 }
 
 }  // namespace cuclip

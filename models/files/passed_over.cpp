@@ -22,10 +22,9 @@ void PassedOver::add(const PassedOver& other) {
 std::vector<std::string> PassedOver::notes(std::string_view where) const {
   std::vector<std::string> lines;
   for (const auto& [many, entry] : kinds_) {
-    lines.push_back(entry.count == 1 ? fmt::format("{}: passed over 1 {}: {}", shortened_name(where),
-                                                   entry.one, entry.first)
-                                     : fmt::format("{}: passed over {} {}, for example {}",
-                                                   shortened_name(where), entry.count, many, entry.first));
+    lines.push_back(fmt::format("{}: passed over {}{}{}", shortened_name(where),
+                                counted(entry.count, entry.one, many),
+                                entry.count == 1 ? ": " : ", for example ", entry.first));
   }
   return lines;
 }

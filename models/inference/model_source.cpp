@@ -1,5 +1,6 @@
 #include "models/inference/model_source.h"
 
+#include <span>
 #include <vector>
 
 #include "core/file_io.h"
@@ -15,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // The first of `names` that is in `folder`; empty if none is.
-fs::path first_of(const fs::path& folder, std::initializer_list<const char*> names) {
+fs::path first_of(const fs::path& folder, std::span<const char* const> names) {
   for (const char* name : names) {
     if (path_exists(folder / name)) return folder / name;
   }
@@ -28,8 +29,9 @@ bool is_run_folder(const fs::path& folder) {
 
 // Throws InputError if `folder` has transformers' index of weights in several files, and names it.
 void refuse_sharded(const fs::path& folder) {
-  const fs::path index =
-      first_of(folder, {"model.safetensors.index.json", "open_clip_model.safetensors.index.json"});
+  constexpr const char* kIndexes[] = {"model.safetensors.index.json",
+                                      "open_clip_model.safetensors.index.json"};
+  const fs::path index = first_of(folder, kIndexes);
   CUCLIP_CHECK(index.empty(),
                "{}: these weights lie in several files, and only weights in one file are read: expected "
                "model.safetensors with all tensors (transformers' save_pretrained writes it with a "
@@ -38,8 +40,9 @@ void refuse_sharded(const fs::path& folder) {
 }
 
 void refuse_pickled(const fs::path& folder) {
-  const fs::path pickled = first_of(folder, {"pytorch_model.bin", "pytorch_model.bin.index.json",
-                                             "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pt"});
+  constexpr const char* kPickled[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
+                                      "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pt"};
+  const fs::path pickled = first_of(folder, kPickled);
   CUCLIP_CHECK(pickled.empty(),
                "{}: pickled weights are not read, since they can run code: expected model.safetensors "
                "(transformers' save_pretrained writes it)",
@@ -69,9 +72,7 @@ ClipConfig config_beside(const fs::path& weights, const ModelOptions& options) {
 
 std::optional<Tokenizer> tokenizer_beside(const fs::path& weights, const ModelOptions& options) {
   if (!options.tokenizer.empty()) return Tokenizer::load(options.tokenizer);
-  const fs::path merges =
-      first_of(weights.parent_path(), {"tokenizer.txt.gz", "tokenizer.txt", "bpe_simple_vocab_16e6.txt.gz",
-                                       "bpe_simple_vocab_16e6.txt", "merges.txt"});
+  const fs::path merges = first_of(weights.parent_path(), kMergesNames);
   if (merges.empty()) return std::nullopt;
   return Tokenizer::load(merges);
 }
@@ -103,7 +104,7 @@ LoadedModel from_folder(Context& context, const fs::path& folder, const ModelOpt
     CUCLIP_CHECK(latest, "{}: this run has no checkpoint yet", folder.string());
     checkpoint = *latest;
   }
-  const fs::path weights = first_of(checkpoint, {"model.safetensors", "open_clip_model.safetensors"});
+  const fs::path weights = first_of(checkpoint, kWeightsNames);
   if (weights.empty()) {
     refuse_sharded(checkpoint);
     refuse_pickled(checkpoint);

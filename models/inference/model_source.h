@@ -11,6 +11,14 @@
 
 namespace cuclip {
 
+/// The names of a model's files in a folder, in the order in which they are looked for.
+inline constexpr const char* kWeightsNames[] = {"model.safetensors", "open_clip_model.safetensors"};
+inline constexpr const char* kConfigNames[] = {"open_clip_config.json", "config.json",
+                                               "preprocessor_config.json"};
+inline constexpr const char* kMergesNames[] = {"tokenizer.txt.gz", "tokenizer.txt",
+                                               "bpe_simple_vocab_16e6.txt.gz", "bpe_simple_vocab_16e6.txt",
+                                               "merges.txt"};
+
 struct ModelOptions {
   DType dtype = DType::f32;
   /// A merges file instead of the model's own.

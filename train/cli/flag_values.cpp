@@ -3,7 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 
 #include "kernels/common/check.h"
 
@@ -33,10 +32,9 @@ CLI::Option* never_empty(CLI::Option* option) {
 CLI::Option* limit(CLI::Option* option, const WholeRange& range) { return limit_to(option, range); }
 CLI::Option* limit(CLI::Option* option, const RealRange& range) { return limit_to(option, range); }
 
-CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& words) {
+CLI::Option* one_of(CLI::Option* option, const std::vector<std::string_view>& words) {
   const auto check = [option, words](const std::string& text) {
-    CUCLIP_CHECK(std::find(words.begin(), words.end(), text) != words.end(),
-                 "{} must be one of {}, got \"{}\"", option->get_name(), fmt::join(words, ", "), text);
+    place_of_word(option->get_name(), words, text);
     return std::string();
   };
   return option->check(CLI::Validator(check, fmt::format("{{{}}}", fmt::join(words, ","))));

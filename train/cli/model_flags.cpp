@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <span>
 
 #include "core/file_io.h"
 #include "train/cli/flag_values.h"
@@ -59,10 +60,10 @@ std::vector<std::string> inputs_with(const ModelFlags& flags, std::vector<std::s
   if (!path_exists(flags.model)) return others;
   const std::filesystem::path model = flags.model;
   const std::filesystem::path folder = is_folder(model) ? model : model.parent_path();
-  for (const char* name :
-       {"model.safetensors", "open_clip_model.safetensors", "open_clip_config.json", "config.json",
-        "preprocessor_config.json", "tokenizer.txt.gz", "bpe_simple_vocab_16e6.txt.gz", "merges.txt"}) {
-    others.push_back((folder / name).string());
+  for (const std::span<const char* const> names :
+       {std::span<const char* const>(kWeightsNames), std::span<const char* const>(kConfigNames),
+        std::span<const char* const>(kMergesNames)}) {
+    for (const char* name : names) others.push_back((folder / name).string());
   }
   return others;
 }

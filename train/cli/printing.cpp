@@ -27,8 +27,8 @@ void print_notes(const std::vector<std::string>& notes) {
 
 void report_unreadable(const std::vector<UnreadablePicture>& unreadable) {
   if (unreadable.empty()) return;
-  fmt::print(stderr, "cuclip: {} {} could not be read and left out:\n", unreadable.size(),
-             unreadable.size() == 1 ? "picture" : "pictures");
+  fmt::print(stderr, "cuclip: {} could not be read and left out:\n",
+             counted(std::ssize(unreadable), "picture"));
   for (size_t i = 0; i < std::min(unreadable.size(), kListed); ++i) {
     fmt::print(stderr, "  {}\n", escaped_text(unreadable[i].reason));
   }

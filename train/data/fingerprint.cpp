@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/common/parallel.h"
+#include "models/files/names.h"
 #include "train/data/dataset.h"
 
 namespace cuclip {
@@ -67,7 +68,7 @@ DatasetFingerprint Dataset::fingerprint(int threads) const {
 std::string difference(const DatasetFingerprint& then, const DatasetFingerprint& now) {
   if (then.pairs != now.pairs) {
     const int64_t more = now.pairs - then.pairs;
-    return fmt::format("{} {} {} ({} instead of {})", std::abs(more), std::abs(more) == 1 ? "pair" : "pairs",
+    return fmt::format("{} {} ({} instead of {})", counted(std::abs(more), "pair"),
                        more > 0 ? "more" : "fewer", now.pairs, then.pairs);
   }
   // Hashes run over the pairs in order: if the names differ, so do the captions and sizes.

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <chrono>
 #include <cstring>
 #include <mutex>
 #include <numeric>
@@ -17,6 +16,7 @@
 #include "core/file_io.h"
 #include "kernels/common/parallel.h"
 #include "models/files/names.h"
+#include "train/data/clock.h"
 #include "train/data/collections.h"
 #include "train/data/duplicates.h"
 #include "train/data/prepared_picture.h"
@@ -106,7 +106,7 @@ class Preparation {
   explicit Preparation(const PrepareOptions& options) : options_(options), spool_(options.out) {}
 
   PrepareReport run() {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = seconds_now();
     collect();
     read_pictures();
     join_duplicates();
@@ -114,7 +114,7 @@ class Preparation {
     balance();
     split();
     write();
-    report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    report_.seconds = seconds_now() - start;
     return std::move(report_);
   }
 

@@ -2,10 +2,6 @@
 
 #include <fcntl.h>
 
-#include <algorithm>
-#include <charconv>
-#include <cstdio>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "core/file_io.h"

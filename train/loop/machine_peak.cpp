@@ -1,9 +1,9 @@
 #include "train/loop/machine_peak.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "kernels/tiles/tile_product.h"
+#include "train/data/clock.h"
 
 namespace cuclip {
 namespace {
@@ -37,10 +37,9 @@ double matrix_product_peak(Context& context, DType dtype) {
   const PeakProduct product(context, dtype);
   double best = 0;
   for (int i = 0; i < kRepeats; ++i) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = seconds_now();
     product.run();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    best = std::max(best, PeakProduct::kFlop / seconds);
+    best = std::max(best, PeakProduct::kFlop / (seconds_now() - start));
   }
   return best;
 }
