@@ -49,21 +49,31 @@ done
 for tool in debootstrap git; do
   command -v $tool >/dev/null || refuse 1 "$tool is missing: scripts/install_packages.sh clean (package $tool)"
 done
-found=$with
-if [[ $with == both || $with == found ]]; then
-  found=$(dirname "$(dirname "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)")")
-  if [[ ! -x $found/bin/nvcc ]]; then found=build/cuda-toolkit; fi
-fi
-if [[ $with == both || $with == none ]]; then toolkits+=(none); fi
+found=
 if [[ $with != none ]]; then
-  if [[ -x $found/bin/nvcc ]]; then
-    toolkits+=("$(realpath "$found")")
-  elif [[ $with == both ]]; then
-    echo "There is no CUDA toolkit on this machine (no nvcc on PATH, no /usr/local/cuda, no $found): without one only"
+  case $with in
+    both | found)
+      nvcc=$(command -v nvcc || true)
+      for folder in /usr/local/cuda build/cuda-toolkit; do
+        if [[ -z $nvcc && -x $folder/bin/nvcc ]]; then nvcc=$folder/bin/nvcc; fi
+      done ;;
+    *) nvcc=$with/bin/nvcc ;;
+  esac
+  # nvcc knows its toolkit; the folder it is found in may hold a script that calls it, or a link.
+  if [[ -x $nvcc ]]; then found=$("$nvcc" --dryrun -E none.cu 2>&1 | sed -n 's/^#\$ TOP=//p'); fi
+  if [[ -n $found ]]; then
+    [[ -x $found/bin/nvcc && -e $found/include/cuda_runtime.h ]] ||
+      refuse 2 "$nvcc belongs to $(realpath "$found"), which is no toolkit's folder: it has no bin/nvcc or no \
+include/cuda_runtime.h; --toolkit names another, --toolkit none goes without one"
+  elif [[ $with != both ]]; then
+    refuse 2 "no CUDA toolkit: ${nvcc:-nvcc} was not found (--toolkit none goes without one)"
   else
-    refuse 2 "no CUDA toolkit: there is no $found/bin/nvcc (--toolkit none goes without one)"
+    echo "There is no CUDA toolkit on this machine (no nvcc on PATH, in /usr/local/cuda or in build/cuda-toolkit):" \
+         "without one only"
   fi
 fi
+if [[ $with == both || $with == none ]]; then toolkits+=(none); fi
+if [[ -n $found ]]; then toolkits+=("$(realpath "$found")"); fi
 
 cache=$PWD/build/clean_machine/$suite
 root=$cache/root
