@@ -51,6 +51,8 @@ std::filesystem::path temporary_name(const std::filesystem::path& target) {
   return target.parent_path() / (name + random_letters());
 }
 
+}  // namespace
+
 // Closes (and, unless committed, removes) a temporary file on every way out.
 struct TemporaryFile {
   std::filesystem::path path;
@@ -88,6 +90,8 @@ struct TemporaryFile {
     committed = true;
   }
 };
+
+namespace {
 
 void write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::path& target) {
   while (!bytes.empty()) {
@@ -194,15 +198,25 @@ std::string read_some(int fd, const std::string& name) {
   return buffer;
 }
 
-void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write) {
-  const std::filesystem::path target = output_file(path);
-  TemporaryFile file(target);
-  write([&](std::span<const std::byte> bytes) { write_all(file.fd, bytes, path); });
-  if (::fsync(file.fd) != 0) fail("cannot write {}: {}", path.string(), reason());
-  const int closed = ::close(std::exchange(file.fd, -1));
+PendingFile::PendingFile(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write)
+    : target_(output_file(path)), file_(std::make_unique<TemporaryFile>(target_)) {
+  write([&](std::span<const std::byte> bytes) { write_all(file_->fd, bytes, path); });
+  if (::fsync(file_->fd) != 0) fail("cannot write {}: {}", path.string(), reason());
+  const int closed = ::close(std::exchange(file_->fd, -1));
   if (closed != 0) fail("cannot write {}: {}", path.string(), reason());
-  file.commit(target);
-  sync_folder(target.parent_path());
+}
+
+PendingFile::PendingFile(PendingFile&&) noexcept = default;
+PendingFile& PendingFile::operator=(PendingFile&&) noexcept = default;
+PendingFile::~PendingFile() = default;
+
+void PendingFile::commit() {
+  file_->commit(target_);
+  sync_folder(target_.parent_path());
+}
+
+void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write) {
+  PendingFile(path, write).commit();
 }
 
 void try_to_write(const std::filesystem::path& path) {

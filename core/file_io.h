@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,6 +44,23 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
 /// The same for contents that come in pieces: `write` is called with a sink that takes bytes.
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write);
+
+/// A file that has been written and synced beside its place, as write_file_atomic does it, and waits to be put there: for
+/// files that change together. Until commit() the old file is there; without it the new one is removed.
+class PendingFile {
+ public:
+  PendingFile(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write);
+  PendingFile(PendingFile&&) noexcept;
+  PendingFile& operator=(PendingFile&&) noexcept;
+  ~PendingFile();
+
+  /// Once. Throws Error naming the file and the system's reason.
+  void commit();
+
+ private:
+  std::filesystem::path target_;
+  std::unique_ptr<struct TemporaryFile> file_;
+};
 
 /// Makes and removes the temporary file that a write to `path` would begin with: tells whether a file could
 /// be written, before the work and not after it (access() knows nothing about file systems that take no

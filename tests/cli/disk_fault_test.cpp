@@ -170,5 +170,38 @@ TEST_CASE_METHOD(Disk, "a preparation that failed half-way is not taken for fini
   for (const auto& [name, contents] : again) REQUIRE(contents == good.at(name));
 }
 
+TEST_CASE_METHOD(Disk, "an earlier set stays whole until the new one is there") {
+  const std::string out = folder / "out", pairs = folder / "pairs";
+  const Arguments one = {"data", "prepare",      "--from", pairs,   "--held-out",
+                         "1",    "--image-size", "16",     "--out", out};
+  Arguments two = one;
+  two[5] = "2";
+  two.push_back("--force");
+  const auto make_first = [&] {
+    fs::remove_all(out);
+    REQUIRE(run_cuclip(one).exit_code == 0);
+    return contents_of(out);
+  };
+  make_first();
+  const std::vector<std::string> calls = calls_of({.under = out, .calls = kChanges}, two);
+  const auto first_rename = std::find_if(calls.begin(), calls.end(),
+                                         [](const std::string& call) { return call.starts_with("rename"); });
+  REQUIRE(first_rename - calls.begin() > 8);  // two shards and statistics.json are written by then
+  for (const std::string how : {"ENOSPC", "kill"}) {
+    for (int64_t at = 1; at <= first_rename - calls.begin(); ++at) {
+      if (is_end_of_spool(calls[static_cast<size_t>(at - 1)]) || !tells_something_new(calls, at)) continue;
+      const auto good = make_first();
+      const SystemFault fault{.under = out, .calls = kChanges, .how = how, .at = at};
+      INFO(how << " at " << calls[static_cast<size_t>(at - 1)]);
+      REQUIRE(run_faulty_cuclip(fault, two).exit_code == (how == "kill" ? -9 : 1));
+      auto found = contents_of(out);
+      std::erase_if(found, [&](const auto& file) {
+        return how == "kill" && file.first.find(".tmp-") != std::string::npos;
+      });
+      REQUIRE(found == good);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cuclip::test

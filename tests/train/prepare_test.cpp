@@ -101,7 +101,11 @@ TEST_CASE("shards that are written can be read, and are the same each time") {
        .captions = {"first \"quoted\"", "zweite ü"}},
       {.key = lengthy, .extension = "png", .picture = "", .captions = {"long name"}}};
   auto sample = [&](int64_t i) { return samples[static_cast<size_t>(i)]; };
-  CHECK(write_shards(folder.path(), "s", 3, 2, sample) == Strings{"s-000.tar", "s-001.tar"});
+  CHECK(shard_list("s", 3, 2) == Strings{"s-000.tar", "s-001.tar"});
+  for (PendingFile& shard : write_shards(folder.path(), "s", 3, 2, sample)) {
+    CHECK_FALSE(path_exists(folder.path() / "s-001.tar"));
+    shard.commit();
+  }
   const auto dataset = open_dataset((folder.path() / "s-{000..001}.tar").string());
   REQUIRE(dataset->size() == 3);
   for (int64_t i = 0; i < 3; ++i) {
@@ -110,7 +114,7 @@ TEST_CASE("shards that are written can be read, and are the same each time") {
     CHECK(std::get<std::string>(dataset->load(i).picture) == samples[static_cast<size_t>(i)].picture);
   }
   const std::string first = read_file(folder.path() / "s-000.tar");
-  write_shards(folder.path(), "t", 3, 2, sample);
+  for (PendingFile& shard : write_shards(folder.path(), "t", 3, 2, sample)) shard.commit();
   CHECK(read_file(folder.path() / "t-000.tar") == first);
   CHECK_THROWS_AS(write_shards(folder.path() / "missing", "s", 3, 2, sample), Error);
   CHECK_THROWS_WITH(open_dataset((folder.path() / "u-*.tar").string()), Contains("no shard at"));

@@ -108,4 +108,18 @@ void check_can_write(const std::string& file, OutputKind kind, const std::vector
   try_to_write(file);
 }
 
+void check_can_fill(const std::filesystem::path& folder,
+                    const std::vector<std::pair<std::string, OutputKind>>& files,
+                    const std::vector<std::string>& inputs) {
+  if (is_folder(folder)) {
+    for (const auto& [name, kind] : files) check_can_write(folder / name, kind, inputs);
+    return;
+  }
+  std::filesystem::path there = std::filesystem::absolute(folder);
+  while (!path_exists(there) && there.has_relative_path()) there = there.parent_path();
+  if (!is_folder(there))
+    fail("cannot make the folder {}: {} is not a folder", folder.string(), there.string());
+  try_to_write(there / files.front().first);
+}
+
 }  // namespace cuclip

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cuclip {
@@ -21,5 +22,10 @@ OutputKind kind_of_name(const std::string& file, OutputKind otherwise);
 /// checkpoint; Error where no file can be written. The folder of a file must be there, whatever the command; a folder
 /// that is the output itself is made (make_folder).
 void check_can_write(const std::string& file, OutputKind kind, const std::vector<std::string>& inputs);
+
+/// The same for files in a folder that is made, with those on the way, when the work is done.
+void check_can_fill(const std::filesystem::path& folder,
+                    const std::vector<std::pair<std::string, OutputKind>>& files,
+                    const std::vector<std::string>& inputs);
 
 }  // namespace cuclip

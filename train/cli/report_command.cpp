@@ -7,6 +7,7 @@
 #include "models/files/names.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
+#include "train/cli/output_files.h"
 #include "train/cli/printing.h"
 #include "train/loop/report.h"
 
@@ -61,6 +62,10 @@ void add_report_command(CLI::App& parent) {
       "pairs/held-out-000.tar "
       "--out runs/first/report");
   app->callback([flags] {
+    check_can_fill(
+        flags->inputs.out,
+        {{kReportFile, OutputKind::json}, {kLossDrawing, OutputKind::svg}, {kMatrixDrawing, OutputKind::svg}},
+        {flags->inputs.train_data, flags->inputs.val_data});
     Context context(flags->threads);
     const nlohmann::ordered_json report = write_report(context, flags->inputs);
     if (flags->json) {

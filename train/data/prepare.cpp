@@ -126,7 +126,7 @@ class Preparation {
   void balance();
   void split();
   void write();
-  std::vector<std::string> write_split(const char* prefix, const std::vector<Candidate>& pairs);
+  std::vector<PendingFile> write_split(const char* prefix, const std::vector<Candidate>& pairs);
   void remove_shards(const std::set<std::string>& earlier);
 
   // Keeps the candidates for which keep(i) holds.
@@ -306,7 +306,7 @@ std::string shard_key(const std::string& key) {
   return out;
 }
 
-std::vector<std::string> Preparation::write_split(const char* prefix, const std::vector<Candidate>& pairs) {
+std::vector<PendingFile> Preparation::write_split(const char* prefix, const std::vector<Candidate>& pairs) {
   std::unordered_map<std::string, int64_t> used;
   return write_shards(options_.out, prefix, std::ssize(pairs), options_.samples_per_shard, [&](int64_t i) {
     const Candidate& pair = pairs[static_cast<size_t>(i)];
@@ -342,18 +342,21 @@ void Preparation::remove_shards(const std::set<std::string>& earlier) {
 
 void Preparation::write() {
   remove_leftovers(options_.out);
+  report_.train_shards = shard_list("train", std::ssize(candidates_), options_.samples_per_shard);
+  report_.held_out_shards = shard_list("held-out", std::ssize(held_out_), options_.samples_per_shard);
+  // The new set lies beside the old one, which stays whole, until all of it is there.
+  std::vector<PendingFile> held_out_shards = write_split("held-out", held_out_);
+  std::vector<PendingFile> train_shards = write_split("train", candidates_);
+
   std::set<std::string> earlier = listed_shards(options_.out);
-  std::vector<std::string> train_shards =
-      shard_list("train", std::ssize(candidates_), options_.samples_per_shard);
-  const std::vector<std::string> held_out_shards =
-      shard_list("held-out", std::ssize(held_out_), options_.samples_per_shard);
-  for (const std::string& name : train_shards) earlier.erase(name);
-  for (const std::string& name : held_out_shards) earlier.erase(name);
+  for (const std::string& name : report_.train_shards) earlier.erase(name);
+  for (const std::string& name : report_.held_out_shards) earlier.erase(name);
+  std::vector<std::string> may_be_there = report_.train_shards;
+  may_be_there.insert(may_be_there.end(), earlier.begin(), earlier.end());
   // From here to the end of the work the set in the folder is neither the old one nor the new one.
-  train_shards.insert(train_shards.end(), earlier.begin(), earlier.end());
-  write_file_atomic(options_.out / kStatistics, unfinished_statistics(train_shards, held_out_shards));
-  report_.held_out_shards = write_split("held-out", held_out_);
-  report_.train_shards = write_split("train", candidates_);
+  write_file_atomic(options_.out / kStatistics, unfinished_statistics(may_be_there, report_.held_out_shards));
+  for (PendingFile& shard : held_out_shards) shard.commit();
+  for (PendingFile& shard : train_shards) shard.commit();
   remove_shards(earlier);
   CaptionCounter train, held_out;
   for (const Candidate& pair : candidates_) train.add(pair.caption(), std::ssize(pair.captions));

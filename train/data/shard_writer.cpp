@@ -9,7 +9,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "core/file_io.h"
 #include "kernels/common/check.h"
 
 namespace cuclip {
@@ -79,19 +78,20 @@ std::vector<std::string> shard_list(const std::string& prefix, int64_t count, in
   return names;
 }
 
-std::vector<std::string> write_shards(const std::filesystem::path& folder, const std::string& prefix,
+std::vector<PendingFile> write_shards(const std::filesystem::path& folder, const std::string& prefix,
                                       int64_t count, int64_t samples_per_shard,
                                       const std::function<ShardSample(int64_t)>& sample) {
-  std::vector<std::string> names = shard_list(prefix, count, samples_per_shard);
-  for (size_t shard = 0; shard < names.size(); ++shard) {
-    const int64_t start = static_cast<int64_t>(shard) * samples_per_shard;
-    write_file_atomic(folder / names[shard], [&](const ByteSink& sink) {
+  std::vector<PendingFile> shards;
+  int64_t start = 0;
+  for (const std::string& name : shard_list(prefix, count, samples_per_shard)) {
+    shards.emplace_back(folder / name, [&](const ByteSink& sink) {
       TarWriter tar(sink);
       for (int64_t i = start; i < std::min(count, start + samples_per_shard); ++i) add_sample(tar, sample(i));
       tar.finish();
     });
+    start += samples_per_shard;
   }
-  return names;
+  return shards;
 }
 
 }  // namespace cuclip

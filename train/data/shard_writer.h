@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/file_io.h"
+
 namespace cuclip {
 
 struct ShardSample {
@@ -19,11 +21,10 @@ struct ShardSample {
 /// The names of the files that write_shards makes: PREFIX-000.tar and so on.
 std::vector<std::string> shard_list(const std::string& prefix, int64_t count, int64_t samples_per_shard);
 
-/// Writes `count` samples, which `sample(i)` gives one after another, to folder/PREFIX-000.tar and so on,
-/// `samples_per_shard` in each. A single caption becomes KEY.txt, several become KEY.json. Each shard appears
-/// whole or not at all, with nothing in it that depends on the time or the user. Returns the names. Throws
-/// Error when a file cannot be written.
-std::vector<std::string> write_shards(const std::filesystem::path& folder, const std::string& prefix,
+/// Writes `count` samples, which `sample(i)` gives one after another, to the files of shard_list in `folder`, each of
+/// which appears when it is committed. A single caption becomes KEY.txt, several become KEY.json. Nothing in a shard
+/// depends on the time or the user. Throws Error when a file cannot be written.
+std::vector<PendingFile> write_shards(const std::filesystem::path& folder, const std::string& prefix,
                                       int64_t count, int64_t samples_per_shard,
                                       const std::function<ShardSample(int64_t)>& sample);
 

@@ -111,9 +111,9 @@ ordered_json write_report(Context& context, const ReportInputs& inputs) {
   std::error_code error;
   fs::create_directories(inputs.out, error);
   if (error) fail("cannot create the folder {}: {}", inputs.out.string(), error.message());
-  write_file_atomic(inputs.out / "report.json", json_text(report) + "\n");
-  draw_loss(inputs.run / "metrics.jsonl", inputs.out / "loss.svg");
-  draw_matrix(loaded, data, inputs.out / "matrix.svg");
+  write_file_atomic(inputs.out / kReportFile, json_text(report) + "\n");
+  draw_loss(inputs.run / "metrics.jsonl", inputs.out / kLossDrawing);
+  draw_matrix(loaded, data, inputs.out / kMatrixDrawing);
   return report;
 }
 

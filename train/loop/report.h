@@ -9,6 +9,11 @@
 
 namespace cuclip {
 
+/// What write_report writes into its folder.
+inline constexpr const char* kReportFile = "report.json";
+inline constexpr const char* kLossDrawing = "loss.svg";
+inline constexpr const char* kMatrixDrawing = "matrix.svg";
+
 struct ReportInputs {
   std::filesystem::path run;
   std::string train_data;  // what the run was trained on, to count its pairs
@@ -16,7 +21,7 @@ struct ReportInputs {
   std::filesystem::path out;
 };
 
-/// Evaluates the run's newest checkpoint on the held-out pairs and writes to `out`:
+/// Evaluates the run's newest checkpoint on the held-out pairs and writes to `out`, which is made:
 ///   report.json   retrieval in both directions and by chance, training time and throughput, share of the
 ///                 machine's matrix-product peak (measured here and now), share of time spent waiting for
 ///                 data, numbers of pairs
