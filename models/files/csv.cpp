@@ -61,13 +61,14 @@ std::string CsvReader::quoted() {
 
 size_t find_column(const std::vector<std::string>& header, const std::string& name, std::string_view file,
                    const std::vector<std::string>& usual, std::string_view advice) {
-  const auto exact = std::find(header.begin(), header.end(), name);
+  const std::string& expected = name.empty() ? usual.front() : name;
+  const auto exact = std::find(header.begin(), header.end(), expected);
   if (exact != header.end()) return static_cast<size_t>(exact - header.begin());
   std::vector<size_t> found;
-  for (size_t i = 0; i < header.size(); ++i) {
+  for (size_t i = 0; i < header.size() && name.empty(); ++i) {
     if (std::find(usual.begin(), usual.end(), header[i]) != usual.end()) found.push_back(i);
   }
-  CUCLIP_CHECK(found.size() == 1, "{}: expected a column \"{}\", found: {}{}", file, name,
+  CUCLIP_CHECK(found.size() == 1, "{}: expected a column \"{}\", found: {}{}", file, expected,
                shortened_name(fmt::format("{}", fmt::join(header, ", "))), advice);
   return found[0];
 }

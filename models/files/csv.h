@@ -36,10 +36,13 @@ class CsvReader {
   int64_t row_line_ = 0;
 };
 
-/// The first column called `name`, or else the only one that has one of the `usual` names. Throws InputError
-/// that lists the columns of the table `file` and ends with `advice`.
+/// What tables call the column of the pictures' paths, open_clip's name first.
+inline const std::vector<std::string> kPictureColumns = {"filepath", "filename", "file", "image", "path"};
+
+/// The first column called `name`; where no name is given (""), the first of the `usual` one, or else the only column with
+/// another of the usual names. Throws InputError that lists the columns of the table `file` and ends with `advice`.
 size_t find_column(const std::vector<std::string>& header, const std::string& name, std::string_view file,
-                   const std::vector<std::string>& usual = {}, std::string_view advice = "");
+                   const std::vector<std::string>& usual, std::string_view advice = "");
 
 /// What separates the fields of a table: a tab if the file is called .tsv, otherwise whichever of comma, tab
 /// and semicolon occurs most often in the header line.

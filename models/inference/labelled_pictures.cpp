@@ -53,8 +53,9 @@ Labelled read_table(const fs::path& file, const std::string& image_column, const
   CsvReader reader(text, guess_separator(file, text), file.string());
   std::vector<std::string> fields;
   CUCLIP_CHECK(reader.next(fields), "{}: expected a header line, the file is empty", file.string());
-  const size_t columns = fields.size(), image = find_column(fields, image_column, file.string()),
-               label = find_column(fields, label_column, file.string());
+  const size_t columns = fields.size(),
+               image = find_column(fields, image_column, file.string(), kPictureColumns),
+               label = find_column(fields, label_column, file.string(), {"label"});
   Labelled result;
   while (reader.next(fields)) {
     CUCLIP_CHECK(fields.size() == columns, "{}, line {}: expected {} fields as in the header, found {}",

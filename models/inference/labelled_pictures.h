@@ -16,7 +16,7 @@ struct LabelledPictures {
 };
 
 /// `path` is a folder with one folder of pictures per class, or a .csv/.tsv file with the columns
-/// `image_column` (paths; relative ones start at the file's folder) and `label_column`.
+/// `image_column` (paths; relative ones start at the file's folder; "": see kPictureColumns) and `label_column` ("": "label").
 ///
 /// Without `classes_file`, the classes are the folders or the labels that occur, sorted; a folder's
 /// underscores are read as blanks; folders without a picture in or below them are left out. With it, the
@@ -26,7 +26,7 @@ struct LabelledPictures {
 /// twice.
 LabelledPictures read_labelled_pictures(const std::filesystem::path& path,
                                         const std::string& classes_file = "",
-                                        const std::string& image_column = "filepath",
-                                        const std::string& label_column = "label");
+                                        const std::string& image_column = "",
+                                        const std::string& label_column = "");
 
 }  // namespace cuclip

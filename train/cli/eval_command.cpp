@@ -77,7 +77,7 @@ void retrieval(const RetrievalOptions& options) {
 struct ZeroShotOptions {
   ModelFlags model;
   std::string data, classes, templates = "simple";
-  std::string image_column = "filepath", label_column = "label";
+  std::string image_column, label_column;
   int64_t count = 1000;
   uint64_t seed = 1;
   bool json = false;

@@ -43,8 +43,7 @@ class CsvDataset final : public Dataset {
     std::vector<std::string> fields;
     CUCLIP_CHECK(reader.next(fields), "{}: expected a header line, found none", path);
     const size_t columns = fields.size();
-    const size_t image = find_column(fields, options.csv_image_key, path,
-                                     {"filepath", "filename", "file", "image", "path"}, kAdvice);
+    const size_t image = find_column(fields, options.csv_image_key, path, kPictureColumns, kAdvice);
     const size_t caption =
         find_column(fields, options.csv_caption_key, path, {"title", "caption", "text"}, kAdvice);
     while (reader.next(fields)) {

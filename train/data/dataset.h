@@ -76,9 +76,9 @@ class Dataset {
 };
 
 struct DatasetOptions {
-  std::string csv_image_key = "filepath";  // the column with the picture's path, as open_clip names it
-  std::string csv_caption_key = "title";   // the column with the caption
-  std::string csv_separator;  // empty: a tab for .tsv, whatever the header line suggests for .csv
+  std::string csv_image_key;    // the column with the picture's path; empty: see kPictureColumns (csv.h)
+  std::string csv_caption_key;  // the column with the caption; empty: "title", or else "caption" or "text"
+  std::string csv_separator;    // empty: a tab for .tsv, whatever the header line suggests for .csv
   int64_t max_caption_bytes = kMaxCaptionBytes;
 };
 

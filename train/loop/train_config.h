@@ -28,8 +28,8 @@ struct TrainConfig {
   std::string tokenizer;               // merges file; empty: learned from the training captions
   std::string train_data;
   std::string val_data;
-  std::string csv_image_key = "filepath";
-  std::string csv_caption_key = "title";
+  std::string csv_image_key;
+  std::string csv_caption_key;
   std::string csv_separator;
   double max_bad_fraction = 0.1;
 
