@@ -9,7 +9,6 @@
 #include "train/cli/interruption.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/printing.h"
-#include "train/loop/train_settings.h"
 #include "train/loop/trainer.h"
 
 namespace cuclip {
@@ -73,7 +72,8 @@ void add_train_command(CLI::App& parent) {
   for (const Setting& setting : train_settings()) {
     std::visit(AddFlag{.app = app, .config = *config, .setting = setting}, setting.value);
   }
-  add_config_file_option(app);
+  auto file = std::make_shared<std::string>();
+  app->add_option("--config", *file, "TOML file with the same keys; flags given here win");
   app->footer(
       "Example:\n"
       "  cuclip train --model cuclip-tiny --train-data synthetic:shapes --epochs 2 --out runs/shapes\n"
@@ -83,9 +83,10 @@ void add_train_command(CLI::App& parent) {
       "and exit with 130, 143 and 129; more of them change nothing. Before the first step\n"
       "they exit at once: there is nothing to save. SIGQUIT (Ctrl-\\) and SIGKILL end at\n"
       "once; the last checkpoint stays as it was.");
-  app->callback([app, config] {
-    apply_config_file(app);
-    run_training(*config, app->config_to_str(true, false));
+  app->callback([app, config, file] {
+    const auto given = [app](const Setting& setting) { return app->count(setting.flag) > 0; };
+    if (!file->empty()) apply_config_file(*file, given, *config);
+    run_training(*config, config_toml(*config));
   });
 }
 
