@@ -138,6 +138,7 @@ TEST_CASE("TOML is read as TOML, at the top level and under [train]") {
   CHECK(read("seed = 3\nlr = 2\n", {"--seed"}).seed == 0);
   CHECK(read("seed = []\nlr = 2\n", {"--seed"}).lr == 2);
   CHECK(read("").seed == 0);
+  CHECK(read("out = \"\"\"a\\\n \u00a7\"\"\"\nmodel = \"\U0010ff80\U0010ffff\"").out == "a\u00a7");
 }
 
 TEST_CASE("the config.toml of cuclip 0.1.0 is read, with what it wrote without quotes") {
@@ -195,12 +196,17 @@ TEST_CASE("what is no TOML, no setting or of another type is refused with its li
       {"# one\nseed = 1\nseed = 2\n", "c.toml, line 3: expected every key once, found \"seed = 2\""},
       {"seed = 1\n[train]\nseed = 2\n", "c.toml, line 3: --seed was given before, in line 1"},
       {"[train]\nseed = 1\n[train]\nlr = 2\n", "c.toml, line 3: expected every key once, found \"[train]\""},
-      {"seed = 1\nout = \"caf\xE9\"\n", "c.toml, line 2: expected UTF-8, found \"out = \"caf\\xe9\"\""},
+      {"seed = 1\nout = \"caf\xE9\"\n", "c.toml, line 2: expected UTF-8, found \"out = \"caf\\xe9\"\"; save"},
       {"out = \"\\q\"", "c.toml, line 1: expected KEY = VALUE"},
       {"out = \"a\x1b[31mb\"", "c.toml, line 1: expected KEY = VALUE, found \"out = \"a\\x1b[31mb\"\""},
-      {"[[[\n= =\n", "c.toml"},
-      {"[=]\n", "c.toml"},
-      {"[\xC3\xA9]\n", "c.toml"},
+      {"seed = 1\n[[[\n= =\n", "c.toml, line 2: expected KEY = VALUE or [train], found \"[[[\""},
+      {"[=]\n", "c.toml, line 1: expected KEY = VALUE or [train], found \"[=]\""},
+      {"[\xC3\xA9]\n", "c.toml, line 1: expected KEY = VALUE or [train], found \"[\u00e9]\""},
+      {"\u00e9 = 1\n", "c.toml, line 1: expected KEY = VALUE, found \"\u00e9 = 1\""},
+      {"seed = 1\u00e9\n", "c.toml, line 1: expected KEY = VALUE, found \"seed = 1\u00e9\""},
+      {"\"\u00e9\" = 1\n", "c.toml, line 1: '\u00e9' is not a setting"},
+      {"seed = 1\r# \xE9\n", "c.toml, line 1: expected UTF-8, found \"seed = 1\\r# \\xe9\""},
+      {"out = \"\\U0010FFC3\"\n", "c.toml, line 1: --out must be UTF-8, got \"\\xc3\""},
       {"epoch = 1\n", "c.toml, line 1: 'epoch' is not a setting of cuclip train"},
       {"\"new\\nline\\u001b\" = 1\n", "c.toml, line 1: 'new\\nline\\x1b' is not a setting"},
       {"\n[eval]\nseed = 1\n", "c.toml, line 2: 'eval' is not a setting of cuclip train"},

@@ -18,8 +18,8 @@ struct BrokenAssumption {};
 }  // namespace
 }  // namespace cuclip
 
-// toml++ 3.3 assumes that no file has certain mistakes ("[[["), which is undefined behaviour where assertions are off. Here
-// they stay on, and what they find is thrown.
+// toml++ 3.3 assumes that no file has certain mistakes ("[[["): undefined behaviour where assertions are off. Here they
+// stay on, and what they find is thrown.
 #pragma push_macro("NDEBUG")
 #undef NDEBUG
 #define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : ::cuclip::break_off())
@@ -32,48 +32,105 @@ namespace {
 
 constexpr std::string_view kSection = "train", kBytes = "_bytes";
 
-// From 1, and without its end; lines end as in TOML.
-std::string_view line_of(std::string_view text, size_t number) {
-  for (; number > 1; --number) {
-    const size_t end = text.find('\n');
-    text = end == text.npos ? "" : text.substr(end + 1);
-  }
-  return text.substr(0, text.find_first_of("\r\n"));
+// Lines end as in TOML.
+std::string_view first_lines(std::string_view text, size_t count) {
+  size_t end = 0;
+  for (; count > 0 && end < text.size(); --count) end = std::min(text.find('\n', end), text.size() - 1) + 1;
+  return text.substr(0, end);
 }
 
-// A number, or true, as it is written there. Columns count characters.
+// The lines are counted from 1.
+std::string_view line_of(std::string_view text, size_t number) {
+  const std::string_view rest = text.substr(first_lines(text, number - 1).size());
+  const std::string_view line = rest.substr(0, rest.find('\n'));
+  return line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
+}
+
+// A number, or true, as it is written there.
 std::string_view written_at(std::string_view text, const toml::source_position& place) {
-  std::string_view line = line_of(text, place.line);
-  const auto is_inner_byte = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
-  for (size_t column = 1; column < place.column && !line.empty(); ++column) {
-    line.remove_prefix(1);
-    while (!line.empty() && is_inner_byte(line[0])) line.remove_prefix(1);
+  const std::string_view line = line_of(text, place.line);
+  const std::string_view value = line.substr(std::min<size_t>(place.column - 1, line.size()));
+  return value.substr(0, value.find_first_of(" \t,#}"));
+}
+
+// Whether some characters (U+00A1 to U+0499, for one) are white space is undefined behaviour in toml++. So it is given
+// each byte beyond ASCII as a character of its own, from U+10FF80 to the last one. Columns are then bytes.
+constexpr std::string_view kMaskLow = "\xF4\x8F\xBE", kMaskHigh = "\xF4\x8F\xBF";
+
+std::string masked(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x80) out += byte < 0xC0 ? kMaskLow : kMaskHigh;
+    out += byte < 0xC0 ? c : static_cast<char>(byte - 0x40);
   }
-  return line.substr(0, line.find_first_of(" \t,#}"));
+  return out;
+}
+
+std::string unmasked(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const bool is_low = text.starts_with(kMaskLow), is_high = text.starts_with(kMaskHigh);
+    if (is_low || is_high) text.remove_prefix(kMaskLow.size());
+    out += is_high ? static_cast<char>(static_cast<unsigned char>(text[0]) + 0x40) : text[0];
+    text.remove_prefix(1);
+  }
+  return out;
+}
+
+[[noreturn]] void refuse_line(const std::string& path, std::string_view text, size_t number,
+                              const std::string& expected, const std::string& reason) {
+  fail_input("{}, line {}: expected {}, found \"{}\" ({})", path, number, expected,
+             shortened_name(line_of(text, number)), reason);
+}
+
+void check_utf8(std::string_view text, const std::string& path) {
+  for (size_t number = 1; !text.empty(); ++number) {
+    const std::string_view line = first_lines(text, 1);
+    CUCLIP_CHECK(is_utf8(line), "{}, line {}: expected UTF-8, found \"{}\"; save the file as UTF-8", path,
+                 number, shortened_name(line_of(line, 1)));
+    text.remove_prefix(line.size());
+  }
+}
+
+// The first line with which a text breaks an assumption of the parser.
+size_t broken_line(std::string_view text) {
+  const auto breaks = [&](size_t lines) {
+    try {
+      static_cast<void>(toml::parse(masked(first_lines(text, lines))));
+    } catch (const toml::parse_error&) {  // it ends too early
+    } catch (const BrokenAssumption&) {
+      return true;
+    }
+    return false;
+  };
+  size_t without = 0, with = static_cast<size_t>(std::count(text.begin(), text.end(), '\n')) + 1;
+  while (with - without > 1) {
+    const size_t middle = without + (with - without) / 2;
+    (breaks(middle) ? with : without) = middle;
+  }
+  return with;
 }
 
 toml::table parsed(const std::string& text, const std::string& path) {
   try {
-    return toml::parse(text);
+    return toml::parse(masked(text));
   } catch (const toml::parse_error& error) {
     constexpr std::string_view kWhere = "Error while parsing ";  // "key-value pair: expected '='"
     std::string_view reason = error.description();
     if (reason.starts_with(kWhere)) reason.remove_prefix(reason.find(": ") + 2);
-    const size_t number = error.source().begin.line;
-    const std::string_view line = line_of(text, number);
-    const char* expected = !is_utf8(line)                          ? "UTF-8"
-                           : reason.starts_with("cannot redefine") ? "every key once"
-                                                                   : "KEY = VALUE";
-    fail_input("{}, line {}: expected {}, found \"{}\" ({})", path, number, expected, shortened_name(line),
-               reason);
+    const bool is_repeated = reason.starts_with("cannot redefine");
+    refuse_line(path, text, error.source().begin.line, is_repeated ? "every key once" : "KEY = VALUE",
+                unmasked(reason));
   } catch (const BrokenAssumption&) {
-    fail_input("{}: expected lines with KEY = VALUE or [{}], found brackets without a name", path, kSection);
+    refuse_line(path, text, broken_line(text), fmt::format("KEY = VALUE or [{}]", kSection),
+                "its name or its value cannot be understood");
   }
 }
 
 struct Entry {
   std::string name;  // "train.seed" of "seed" in the section
-  std::string_view key;
+  std::string key;
   toml::source_position place;
   const toml::node* value;
 };
@@ -84,7 +141,8 @@ std::vector<Entry> entries_of(const toml::table& file) {
   const auto add = [&](const std::string& before, const toml::table& table) {
     for (const auto& [key, value] : table) {
       if (&table == &file && key == kSection && value.is_table()) continue;
-      entries.push_back({before + std::string(key.str()), key.str(), key.source().begin, &value});
+      const std::string own = unmasked(key.str());
+      entries.push_back({before + own, own, key.source().begin, &value});
     }
   };
   add("", file);
@@ -122,6 +180,8 @@ struct Assign {
   void operator()(const TextSetting& kind) const {
     const std::string text = meaning.is_encoded ? percent_decoded(as_text()) : as_text();
     CUCLIP_CHECK(text.find('\0') == text.npos, "{} must not have a NUL character in it", flag());
+    CUCLIP_CHECK(meaning.is_encoded || is_utf8(text), "{} must be UTF-8, got \"{}\"", flag(),
+                 shortened_name(text));
     config.*kind.value = text;
   }
   void operator()(const SwitchSetting& kind) const {
@@ -149,7 +209,7 @@ struct Assign {
   std::string as_text() const {
     if (value.is_number() || value.is_boolean()) return std::string(written);
     if (!value.is_string()) refuse("a text in quotes");
-    return value.as_string()->get();
+    return unmasked(value.as_string()->get());
   }
 
   [[noreturn]] void refuse(const char* expected) const {
@@ -157,7 +217,8 @@ struct Assign {
   }
 
   std::string description() const {
-    if (value.is_string()) return fmt::format("the text \"{}\"", shortened_name(value.as_string()->get()));
+    if (value.is_string())
+      return fmt::format("the text \"{}\"", shortened_name(unmasked(value.as_string()->get())));
     if (value.is_number()) return fmt::format("the number {}", written);
     if (value.is_boolean()) return std::string(written);
     if (value.is_array()) return "a list";
@@ -200,6 +261,7 @@ struct Write {
 void apply_config_file(const std::string& path, const std::function<bool(const Setting&)>& given,
                        TrainConfig& config) {
   const std::string text = read_text_file(path);
+  check_utf8(text, path);
   const toml::table file = parsed(text, path);
   std::map<const Setting*, size_t> lines;
   for (const Entry& entry : entries_of(file)) {
