@@ -206,6 +206,9 @@ PendingFile::PendingFile(const std::filesystem::path& path, const std::function<
   if (closed != 0) fail("cannot write {}: {}", path.string(), reason());
 }
 
+PendingFile::PendingFile(const std::filesystem::path& path, std::string_view contents)
+    : PendingFile(path, [&](const ByteSink& sink) { sink(bytes_of(contents)); }) {}
+
 PendingFile::PendingFile(PendingFile&&) noexcept = default;
 PendingFile& PendingFile::operator=(PendingFile&&) noexcept = default;
 PendingFile::~PendingFile() = default;
@@ -232,7 +235,7 @@ void abandon_writes_and_exit(int exit_code) {
 }
 
 void write_file_atomic(const std::filesystem::path& path, std::string_view contents) {
-  write_file_atomic(path, [&](const ByteSink& sink) { sink(bytes_of(contents)); });
+  PendingFile(path, contents).commit();
 }
 
 void append_to_file(const std::filesystem::path& path, std::string_view text) {

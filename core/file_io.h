@@ -50,6 +50,7 @@ void write_file_atomic(const std::filesystem::path& path, const std::function<vo
 class PendingFile {
  public:
   PendingFile(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write);
+  PendingFile(const std::filesystem::path& path, std::string_view contents);
   PendingFile(PendingFile&&) noexcept;
   PendingFile& operator=(PendingFile&&) noexcept;
   ~PendingFile();

@@ -203,5 +203,29 @@ TEST_CASE_METHOD(Disk, "an earlier set stays whole until the new one is there") 
   }
 }
 
+TEST_CASE("a report replaces an earlier one whole or not at all") {
+  const SmallRuns runs;
+  const std::string out = runs.folder / "report", run = runs.copy_of_base("run"),
+                    data = "synthetic:shapes?size=16&count=12";
+  const Arguments arguments = {"report", run, "--train-data", data, "--val-data", data, "--out", out};
+  fs::create_directories(out);
+  for (const char* name : {"loss.svg", "matrix.svg"}) write_file_atomic(out + "/" + name, "<svg>earlier");
+  write_file_atomic(out + "/report.json", "{}");
+  const auto earlier = contents_of(out);
+  const std::vector<std::string> calls = calls_of({.under = out, .calls = kChanges}, arguments);
+  const auto first_rename = std::find_if(calls.begin(), calls.end(),
+                                         [](const std::string& call) { return call.starts_with("rename"); });
+  REQUIRE(std::count_if(calls.begin(), first_rename,
+                        [](const std::string& call) { return call.starts_with("fsync"); }) == 3);
+  for (int64_t at = 1; at <= first_rename - calls.begin(); ++at) {
+    for (const auto& [name, contents] : earlier) write_file_atomic(out + "/" + name, contents);
+    const SystemFault fault{.under = out, .calls = kChanges, .how = "ENOSPC", .at = at};
+    const CommandResult result = run_faulty_cuclip(fault, arguments);
+    INFO(calls[static_cast<size_t>(at - 1)] << ": " << result.err);
+    CHECK(result.exit_code == 1);
+    CHECK(contents_of(out) == earlier);
+  }
+}
+
 }  // namespace
 }  // namespace cuclip::test

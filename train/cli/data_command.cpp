@@ -40,7 +40,7 @@ void add_csv_options(CLI::App* command, DatasetOptions& options) {
                       "One character, or \\t (found from the file if not given)");
 }
 
-// The statistics that an earlier run with the same options left, if all its shards are there; empty
+// The statistics that an earlier run with the same options left, if all its shards are there in their whole size; empty
 // otherwise.
 std::string earlier_result(const PrepareOptions& options) {
   const std::filesystem::path file = options.out / kStatistics;
@@ -51,7 +51,13 @@ std::string earlier_result(const PrepareOptions& options) {
   if (!found.is_object() || found.value("options", nlohmann::json()) != wanted.at("options")) return "";
   for (const char* shards : {"train_shards", "held_out_shards"}) {
     for (const nlohmann::json& name : found.value(shards, nlohmann::json::array())) {
-      if (!name.is_string() || !path_exists(options.out / name.get<std::string>())) return "";
+      if (!name.is_string()) return "";
+      std::error_code missing;
+      const uintmax_t bytes = std::filesystem::file_size(options.out / name.get<std::string>(), missing);
+      if (missing ||
+          found.value("shard_bytes", nlohmann::json()).value(name.get<std::string>(), int64_t{-1}) !=
+              static_cast<int64_t>(bytes))
+        return "";
     }
   }
   return text;
@@ -60,7 +66,14 @@ std::string earlier_result(const PrepareOptions& options) {
 void prepare(const Options& options) {
   const std::string earlier = options.force ? "" : earlier_result(options.prepare);
   if (!earlier.empty()) {
-    warn(options.prepare.out.string() + " already exists, made with the same options; --force rebuilds it");
+    warn(options.prepare.out.string() +
+         " already exists, made with the same options; --force rebuilds it (whether its sources have changed "
+         "was not "
+         "looked at)");
+    const std::set<std::string> own = listed_shards(options.prepare.out);
+    for (const std::string& name : shards_in(options.prepare.out)) {
+      if (!own.contains(name)) warn((options.prepare.out / name).string() + " does not belong to this set");
+    }
     if (options.json) fmt::print("{}", earlier);
     return;
   }

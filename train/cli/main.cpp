@@ -108,6 +108,7 @@ int main(int argc, char** argv) {
   cuclip::secure_standard_streams();
   cuclip::take_signals();
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then a failed write, not a silent death
+  std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that grows beyond ulimit -f
   CLI::App app{"cuclip trains and runs CLIP models: pictures and words in one space of features.", "cuclip"};
   app.set_version_flag("--version", std::string("cuclip " CUCLIP_VERSION));
   app.require_subcommand(1);

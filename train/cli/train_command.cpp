@@ -10,6 +10,7 @@
 #include "train/cli/model_flags.h"
 #include "train/cli/printing.h"
 #include "train/loop/train_settings.h"
+#include "train/loop/run_log.h"
 #include "train/loop/trainer.h"
 
 namespace cuclip {
@@ -58,6 +59,14 @@ void run_training(const TrainConfig& config, const std::string& resolved) {
   finish_first("interrupted: finishing the step, then saving");
   const TrainOutcome outcome = trainer.run(remembered_signal);
   if (outcome.signal == 0) {
+    // One may be a bad batch.
+    if (outcome.skipped_at_end > 1) {
+      fail(
+          "the last {} steps had a loss or gradient that is not finite, and changed nothing; step-{} has the "
+          "weights from "
+          "before them. {}",
+          outcome.skipped_at_end, outcome.steps, kUnstableAdvice);
+    }
     fmt::print("{}\n", escaped_name(config.out));
     return;
   }

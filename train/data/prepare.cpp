@@ -357,6 +357,10 @@ void Preparation::write() {
   write_file_atomic(options_.out / kStatistics, unfinished_statistics(may_be_there, report_.held_out_shards));
   for (PendingFile& shard : held_out_shards) shard.commit();
   for (PendingFile& shard : train_shards) shard.commit();
+  for (const auto* names : {&report_.train_shards, &report_.held_out_shards}) {
+    for (const std::string& name : *names)
+      report_.shard_bytes[name] = static_cast<int64_t>(fs::file_size(options_.out / name));
+  }
   remove_shards(earlier);
   CaptionCounter train, held_out;
   for (const Candidate& pair : candidates_) train.add(pair.caption(), std::ssize(pair.captions));

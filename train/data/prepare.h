@@ -40,6 +40,7 @@ struct PrepareReport {
   BadSamples left_out;
   std::vector<std::string> notes;  // of the sources: Dataset::notes()
   std::vector<std::string> train_shards, held_out_shards;
+  std::map<std::string, int64_t> shard_bytes;  // sizes, by name
   double seconds = 0;
 };
 

@@ -98,6 +98,7 @@ std::string to_json(const PrepareReport& report, const PrepareOptions& options) 
                                    {"damaged_pictures_used", report.left_out.damaged},
                                    {"notes", report.notes},
                                    {"train_shards", report.train_shards},
+                                   {"shard_bytes", report.shard_bytes},
                                    {"held_out_shards", report.held_out_shards},
                                    {"seconds", report.seconds}};
   return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";

@@ -22,7 +22,7 @@ std::filesystem::path checkpoint_to_resume(const TrainConfig& config, const RunF
                config.out);
   if (config.resume != "latest") return config.resume;
   std::vector<std::string> notes;
-  std::filesystem::path checkpoint = latest_checkpoint(folder.path(), notes).value_or("");
+  std::filesystem::path checkpoint = latest_checkpoint(folder.path(), notes, read_train_state).value_or("");
   for (const std::string& note : notes) fmt::print(stderr, "{}\n", escaped_text(note));
   if (checkpoint.empty())
     fmt::print(stderr, "{} has no checkpoint yet: starting from step 0\n", escaped_text(config.out));

@@ -67,8 +67,9 @@ void RunLog::count_skipped(const StepResult& result, TrainState& state,
   fail(
       "{} steps in a row had a loss or gradient that is not finite: stopped at step {}. Nothing of them was "
       "saved; the "
-      "last checkpoint is {}. Try a smaller --lr, --grad-clip-norm 1 or a longer --warmup",
-      kMaxSkippedInARow, state.step, last_checkpoint.empty() ? "none" : last_checkpoint.string());
+      "last checkpoint is {}. {}",
+      kMaxSkippedInARow, state.step, last_checkpoint.empty() ? "none" : last_checkpoint.string(),
+      kUnstableAdvice);
 }
 
 }  // namespace cuclip

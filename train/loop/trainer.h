@@ -16,7 +16,8 @@ namespace cuclip {
 /// way was finished, an evaluation left out, and everything saved.
 struct TrainOutcome {
   int64_t steps = 0;
-  int64_t saved_step = -1;  // of the newest checkpoint; -1: there is none
+  int64_t skipped_at_end = 0;  // steps in a row up to the last one whose loss or gradient was not finite
+  int64_t saved_step = -1;     // of the newest checkpoint; -1: there is none
   int signal = 0;
 };
 
@@ -35,7 +36,8 @@ class Trainer {
   bool log_due() const;
   void read_result();
   void after_step(const std::function<int()>& interrupted);
-  void save();
+  enum class Save { on_the_way, at_the_end };
+  void save(Save when);
   int evaluate(const std::function<int()>& interrupted);
 
   std::unique_ptr<OpenedRun> run_;
