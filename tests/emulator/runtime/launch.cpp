@@ -137,12 +137,12 @@ cudaError_t Runtime::execute(const LaunchRequest& request) {
   std::unique_ptr<Watcher> watcher = make_watcher_ ? make_watcher_(launch, *this) : nullptr;
   launch.watcher = watcher.get();
   const auto begin = std::chrono::steady_clock::now();
-  run_launch(launch);
+  const std::optional<Fault> fault = run_launch(launch);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   if (after_launch_) after_launch_(launch, watcher.get(), seconds.count());
-  if (launch.fault_code != 0) {
-    report_fault(launch.fault_text);
-    sticky_ = static_cast<cudaError_t>(launch.fault_code);
+  if (fault) {
+    report_fault(fault->what());
+    sticky_ = static_cast<cudaError_t>(fault->code);
     unseen_ = sticky_;
   }
   return cudaSuccess;  // as on a GPU, the next synchronising call says it

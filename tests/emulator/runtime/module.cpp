@@ -125,10 +125,10 @@ void Runtime::parse(Module& module) {
   }
 }
 
-Linked& Runtime::link(Module& module, int device) {
+LinkedModule& Runtime::link(Module& module, int device) {
   auto& linked = module.linked[device];
   if (linked != nullptr) return *linked;
-  linked = std::make_unique<Linked>();
+  linked = std::make_unique<LinkedModule>();
   linked->module = module.ptx.get();
   using ptx::Space;
   std::set<std::string_view> defined;
@@ -195,7 +195,7 @@ u64 Runtime::symbol_address(Symbol& symbol, int device) {
     report(symbol.name + ": " + symbol.module->fault);
     return 0;
   }
-  const Linked& linked = link(*symbol.module, device);
+  const LinkedModule& linked = link(*symbol.module, device);
   const auto found = linked.address.find(symbol.name);
   return found == linked.address.end() ? 0 : found->second;
 }

@@ -91,7 +91,7 @@ void watch_launches(Runtime& runtime) {
   const CheckLevel level = runtime.settings.options.check;
   runtime.heap.track(level == CheckLevel::full);
   if (level == CheckLevel::none && !runtime.settings.options.profiling()) return;
-  const auto make_watcher = [level](Launch&, Runtime& rt) -> std::unique_ptr<Watcher> {
+  const auto make_watcher = [level](const Launch&, Runtime& rt) -> std::unique_ptr<Watcher> {
     const auto map = rt.heap.map();
     std::unique_ptr<Watcher> checker;
     if (level != CheckLevel::none) {
@@ -106,7 +106,7 @@ void watch_launches(Runtime& runtime) {
     return all;
   };
   if (!runtime.settings.options.profiling()) return runtime.watch(make_watcher, nullptr);
-  const auto profile = [](Launch& launch, Watcher* watcher, double seconds) {
+  const auto profile = [](const Launch& launch, Watcher* watcher, double seconds) {
     const Watchers& all = *static_cast<Watchers*>(watcher);
     for (const auto& each : all.all()) {
       if (const auto* profiler = dynamic_cast<const Profiler*>(each.get()))

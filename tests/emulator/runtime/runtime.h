@@ -48,7 +48,7 @@ struct Module {
   cudaError_t fault_code = cudaSuccess;
   bool parsed = false;
   std::unique_ptr<ptx::Module> ptx;
-  std::map<int, std::unique_ptr<Linked>> linked;  // per device
+  std::map<int, std::unique_ptr<LinkedModule>> linked;  // per device
   std::map<std::string, std::unique_ptr<Kernel>> kernels;
   std::map<std::string, std::unique_ptr<Symbol>> symbols;
 };
@@ -105,7 +105,7 @@ class Runtime {
   Module* add_ptx(std::string text);
   Module* add_image(const void* image);
   void parse(Module& module);
-  Linked& link(Module& module, int device);
+  LinkedModule& link(Module& module, int device);
   Kernel* add_kernel(Module& module, const std::string& name);
   Symbol* add_symbol(Module& module, const std::string& name, u64 size);
   /// Address of a device variable on a device; 0 when the module does not have it.
@@ -134,8 +134,8 @@ class Runtime {
   cudaError_t unseen() const { return unseen_; }
   void set_unseen(cudaError_t error) { unseen_ = error; }
 
-  using MakeWatcher = std::function<std::unique_ptr<Watcher>(Launch&, Runtime&)>;
-  using AfterLaunch = std::function<void(Launch&, Watcher*, double seconds)>;
+  using MakeWatcher = std::function<std::unique_ptr<Watcher>(const Launch&, Runtime&)>;
+  using AfterLaunch = std::function<void(const Launch&, Watcher*, double seconds)>;
   /// What looks over each launch, and who is told of its end.
   void watch(MakeWatcher make_watcher, AfterLaunch after_launch);
 
