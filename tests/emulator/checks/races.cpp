@@ -175,7 +175,7 @@ void Checker::report_race(const Touch& touch, Stamp other, bool written, bool la
   const bool writes = touch.access.kind != Access::Kind::load;
   const u32 theirs = instance_of(other), mine = shadow_of(*warp.block).instance;
   const char* const what = kRaces[touch.shared ? 0 : theirs == mine ? 1 : 2][!writes ? 2 : written ? 0 : 1];
-  if (told_.has(&touch.inst, what)) return;
+  if (reported_.has(&touch.inst, what)) return;
   Finding finding = finding_of(warp, touch.inst, touch.access, touch.lane, what);
   if (theirs == mine) {
     finding.text += ", warp " + std::to_string(warp_of(other));
@@ -188,7 +188,7 @@ void Checker::report_race(const Touch& touch, Stamp other, bool written, bool la
   if (later) {
     order_.suspect(writes ? theirs : mine, touch.word, std::move(finding));
   } else {
-    tell(finding);
+    report(finding);
   }
 }
 

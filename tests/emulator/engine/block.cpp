@@ -125,7 +125,7 @@ Barrier& join_barrier(Warp& warp, u32 mask, u32 id, u32 threads) {
 
 }  // namespace
 
-void start_block(Block& block, Launch& launch, u32 index) {
+void start_block(Block& block, const Launch& launch, u32 index) {
   block.launch = &launch;
   block.index = index;
   block.ctaid[0] = index % launch.grid[0];

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/apart.h"
+#include "engine/guarded_memory.h"
 #include "ptx/ast.h"
 
 namespace emu {
@@ -125,7 +125,7 @@ struct Split {
 };
 
 /// Lanes that have come to an instruction which others carry out with them from elsewhere.
-struct Party {
+struct GatheredLanes {
   const Inst* inst = nullptr;
   Frame* frame = nullptr;
   u32 lanes = 0;
@@ -181,7 +181,7 @@ struct Warp {
   Frame* frame = nullptr;
   Join* join = nullptr;
   Block* block = nullptr;
-  Launch* launch = nullptr;
+  const Launch* launch = nullptr;
   u32 live = 0;  // lanes that have not exited
   u32 index = 0;
   u32 carry = 0;    // CC.CF, a bit per lane
@@ -190,7 +190,7 @@ struct Warp {
   u32 stalled_slices = 0;
   size_t current = 0;
   std::vector<Split> splits;
-  std::vector<Party> parties;  // of the instruction just gathered for; empty: all are at one place
+  std::vector<GatheredLanes> gathered;  // of the instruction just gathered for; empty: all are at one place
   std::deque<Join> joins;
   std::vector<Join*> free_joins;
   std::deque<Frame> frames;
@@ -213,11 +213,11 @@ struct Barrier {
 };
 
 struct Block {
-  Launch* launch = nullptr;
+  const Launch* launch = nullptr;
   u32 index = 0;  // linear, in the grid
   u32 ctaid[3] = {};
   std::vector<std::unique_ptr<Warp>> warps;
-  Apart local_storage, shared_storage;
+  GuardedMemory local_storage, shared_storage;
   u8* shared = nullptr;
   u64 shared_size = 0;
   Barrier barriers[kBarriers];
@@ -253,12 +253,12 @@ bool has_ready(const Warp& warp);
 /// Leaves active lanes waiting: in a split of their own where others go on.
 Split& hold_back(Warp& warp, u32 mask, Split::State state);
 /// For *.sync instructions: true when all living lanes of `member` are here, or, unless it is aligned, at another
-/// instruction of the kind; `mask` then holds them all, and Warp::parties where they are if not all are here.
+/// instruction of the kind; `mask` then holds them all, and Warp::gathered where they are if not all are here.
 /// Otherwise the mask's lanes are held back, and it is carried out when the last one comes, or has exited.
 bool gather(Warp& warp, u32& mask, u32 member, bool aligned);
 
 // block.cpp
-void start_block(Block& block, Launch& launch, u32 index);
+void start_block(Block& block, const Launch& launch, u32 index);
 /// Runs every warp for a slice; false when the block has ended. Throws Fault.
 bool step_block(Block& block);
 void wait_barrier(Warp& warp, u32 mask, u32 id, u32 threads);

@@ -381,17 +381,17 @@ bool gather(Warp& warp, u32& mask, u32 member, bool aligned) {
     split.aligned = aligned;
     return false;
   }
-  Party mine{&warp.pc[-1], warp.frame, mask};
+  GatheredLanes mine{&warp.pc[-1], warp.frame, mask};
   for (Split& split : warp.splits) {
     if (!waits_with(split, warp.pc, warp.frame, member, aligned)) continue;
     split.state = Split::State::ready;
     if (split.pc == warp.pc && split.frame == warp.frame) {
       mine.lanes |= split.wait_mask;
     } else {
-      warp.parties.push_back({&split.pc[-1], split.frame, split.wait_mask});
+      warp.gathered.push_back({&split.pc[-1], split.frame, split.wait_mask});
     }
   }
-  if (!warp.parties.empty()) warp.parties.push_back(mine);
+  if (!warp.gathered.empty()) warp.gathered.push_back(mine);
   mask = here;
   return true;
 }
