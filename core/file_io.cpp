@@ -161,7 +161,7 @@ std::string read_file(const std::filesystem::path& path, int64_t max_bytes, Pipe
   const OpenFile file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | wait_or_not)};
   // "File name too long" puzzles those who did not mean a file's name.
   CUCLIP_CHECK(file.fd >= 0, "cannot read {}: {}", path.string(),
-               errno == ENAMETOOLONG ? "no file has so long a name" : reason());
+               errno == ENAMETOOLONG ? "the file name is too long" : reason());
   struct stat info {};
   CUCLIP_CHECK(::fstat(file.fd, &info) == 0, "cannot read {}: {}", path.string(), reason());
   CUCLIP_CHECK(!S_ISDIR(info.st_mode), "cannot read {}: it is a folder, expected a file", path.string());

@@ -220,7 +220,7 @@ class CublasLtWithWorkspace : public CublasLt {
     } catch (const Refusal& refusal) {
       (void)cudaGetLastError();  // the next launch is not to report it
       if (!untried) {
-        fail("cuBLASLt failed at {}, although it has computed such products before: {}: {}",
+        fail("cuBLASLt failed at {}, although an identical product succeeded earlier: {}: {}",
              describe(product), refusal.call, lt().GetStatusName(refusal.status));
       }
       plan.state = Plan::State::refused;

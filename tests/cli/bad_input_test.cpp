@@ -120,11 +120,12 @@ TEST_CASE_METHOD(ModelOnDisk, "pictures that have gone since they were indexed a
   CHECK_THAT(found({}),
              Contains("1 of the 8 pictures found no longer exists, such as ") && Contains("/3.png; rebuild"));
   CHECK_THAT(found({"--contact-sheet", sheet}),
-             Contains("1 of the 8 pictures found cannot be read any more") && Contains("/3.png"));
+             Contains("1 of the 8 pictures found can no longer be read; its cell is left empty") &&
+                 Contains("/3.png"));
   CHECK_THAT(read_file(sheet), Contains("(missing) 3.png") && !Contains("(missing) 2.png"));
   fs::remove_all(pictures);
   CHECK_THAT(found({"--contact-sheet", sheet}),
-             Contains("8 of the 8 pictures found cannot be read any more"));
+             Contains("8 of the 8 pictures found can no longer be read; their cells are left empty"));
 }
 
 TEST_CASE_METHOD(ModelOnDisk, "a data set that has gone or changed since it was indexed gives empty cells") {
@@ -148,7 +149,8 @@ TEST_CASE_METHOD(ModelOnDisk, "an index whose model has gone says so") {
   const std::string index = folder / "p.cuclip-index";
   REQUIRE(cuclip({"index", pictures, "--out", index}).exit_code == 0);
   fs::rename(run, folder / "moved");
-  check_refused(run_cuclip({"search", index, "a"}), "no longer at " + run + "; give its place as --model");
+  check_refused(run_cuclip({"search", index, "a"}),
+                "no longer at " + run + "; pass its new location with --model");
   CHECK(run_cuclip({"search", index, "a", "--model", folder / "moved"}).exit_code == 0);
 }
 

@@ -95,7 +95,7 @@ TEST_CASE("an older checkpoint that cannot be removed is no reason to stop, and 
     const CommandResult result = run_faulty_cuclip(stays, runs.arguments(run, 2));
     INFO(result.err);
     CHECK(result.exit_code == 0);
-    CHECK_THAT(result.err, Contains("checkpoints/step-1 stays: Input/output error"));
+    CHECK_THAT(result.err, Contains("checkpoints/step-1: Input/output error"));
     CHECK(runs.check_newest(run) == 2);
     runs.check_goes_on(run);
   }

@@ -73,7 +73,7 @@ TEST_CASE("what is no text is refused by name and place") {
   }
   CHECK_THROWS_WITH(read_lines(folder.path()), Contains("folder"));
   CHECK_THROWS_WITH(read_lines(folder / "missing"), Contains("missing"));
-  CHECK_THROWS_WITH(read_lines(std::string(300, 'x')), Contains("no file has so long a name"));
+  CHECK_THROWS_WITH(read_lines(std::string(300, 'x')), Contains("the file name is too long"));
 }
 
 TEST_CASE("a table keeps bytes that are no UTF-8: they may be a file's name") {

@@ -102,9 +102,9 @@ TEST_CASE("a fingerprint tells names, captions and sizes apart, and nothing else
   CHECK(difference(one, print(pair("a", "AA", "c").bytes() + b)) ==
         "the captions of the pairs differ, the sizes of the pictures' files differ");
   CHECK(difference(one, print(pair("c", "A", "a").bytes() + b)) ==
-        "the names of the pairs, or their order, differ");
+        "the pairs have different names or a different order");
   CHECK(difference(one, print(pair("b", "B", "b").bytes() + pair("a", "A", "a").finish())) ==
-        "the names of the pairs, or their order, differ");
+        "the pairs have different names or a different order");
   CHECK(difference(one, print(b)) == "1 pair fewer (1 instead of 2)");
   CHECK(difference(print(b), one) == "1 pair more (2 instead of 1)");
   // Checkpoints have it: another value would say that the data have changed.
@@ -269,6 +269,6 @@ TEST_CASE("--allow-changed-data on the command line") {
   const test::CommandResult allowed = train({"--resume", "latest", "--allow-changed-data"});
   INFO(allowed.err);
   CHECK(allowed.exit_code == 0);
-  CHECK_THAT(allowed.err, Contains("1 pair fewer (23 instead of 24); going on with epoch 3 of 4") &&
+  CHECK_THAT(allowed.err, Contains("1 pair fewer (23 instead of 24); continuing with epoch 3 of 4") &&
                               Contains("not bit for bit"));
 }

@@ -64,7 +64,7 @@ TEST_CASE("several pictures under one key: what is lost is counted, what is only
   CHECK(masks->size() == 1);
   CHECK(masks->bad().count == 0);
   REQUIRE(masks->notes().size() == 1);
-  CHECK_THAT(masks->notes()[0], Contains("1 further picture of a pair") && Contains("a.seg.png"));
+  CHECK_THAT(masks->notes()[0], Contains("1 additional picture in a pair") && Contains("a.seg.png"));
 
   // The key is whole, but the second picture has a caption of its own.
   const auto pairs = open(folder, TarBytes()

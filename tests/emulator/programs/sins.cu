@@ -32,8 +32,8 @@
 // sin: early_copy: shared bytes of a cp.async that has not been waited for
 // sin: unsynchronised_copy: shared bytes of another thread's cp.async, with no barrier
 // sin: leak: 1 allocations of 64 bytes were not freed
-// sin: unseen_launch: an error that nobody looked at: invalid configuration argument
-// sin: unseen_fault: an error that nobody looked at: an illegal memory access was encountered
+// sin: unseen_launch: unchecked CUDA error: invalid configuration argument
+// sin: unseen_fault: unchecked CUDA error: an illegal memory access was encountered
 //
 // Each is committed at the line that ends in "at: NAME" (where the report can name one).
 // Usage: sins NAME wrong|right. Wrong programs may fail; the report is what counts.

@@ -131,7 +131,7 @@ void finish_checks(Runtime& runtime) {
   if (runtime.settings.options.check == CheckLevel::full) {
     report_leaks(runtime);
     if (const cudaError_t unseen = runtime.unseen(); unseen != cudaSuccess) {
-      findings().add("unseen", std::string("an error that nobody looked at: ") + cudaGetErrorString(unseen));
+      findings().add("unseen", std::string("unchecked CUDA error: ") + cudaGetErrorString(unseen));
     }
   }
   const char* code = std::getenv("EMULATE_ERROR_EXITCODE");
