@@ -18,7 +18,7 @@ if(NOT CUCLIP_WITH_CUDA)
   return()
 endif()
 if(CUCLIP_SANITIZE)
-  message(FATAL_ERROR "CUCLIP_SANITIZE and CUDA exclude each other: sanitizers do not know device code")
+  message(FATAL_ERROR "CUCLIP_SANITIZE and CUDA exclude each other: the sanitizers do not support device code")
 endif()
 
 if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})

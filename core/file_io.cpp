@@ -155,7 +155,7 @@ bool is_folder(const std::filesystem::path& path) {
 }
 
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes, Pipes pipes) {
-  // Opening a pipe waits for its writer, which is what a reader wants: until then it would seem to be at its
+  // Opening a pipe waits for its writer, as a reader expects: until then it would seem to be at its
   // end.
   const int wait_or_not = pipes == Pipes::allowed ? 0 : O_NONBLOCK;
   const OpenFile file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | wait_or_not)};

@@ -79,7 +79,7 @@ void sync_folder(const std::filesystem::path& folder);
 /// True for NAME.tmp-XXXXXX: a temporary file of write_file_atomic(NAME) that a kill left behind.
 bool is_temporary_of(const std::filesystem::path& file, std::string_view name);
 
-/// Ends the process at once, from any thread, and leaves no temporary file of write_file_atomic behind: what
+/// Ends the process immediately, from any thread, and leaves no temporary file of write_file_atomic behind: what
 /// was being written is not there, what was written is whole. Nothing else is tidied up.
 [[noreturn]] void abandon_writes_and_exit(int exit_code);
 

@@ -63,7 +63,7 @@ if [[ $with != none ]]; then
   if [[ -x $nvcc ]]; then found=$("$nvcc" --dryrun -E none.cu 2>&1 | sed -n 's/^#\$ TOP=//p'); fi
   if [[ -n $found ]]; then
     [[ -x $found/bin/nvcc && -e $found/include/cuda_runtime.h ]] ||
-      refuse 2 "$nvcc belongs to $(realpath "$found"), which is no toolkit's folder: it has no bin/nvcc or no \
+      refuse 2 "$nvcc belongs to $(realpath "$found"), which is not a toolkit's folder: it has no bin/nvcc or no \
 include/cuda_runtime.h; --toolkit names another, --toolkit none goes without one"
   elif [[ $with != both ]]; then
     refuse 2 "no CUDA toolkit: ${nvcc:-nvcc} was not found (--toolkit none goes without one)"

@@ -5,7 +5,7 @@
 //   out[b, 0, :]     = class_token + position[0, :]
 //   out[b, 1 + i, :] = weight . patch_i + position[1 + i, :]     i = (row of patches) * (W / p) + column
 //
-// weight is [width, 3, p, p] and a patch is flattened likewise: channel, then row, then column.
+// weight is [width, 3, p, p] and a patch is flattened in the same order: channel, then row, then column.
 // image is one of
 //   u8  [B, H, W, 3]   as decoded; normalised here: (value / 255 - mean[c]) / stddev[c]
 //   f32 [B, 3, H, W]   already normalised; mean and stddev are not used

@@ -1,6 +1,6 @@
 // labels: release_only long
 // A training run that is killed while it writes: wherever that is, the newest checkpoint loads, bit for bit one that an
-// undisturbed run has, and the next run goes on from there and removes what the killed one left.
+// undisturbed run has, and the next run continues from there and removes what the killed one left.
 #include <fcntl.h>
 
 #include <catch2/catch.hpp>
@@ -30,7 +30,7 @@ size_t index_of(const std::vector<std::string>& calls, const std::string& call, 
 }
 
 TEST_CASE(
-    "killed at any write, sync, rename or removal, a run has a whole checkpoint and goes on bit for bit") {
+    "killed at any write, sync, rename or removal, a run has a whole checkpoint and continues bit for bit") {
   const SmallRuns runs;
   const std::vector<std::string> calls =
       calls_of({.under = runs.copy_of_base("run") + "/"}, runs.arguments(runs.folder / "run", 2));

@@ -240,7 +240,7 @@ void check_message(const CommandResult& result, const Fault& fault) {
     CHECK_THAT(result.err, !Contains(words));
 }
 
-TEST_CASE("the table knows every command, and every argument that is text") {
+TEST_CASE("the fault table covers every command, and every argument that is text") {
   std::map<Words, std::set<std::string>> known;
   for (const Command& command : commands()) {
     for (const Argument& argument : command.arguments) known[command.words].insert(argument.name);

@@ -36,7 +36,7 @@ TEST_CASE("a standard output that is closed or full fails a training run at its 
   }
 }
 
-TEST_CASE("nobody needs to read what a training run says") {
+TEST_CASE("a run survives a closed stderr") {
   const SmallRuns runs;
   const std::string redirections[] = {"2>&-", "2>/dev/full", "2> >(head -c 1 >/dev/null)", "<&- 2>&-",
                                       "2>&- >" + (runs.folder / "out").string()};
@@ -74,7 +74,7 @@ TEST_CASE("a run on a file system that is read-only, or not ours, is refused bef
   }
 }
 
-TEST_CASE("a disk whose space is used up by a quota stops the run, which then goes on") {
+TEST_CASE("a disk whose space is used up by a quota stops the run, which can then be resumed") {
   const SmallRuns runs;
   const std::string run = runs.copy_of_base("run");
   const SystemFault quota{
@@ -86,7 +86,8 @@ TEST_CASE("a disk whose space is used up by a quota stops the run, which then go
   runs.check_goes_on(run);
 }
 
-TEST_CASE("an older checkpoint that cannot be removed is no reason to stop, and goes with the next run") {
+TEST_CASE(
+    "an older checkpoint that cannot be removed does not stop the run, and is removed by the next one") {
   const SmallRuns runs;
   for (const char* calls : {"unlink", "rename"}) {
     const std::string run = runs.copy_of_base("run");
@@ -101,7 +102,7 @@ TEST_CASE("an older checkpoint that cannot be removed is no reason to stop, and 
   }
 }
 
-TEST_CASE("a small disk takes some checkpoints, then the run stops; without the older ones it goes on") {
+TEST_CASE("a small disk takes some checkpoints, then the run stops; without the older ones it continues") {
   const SmallRuns runs;
   fs::create_directories(runs.folder / "disk");
   const std::string run = runs.folder / "disk/run";

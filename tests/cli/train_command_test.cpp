@@ -55,7 +55,7 @@ int interrupt(const fs::path& out, int signal) {
 
 }  // namespace
 
-TEST_CASE("SIGTERM and SIGINT save and exit with 143 and 130; the run then goes on bit for bit") {
+TEST_CASE("SIGTERM and SIGINT save and exit with 143 and 130; the run then continues bit for bit") {
   TemporaryFolder folder;
   REQUIRE(interrupt(folder / "run", SIGTERM) == 143);
   const std::string saved = read_file(folder / "run/latest");

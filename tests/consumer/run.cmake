@@ -16,7 +16,7 @@ endfunction()
 step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
 step(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${WORK}/prefix
      -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_BUILD_TYPE=${TYPE} -DCUDAToolkit_ROOT=${TOOLKIT} -DLIBRARY=${LIBRARY})
-# Who can do without cuclip goes on without it where the toolkit is missing that it was built with.
+# A project that can do without cuclip configures without it where the toolkit that cuclip was built with is missing.
 if(TOOLKIT)
   step(${CMAKE_COMMAND} -S ${SOURCE}/optional -B ${WORK}/optional -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${WORK}/prefix
        -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON)

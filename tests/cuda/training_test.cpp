@@ -208,7 +208,7 @@ TEST_CASE("the memory of replayed steps is what one of them needs") {
   CHECK(memory.bytes_reserved <= memory.peak_in_use + kSmallSegment);
 }
 
-TEST_CASE("a step that finds the device full goes on in what the context has cached") {
+TEST_CASE("a step that finds the device full uses what the context has cached") {
   CUCLIP_NEEDS_EMULATOR();
   ClipConfig config = test::tiny_config();
   config.text.context_length = 112;

@@ -117,7 +117,7 @@ TEST_CASE("what systems leave in folders is passed over and counted, with all th
   CHECK(walk_folder(hidden / ".cache/pairs").files.size() == 1);
 }
 
-TEST_CASE("an entry that cannot be read is passed over by its name, and the walk goes on") {
+TEST_CASE("an entry that cannot be read is passed over by its name, and the walk continues") {
   const TemporaryFolder folder;
   folder.write("locked/x.txt", "x");
   folder.write("unsearchable/x.txt", "x");
@@ -222,7 +222,7 @@ TEST_CASE("a picture whose link leads nowhere is a bad sample where it has a cap
   CHECK_THAT(dataset->notes().at(0), Contains("2 links that lead nowhere"));
 }
 
-TEST_CASE("leftovers alone are no data set, and the message says what was there") {
+TEST_CASE("leftovers alone are not a data set, and the message says what was there") {
   const TemporaryFolder folder;
   folder.write("._a.jpg", "x");
   folder.write("._a.txt", "x");
@@ -248,7 +248,7 @@ TEST_CASE("the index lists what data sets list") {
   CHECK_THAT(said[1], Contains("1 link that leads nowhere") && Contains("linked/me.jpg"));
 }
 
-TEST_CASE("class folders: links are classes, leftovers are none, empty ones are left out and said") {
+TEST_CASE("class folders: links are classes, leftovers are not, empty ones are skipped and reported") {
   const TemporaryFolder folder;
   folder.write("pool/x/1.jpg", "x");
   for (const char* name :

@@ -3,8 +3,9 @@
 
 usage: tests/rules/architecture_test.py     (from anywhere; a second long)
 
-Who may include whom, headers that compile by themselves, files of at most 400 lines, functions of at most 60. Before the project's own sources come small
-ones that break each rule, so that a rule that sees nothing any more is found. Exit code 1: a rule is broken.
+Who may include whom, sources that include the header of their name first, files of at most 400 lines, functions of at
+most 60. Before the project's own sources come small ones that break each rule, so that a rule that sees nothing any
+more is found. Exit code 1: a rule is broken.
 """
 import ast
 import pathlib
@@ -87,7 +88,7 @@ OPENS_SCOPE = re.compile(r"\b(?:namespace|class|struct|union|enum)\b[^()]*$|=\s*
 
 def brace_kind(head):
     """What the brace behind `head` opens: "function", "scope" (a namespace, class or table) or "value", which is a part
-    of the declaration that goes on behind it, as in `S() : x{1} {}` and `f(Shape shape = {});`."""
+    of the declaration that continues behind it, as in `S() : x{1} {}` and `f(Shape shape = {});`."""
     if head.count("(") != head.count(")") or ("(" in head and not head[-1].isspace()):
         return "value"
     return "function" if "(" in head and not OPENS_SCOPE.search(head) else "scope"

@@ -136,7 +136,7 @@ void parse_literally(CLI::App& app, std::vector<std::string> arguments) {
   for (std::string& argument : arguments) {
     if (argument.ends_with(']')) argument += kNoList;
   }
-  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+  std::reverse(arguments.begin(), arguments.end());  // the order that CLI11 expects
   app.parse(std::move(arguments));
 }
 

@@ -1,4 +1,5 @@
-// What a training step computes: forward, backward, clipping, update. It knows neither when nor how often.
+// What a training step computes: forward, backward, clipping, update. Scheduling and replay are the caller's
+// job.
 #pragma once
 
 #include <span>

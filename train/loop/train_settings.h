@@ -31,7 +31,7 @@ struct RealSetting {
 struct ChoiceSetting {
   std::span<const std::string_view> words;
   std::string_view (*get)(const TrainConfig& config);
-  /// Throws InputError, which names the flag, for a word that is none of these.
+  /// Throws InputError, which names the flag, for any other word.
   void (*set)(TrainConfig& config, std::string_view flag, std::string_view word);
 };
 

@@ -76,7 +76,7 @@ struct Code {
     struct Decider {
       u32 place, flip;
     };
-    // Of a conjunction or disjunction: where such a predicate ^ flip is on, it alone decides.
+    // For a conjunction or disjunction: where such a predicate ^ flip is on, it alone decides.
     std::vector<Decider> deciders;
   };
   std::vector<Effects> effects;  // per PTX instruction; only under full checks
