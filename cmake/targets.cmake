@@ -1,4 +1,5 @@
-# How a library or the executable is made from its folder: every .cpp below it belongs to it, and with CUDA every .cu.
+# How a library or the executable is made from its folder: every .cpp below it belongs to it, and with CUDA
+# every .cu.
 
 # cuclip_add_library(kernels) makes target cuclip_kernels (and cuclip::kernels) from kernels/**.cpp and .cu.
 function(cuclip_add_library folder)

@@ -14,8 +14,8 @@ namespace cuclip {
 
 struct TuningSm80 {
   static constexpr int kMultiprocessors = 108;  // of an A100
-  // Shared memory per SM on the smallest supported GPUs (sm_86, sm_89, sm_120); each block uses 1 KB more than
-  // it requests.
+  // Shared memory per SM on the smallest supported GPUs (sm_86, sm_89, sm_120); each block uses 1 KB more
+  // than it requests.
   static constexpr int kSharedBytes = 100 * 1024;
   static constexpr int kSharedBytesOfBlock = 99 * 1024;  // at most, on each of them
 
@@ -85,8 +85,8 @@ constexpr bool tiles_fit() {
 }
 static_assert(tiles_fit<Tuning>());
 
-/// Where work that is added up is cut: this fixes the order of sums, and so the bits of the results, which are
-/// the same on every GPU. One set for all architectures, of sizes that suit an A100.
+/// Where work that is added up is cut: this fixes the order of sums, and so the bits of the results, which
+/// are the same on every GPU. One set for all architectures, of sizes that suit an A100.
 struct SumOrder {
   static constexpr int64_t kTwoBlocksEach = 2 * TuningSm80::kMultiprocessors;
 

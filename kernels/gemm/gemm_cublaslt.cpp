@@ -203,8 +203,8 @@ class CublasLtWithWorkspace : public CublasLt {
     return product_policy(ctx).tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   }
 
-  /// d = op(a) op(b) + beta d. Returns false for this and all later calls if cuBLASLt refuses the plan's first
-  /// product: d is undefined then. Throws Error if it fails at a product that succeeded earlier.
+  /// d = op(a) op(b) + beta d. Returns false for this and all later calls if cuBLASLt refuses the plan's
+  /// first product: d is undefined then. Throws Error if it fails at a product that succeeded earlier.
   bool multiply(Plan& plan, const Product& product, const Operands& at, float beta, const ExecContext& ctx) {
     if (plan.state == Plan::State::refused) return false;
     const bool untried = plan.state == Plan::State::untried;

@@ -24,10 +24,10 @@ struct TileProduct {
   bool accumulate = false;    // C is read: f32 output only
 };
 
-/// Computes the product on the calling thread. Sums are f32; the result depends only on the arguments.
-/// k = 0 gives zeros (or leaves C with `accumulate`). C must not overlap A or B. Where the processor has no
-/// bf16 product (below AVX-512), bf16 inputs are widened to f32, exactly, which is slower; one warning says
-/// so. Asynchronous signals wait on this thread until the product, or the SignalScope that it is part of, ends.
+/// Computes the product on the calling thread. Sums are f32; the result depends only on the arguments. k = 0
+/// gives zeros (or leaves C with `accumulate`). C must not overlap A or B. Where the processor has no bf16
+/// product (below AVX-512), bf16 inputs are widened to f32, exactly, which is slower; one warning says so.
+/// Asynchronous signals wait on this thread until the product, or the SignalScope that it is part of, ends.
 /// Throws Error with oneDNN's reason.
 void tile_product(const TileProduct& p);
 

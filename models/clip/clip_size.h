@@ -18,9 +18,9 @@ int64_t parameter_count(const ClipConfig& config);
 double image_forward_flops(const ClipConfig& config, int64_t patches);
 double text_forward_flops(const ClipConfig& config, int64_t length);
 
-/// Operations of a training step of `pairs` pairs with texts of `length` tokens: three times the forward pass (the
-/// backward pass has two products for each), and 8·N²·E for the loss. What a step computes twice (gradient
-/// recomputation, accumulation, attention's scores) is counted once.
+/// Operations of a training step of `pairs` pairs with texts of `length` tokens: three times the forward pass
+/// (the backward pass has two products for each), and 8·N²·E for the loss. What a step computes twice
+/// (gradient recomputation, accumulation, attention's scores) is counted once.
 double training_step_flops(const ClipConfig& config, int64_t pairs, int64_t length, int64_t patches);
 
 }  // namespace cuclip

@@ -1,4 +1,5 @@
-// Every command that lists a folder passes over the same entries of it, continues, and says so on standard error.
+// Every command that lists a folder passes over the same entries of it, continues, and says so on standard
+// error.
 #include <catch2/catch.hpp>
 #include <filesystem>
 

@@ -1,6 +1,6 @@
 // labels: release_only
-// A training run in unkind surroundings: closed or broken standard streams, a log that cannot be written, a file system
-// that is read-only, a folder of a strange name. What was trained is the same in every bit.
+// A training run in unkind surroundings: closed or broken standard streams, a log that cannot be written, a
+// file system that is read-only, a folder of a strange name. What was trained is the same in every bit.
 #include <catch2/catch.hpp>
 
 #include "core/file_io.h"

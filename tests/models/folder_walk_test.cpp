@@ -159,7 +159,8 @@ TEST_CASE("a folder of links pairs each picture with the caption of its own name
     fs::create_symlink(picture + ".jpg", folder / fmt::format("crossed/{}.jpg", i));
     fs::create_symlink(caption + ".txt", folder / fmt::format("crossed/{}.txt", i));
   }
-  // git-annex and Hugging Face's cache: the targets have neither stems nor extensions, and lie in hidden folders.
+  // git-annex and Hugging Face's cache: the targets have neither stems nor extensions, and lie in hidden
+  // folders.
   folder.write("annex/.git/objects/5a31", "picture a");
   folder.write("annex/.git/objects/77b0", "caption a");
   fs::create_symlink(".git/objects/5a31", folder / "annex/a.jpg");

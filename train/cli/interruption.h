@@ -5,10 +5,10 @@
 
 namespace cuclip {
 
-/// From here on a signal ends the process immediately with 128 + its number, and leaves no temporary file behind.
-/// Called once, while the process has one thread. A signal that the parent ignored stays ignored; for SIGINT
-/// that applies only to the keyboard's: shells let background commands ignore it, but `kill -INT` still means
-/// them.
+/// From here on a signal ends the process immediately with 128 + its number, and leaves no temporary file
+/// behind. Called once, while the process has one thread. A signal that the parent ignored stays ignored; for
+/// SIGINT that applies only to the keyboard's: shells let background commands ignore it, but `kill -INT`
+/// still means them.
 void take_signals();
 
 /// What is printed on standard error when a signal ends the process immediately.

@@ -50,7 +50,8 @@ void open_data(OpenedRun& run) {
   }
 }
 
-// How the data differs from what the checkpoint was made with, whose state the run now has; empty: it does not.
+// How the data differs from what the checkpoint was made with, whose state the run now has; empty: it does
+// not.
 std::string changed_data(const OpenedRun& run, const std::optional<DatasetFingerprint>& then) {
   const TrainState& state = run.state;
   if (then) {

@@ -15,8 +15,8 @@ class StepComputation {
   /// Model and optimiser must outlive it.
   StepComputation(Clip& model, Optimizer& optimizer) : model_(model), optimizer_(optimizer) {}
 
-  /// Puts a step's work on the context's stream, without waiting for it. For inputs of the same shapes it does
-  /// the same.
+  /// Puts a step's work on the context's stream, without waiting for it. For inputs of the same shapes it
+  /// does the same.
   void run(const StepInputs& inputs) const;
 
  private:

@@ -246,15 +246,16 @@ void exit_lanes(Warp& warp, u32 mask);
 /// `others`: where the split's lanes outside the mask go on.
 void call_function(Warp& warp, const Inst& inst, const Code& callee, u32 mask, const Inst* others);
 void return_lanes(Warp& warp, u32 mask);
-/// Lets the lanes waiting at one join go on by themselves, at one where some of the wanted lanes are; false when
-/// none wait.
+/// Lets the lanes waiting at one join go on by themselves, at one where some of the wanted lanes are; false
+/// when none wait.
 bool release_joins(Warp& warp, u32 wanted = kFullMask);
 bool has_ready(const Warp& warp);
 /// Leaves active lanes waiting: in a split of their own where others go on.
 Split& hold_back(Warp& warp, u32 mask, Split::State state);
-/// For *.sync instructions: true when all living lanes of `member` are here, or, unless it is aligned, at another
-/// instruction of the kind; `mask` then holds them all, and Warp::parties where they are if not all are here.
-/// Otherwise the mask's lanes are held back, and it is carried out when the last one comes, or has exited.
+/// For *.sync instructions: true when all living lanes of `member` are here, or, unless it is aligned, at
+/// another instruction of the kind; `mask` then holds them all, and Warp::parties where they are if not all
+/// are here. Otherwise the mask's lanes are held back, and it is carried out when the last one comes, or has
+/// exited.
 bool gather(Warp& warp, u32& mask, u32 member, bool aligned);
 
 // block.cpp

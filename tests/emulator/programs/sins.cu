@@ -233,8 +233,8 @@ __device__ void wait(unsigned long long* barrier) {  // for its first phase
   }
 }
 
-// The first warp fills two stages in turn, the second sums them: no barrier of the block between them. A barrier
-// for each fill, so that who does not wait hangs nobody.
+// The first warp fills two stages in turn, the second sums them: no barrier of the block between them. A
+// barrier for each fill, so that who does not wait hangs nobody.
 __global__ void stages(const int* in, int* out, bool wait_full, bool wait_free) {
   constexpr int fills = 4;
   __shared__ int cells[2][32];

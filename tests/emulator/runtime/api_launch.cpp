@@ -50,7 +50,8 @@ cudaError_t guarded(const Work& work) {
   }
 }
 
-// Blocks that fit a multiprocessor by threads, shared memory and block count. Register use is known only to ptxas.
+// Blocks that fit a multiprocessor by threads, shared memory and block count. Register use is known only to
+// ptxas.
 int blocks_per_processor(const Image& image, int threads, size_t dynamic) {
   const cudaDeviceProp& p = device_properties();
   const int warps = (threads + 31) / 32;

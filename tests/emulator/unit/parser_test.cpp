@@ -168,8 +168,8 @@ TEST_CASE("damaged modules are refused with a line of theirs, or are whole modul
       CHECK((error.line >= 1 && error.line <= lines));
     }
   }
-  // Much of the damage hits names, numbers and blanks, and is harmless; more than half is refused, whatever the
-  // dice.
+  // Much of the damage hits names, numbers and blanks, and is harmless; more than half is refused, whatever
+  // the dice.
   CHECK(refused > kTrials / 2);
   CHECK(refused < kTrials);
 }
