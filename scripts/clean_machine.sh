@@ -128,7 +128,8 @@ enter() {
   for name in $(compgen -e); do  # how this machine reaches package registries
     if [[ $name == PIP_* || ${name,,} =~ ^(https?|ftp|all|no)_proxy$ ]]; then settings+=("$name=${!name}"); fi
   done
-  # In the background a signal to this script is seen at once; env undoes that interrupts are ignored there.
+  # In the background a signal to this script is seen immediately; env undoes that interrupts are ignored
+  # there.
   setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child \
     bash -euc "$(declare -f in_namespace); in_namespace \"\$@\"" in_namespace "$root" "$cache/archives" "$toolkit" $id \
     /usr/bin/env -i --default-signal --chdir="$home/cuclip" HOME="$home" USER="$user" CCACHE_DISABLE=1 \

@@ -143,7 +143,7 @@ def size_problems(path, text):
             yield f"{path}:{line}: a function of {length} lines, expected at most {MOST_LINES_OF_FUNCTION}"
 
 
-# A line that is a comment and nothing else. Lines that a test reads, "// sin: NAME: PATTERN", cannot be broken.
+# A line that is a comment and nothing else. Lines that tests read, "// sin: NAME: PATTERN", cannot be broken.
 COMMENT = {True: re.compile(r"\s*//(?! (?:bad|sin): )"), False: re.compile(r"\s*#")}
 
 

@@ -75,7 +75,7 @@ void note_fault(Launch& launch, int code, const char* what) {
 
 i64 now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
-// Launches that want to run, first of all the one that does.
+// Launches that wait to run; the first one is running.
 std::mutex queue_mutex;
 std::vector<const Launch*> queue;
 

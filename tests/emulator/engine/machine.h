@@ -56,7 +56,7 @@ struct alignas(64) Inst {
   u32 guard = kNone;
   u32 guard_flip = 0;  // all ones for @!p
   u32 body = 0;        // index into Code::source->body
-  u32 x = 0;           // what the handler wants
+  u32 x = 0;           // what the handler needs
 };
 static_assert(sizeof(Inst) == 64);
 
@@ -243,14 +243,14 @@ bool run_warp(Warp& warp, i64 slice);
 void branch(Warp& warp, const Inst& inst, const Inst* target, u32 taken);
 void arrive(Warp& warp);
 void exit_lanes(Warp& warp, u32 mask);
-/// `others`: where the split's lanes outside the mask go on.
+/// `others`: where the split's lanes outside the mask continue.
 void call_function(Warp& warp, const Inst& inst, const Code& callee, u32 mask, const Inst* others);
 void return_lanes(Warp& warp, u32 mask);
-/// Lets the lanes waiting at one join go on by themselves, at one where some of the wanted lanes are; false
-/// when none wait.
+/// Lets the lanes waiting at one join continue by themselves, at one where some of the wanted lanes are;
+/// false when none wait.
 bool release_joins(Warp& warp, u32 wanted = kFullMask);
 bool has_ready(const Warp& warp);
-/// Leaves active lanes waiting: in a split of their own where others go on.
+/// Leaves active lanes waiting: in a split of their own where others continue.
 Split& hold_back(Warp& warp, u32 mask, Split::State state);
 /// For *.sync instructions: true when all living lanes of `member` are here, or, unless it is aligned, at
 /// another instruction of the kind; `mask` then holds them all, and Warp::parties where they are if not all

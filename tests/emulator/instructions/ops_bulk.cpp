@@ -1,5 +1,5 @@
 // cp.async.bulk without tensors, and cp.async.mbarrier.arrive: PTX ISA 9.0, sections 9.7.9.25
-// and 9.7.13.15.16. The bytes are copied at once, which is one of the orders a GPU may choose.
+// and 9.7.13.15.16. The bytes are copied immediately, which is one of the orders a GPU may choose.
 #include <algorithm>
 
 #include "instructions/mbarrier.h"

@@ -188,7 +188,7 @@ __global__ void read_blocks(int* cells, bool wrong) {
   cells[32 + blockIdx.x] = cells[(blockIdx.x + (wrong ? 1 : 0)) % gridDim.x];  // at: blocks_read
 }
 
-// Block 0 wants the total, which others have yet to add to.
+// Block 0 reads the total, which others have yet to add to.
 __global__ void total(int* sum, int* out, bool wrong) {
   asm volatile("red.global.add.u32 [%0], 3;" ::"l"(sum));  // at: blocks_total
   if (blockIdx.x == 0 && wrong) *out = *sum;  // at: blocks_total

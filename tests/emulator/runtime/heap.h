@@ -50,7 +50,7 @@ class Heap {
   /// The live allocation that holds an address; false when none does.
   bool find(uint64_t address, Allocation& out) const;
   std::shared_ptr<const MemoryMap> map() const;
-  /// Keeps for every new allocation what the full checks want.
+  /// Keeps for every new allocation what the full checks need.
   void track(bool on) { track_ = on; }
   /// Marks bytes as written (by a copy or memset).
   void define(uint64_t address, uint64_t size);
