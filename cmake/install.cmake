@@ -3,8 +3,8 @@ install(TARGETS cuclip_kernels cuclip_core cuclip_models EXPORT cuclipTargets)
 install(TARGETS cuclip_train EXPORT cuclipTrainTargets)  # apart: it needs packages that the others do without
 install(TARGETS cuclip RUNTIME)
 
-# Headers are for users unless they are listed here, as regular expressions of their paths without ".h". What a user's
-# header includes is a user's too: the consumer test compiles them where the private ones are not.
+# Headers are for users unless they are listed here, as regular expressions of their paths without ".h". What
+# a user's header includes is a user's too: the consumer test compiles them where the private ones are not.
 set(cuclip_private_headers
     # how one device computes an operation, and what its files share
     kernels/.*_cpu kernels/.*_cuda kernels/.*-inl "kernels/tiles/(row_slices|tile_product)"

@@ -155,13 +155,13 @@ bool is_folder(const std::filesystem::path& path) {
 }
 
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes, Pipes pipes) {
-  // Opening a pipe waits for its writer, which is what a reader wants: until then it would seem to be at its
+  // Opening a pipe waits for its writer, as a reader expects: until then it would seem to be at its
   // end.
   const int wait_or_not = pipes == Pipes::allowed ? 0 : O_NONBLOCK;
   const OpenFile file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | wait_or_not)};
   // "File name too long" puzzles those who did not mean a file's name.
   CUCLIP_CHECK(file.fd >= 0, "cannot read {}: {}", path.string(),
-               errno == ENAMETOOLONG ? "no file has so long a name" : reason());
+               errno == ENAMETOOLONG ? "the file name is too long" : reason());
   struct stat info {};
   CUCLIP_CHECK(::fstat(file.fd, &info) == 0, "cannot read {}: {}", path.string(), reason());
   CUCLIP_CHECK(!S_ISDIR(info.st_mode), "cannot read {}: it is a folder, expected a file", path.string());

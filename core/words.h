@@ -22,7 +22,7 @@ constexpr std::string_view word(E value) {
   return kWords<E>[static_cast<size_t>(value)];
 }
 
-/// Where a word stands among `words`. Throws InputError, which says what `name` must be and what it is.
+/// The index of a word in `words`. Throws InputError, which says what `name` must be and what it is.
 inline size_t place_of_word(std::string_view name, std::span<const std::string_view> words,
                             std::string_view text) {
   const auto found = std::find(words.begin(), words.end(), text);

@@ -42,7 +42,7 @@ if ((${#missing[@]} == 0)); then exit 0; fi
 sudo=()
 if ((EUID != 0)); then
   command -v sudo >/dev/null || {
-    echo "install_packages.sh: packages are missing that only root can install, and there is no sudo; as root, run" \
+    echo "install_packages.sh: missing packages must be installed by root, and sudo is not available; as root, run" \
          "$(realpath "$0") $*, or apt-get install --no-install-recommends ${missing[*]}" >&2
     exit 1
   }

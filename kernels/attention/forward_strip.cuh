@@ -3,7 +3,7 @@
 // and g + 8.
 //
 // Keys come 32 at a time where every query sees them, then 16 at a time, with those that a query does not see
-// masked; the last 16 are 8 where no more are left. So the steps depend on the shape alone, and the bits do
+// masked; the last 16 are 8 where no more are left. So the steps depend only on the shape, and the bits do
 // not depend on how much of K and V was in shared memory at once.
 #pragma once
 

@@ -3,7 +3,7 @@
 // Both make their own P and dS, on tensor cores from q, k, v and dout, which are read as rows or transposed
 // from the same tiles: a side's first matrix is q or k, its second dout or v.
 //
-// P and dS are rounded to bf16 where they are multiplied; sums are f32. The steps depend on the shape alone.
+// P and dS are rounded to bf16 where they are multiplied; sums are f32. The steps depend only on the shape.
 #pragma once
 
 #include "kernels/attention/attention_arguments.cuh"
@@ -11,7 +11,7 @@
 
 namespace cuclip {
 
-/// Of queries, in shared memory; zeros beyond the last.
+/// What belongs to queries, in shared memory; zeros beyond the last.
 struct QueryStatistics {
   float* exponents;  // lse * log2(e)
   float* delta;      // dout . out

@@ -2,7 +2,7 @@
 //
 // The gradient G with respect to S, times exp(t), is worked through in blocks of up to 4,096 x 8,192 elements
 // of the features' type in scratch, which is all of it that is ever held. Two kernels per block, both in
-// tiles of 128 x 128 (tile.cuh):
+// tiles of 128 x 128 (product.cuh):
 //   logit_gradient_kernel     computes the logits again and turns them into G, with the tiles' part of
 //                             dlog_scale;
 //   feature_gradient_kernel   adds G T to dimage and Gᵀ I to dtext, in one launch so that small products do

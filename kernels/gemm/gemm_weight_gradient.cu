@@ -2,8 +2,9 @@
 //
 // The same tile products as in gemm.cu, both operands with the reduction (the rows of dy and x) across their
 // lines. The rows are cut into slices that the shape fixes (row_slices.h): the first slice's blocks add onto
-// the gradients, the others' store their sums to scratch, and a second kernel adds those in order. No atomics: the same bits on every run and every GPU. Bytes moved
-// by a block: 256 rows b of operands and 128 KB of sums.
+// the gradients, the others' store their sums to scratch, and a second kernel adds those in order. No
+// atomics: the same bits on every run and every GPU. Bytes moved by a block: 256 rows b of operands and 128
+// KB of sums.
 #include <algorithm>
 
 #include "kernels/common/launch.cuh"

@@ -19,7 +19,7 @@ inline constexpr int kTeamBlockThreads = kTeamBlockWarps * kWarp;
 inline constexpr int kForwardRowVecs = Tuning::LayerNorm::kForwardRowVecs;
 inline constexpr int kBackwardRowVecs = Tuning::LayerNorm::kBackwardRowVecs;
 
-/// Chosen from the width alone; warps is 0 where no team holds the row.
+/// Chosen only from the width; warps is 0 where no team holds the row.
 struct RowTeams {
   int warps = 0;
   int vecs = 0;

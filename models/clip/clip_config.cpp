@@ -294,8 +294,8 @@ ClipConfig load_clip_config(const std::string& name_or_path) {
     if (builtin == name) return config;
     names.push_back(builtin);
   }
-  CUCLIP_CHECK(path_exists(name_or_path), "there is no model '{}': neither a file nor one of {}",
-               name_or_path, fmt::format("{}", fmt::join(names, ", ")));
+  CUCLIP_CHECK(path_exists(name_or_path), "unknown model '{}': not a file and not one of {}", name_or_path,
+               fmt::format("{}", fmt::join(names, ", ")));
   return parse_clip_config(read_file(name_or_path), name_or_path);
 }
 

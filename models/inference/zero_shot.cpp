@@ -64,7 +64,7 @@ Tensor mean_of_groups(Context& context, const Tensor& features, int64_t count) {
 Tensor zero_shot_classifier(const Clip& model, const Tokenizer& tokenizer,
                             std::span<const std::string> classes, std::span<const std::string> templates) {
   CUCLIP_CHECK(!classes.empty() && !templates.empty(),
-               "zero-shot: {} classes and {} templates, at least one each is needed", classes.size(),
+               "zero-shot: expected at least one class and one template, found {} and {}", classes.size(),
                templates.size());
   std::vector<std::string> prompts;
   for (const std::string& name : classes) {

@@ -1,6 +1,7 @@
 // labels: release_only long
-// A training run that is killed while it writes: wherever that is, the newest checkpoint loads, bit for bit one that an
-// undisturbed run has, and the next run goes on from there and removes what the killed one left.
+// A training run that is killed while it writes: wherever that is, the newest checkpoint loads, bit for bit
+// one that an undisturbed run has, and the next run continues from there and removes what the killed one
+// left.
 #include <fcntl.h>
 
 #include <catch2/catch.hpp>
@@ -30,7 +31,7 @@ size_t index_of(const std::vector<std::string>& calls, const std::string& call, 
 }
 
 TEST_CASE(
-    "killed at any write, sync, rename or removal, a run has a whole checkpoint and goes on bit for bit") {
+    "killed at any write, sync, rename or removal, a run has a whole checkpoint and continues bit for bit") {
   const SmallRuns runs;
   const std::vector<std::string> calls =
       calls_of({.under = runs.copy_of_base("run") + "/"}, runs.arguments(runs.folder / "run", 2));
@@ -146,8 +147,8 @@ TEST_CASE("a checkpoint that is made again is there at every moment") {
   runs.check_goes_on(run);
 }
 
-// What is renamed has reached the disk before, and what replaces it is on the disk before anything older is removed. That
-// is what a power cut needs; it is not tried here.
+// What is renamed has reached the disk before, and what replaces it is on the disk before anything older is
+// removed. That is what a power cut needs; it is not tried here.
 TEST_CASE("files and folders are synced before what relies on them") {
   const SmallRuns runs;
   const std::string run = runs.copy_of_base("run"), checkpoints = run + "/checkpoints";

@@ -1,6 +1,6 @@
 // labels: release_only
 // Files that cannot be read: the message names the file and the system's reason; a sample is counted as bad,
-// and the run goes on while there are few of them.
+// and the run continues while there are few of them.
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>

@@ -55,7 +55,7 @@ int interrupt(const fs::path& out, int signal) {
 
 }  // namespace
 
-TEST_CASE("SIGTERM and SIGINT save and exit with 143 and 130; the run then goes on bit for bit") {
+TEST_CASE("SIGTERM and SIGINT save and exit with 143 and 130; the run then continues bit for bit") {
   TemporaryFolder folder;
   REQUIRE(interrupt(folder / "run", SIGTERM) == 143);
   const std::string saved = read_file(folder / "run/latest");
@@ -119,7 +119,7 @@ TEST_CASE("wrong settings exit with 2 and name the flag") {
   fails({"--precision", "fp8"}, "--precision");
   fails({"--gemm", "mkl"}, "--gemm");
   fails({"--gemm", "cublaslt", "--device", "cpu"}, "cuBLASLt needs device cuda, this is cpu");
-  fails({"--batch-size", "32", "--model", "ViT-Z"}, "there is no model 'ViT-Z'");
+  fails({"--batch-size", "32", "--model", "ViT-Z"}, "unknown model 'ViT-Z'");
   fails({"--device", "cuda"}, "device cuda: ");
   fails({"--model", "cuclip-tiny", "--batch-size", "32", "--pretrained", "/nonexistent.safetensors"},
         "/nonexistent.safetensors");

@@ -25,7 +25,7 @@ TEST_CASE("names are one line of a terminal, and harmless") {
   CHECK(escaped_text("one\n\ttwo\x1b") == "one\n\ttwo\\x1b");
 }
 
-TEST_CASE("one is not several") {
+TEST_CASE("counted() uses the singular for one") {
   CHECK(counted(0, "picture") == "0 pictures");
   CHECK(counted(1, "picture") == "1 picture");
   CHECK(counted(2, "box", "boxes") == "2 boxes");

@@ -57,7 +57,7 @@ void truncate(const fs::path& file) { fs::resize_file(file, fs::file_size(file) 
 
 }  // namespace
 
-TEST_CASE("a run that is stopped in the middle of an epoch goes on bit for bit, on any number of threads") {
+TEST_CASE("a run that is stopped in the middle of an epoch continues bit for bit, on any number of threads") {
   TemporaryFolder folder;
   REQUIRE(train(small_config(folder / "whole")).steps == 24);
 

@@ -52,9 +52,10 @@ void convert(const Options& options) {
   const std::vector<std::string> inputs = inputs_with(options.model, {session.loaded.weights});
   if (!is_file) make_folder(folder);
   check_can_write(file, OutputKind::safetensors, inputs);
-  CUCLIP_CHECK(!is_checkpoint_folder(folder),
-               "--out {}: this is a checkpoint's folder, expected another: nothing is written into it",
-               options.out);
+  CUCLIP_CHECK(
+      !is_checkpoint_folder(folder),
+      "--out {}: this is a checkpoint folder, and convert never writes into one; choose another folder",
+      options.out);
   if (!is_file) {
     check_folder(folder, inputs);
     // Written first: it marks a folder that is only half filled.
@@ -70,7 +71,7 @@ void convert(const Options& options) {
   }
   const int64_t count = session.model().parameters().count();
   if (!options.json) {
-    fmt::print("{} parameters with the names of {}: {}\n", count, options.to, escaped_name(file.string()));
+    fmt::print("{} parameters under {} names: {}\n", count, options.to, escaped_name(file.string()));
     return;
   }
   nlohmann::ordered_json json;

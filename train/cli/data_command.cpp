@@ -37,7 +37,7 @@ void add_csv_options(CLI::App* command, DatasetOptions& options) {
   command->add_option("--csv-caption-key", options.csv_caption_key, "Column of the captions")
       ->capture_default_str();
   command->add_option("--csv-separator", options.csv_separator,
-                      "One character, or \\t (found from the file if not given)");
+                      "CSV separator; detected from the file by default");
 }
 
 // The statistics that an earlier run with the same options left, if all its shards are there in their whole size; empty
@@ -112,7 +112,7 @@ void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {
   number("--max-per-series", p.max_per_series, {1, kMostOfAnything},
          "Pictures whose captions differ only in numbers");
   number("--samples-per-shard", p.samples_per_shard, {1, kMostOfAnything}, "Samples in a shard");
-  number("--threads", p.threads, thread_range(), "0: one for each CPU");
+  number("--threads", p.threads, thread_range(), kThreadsHelp);
   add_csv_options(sub, prepare_options.dataset);
   sub->add_flag(
       "--force", options->force,
@@ -128,11 +128,10 @@ void add_stats(CLI::App* command, const std::shared_ptr<Options>& options) {
                   "shards-{000..012}.tar, a .csv/.tsv, a folder, or synthetic:shapes; several joined with ::")
       ->required();
   sub->add_flag("--captions-only", options->captions_only, "Do not decode the pictures");
-  limit(sub->add_option("--max-pixels", options->max_pixels, "Pictures with more are bad"),
+  limit(sub->add_option("--max-pixels", options->max_pixels, "Treat larger pictures as bad samples"),
         WholeRange{1, kMostOfAnything})
       ->capture_default_str();
-  limit(sub->add_option("--threads", options->threads, "0: one for each CPU"), thread_range())
-      ->capture_default_str();
+  limit(sub->add_option("--threads", options->threads, kThreadsHelp), thread_range())->capture_default_str();
   add_csv_options(sub, options->prepare.dataset);
   sub->add_flag("--json", options->json, "Print JSON");
   sub->callback([options] { stats(*options); });
@@ -142,7 +141,7 @@ void add_stats(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 void add_data_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("data", "Prepare a data set; statistics of one");
+  CLI::App* command = app.add_subcommand("data", "Prepare a data set or print its statistics");
   command->require_subcommand(1);
   command->footer(
       "Example:\n"

@@ -166,9 +166,9 @@ void add_retrieval(CLI::App* command) {
   sub->add_option("--csv-caption-key", options->dataset.csv_caption_key, "CSV column with the caption")
       ->capture_default_str();
   sub->add_option("--csv-separator", options->dataset.csv_separator,
-                  "CSV separator; by default told from the file");
+                  "CSV separator; detected from the file by default");
   limit(sub->add_option("--max-bad-fraction", options->max_bad_fraction,
-                        "Fail when more of the samples cannot be used"),
+                        "Fail if a larger fraction of samples is unusable"),
         RealRange{0, 1})
       ->capture_default_str();
   sub->add_flag("--json", options->json, kJsonHelp);
@@ -215,7 +215,7 @@ void add_zero_shot(CLI::App* command) {
 }  // namespace
 
 void add_eval_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("eval", "Figures of quality: retrieval, zero-shot classification");
+  CLI::App* command = app.add_subcommand("eval", "Measure retrieval and zero-shot accuracy");
   command->require_subcommand(1);
   command->footer(
       "Examples:\n"

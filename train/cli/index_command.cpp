@@ -118,8 +118,7 @@ void run_index(const Options& options) {
 
 void add_index_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      app.add_subcommand("index", "The features of a folder of pictures in a file, for search");
+  CLI::App* command = app.add_subcommand("index", "Index a folder of pictures for search");
   command
       ->add_option("source", options->source,
                    "Folder of pictures (subfolders included), or shards, a .csv or .tsv")

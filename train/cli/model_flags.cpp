@@ -40,8 +40,7 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) 
       ->group(group);
   add_choice(command, "--device", flags.device, "auto, cpu or cuda")->group(group);
   add_choice(command, "--precision", flags.precision, kPrecisionHelp)->group(group);
-  limit(command->add_option("--threads", flags.threads, "Threads; 0: what the process may use"),
-        thread_range())
+  limit(command->add_option("--threads", flags.threads, kThreadsHelp), thread_range())
       ->capture_default_str()
       ->group(group);
 }

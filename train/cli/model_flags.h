@@ -37,8 +37,8 @@ struct Session {
   const Clip& model() const { return *loaded.model; }
 };
 
-/// The files that --model, --tokenizer and --config-name name, with those that are read beside the weights, added to
-/// `others`.
+/// The files that --model, --tokenizer and --config-name name, with those that are read beside the weights,
+/// added to `others`.
 std::vector<std::string> inputs_with(const ModelFlags& flags, std::vector<std::string> others);
 
 }  // namespace cuclip

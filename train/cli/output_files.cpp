@@ -27,7 +27,7 @@ const char* name_of(OutputKind kind) {
     case OutputKind::merges:
       return "merges file";
     case OutputKind::index:
-      return "index of cuclip's";
+      return "cuclip index";
   }
   return "";
 }

@@ -88,10 +88,10 @@ void add_train_command(CLI::App& parent) {
       "  cuclip train --model cuclip-tiny --train-data synthetic:shapes --epochs 2 --out runs/shapes\n"
       "  cuclip train --train-data 'pairs/train-{000..003}.tar' --val-data pairs/held-out-000.tar \\\n"
       "      --precision bf16 --epochs 20 --lr 1e-3 --out runs/first\n"
-      "SIGINT (Ctrl-C), SIGTERM and SIGHUP finish the step, leave out an evaluation, save,\n"
-      "and exit with 130, 143 and 129; more of them change nothing. Before the first step\n"
-      "they exit at once: there is nothing to save. SIGQUIT (Ctrl-\\) and SIGKILL end at\n"
-      "once; the last checkpoint stays as it was.");
+      "SIGINT (Ctrl-C), SIGTERM and SIGHUP finish the step, skip any pending evaluation, save,\n"
+      "and exit with 130, 143 or 129; further signals have no effect. Before the first step there\n"
+      "is nothing to save, and cuclip exits immediately. SIGQUIT (Ctrl-\\) and SIGKILL quit\n"
+      "immediately; the last checkpoint is left intact.");
   app->callback([app, config] {
     apply_config_file(app);
     run_training(*config, app->config_to_str(true, false));

@@ -1,7 +1,7 @@
 // Where image-text pairs come from.
 //
 // Every source knows its samples by index before the first is read, so that a seeded shuffle reaches over the
-// whole set and a training run resumes in the middle of an epoch by a number alone.
+// whole set and a training run resumes in the middle of an epoch from one number.
 #pragma once
 
 #include <cstdint>

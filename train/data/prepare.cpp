@@ -277,10 +277,11 @@ void Preparation::split() {
   }
   const auto wanted = static_cast<size_t>(options_.held_out);
   const size_t possible = std::min(order.size(), candidates_.size() / 2);
-  CUCLIP_CHECK(wanted <= possible,
-               "data prepare: cannot hold out {} of {}: {} have a caption and a picture that no other pair "
-               "resembles, and half of all must remain to train on. Give --held-out {} or less, or more data",
-               wanted, counted(std::ssize(candidates_), "usable pair"), order.size(), possible);
+  CUCLIP_CHECK(
+      wanted <= possible,
+      "data prepare: cannot hold out {} of {}: {} have a caption and a picture that no other pair "
+      "resembles, and at least half must remain for training. Use --held-out {} or less, or add data",
+      wanted, counted(std::ssize(candidates_), "usable pair"), order.size(), possible);
   std::partial_sort(order.begin(), order.begin() + options_.held_out, order.end());
   std::vector<bool> is_held_out(candidates_.size());
   for (size_t rank = 0; rank < wanted; ++rank) {

@@ -202,7 +202,7 @@ void remove_older_checkpoints(const fs::path& run, const fs::path& newest) {
     try {
       remove_checkpoint(checkpoint);
     } catch (const fs::filesystem_error& error) {
-      fmt::print(stderr, "the older checkpoint {} stays: {}\n", escaped_text(checkpoint.string()),
+      fmt::print(stderr, "could not remove the older checkpoint {}: {}\n", escaped_text(checkpoint.string()),
                  error.code().message());
     }
   }

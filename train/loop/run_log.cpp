@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "models/files/names.h"
 #include "train/data/clock.h"
 
 namespace cuclip {
@@ -59,15 +60,14 @@ void RunLog::count_skipped(const StepResult& result, TrainState& state,
   const std::string which = skipped == 1 && result.skipped
                                 ? "the loss or a gradient is not finite; the step is skipped"
                                 : fmt::format(
-                                      "{} steps before it were skipped, because the loss or a gradient "
+                                      "{} since the last check {} skipped because the loss or a gradient "
                                       "was not finite",
-                                      skipped);
+                                      counted(skipped, "step"), skipped == 1 ? "was" : "were");
   note(fmt::format("step {}: {} ({} so far)", state.step, which, state.skipped_steps));
   if (skipped_in_a_row_ < kMaxSkippedInARow) return;
   fail(
-      "{} steps in a row had a loss or gradient that is not finite: stopped at step {}. Nothing of them was "
-      "saved; the "
-      "last checkpoint is {}. {}",
+      "{} steps in a row had a loss or gradient that is not finite: stopped at step {}. None of these steps "
+      "was saved; the last checkpoint is {}. {}",
       kMaxSkippedInARow, state.step, last_checkpoint.empty() ? "none" : last_checkpoint.string(),
       kUnstableAdvice);
 }

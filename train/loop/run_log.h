@@ -38,8 +38,8 @@ class RunLog {
   void evaluation(int64_t step, const RetrievalMetrics& metrics);
 
   /// To be called with each result that is read. Adds the steps that were skipped since the one before to
-  /// `state` and says so. Throws Error, which names `last_checkpoint`, when so many were skipped in a row that
-  /// the run will not recover by itself.
+  /// `state` and says so. Throws Error, which names `last_checkpoint`, when so many were skipped in a row
+  /// that the run will not recover by itself.
   void count_skipped(const StepResult& result, TrainState& state,
                      const std::filesystem::path& last_checkpoint);
   /// How many steps up to the latest that was counted were skipped.

@@ -37,7 +37,7 @@ void Trainer::take_step() {
   // with the step here.)
   if (run_->context.device() == Device::cpu || log_due()) read_result();
   if (step_.replayed_kernels() > 0 && !std::exchange(said_kernels_, true))
-    log_->note(fmt::format("a step is {} kernels, launched with one call", step_.replayed_kernels()));
+    log_->note(fmt::format("each step replays {} kernels in a single launch", step_.replayed_kernels()));
 }
 
 bool Trainer::log_due() const {

@@ -26,8 +26,8 @@ class Trainer {
   /// Opens the run (open_run.h), and throws as that does, before anything is trained.
   Trainer(const TrainConfig& config, const std::string& resolved_config);
 
-  /// Trains to the end, or until `interrupted()` gives a signal's number, which it then goes on giving. It is
-  /// asked before each step and every now and then in an evaluation. Throws Error when the loss stays not
+  /// Trains to the end, or until `interrupted()` returns a signal number, and keeps returning it. It is
+  /// called before each step and every now and then in an evaluation. Throws Error when the loss stays not
   /// finite.
   TrainOutcome run(const std::function<int()>& interrupted);
 

@@ -6,8 +6,9 @@
 
 namespace emu {
 
-/// Memory that a 32-bit offset from any byte of it cannot leave but to where nothing is mapped: what goes wrong
-/// there becomes a fault of the program under test, whatever is checked, and does not touch the host's memory.
+/// Memory that a 32-bit offset from any byte of it cannot leave but to where nothing is mapped: what goes
+/// wrong there becomes a fault of the program under test, whatever is checked, and does not touch the host's
+/// memory.
 class GuardedMemory {
  public:
   GuardedMemory() = default;

@@ -95,7 +95,7 @@ class LaunchState {
   std::optional<Fault> fault_;
 };
 
-// Launches that want to run, first of all the one that does.
+// Launches that wait to run; the first one is running.
 std::mutex queue_mutex;
 std::vector<const Launch*> queue;
 

@@ -91,7 +91,7 @@ class Watcher {
   virtual void fence(Warp&, bool /*device*/) {}
   /// After an atomic or a strong load.
   virtual void acquire(Warp&, const Access&) {}
-  /// A rule broken that a GPU does not enforce; the launch goes on.
+  /// A rule broken that a GPU does not enforce; the launch continues.
   /// `what` is a literal: by its address a repetition is known.
   virtual void violation(Warp&, const Inst&, int /*lane*/, const char* /*what*/) {}
   virtual void async_commit(Warp&, u32 /*mask*/) {}

@@ -303,7 +303,7 @@ cudaError_t cudaMemPrefetchAsync(const void*, size_t, cudaMemLocation, unsigned,
   return cudaSuccess;
 }
 
-// Pools: memory comes from the heap at once; the order of the stream holds by itself.
+// Pools: memory comes from the heap immediately; the order of the stream holds by itself.
 // A capturing stream gets its memory from the graph.
 cudaError_t cudaMallocAsync(void** pointer, size_t size, cudaStream_t stream) {
   Graph* graph = capturing(stream);

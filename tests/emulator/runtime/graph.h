@@ -79,7 +79,7 @@ struct Event {
 bool is_stream(cudaStream_t stream);
 bool is_event(cudaEvent_t event);
 Stream& stream_of(cudaStream_t stream);
-/// The graph that a stream captures into; null when it does not, or is none.
+/// The graph that a stream captures into; null when it does not, or is not a stream.
 Graph* capturing(cudaStream_t stream);
 
 inline Graph* graph_of(cudaGraph_t graph) { return reinterpret_cast<Graph*>(graph); }

@@ -130,8 +130,7 @@ void finish_checks(Runtime& runtime) {
   if (runtime.settings.options.check == CheckLevel::full) {
     report_leaks(runtime);
     if (const cudaError_t error = runtime.unchecked_error(); error != cudaSuccess) {
-      findings().add("unchecked error",
-                     std::string("an error that nobody looked at: ") + cudaGetErrorString(error));
+      findings().add("unchecked error", std::string("unchecked CUDA error: ") + cudaGetErrorString(error));
     }
   }
   const char* code = std::getenv("EMULATE_ERROR_EXITCODE");

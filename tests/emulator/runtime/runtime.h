@@ -132,7 +132,8 @@ void fill_rows(const cudaMemsetParams& p);
 /// `any`: whichever thread captures, in whichever mode.
 cudaError_t check_no_capture(bool any = false);
 
-/// Blocks that fit a multiprocessor by threads, shared memory and block count. Registers are ptxas' secret.
+/// Blocks that fit a multiprocessor by threads, shared memory and block count. Register use is known only to
+/// ptxas.
 int blocks_per_processor(const Image& image, int threads, size_t dynamic);
 
 int current_device();
