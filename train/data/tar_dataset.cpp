@@ -40,8 +40,8 @@ constexpr PassedOver::Kind kFurtherPicture{
 constexpr PassedOver::Kind kForeignEnd{"piece of something else after the end of the archive, not read",
                                        "pieces of something else after the ends of the archives, not read"};
 constexpr PassedOver::Kind kZeroEnd{
-    "long run of zeros after the end of the archive: was the download complete?",
-    "long runs of zeros after the ends of the archives: were the downloads complete?"};
+    "long run of zeros after the end of the archive (was the download complete?)",
+    "long runs of zeros after the ends of the archives (were the downloads complete?)"};
 
 // "a/b.c/000.seg.jpg" -> {"a/b.c/000", "seg.jpg"}
 std::pair<std::string_view, std::string_view> split_key(std::string_view name) {
