@@ -303,6 +303,34 @@ TEST_CASE_METHOD(Matrix, "lists come from standard input, and from any editor") 
   }
 }
 
+TEST_CASE_METHOD(Matrix, "a column that was named must be in the table, and a separator is one character") {
+  const std::string table =
+      folder.write("columns.csv", "filepath,title,label\npictures/0.png,a,cat\npictures/1.png,b,dog\n");
+  for (const Command& command : commands()) {
+    for (const Argument& column : command.arguments) {
+      if (!column.name.starts_with("--csv-")) continue;
+      const auto with = [&](const std::string& value) {
+        Words words = line(command, nullptr, "");
+        for (std::string& word : words) {
+          if (word == at("pairs") || word == at("set")) word = table;
+          if (word == at("trained") || word == at("prepared")) word += "-from-columns";
+        }
+        words.insert(words.end(), {column.name, value});
+        INFO(fmt::format("{}", fmt::join(words, " ")));
+        return run_with_deadline(words);
+      };
+      const bool separator = column.name == "--csv-separator";
+      for (const std::string value : {"no such column", "ab"}) {
+        const CommandResult result = with(value);
+        INFO(column.name << " " << value << "\n" << result.err);
+        CHECK(result.exit_code == 2);
+        CHECK_THAT(result.err,
+                   Contains(value) && Contains(separator ? "one character" : "filepath, title, label"));
+      }
+    }
+  }
+}
+
 TEST_CASE_METHOD(Matrix, "a pipe or a device in a table is a bad sample") {
   const std::string table = folder.write(
       "pairs.csv", "filepath,title\npairs/0.png,a\npipe.png,b\n/dev/zero,c\n/dev/full,d\npairs/1.png,e\n");

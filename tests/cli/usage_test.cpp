@@ -48,6 +48,7 @@ TEST_CASE("a misspelt command or flag is named, with the nearest") {
       {{"search", "i", "a", "red", "bicycle"},
        {"too many arguments: \"red\" \"bicycle\"; quote text that contains spaces"}},
       {{"info", "[x]"}, {"too many arguments: \"[x]\";"}},
+      {{"info", "--", "x"}, {"too many arguments: \"x\";"}},
   };
   for (const auto& [arguments, mentions] : cases) {
     const std::string message = refusal(arguments);

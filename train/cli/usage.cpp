@@ -122,7 +122,8 @@ std::string describe_problem(const CLI::App& app, const CLI::ParseError& error) 
   const bool is_surplus = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
   if (!is_surplus) return in_plain_words(error);
   std::string surplus;
-  for (std::string argument : app.remaining()) {
+  for (std::string argument : app.remaining(true)) {
+    if (argument == "--") continue;
     take_mark_off(argument);
     surplus += fmt::format(" \"{}\"", escaped_name(argument));
   }
