@@ -174,7 +174,7 @@ void Preparation::read_pictures() {
       PreparedPicture picture = prepare_picture(pair, options_.image_size, options_.max_pixels);
       all[i] = {.key = pair.key,
                 .captions = pair.captions,
-                .extension = std::move(picture.extension),
+                .extension = std::string(word(picture.format)),
                 .bytes = spool_.append(picture.bytes),
                 .fingerprint = picture.fingerprint,
                 .drawing = pair.drawing};
