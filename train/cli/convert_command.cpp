@@ -15,6 +15,7 @@
 #include "train/cli/model_flags.h"
 #include "train/cli/output_files.h"
 #include "train/cli/printing.h"
+#include "train/cli/session.h"
 
 namespace cuclip {
 namespace {

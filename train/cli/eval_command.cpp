@@ -16,6 +16,7 @@
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/printing.h"
+#include "train/cli/session.h"
 #include "train/data/eval_data.h"
 #include "train/data/synthetic_eval.h"
 #include "train/loop/run_folder.h"

@@ -17,6 +17,7 @@
 #include "train/cli/model_flags.h"
 #include "train/cli/output_files.h"
 #include "train/cli/printing.h"
+#include "train/cli/session.h"
 #include "train/cli/texts.h"
 #include "train/data/dataset.h"
 #include "train/data/sample_store.h"

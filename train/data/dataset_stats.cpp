@@ -82,7 +82,7 @@ DatasetStatistics dataset_statistics(const Dataset& dataset, bool decode, int64_
     } else {
       statistics.bad.add_damaged(seen.damage);
       counter.add(seen.caption, seen.captions);
-      statistics.max_words = std::max(statistics.max_words, std::ssize(split_words(seen.caption)));
+      statistics.max_words = std::max(statistics.max_words, std::ssize(caption_words(seen.caption)));
     }
   }
   statistics.captions = counter.statistics();

@@ -375,9 +375,7 @@ PrepareReport prepare_dataset(const PrepareOptions& options) {
                    options.samples_per_shard > 0,
                "data prepare: limits must be positive");
   check_sources_stay(options);
-  std::error_code error;
-  fs::create_directories(options.out, error);
-  if (error) fail("cannot create the folder {}: {}", options.out.string(), error.message());
+  make_folder(options.out);
   PrepareReport report = Preparation(options).run();
   write_file_atomic(options.out / kStatistics, to_json(report, options));
   return report;

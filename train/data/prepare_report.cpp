@@ -37,7 +37,7 @@ std::string frequent_captions(const CaptionStatistics& statistics) {
 void CaptionCounter::add(const std::string& first_caption, int64_t captions) {
   ++pictures_;
   captions_ += captions;
-  words_ += std::ssize(split_words(first_caption));
+  words_ += std::ssize(caption_words(first_caption));
   ++counts_[first_caption];
 }
 

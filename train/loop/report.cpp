@@ -108,9 +108,7 @@ ordered_json write_report(Context& context, const ReportInputs& inputs) {
   report["peak_gflop_per_second"] = peak / 1e9;
   report["flop_utilisation"] = flops_per_second / peak;
 
-  std::error_code error;
-  fs::create_directories(inputs.out, error);
-  if (error) fail("cannot create the folder {}: {}", inputs.out.string(), error.message());
+  make_folder(inputs.out);
   write_file_atomic(inputs.out / kReportFile, json_text(report) + "\n");
   draw_loss(inputs.run / "metrics.jsonl", inputs.out / kLossDrawing);
   draw_matrix(loaded, data, inputs.out / kMatrixDrawing);
