@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
-#include "train/data/words.h"
+#include "train/data/caption_words.h"
 
 using namespace cuclip;
 using Strings = std::vector<std::string>;

@@ -15,12 +15,12 @@
 #include "tests/support/buffer.h"
 #include "tests/support/file_events.h"
 #include "tests/train/data_fixtures.h"
+#include "train/data/caption_words.h"
 #include "train/data/collections.h"
 #include "train/data/dataset_stats.h"
 #include "train/data/prepared_picture.h"
 #include "train/data/sample_store.h"
 #include "train/data/shard_writer.h"
-#include "train/data/words.h"
 #include "train/draw/png.h"
 
 using namespace cuclip;

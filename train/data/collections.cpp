@@ -11,9 +11,9 @@
 #include "core/file_io.h"
 #include "kernels/common/parallel.h"
 #include "models/files/folder_walk.h"
+#include "train/data/caption_words.h"
 #include "train/data/captions.h"
 #include "train/data/drawing_captions.h"
-#include "train/data/words.h"
 
 namespace cuclip {
 namespace {

@@ -8,9 +8,9 @@
 
 #include "kernels/common/parallel.h"
 #include "models/files/names.h"
+#include "train/data/caption_words.h"
 #include "train/data/duplicates.h"
 #include "train/data/sample_store.h"
-#include "train/data/words.h"
 
 namespace cuclip {
 namespace {

@@ -10,7 +10,7 @@
 #include <set>
 #include <string_view>
 
-#include "train/data/words.h"
+#include "train/data/caption_words.h"
 
 namespace cuclip {
 namespace {

@@ -13,16 +13,16 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "core/clock.h"
 #include "core/file_io.h"
 #include "kernels/common/parallel.h"
 #include "models/files/names.h"
-#include "train/data/clock.h"
+#include "train/data/caption_words.h"
 #include "train/data/collections.h"
 #include "train/data/duplicates.h"
 #include "train/data/prepared_picture.h"
 #include "train/data/prepared_set.h"
 #include "train/data/shard_writer.h"
-#include "train/data/words.h"
 
 namespace cuclip {
 namespace {

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "models/files/names.h"
+#include "train/data/caption_words.h"
 #include "train/data/prepare.h"
-#include "train/data/words.h"
 
 namespace cuclip {
 namespace {

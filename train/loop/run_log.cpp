@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "train/data/clock.h"
+#include "core/clock.h"
 
 namespace cuclip {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/data/words.h"
+#include "train/data/caption_words.h"
 
 #include <utf8proc.h>
 
