@@ -13,7 +13,7 @@ set(cuclip_private_headers
     kernels/patch_embed/pictures kernels/pointwise/gelu_tail "kernels/random/(philox|random_values)"
     kernels/similarity/similarity_rows
     # parts of the floors above
-    core/ops/.* core/clock
+    core/ops/.* "core/(clock|counted)"
     "models/clip/position_resample" models/inference/checkpoint_folders
     "models/files/(csv|folder_walk|gzip|names|passed_over|strict_json|text_file)"
     "models/image/(image_formats|resample_passes)"

@@ -6,6 +6,7 @@
 #include <limits>
 #include <memory>
 
+#include "core/counted.h"
 #include "models/files/names.h"
 #include "models/inference/encode.h"
 #include "models/inference/labelled_pictures.h"

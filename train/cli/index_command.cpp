@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "core/counted.h"
 #include "core/file_io.h"
 #include "models/files/names.h"
 #include "models/files/picture_files.h"

@@ -7,6 +7,7 @@
 #include <memory>
 #include <system_error>
 
+#include "core/counted.h"
 #include "core/file_io.h"
 #include "models/files/names.h"
 #include "models/image/image_decode.h"

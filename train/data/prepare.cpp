@@ -14,9 +14,9 @@
 #include <unordered_set>
 
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/file_io.h"
 #include "kernels/common/parallel.h"
-#include "models/files/names.h"
 #include "train/data/caption_words.h"
 #include "train/data/collections.h"
 #include "train/data/duplicates.h"

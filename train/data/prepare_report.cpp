@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/counted.h"
 #include "models/files/names.h"
 #include "train/data/caption_words.h"
 #include "train/data/prepare.h"
