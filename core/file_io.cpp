@@ -252,6 +252,12 @@ void append_to_file(const std::filesystem::path& path, std::string_view text) {
   if (::close(fd) != 0) fail("cannot write {}: {}", path.string(), reason());
 }
 
+void make_folder(const std::filesystem::path& folder, std::string_view what) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) fail("cannot create the {} {}: {}", what, folder.string(), error.message());
+}
+
 void sync_folder(const std::filesystem::path& folder) {
   const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return;  // one may write into a folder that one may not list

@@ -17,6 +17,9 @@ namespace cuclip {
 bool path_exists(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
 
+/// Makes a folder, with those on the way. Throws Error naming it, as "the {what}", and the system's reason.
+void make_folder(const std::filesystem::path& folder, std::string_view what = "folder");
+
 /// The limit for one picture, list, caption or configuration (1 GiB): anything larger is something else.
 constexpr int64_t kMaxReadBytes = int64_t{1} << 30;
 

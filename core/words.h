@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -20,6 +21,14 @@ inline constexpr std::array<std::string_view, 0> kWords{};
 template <typename E>
 constexpr std::string_view word(E value) {
   return kWords<E>[static_cast<size_t>(value)];
+}
+
+/// The value that a word stands for, if it is one of the enumeration's.
+template <typename E>
+constexpr std::optional<E> find_word(std::string_view text) {
+  const auto found = std::find(kWords<E>.begin(), kWords<E>.end(), text);
+  if (found == kWords<E>.end()) return std::nullopt;
+  return static_cast<E>(found - kWords<E>.begin());
 }
 
 /// The index of a word in `words`. Throws InputError, which says what `name` must be and what it is.

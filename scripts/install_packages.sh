@@ -2,7 +2,7 @@
 # Installs the Debian packages that are missing. Usage: install_packages.sh GROUP...
 #   build       to build and use cuclip: compiler, CMake and the libraries that it links
 #   data        for train/quickstart.sh: the two picture collections that it trains on
-#   test        for tests/run.sh, besides build: Catch2, clang, clang-format, what the emulator links, ccache
+#   test        for tests/run.sh, besides build: Catch2, clang, clang-format, what the emulator and bench/ link, ccache
 #   clean       for scripts/clean_machine.sh: what makes a minimal Debian
 #   bench       for bench/, besides build
 # Does nothing, and needs no root, when everything is there already.
@@ -13,7 +13,8 @@ declare -A groups=(
   [build]="g++ cmake ninja-build pkg-config libcli11-dev nlohmann-json3-dev libfmt-dev libarchive-dev libjpeg-dev
            zlib1g-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev libutf8proc-dev libpugixml-dev libxxhash-dev"
   [data]="openclipart-svg openclipart-png tuxpaint-stamps-default"
-  [test]="catch2 clang clang-format libclang-rt-dev ccache unzip python3 python3-pip libzstd-dev liblz4-dev"
+  [test]="catch2 clang clang-format libclang-rt-dev ccache unzip python3 python3-pip libzstd-dev liblz4-dev
+          libbenchmark-dev"
   [clean]="debootstrap git"
   [bench]="libbenchmark-dev"
 )

@@ -110,7 +110,7 @@ __device__ __forceinline__ void multiply_tile(const ProductArguments<T, Out>& p,
   const TilePlace at(tile, p.row_tiles, p.column_tiles);
   Product product(p.a, p.b, at, p.reduction, false, shared);
   run_pipeline(product, steps_of<T>(p.reduction));
-  store_tile<Tail::none>(product, p.epilogue, at);
+  store_tile<EpilogueOp::none>(product, p.epilogue, at);
 }
 
 // The first blocks take dimage's tiles, the others dtext's.
@@ -217,7 +217,7 @@ class Backward {
             .reduction = reduction,
             .row_tiles = static_cast<int>(tiles_of(a.outer)),
             .column_tiles = static_cast<int>(tiles_of(depth_)),
-            .epilogue = {.c = c, .rows = a.outer, .columns = depth_, .extra = first ? nullptr : c}};
+            .epilogue = {.c = c, .rows = a.outer, .columns = depth_, .addend_or_gate = first ? nullptr : c}};
   }
 
   void feature_gradient(const Block& b) const {

@@ -51,9 +51,10 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   float* sums = p.partial + (slice - 1) * p.stride;
   float* dweight = slice == 0 ? p.dweight : sums;
   float* dbias = slice == 0 ? p.dbias : sums + p.n * p.k;
-  store_tile<Tail::none>(
+  store_tile<EpilogueOp::none>(
       product,
-      Epilogue<float>{.c = dweight, .rows = p.n, .columns = p.k, .extra = slice == 0 ? dweight : nullptr},
+      Epilogue<float>{
+          .c = dweight, .rows = p.n, .columns = p.k, .addend_or_gate = slice == 0 ? dweight : nullptr},
       at);
   product.for_row_sums([&](int row, float sum) {
     const int64_t j = at.row + row;

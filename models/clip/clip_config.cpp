@@ -32,10 +32,7 @@ class Reader {
 
   void read(const char* key, int& value) {
     const json* found = find(key);
-    if (!found) return;
-    CUCLIP_CHECK(found->is_number_integer() && found->get<int64_t>() > 0 && found->get<int64_t>() < (1 << 30),
-                 "{}: {} must be a whole number > 0, got {}", where_, key, found->dump());
-    value = found->get<int>();
+    if (found) value = positive_whole_number(*found, where_, key, 1 << 30);
   }
 
   void read(const char* key, float& value) {

@@ -60,11 +60,12 @@ TEST_CASE("a run on a file system that is read-only, or not ours, is refused bef
   for (const auto& [how, reason] :
        {std::pair{"EROFS", "Read-only file system"}, {"EACCES", "Permission denied"}}) {
     const std::string fresh = runs.folder / "fresh", run = runs.copy_of_base("run");
-    const SystemFault no_folder{.under = fresh, .calls = "mkdir", .how = how, .at = 1, .for_ever = true};
+    const SystemFault no_folder{
+        .under = fresh, .calls = "mkdir", .how = how, .failing_call = 1, .for_ever = true};
     const CommandResult made = run_faulty_cuclip(no_folder, runs.arguments(fresh, 3, false));
     CHECK(made.exit_code == 1);
     CHECK_THAT(made.err, Contains("cannot create the run folder " + fresh) && Contains(reason));
-    const SystemFault read_only{.under = run, .how = how, .at = 1, .for_ever = true};
+    const SystemFault read_only{.under = run, .how = how, .failing_call = 1, .for_ever = true};
     const CommandResult resumed = run_faulty_cuclip(read_only, runs.arguments(run, 3));
     CHECK(resumed.exit_code == 1);
     CHECK_THAT(resumed.err, Contains("cannot write to the run folder " + run) && Contains(reason));
@@ -78,7 +79,7 @@ TEST_CASE("a disk whose space is used up by a quota stops the run, which can the
   const SmallRuns runs;
   const std::string run = runs.copy_of_base("run");
   const SystemFault quota{
-      .under = run + "/checkpoints", .calls = "write", .how = "EDQUOT", .at = 3, .for_ever = true};
+      .under = run + "/checkpoints", .calls = "write", .how = "EDQUOT", .failing_call = 3, .for_ever = true};
   const CommandResult result = run_faulty_cuclip(quota, runs.arguments(run, 3));
   CHECK(result.exit_code == 1);
   CHECK_THAT(result.err, Contains("step-2.partial/model.safetensors: Disk quota exceeded"));
@@ -92,7 +93,7 @@ TEST_CASE(
   for (const char* calls : {"unlink", "rename"}) {
     const std::string run = runs.copy_of_base("run");
     const SystemFault stays{
-        .under = "/checkpoints/step-1", .calls = calls, .how = "EIO", .at = 1, .for_ever = true};
+        .under = "/checkpoints/step-1", .calls = calls, .how = "EIO", .failing_call = 1, .for_ever = true};
     const CommandResult result = run_faulty_cuclip(stays, runs.arguments(run, 2));
     INFO(result.err);
     CHECK(result.exit_code == 0);

@@ -1,14 +1,10 @@
 // labels: release_only
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <catch2/catch.hpp>
-#include <chrono>
-#include <fstream>
-#include <thread>
 
 #include "core/file_io.h"
+#include "tests/support/background_process.h"
 #include "tests/support/command.h"
 #include "tests/support/paths.h"
 
@@ -31,26 +27,14 @@ std::vector<std::string> train_arguments(const fs::path& out, std::vector<std::s
 
 // Starts a long run, waits until it has logged a few steps, and sends it a signal. Returns its exit code.
 int interrupt(const fs::path& out, int signal) {
-  std::vector<std::string> arguments = train_arguments(out, {"--epochs", "100000"});
-  std::vector<char*> argv;
-  std::string program = test::cuclip_executable();
-  argv.push_back(program.data());
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    (void)!::freopen("/dev/null", "w", stderr);
-    ::execv(program.c_str(), argv.data());
-    ::_exit(127);
-  }
+  std::vector<std::string> command = train_arguments(out, {"--epochs", "100000"});
+  command.insert(command.begin(), test::cuclip_executable());
+  test::BackgroundProcess process(command);
   const fs::path metrics = out / "metrics.jsonl";
-  for (int i = 0; i < 600 && !(fs::exists(metrics) && fs::file_size(metrics) > 300); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
-  ::kill(child, signal);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  process.wait_while_running_until("logged a few steps",
+                                   [&] { return fs::exists(metrics) && fs::file_size(metrics) > 300; });
+  process.signal(signal);
+  return process.result().exit_code;
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/printing.h"
+#include "train/cli/session.h"
 #include "train/cli/texts.h"
 
 namespace cuclip {

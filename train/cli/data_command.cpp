@@ -11,6 +11,7 @@
 #include "kernels/common/check.h"
 #include "models/files/names.h"
 #include "train/cli/commands.h"
+#include "train/cli/csv_flags.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/output_files.h"
 #include "train/cli/printing.h"
@@ -30,15 +31,6 @@ struct Options {
   int64_t max_pixels = 100'000'000;
   int threads = 0;
 };
-
-void add_csv_options(CLI::App* command, DatasetOptions& options) {
-  command->add_option("--csv-img-key", options.csv_image_key, "Column of the pictures' paths")
-      ->capture_default_str();
-  command->add_option("--csv-caption-key", options.csv_caption_key, "Column of the captions")
-      ->capture_default_str();
-  command->add_option("--csv-separator", options.csv_separator,
-                      "CSV separator; detected from the file by default");
-}
 
 // The statistics that an earlier run with the same options left, if all its shards are there in their whole size; empty
 // otherwise.
@@ -113,7 +105,7 @@ void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {
          "Pictures whose captions differ only in numbers");
   number("--samples-per-shard", p.samples_per_shard, {1, kMostOfAnything}, "Samples in a shard");
   number("--threads", p.threads, thread_range(), kThreadsHelp);
-  add_csv_options(sub, prepare_options.dataset);
+  add_csv_flags(sub, prepare_options.dataset);
   sub->add_flag(
       "--force", options->force,
       "Rebuild it even if it is there, was made with other options, or has shards that others wrote");
@@ -132,7 +124,7 @@ void add_stats(CLI::App* command, const std::shared_ptr<Options>& options) {
         WholeRange{1, kMostOfAnything})
       ->capture_default_str();
   limit(sub->add_option("--threads", options->threads, kThreadsHelp), thread_range())->capture_default_str();
-  add_csv_options(sub, options->prepare.dataset);
+  add_csv_flags(sub, options->prepare.dataset);
   sub->add_flag("--json", options->json, "Print JSON");
   sub->callback([options] { stats(*options); });
 }

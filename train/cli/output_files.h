@@ -8,9 +8,6 @@
 
 namespace cuclip {
 
-/// Makes a folder, with those on the way. Throws Error.
-void make_folder(const std::filesystem::path& folder);
-
 /// What a command writes: a file that is there is replaced only by one of its own kind.
 enum class OutputKind { npy, safetensors, png, svg, gzip, json, merges, index };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "core/counted.h"
 #include "models/files/names.h"
 
 namespace cuclip {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <system_error>
 
+#include "core/counted.h"
 #include "core/file_io.h"
 #include "models/files/names.h"
 #include "models/image/image_decode.h"
@@ -17,6 +18,7 @@
 #include "train/cli/model_flags.h"
 #include "train/cli/output_files.h"
 #include "train/cli/printing.h"
+#include "train/cli/session.h"
 #include "train/cli/texts.h"
 #include "train/data/dataset.h"
 #include "train/data/sample_store.h"

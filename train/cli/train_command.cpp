@@ -9,8 +9,8 @@
 #include "train/cli/interruption.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/printing.h"
-#include "train/loop/train_settings.h"
 #include "train/loop/run_log.h"
+#include "train/loop/train_settings.h"
 #include "train/loop/trainer.h"
 
 namespace cuclip {

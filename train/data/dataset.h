@@ -75,6 +75,13 @@ class Dataset {
   std::vector<std::string> notes_;
 };
 
+/// What help texts say of the options below.
+inline constexpr const char* kCsvImageHelp =
+    "CSV column with the picture's path; by default filepath, filename, file, image or path";
+inline constexpr const char* kCsvCaptionHelp =
+    "CSV column with the caption; by default title, caption or text";
+inline constexpr const char* kCsvSeparatorHelp = "CSV separator; detected from the file by default";
+
 struct DatasetOptions {
   std::string csv_image_key;    // the column with the picture's path; empty: see kPictureColumns (csv.h)
   std::string csv_caption_key;  // the column with the caption; empty: "title", or else "caption" or "text"

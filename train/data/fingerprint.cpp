@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/counted.h"
 #include "kernels/common/parallel.h"
-#include "models/files/names.h"
 #include "train/data/dataset.h"
 
 namespace cuclip {

@@ -13,16 +13,16 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "core/clock.h"
+#include "core/counted.h"
 #include "core/file_io.h"
 #include "kernels/common/parallel.h"
-#include "models/files/names.h"
-#include "train/data/clock.h"
+#include "train/data/caption_words.h"
 #include "train/data/collections.h"
 #include "train/data/duplicates.h"
 #include "train/data/prepared_picture.h"
 #include "train/data/prepared_set.h"
 #include "train/data/shard_writer.h"
-#include "train/data/words.h"
 
 namespace cuclip {
 namespace {
@@ -174,7 +174,7 @@ void Preparation::read_pictures() {
       PreparedPicture picture = prepare_picture(pair, options_.image_size, options_.max_pixels);
       all[i] = {.key = pair.key,
                 .captions = pair.captions,
-                .extension = std::move(picture.extension),
+                .extension = std::string(word(picture.format)),
                 .bytes = spool_.append(picture.bytes),
                 .fingerprint = picture.fingerprint,
                 .drawing = pair.drawing};
@@ -380,9 +380,7 @@ PrepareReport prepare_dataset(const PrepareOptions& options) {
                    options.samples_per_shard > 0,
                "data prepare: limits must be positive");
   check_sources_stay(options);
-  std::error_code error;
-  fs::create_directories(options.out, error);
-  if (error) fail("cannot create the folder {}: {}", options.out.string(), error.message());
+  make_folder(options.out);
   PrepareReport report = Preparation(options).run();
   write_file_atomic(options.out / kStatistics, to_json(report, options));
   return report;

@@ -8,6 +8,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/counted.h"
 #include "models/files/names.h"
 #include "models/files/passed_over.h"
 #include "train/data/dataset.h"

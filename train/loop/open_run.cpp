@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/counted.h"
 #include "core/device_choice.h"
 #include "core/file_io.h"
 #include "models/clip/clip_size.h"

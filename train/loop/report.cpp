@@ -108,9 +108,7 @@ ordered_json write_report(Context& context, const ReportInputs& inputs) {
   report["peak_gflop_per_second"] = peak / 1e9;
   report["flop_utilisation"] = flops_per_second / peak;
 
-  std::error_code error;
-  fs::create_directories(inputs.out, error);
-  if (error) fail("cannot create the folder {}: {}", inputs.out.string(), error.message());
+  make_folder(inputs.out);
   // They belong together: none replaces an earlier one before all are written.
   std::vector<PendingFile> files;
   for (const auto& [name, contents] : {std::pair{kReportFile, json_text(report) + "\n"},

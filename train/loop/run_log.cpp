@@ -2,8 +2,8 @@
 
 #include <utility>
 
+#include "core/clock.h"
 #include "models/files/names.h"
-#include "train/data/clock.h"
 
 namespace cuclip {
 namespace {

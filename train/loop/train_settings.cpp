@@ -1,5 +1,7 @@
 #include "train/loop/train_settings.h"
 
+#include "train/data/dataset.h"
+
 #include <limits>
 #include <type_traits>
 
@@ -41,9 +43,9 @@ const std::vector<Setting>& data_settings() {
       {"--train-data", TextSetting{&C::train_data},
        "pairs to train on: shards-{000..012}.tar, a .csv or .tsv, a folder, or synthetic:shapes (required)"},
       {"--val-data", TextSetting{&C::val_data}, "held-out pairs to evaluate on, given the same way"},
-      {"--csv-img-key", TextSetting{&C::csv_image_key}, "CSV column with the picture's path"},
-      {"--csv-caption-key", TextSetting{&C::csv_caption_key}, "CSV column with the caption"},
-      {"--csv-separator", TextSetting{&C::csv_separator}, "CSV separator; detected from the file by default"},
+      {"--csv-img-key", TextSetting{&C::csv_image_key}, kCsvImageHelp},
+      {"--csv-caption-key", TextSetting{&C::csv_caption_key}, kCsvCaptionHelp},
+      {"--csv-separator", TextSetting{&C::csv_separator}, kCsvSeparatorHelp},
       {"--max-bad-fraction", RealSetting{&C::max_bad_fraction, kShare},
        "stop if a larger fraction of samples is unusable"},
       {"--aug-scale-min", RealSetting{&C::aug_scale_min, kPositiveShare},

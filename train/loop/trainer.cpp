@@ -2,9 +2,9 @@
 
 #include <utility>
 
+#include "core/clock.h"
 #include "models/clip/clip_size.h"
 #include "models/inference/retrieval.h"
-#include "train/data/clock.h"
 #include "train/loop/step_batches.h"
 
 namespace cuclip {
