@@ -1,10 +1,11 @@
-# Everything that the library links, from Debian 12's packages.
+# Everything that the library and the executable link, from Debian 12's packages.
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(dnnl REQUIRED)
 find_package(hwy REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(tomlplusplus REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(LibArchive REQUIRED)
@@ -12,3 +13,8 @@ find_package(pugixml REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+# toml++'s headers alone: Debian's target is for its shared library, which is compiled without the assertions that
+# train/cli/config_file.cpp needs.
+add_library(cuclip_toml INTERFACE)
+target_include_directories(cuclip_toml SYSTEM INTERFACE
+                           $<TARGET_PROPERTY:tomlplusplus::tomlplusplus,INTERFACE_INCLUDE_DIRECTORIES>)

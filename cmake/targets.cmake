@@ -33,7 +33,7 @@ function(cuclip_add_executable)
   endif()
   # Flags and printing: at -O3 CLI11 takes a third longer to compile.
   target_compile_options(cuclip PRIVATE $<$<CONFIG:Release>:-O1>)
-  target_link_libraries(cuclip PRIVATE cuclip_train cuclip_options CLI11::CLI11)
+  target_link_libraries(cuclip PRIVATE cuclip_train cuclip_options cuclip_toml CLI11::CLI11)
   target_compile_definitions(cuclip PRIVATE CUCLIP_VERSION="${PROJECT_VERSION}"
                                             CUCLIP_BUILD_TYPE="${CMAKE_BUILD_TYPE}"
                                             CUCLIP_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")

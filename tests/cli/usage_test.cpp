@@ -92,7 +92,6 @@ TEST_CASE("every number has a range, and the message says flag, range and what w
       for (const std::string value : {"nan", "1e300", "-99999999999999999999", "abc", "", "0x10"}) {
         Arguments line = with_required(command, arguments);
         line.push_back(argument.name + "=" + value);
-        if (value.empty()) line.back().pop_back(), line.push_back("");
         INFO(command[0] << " " << command.back() << " " << line.back());
         CHECK_THAT(refusal(line), Contains(argument.name + " must be") && Contains("got") && Contains(value));
       }
@@ -110,13 +109,65 @@ TEST_CASE("every number has a range, and the message says flag, range and what w
   CHECK(threads >= 13);
 }
 
+// Such as that of a shell variable that is not set: "not given" would train from other weights than the user meant.
+TEST_CASE("no argument may be empty but a text, however it is given") {
+  int arguments_tried = 0;
+  for (const Arguments& command : helped_commands()) {
+    const std::vector<HelpedArgument> arguments = helped_arguments(command);
+    for (const HelpedArgument& argument : arguments) {
+      if (argument.type != "TEXT" || (!argument.is_flag() && !argument.required)) continue;
+      ++arguments_tried;
+      std::vector<Arguments> lines = {with_required(command, arguments)};
+      if (argument.is_flag()) {
+        lines.push_back(lines[0]);
+        lines[0].insert(lines[0].end(), {argument.name, ""});
+        lines[1].push_back(argument.name + "=");
+      } else {
+        std::replace(lines[0].begin(), lines[0].end(), std::string("x"), std::string());
+      }
+      for (const Arguments& line : lines) {
+        INFO(command[0] << " " << command.back() << " " << argument.name);
+        const std::string message = refusal(line);
+        CHECK_THAT(message, Contains(argument.name) && (Contains("empty") || Contains("got \"\"")));
+      }
+    }
+  }
+  CHECK(arguments_tried >= 80);
+  const TemporaryFolder folder;
+  const std::string merges = folder.write("merges.txt", "#version: 0.2\n");
+  const CommandResult text = run_cuclip({"tokenizer", "encode", "", "--tokenizer", merges});
+  CHECK(text.exit_code == 0);
+}
+
+TEST_CASE("a flag without a value may be said to be true or false, and nothing else") {
+  int flags = 0;
+  for (const Arguments& command : helped_commands()) {
+    const std::vector<HelpedArgument> arguments = helped_arguments(command);
+    for (const HelpedArgument& argument : arguments) {
+      if (!argument.is_flag() || !argument.type.empty()) continue;
+      ++flags;
+      for (const std::string value : {"", "{}", "[]", "-1", "0", "1", "2", "on", "no", "True", "true "}) {
+        Arguments line = with_required(command, arguments);
+        line.push_back(argument.name + "=" + value);
+        INFO(command[0] << " " << command.back() << " " << line.back());
+        CHECK_THAT(refusal(line),
+                   Contains(argument.name + " takes no value, or true or false; got \"" + value + "\""));
+      }
+    }
+  }
+  CHECK(flags >= 15);
+  CHECK(run_cuclip({"info", "--json=true"}).out == run_cuclip({"info", "--json"}).out);
+  CHECK(run_cuclip({"info", "--json=false"}).out == run_cuclip({"info"}).out);
+}
+
 TEST_CASE("a configuration file obeys the same ranges, and may have a byte order mark") {
   const TemporaryFolder folder;
   for (const HelpedArgument& argument : helped_arguments({"train"})) {
     if (argument.type.empty() || argument.type == "TEXT") continue;
     const std::string key = argument.name.substr(2);
     const std::string file = folder.write("c.toml", "\xEF\xBB\xBF" + key + " = 1e300\n");
-    CHECK_THAT(refusal({"train", "--config", file}), Contains("c.toml: " + argument.name + " must be"));
+    CHECK_THAT(refusal({"train", "--config", file}),
+               Contains("c.toml, line 1: " + argument.name + " must be"));
   }
 }
 

@@ -3,12 +3,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "kernels/common/check.h"
 #include "models/clip/clip_config.h"
@@ -52,24 +50,22 @@ class MemoryFile {
   int fd_;
 };
 
+cuclip::TrainConfig read_toml(std::string_view text) {
+  cuclip::TrainConfig config;
+  const auto given = [](const cuclip::Setting&) { return false; };
+  cuclip::apply_config_file(MemoryFile(text).path(), given, config);
+  return config;
+}
+
 void check_toml(std::string_view text) {
-  const MemoryFile file(text);
-  CLI::App app;
-  CLI::App* train = app.add_subcommand("train");
-  std::string model;
-  double rate = 0;
-  int64_t size = 0;
-  bool lock = false;
-  train->add_option("--model", model);
-  train->add_option("--lr", rate);
-  train->add_option("--batch-size", size);
-  train->add_flag("--lock-image", lock);
-  cuclip::add_config_file_option(train);
-  app.parse(std::vector<std::string>{file.path(), "--config", "train"});  // CLI11 takes them from the back
+  cuclip::TrainConfig config;
   try {
-    cuclip::apply_config_file(train);
+    config = read_toml(text);
   } catch (const cuclip::InputError&) {
+    return;
   }
+  const std::string written = cuclip::config_toml(config);
+  if (cuclip::config_toml(read_toml(written)) != written) std::abort();
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ OPERATIONS_THAT_SHARE = {
 # Who else includes sources of the executable, and why.
 INCLUDES_THE_EXECUTABLE = {
     "tests/fuzz/config_fuzz.cpp": "fuzzes the reading of configuration files, and is built with that source",
+    "tests/cli/config_file_test.cpp": "tests the same on its own, with texts by the thousand",
 }
 # Files with a longer function, and why.
 LONG_FUNCTIONS = {

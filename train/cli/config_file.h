@@ -1,18 +1,21 @@
-// --config FILE: a subcommand's flags from a TOML file. Flags on the command line win.
+// The settings of `cuclip train` as TOML: --config FILE, and the config.toml that every run has in its folder.
 #pragma once
 
-namespace CLI {
-class App;
-}
+#include <functional>
+#include <string>
+
+#include "train/loop/train_settings.h"
 
 namespace cuclip {
 
-/// Adds --config to a subcommand.
-void add_config_file_option(CLI::App* app);
+/// Sets in `config` what the file has, but for the settings that are `given` elsewhere. Keys are the flags' names
+/// without the leading dashes (`batch-size = 256`), at the top level or under [train]. KEY_bytes has a text in percent
+/// encoding, for one that is not UTF-8 as TOML must be. Throws InputError, which names the line, for what is not TOML, a
+/// key that is no setting or is there twice, and a value of another type or out of its range.
+void apply_config_file(const std::string& path, const std::function<bool(const Setting&)>& given,
+                       TrainConfig& config);
 
-/// To be called first in the subcommand's callback: fills every option that the command line did not give.
-/// Keys are the flags' names without the leading dashes (`batch-size = 256`), at the top level or under
-/// [subcommand]. Throws InputError for a key that is not a flag, or a value that the flag refuses.
-void apply_config_file(CLI::App* app);
+/// The TOML from which apply_config_file makes exactly this configuration of a default one.
+std::string config_toml(const TrainConfig& config);
 
 }  // namespace cuclip

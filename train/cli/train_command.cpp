@@ -10,7 +10,6 @@
 #include "train/cli/model_flags.h"
 #include "train/cli/printing.h"
 #include "train/loop/run_log.h"
-#include "train/loop/train_settings.h"
 #include "train/loop/trainer.h"
 
 namespace cuclip {
@@ -82,7 +81,8 @@ void add_train_command(CLI::App& parent) {
   for (const Setting& setting : train_settings()) {
     std::visit(AddFlag{.app = app, .config = *config, .setting = setting}, setting.value);
   }
-  add_config_file_option(app);
+  auto file = std::make_shared<std::string>();
+  app->add_option("--config", *file, "TOML file with the same keys; flags given here win");
   app->footer(
       "Example:\n"
       "  cuclip train --model cuclip-tiny --train-data synthetic:shapes --epochs 2 --out runs/shapes\n"
@@ -92,9 +92,10 @@ void add_train_command(CLI::App& parent) {
       "and exit with 130, 143 or 129; further signals have no effect. Before the first step there\n"
       "is nothing to save, and cuclip exits immediately. SIGQUIT (Ctrl-\\) and SIGKILL quit\n"
       "immediately; the last checkpoint is left intact.");
-  app->callback([app, config] {
-    apply_config_file(app);
-    run_training(*config, app->config_to_str(true, false));
+  app->callback([app, config, file] {
+    const auto given = [app](const Setting& setting) { return app->count(setting.flag) > 0; };
+    if (!file->empty()) apply_config_file(*file, given, *config);
+    run_training(*config, config_toml(*config));
   });
 }
 

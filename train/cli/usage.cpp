@@ -5,30 +5,44 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "kernels/common/check.h"
 #include "models/files/names.h"
+#include "train/cli/flag_values.h"
 
 namespace cuclip {
 namespace {
 
 using Words = std::vector<std::string>;
 
-// No argument holds a NUL, so one after a "]" can only be ours.
-constexpr char kNoList = '\0';
+// Put behind what CLI11 would not take as it is: "[a]", "--json={}", "--out=". No argument holds a NUL of its own.
+constexpr char kLiteral = '\0';
 
 void take_mark_off(std::string& argument) {
-  if (argument.ends_with(kNoList)) argument.pop_back();
+  if (argument.ends_with(kLiteral)) argument.pop_back();
 }
 
-void take_mark_off_options(CLI::App* app) {
+void check_switch(CLI::Option* option) {
+  const auto check = [option](const std::string& value) {
+    CUCLIP_CHECK(value == "true" || value == "false", "{} takes no value, or true or false; got \"{}\"",
+                 option->get_name(), value);
+    return std::string();
+  };
+  option->check(CLI::Validator(check, ""));
+}
+
+void take_literally(CLI::App* app) {
   const auto take_off = [](std::string& text) {
     take_mark_off(text);
     return std::string();
   };
   for (CLI::Option* option : app->get_options()) {
-    if (option->get_expected_max() > 0) option->transform(CLI::Validator(take_off, ""));
+    option->transform(CLI::Validator(take_off, ""));
+    if (option->get_expected_max() == 0)
+      check_switch(option);
+    else if (option->nonpositional() || option->get_required())
+      never_empty(option);
   }
-  for (CLI::App* command : app->get_subcommands([](CLI::App*) { return true; }))
-    take_mark_off_options(command);
+  for (CLI::App* command : app->get_subcommands([](CLI::App*) { return true; })) take_literally(command);
 }
 
 // Insertions, deletions, substitutions and swaps of neighbours that lead from a to b.
@@ -117,6 +131,16 @@ std::string unknown_flag(const Place& place, const Words& arguments) {
   return "";
 }
 
+// What is wrong with an option or its value, in one line: CLI11's own words where they are clear.
+std::string in_plain_words(const CLI::ParseError& error) {
+  const std::string text = error.what(), flag = text.substr(0, text.find(':'));
+  // "--top: At Most 1 required but received 2", "--top: 1 required INT missing"
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ArgumentMismatch))
+    return escaped_text(flag) + (text.find("At Most 1 ") == text.npos ? " expects a value, found none"
+                                                                      : " is given more than once");
+  return escaped_text(text);
+}
+
 // CLI11 names surplus arguments in reverse order.
 std::string describe_problem(const CLI::App& app, const CLI::ParseError& error) {
   const bool is_surplus = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
@@ -133,9 +157,9 @@ std::string describe_problem(const CLI::App& app, const CLI::ParseError& error) 
 }  // namespace
 
 void parse_literally(CLI::App& app, std::vector<std::string> arguments) {
-  take_mark_off_options(&app);
+  take_literally(&app);
   for (std::string& argument : arguments) {
-    if (argument.ends_with(']')) argument += kNoList;
+    if (argument.ends_with(']') || argument.ends_with('}') || argument.ends_with('=')) argument += kLiteral;
   }
   std::reverse(arguments.begin(), arguments.end());  // the order that CLI11 expects
   app.parse(std::move(arguments));
@@ -143,25 +167,6 @@ void parse_literally(CLI::App& app, std::vector<std::string> arguments) {
 
 std::string command_name(const CLI::App& app, const std::vector<std::string>& arguments) {
   return place_of(app, arguments).name;
-}
-
-std::string in_plain_words(const CLI::Error& error) {
-  const std::string text = error.what(), flag = text.substr(0, text.find(':'));
-  switch (static_cast<CLI::ExitCodes>(error.get_exit_code())) {
-    case CLI::ExitCodes::
-        ArgumentMismatch:  // "--top: At Most 1 required but received 2", "--top: 1 required INT missing"
-      return escaped_text(flag) + (text.find("At Most 1 ") == text.npos ? " expects a value, found none"
-                                                                        : " is given more than once");
-    case CLI::ExitCodes::ConversionError: {  // of a flag without a value: "Could not convert: --json = maybe"
-      const size_t name = text.find("--"), value = text.find(" = ");
-      if (name == text.npos || value == text.npos) break;
-      return escaped_text(fmt::format("{} takes no value, or true or false; got \"{}\"",
-                                      text.substr(name, value - name), text.substr(value + 3)));
-    }
-    default:
-      break;
-  }
-  return escaped_text(text);
 }
 
 std::string describe_failure(const CLI::App& app, const std::vector<std::string>& arguments,
