@@ -9,9 +9,9 @@
 #include <random>
 #include <vector>
 
+#include "core/clock.h"
 #include "core/device_choice.h"
 #include "models/clip/clip_size.h"
-#include "train/data/clock.h"
 #include "train/loop/machine_peak.h"
 #include "train/loop/train_step.h"
 

@@ -1,5 +1,6 @@
-# CUDA in the build. -DCUCLIP_CUDA=AUTO takes it where nvcc is found, ON insists on it, OFF leaves it out: a call on
-# Device::cuda then says so. Sets CUCLIP_NVCC (also for the emulator's test programs) and CUCLIP_WITH_CUDA.
+# CUDA in the build. -DCUCLIP_CUDA=AUTO takes it where nvcc is found, ON insists on it, OFF leaves it out: a
+# call on Device::cuda then says so. Sets CUCLIP_NVCC (also for the emulator's test programs) and
+# CUCLIP_WITH_CUDA.
 set(CUCLIP_CUDA AUTO CACHE STRING "CUDA kernels: AUTO (where nvcc is found), ON or OFF")
 set_property(CACHE CUCLIP_CUDA PROPERTY STRINGS AUTO ON OFF)
 find_program(CUCLIP_NVCC nvcc HINTS /usr/local/cuda/bin ${PROJECT_SOURCE_DIR}/build/cuda-toolkit/bin)
@@ -18,14 +19,15 @@ if(NOT CUCLIP_WITH_CUDA)
   return()
 endif()
 if(CUCLIP_SANITIZE)
-  message(FATAL_ERROR "CUCLIP_SANITIZE and CUDA exclude each other: sanitizers do not know device code")
+  message(FATAL_ERROR "CUCLIP_SANITIZE and CUDA exclude each other: the sanitizers do not support device code")
 endif()
 
 if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   set(CMAKE_CUDA_COMPILER ${CUCLIP_NVCC})
 endif()
-# A100; RTX 30 and A10; RTX 40 and L4; H100; B200; RTX 50. PTX of the oldest for those between that run no other's code
-# (Jetson Orin sm_87 and Thor sm_110), of the newest for what comes after. tests/cuda/images_test.py checks the list.
+# A100; RTX 30 and A10; RTX 40 and L4; H100; B200; RTX 50. PTX of the oldest for those between that run no
+# other's code (Jetson Orin sm_87 and Thor sm_110), of the newest for what comes after.
+# tests/cuda/images_test.py checks the list.
 set(cuclip_gpu_architectures 80 86-real 89-real 90-real 100-real 120)
 if(NOT CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
   set(CMAKE_CUDA_ARCHITECTURES ${cuclip_gpu_architectures})
@@ -55,8 +57,8 @@ else()
   set(CUCLIP_CUDART CUDA::cudart_static)
 endif()
 
-# For every .cu: constexpr functions serve both sides; warnings are errors where they are in C++ (CMakeLists.txt), and
-# profilers and the emulator's reports find the source line.
+# For every .cu: constexpr functions serve both sides; warnings are errors where they are in C++
+# (CMakeLists.txt), and profilers and the emulator's reports find the source line.
 add_library(cuclip_cuda_options INTERFACE)
 if(CUCLIP_BUILD_TESTS)
   set(device_errors "-Werror=all-warnings;")

@@ -3,8 +3,8 @@ install(TARGETS cuclip_kernels cuclip_core cuclip_models EXPORT cuclipTargets)
 install(TARGETS cuclip_train EXPORT cuclipTrainTargets)  # apart: it needs packages that the others do without
 install(TARGETS cuclip RUNTIME)
 
-# Headers are for users unless they are listed here, as regular expressions of their paths without ".h". What a user's
-# header includes is a user's too: the consumer test compiles them where the private ones are not.
+# Headers are for users unless they are listed here, as regular expressions of their paths without ".h". What
+# a user's header includes is a user's too: the consumer test compiles them where the private ones are not.
 set(cuclip_private_headers
     # how one device computes an operation, and what its files share
     kernels/.*_cpu kernels/.*_cuda kernels/.*-inl "kernels/tiles/(row_slices|tile_product)"
@@ -13,13 +13,13 @@ set(cuclip_private_headers
     kernels/patch_embed/pictures kernels/pointwise/gelu_tail "kernels/random/(philox|random_values)"
     kernels/similarity/similarity_rows
     # parts of the floors above
-    core/ops/.*
+    core/ops/.* "core/(clock|counted)"
     "models/clip/position_resample" models/inference/checkpoint_folders
     "models/files/(csv|folder_walk|gzip|names|passed_over|strict_json|text_file)"
     "models/image/(image_formats|resample_passes)"
     "models/text/(html_entities|mojibake|unicode|windows_1252|word_split)"
-    "train/data/(clock|collections|drawing_captions|duplicates|input_file|permutation|prepared_picture|prepared_set)"
-    "train/data/(sample_store|shard_writer|synthetic_scene|tar_index|words)"
+    "train/data/(caption_words|collections|drawing_captions|duplicates|input_file|permutation|prepared_picture|prepared_set)"
+    "train/data/(sample_store|shard_writer|synthetic_scene|tar_index)"
     "train/loop/(machine_peak|step_batches|train_settings)" train/cli/.*)
 file(GLOB_RECURSE headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS
      ${PROJECT_SOURCE_DIR}/kernels/*.h ${PROJECT_SOURCE_DIR}/core/*.h ${PROJECT_SOURCE_DIR}/models/*.h

@@ -1,4 +1,5 @@
-# How a library or the executable is made from its folder: every .cpp below it belongs to it, and with CUDA every .cu.
+# How a library or the executable is made from its folder: every .cpp below it belongs to it, and with CUDA
+# every .cu.
 
 # cuclip_add_library(kernels) makes target cuclip_kernels (and cuclip::kernels) from kernels/**.cpp and .cu.
 function(cuclip_add_library folder)
@@ -26,7 +27,7 @@ function(cuclip_add_executable)
   if(CUCLIP_WITH_CUDA AND CMAKE_CUDA_RUNTIME_LIBRARY STREQUAL "Shared")
     set_target_properties(cuclip PROPERTIES INSTALL_RPATH "${CUDAToolkit_LIBRARY_DIR}")
   endif()
-  # No test under the thread sanitizer runs it, and it is slow to compile there.
+  # No TSan test runs it, and it is slow to compile there.
   if(CUCLIP_SANITIZE STREQUAL "thread")
     set_target_properties(cuclip PROPERTIES EXCLUDE_FROM_ALL TRUE)
   endif()

@@ -14,8 +14,8 @@ enum class DeviceChoice { automatic, cpu, cuda };
 template <>
 inline constexpr std::array<std::string_view, 3> kWords<DeviceChoice>{"auto", "cpu", "cuda"};
 
-/// The device that is meant. Throws InputError, which says what is missing, for `cuda` where there is no GPU to
-/// use.
+/// The device that is meant. Throws InputError, which says what is missing, for `cuda` where there is no GPU
+/// to use.
 Device choose_device(DeviceChoice choice);
 
 }  // namespace cuclip

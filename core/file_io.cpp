@@ -155,13 +155,13 @@ bool is_folder(const std::filesystem::path& path) {
 }
 
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes, Pipes pipes) {
-  // Opening a pipe waits for its writer, which is what a reader wants: until then it would seem to be at its
+  // Opening a pipe waits for its writer, as a reader expects: until then it would seem to be at its
   // end.
   const int wait_or_not = pipes == Pipes::allowed ? 0 : O_NONBLOCK;
   const OpenFile file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | wait_or_not)};
   // "File name too long" puzzles those who did not mean a file's name.
   CUCLIP_CHECK(file.fd >= 0, "cannot read {}: {}", path.string(),
-               errno == ENAMETOOLONG ? "no file has so long a name" : reason());
+               errno == ENAMETOOLONG ? "the file name is too long" : reason());
   struct stat info {};
   CUCLIP_CHECK(::fstat(file.fd, &info) == 0, "cannot read {}: {}", path.string(), reason());
   CUCLIP_CHECK(!S_ISDIR(info.st_mode), "cannot read {}: it is a folder, expected a file", path.string());
@@ -206,6 +206,9 @@ PendingFile::PendingFile(const std::filesystem::path& path, const std::function<
   if (closed != 0) fail("cannot write {}: {}", path.string(), reason());
 }
 
+PendingFile::PendingFile(const std::filesystem::path& path, std::string_view contents)
+    : PendingFile(path, [&](const ByteSink& sink) { sink(bytes_of(contents)); }) {}
+
 PendingFile::PendingFile(PendingFile&&) noexcept = default;
 PendingFile& PendingFile::operator=(PendingFile&&) noexcept = default;
 PendingFile::~PendingFile() = default;
@@ -232,7 +235,7 @@ void abandon_writes_and_exit(int exit_code) {
 }
 
 void write_file_atomic(const std::filesystem::path& path, std::string_view contents) {
-  write_file_atomic(path, [&](const ByteSink& sink) { sink(bytes_of(contents)); });
+  PendingFile(path, contents).commit();
 }
 
 void append_to_file(const std::filesystem::path& path, std::string_view text) {
@@ -247,6 +250,12 @@ void append_to_file(const std::filesystem::path& path, std::string_view text) {
     throw;
   }
   if (::close(fd) != 0) fail("cannot write {}: {}", path.string(), reason());
+}
+
+void make_folder(const std::filesystem::path& folder, std::string_view what) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) fail("cannot create the {} {}: {}", what, folder.string(), error.message());
 }
 
 void sync_folder(const std::filesystem::path& folder) {

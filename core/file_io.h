@@ -17,6 +17,9 @@ namespace cuclip {
 bool path_exists(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
 
+/// Makes a folder, with those on the way. Throws Error naming it, as "the {what}", and the system's reason.
+void make_folder(const std::filesystem::path& folder, std::string_view what = "folder");
+
 /// The limit for one picture, list, caption or configuration (1 GiB): anything larger is something else.
 constexpr int64_t kMaxReadBytes = int64_t{1} << 30;
 
@@ -45,11 +48,13 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 void write_file_atomic(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write);
 
-/// A file that has been written and synced beside its place, as write_file_atomic does it, and waits to be put there: for
-/// files that change together. Until commit() the old file is there; without it the new one is removed.
+/// A file that has been written and synced beside its place, as write_file_atomic does it, and waits to be
+/// put there: for files that change together. Until commit() the old file is there; without it the new one is
+/// removed.
 class PendingFile {
  public:
   PendingFile(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& write);
+  PendingFile(const std::filesystem::path& path, std::string_view contents);
   PendingFile(PendingFile&&) noexcept;
   PendingFile& operator=(PendingFile&&) noexcept;
   ~PendingFile();
@@ -79,8 +84,8 @@ void sync_folder(const std::filesystem::path& folder);
 /// True for NAME.tmp-XXXXXX: a temporary file of write_file_atomic(NAME) that a kill left behind.
 bool is_temporary_of(const std::filesystem::path& file, std::string_view name);
 
-/// Ends the process at once, from any thread, and leaves no temporary file of write_file_atomic behind: what
-/// was being written is not there, what was written is whole. Nothing else is tidied up.
+/// Ends the process immediately, from any thread, and leaves no temporary file of write_file_atomic behind:
+/// what was being written is not there, what was written is whole. Nothing else is tidied up.
 [[noreturn]] void abandon_writes_and_exit(int exit_code);
 
 }  // namespace cuclip

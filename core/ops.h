@@ -1,6 +1,7 @@
 // Every differentiable operation, on one page. Each computes its result and, where a gradient is wanted,
 // records its backward pass on the tape; core/ops/<op>.cpp has both side by side. The maths is written in
-// kernels/<op>/<op>.h.
+// kernels/<op>/<op>.h (of linear, project and mlp in gemm, of add in pointwise, of l2_normalize in
+// similarity).
 //
 // B: batch, S: sequence, C: width, E: embedding. Activations are f32 or bf16; a product reads the parameter's
 // copy in the activations' dtype. All throw InputError on wrong shapes.

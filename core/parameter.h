@@ -52,8 +52,8 @@ class ParameterStore {
   /// Values and gradients start as zeros.
   void allocate(Context& context, const Options& options);
 
-  /// Draws all values anew, each parameter's from the Philox stream of its index: they depend on the seed
-  /// and on the order of the parameters alone. Rewrites the bf16 copies.
+  /// Draws all values anew, each parameter's from the Philox stream of its index: they depend only on the
+  /// seed and on the order of the parameters. Rewrites the bf16 copies.
   void initialise(Context& context, uint64_t seed);
   /// Rewrites the bf16 copies from the values (the optimiser does so itself). Nothing to do in f32.
   void refresh_bf16(Context& context);

@@ -1,6 +1,6 @@
 // Random numbers for the data side: small, fast, and the same on every machine and for any number of threads,
-// since every sample of every epoch has a generator of its own. (Dropout and initialisation use
-// kernels/random's Philox.)
+// since every sample of every epoch has a generator of its own. (Initialisation uses
+// kernels/random's Philox; augmentation and patch dropout use this.)
 #pragma once
 
 #include <cstdint>

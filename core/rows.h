@@ -7,8 +7,8 @@
 
 namespace cuclip {
 
-/// Copies `rows` [n, ...] over n rows of `to` [N, ...], from row `first` on, in the dtype of `to`: any dtype if
-/// both have the same, otherwise f32 or bf16. Both lie on the context's device; the copy is ordered on its
+/// Copies `rows` [n, ...] over n rows of `to` [N, ...], from row `first` on, in the dtype of `to`: any dtype
+/// if both have the same, otherwise f32 or bf16. Both lie on the context's device; the copy is ordered on its
 /// stream and not waited for. Throws InputError if the rows do not fit.
 void copy_rows(Context& context, const Tensor& rows, const Tensor& to, int64_t first);
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -22,7 +23,15 @@ constexpr std::string_view word(E value) {
   return kWords<E>[static_cast<size_t>(value)];
 }
 
-/// Where a word stands among `words`. Throws InputError, which says what `name` must be and what it is.
+/// The value that a word stands for, if it is one of the enumeration's.
+template <typename E>
+constexpr std::optional<E> find_word(std::string_view text) {
+  const auto found = std::find(kWords<E>.begin(), kWords<E>.end(), text);
+  if (found == kWords<E>.end()) return std::nullopt;
+  return static_cast<E>(found - kWords<E>.begin());
+}
+
+/// The index of a word in `words`. Throws InputError, which says what `name` must be and what it is.
 inline size_t place_of_word(std::string_view name, std::span<const std::string_view> words,
                             std::string_view text) {
   const auto found = std::find(words.begin(), words.end(), text);

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Does what the README says on a bare machine: in a minimal Debian (debootstrap, a root folder below build/), in a clean
-# clone of the current commit, as root and as an ordinary user who finds the packages installed, without CUDA and with
-# this machine's toolkit mounted read-only. Compiler caches are off; of this machine nothing is visible except what
-# downloading packages needs: the settings for mirror, proxy and certificates, and a cache of packages in build/.
+# Does what the README says on a bare machine: in a minimal Debian (debootstrap, a root folder below build/),
+# in a clean clone of the current commit, as root and as an ordinary user who finds the packages installed,
+# without CUDA and with this machine's toolkit mounted read-only. Compiler caches are off; of this machine
+# nothing is visible except what downloading packages needs: the settings for mirror, proxy and certificates,
+# and a cache of packages in build/.
 #
 #   scripts/clean_machine.sh [OPTION...] [PART...]     all parts if none is named:
 #     quickstart         train/quickstart.sh --max-steps 5
@@ -10,14 +11,14 @@
 #     presets            configures every preset that this machine can configure
 #     tests              tests/run.sh --quick
 #   --as root | user     one of the two users
-#   --toolkit WHICH      only with this CUDA toolkit: a folder, "found" (this machine's) or "none"; otherwise without one,
-#                        and with this machine's where it has one
+#   --toolkit WHICH      only with this CUDA toolkit: a folder, "found" (this machine's) or "none"; otherwise
+#                        without and with this machine's where it has one
 #   --suite NAME         a Debian other than bookworm
 #   --whole              the README's two commands in full: train/quickstart.sh and tests/run.sh
 #   --keep               leaves the root folder for inspection; the next run removes it
 #
-# Needs root, and the packages of group "clean" (scripts/install_packages.sh clean). Ends with a table of what was run,
-# with times, and exits with 1 if something failed.
+# Needs root, and the packages of group "clean" (scripts/install_packages.sh clean). Ends with a table of what
+# was run, with times, and exits with 1 if something failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -63,7 +64,7 @@ if [[ $with != none ]]; then
   if [[ -x $nvcc ]]; then found=$("$nvcc" --dryrun -E none.cu 2>&1 | sed -n 's/^#\$ TOP=//p'); fi
   if [[ -n $found ]]; then
     [[ -x $found/bin/nvcc && -e $found/include/cuda_runtime.h ]] ||
-      refuse 2 "$nvcc belongs to $(realpath "$found"), which is no toolkit's folder: it has no bin/nvcc or no \
+      refuse 2 "$nvcc belongs to $(realpath "$found"), which is not a toolkit's folder: it has no bin/nvcc or no \
 include/cuda_runtime.h; --toolkit names another, --toolkit none goes without one"
   elif [[ $with != both ]]; then
     refuse 2 "no CUDA toolkit: ${nvcc:-nvcc} was not found (--toolkit none goes without one)"
@@ -90,8 +91,8 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# The mounts are in a namespace of their own: they, and all processes, are gone with the command, however that or this
-# script ends.
+# The mounts are in a namespace of their own: they, and all processes, are gone with the command, however that
+# or this script ends.
 in_namespace() {
   local root=$1 archives=$2 toolkit=$3 id=$4
   shift 4
@@ -127,7 +128,8 @@ enter() {
   for name in $(compgen -e); do  # how this machine reaches package registries
     if [[ $name == PIP_* || ${name,,} =~ ^(https?|ftp|all|no)_proxy$ ]]; then settings+=("$name=${!name}"); fi
   done
-  # In the background a signal to this script is seen at once; env undoes that interrupts are ignored there.
+  # In the background a signal to this script is seen immediately; env undoes that interrupts are ignored
+  # there.
   setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child \
     bash -euc "$(declare -f in_namespace); in_namespace \"\$@\"" in_namespace "$root" "$cache/archives" "$toolkit" $id \
     /usr/bin/env -i --default-signal --chdir="$home/cuclip" HOME="$home" USER="$user" CCACHE_DISABLE=1 \

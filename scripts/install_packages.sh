@@ -2,7 +2,7 @@
 # Installs the Debian packages that are missing. Usage: install_packages.sh GROUP...
 #   build       to build and use cuclip: compiler, CMake and the libraries that it links
 #   data        for train/quickstart.sh: the two picture collections that it trains on
-#   test        for tests/run.sh, besides build: Catch2, clang, clang-format, what the emulator links, ccache
+#   test        for tests/run.sh, besides build: Catch2, clang, clang-format, what the emulator and bench/ link, ccache
 #   clean       for scripts/clean_machine.sh: what makes a minimal Debian
 #   bench       for bench/, besides build
 # Does nothing, and needs no root, when everything is there already.
@@ -14,7 +14,8 @@ declare -A groups=(
            zlib1g-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev libutf8proc-dev libpugixml-dev libxxhash-dev
            libtomlplusplus-dev"
   [data]="openclipart-svg openclipart-png tuxpaint-stamps-default"
-  [test]="catch2 clang clang-format libclang-rt-dev ccache unzip python3 python3-pip libzstd-dev liblz4-dev"
+  [test]="catch2 clang clang-format libclang-rt-dev ccache unzip python3 python3-pip libzstd-dev liblz4-dev
+          libbenchmark-dev"
   [clean]="debootstrap git"
   [bench]="libbenchmark-dev"
 )
@@ -43,7 +44,7 @@ if ((${#missing[@]} == 0)); then exit 0; fi
 sudo=()
 if ((EUID != 0)); then
   command -v sudo >/dev/null || {
-    echo "install_packages.sh: packages are missing that only root can install, and there is no sudo; as root, run" \
+    echo "install_packages.sh: missing packages must be installed by root, and sudo is not available; as root, run" \
          "$(realpath "$0") $*, or apt-get install --no-install-recommends ${missing[*]}" >&2
     exit 1
   }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Whether every tracked C++ and CUDA file is as clang-format 14 (Debian 12's) lays it out; other versions differ. Exits with
-# 4, "skipped" for ctest, where that cannot be told.
+# Whether every tracked C++ and CUDA file is as clang-format 14 (Debian 12's) lays it out; other versions
+# differ. Exits with 4, "skipped" for ctest, where that cannot be told.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test; those of CUDA on the emulator, and on the GPU if there is one.
-# Works from any folder and asks no questions; a second run only rebuilds what changed.
+# Installs what is missing, builds, and runs every test; those of CUDA on the emulator, and on the GPU if
+# there is one. Works from any folder and asks no questions; a second run only rebuilds what changed.
 #
-#   tests/run.sh           everything but the campaigns labelled "slow": release build, sanitizers, a minute of fuzzing
+#   tests/run.sh           everything but the campaigns labelled "slow": release build, sanitizers, a minute
+#                          of fuzzing
 #   tests/run.sh --quick   the release build's tests only
 #   tests/run.sh --slow    the slow campaigns too
-#   tests/run.sh --with-cuda   where there is no nvcc, fetches it into build/cuda-toolkit (500 MB of PyPI wheels), so
-#                              that CUDA programs are tested too, executed on the CPU
+#   tests/run.sh --with-cuda   where there is no nvcc, fetches it into build/cuda-toolkit (500 MB of PyPI
+#                              wheels), so that CUDA programs are tested too, executed on the CPU
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# From a clean machine to a CLIP model of your own: installs Debian packages, builds, prepares a few thousand real
-# pictures with captions, trains, evaluates on held-out pairs, and searches the pictures with words.
+# From a clean machine to a CLIP model of your own: installs Debian packages, builds, prepares a few thousand
+# real pictures with captions, trains, evaluates on held-out pairs, and searches the pictures with words.
 # Works from any folder and asks no questions; run again, it reuses what is there.
 #
 #   train/quickstart.sh                    results in runs/quickstart
-#   train/quickstart.sh --max-steps N      stops training after N steps: a trial of everything around it, with results in
-#                                          runs/quickstart-N-steps
+#   train/quickstart.sh --max-steps N      stops training after N steps: a trial of everything around it, with
+#                                          results in runs/quickstart-N-steps
 #   CUCLIP_RUNS=DIR train/quickstart.sh    results below DIR instead of runs
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -34,7 +34,7 @@ say() { printf '\n== %s\n' "$*"; }
 say "1/6  Debian packages: compiler, libraries, two picture collections (about 320 MB to fetch)"
 scripts/install_packages.sh build data
 
-say "2/6  Build (about 5 minutes on 2 cores the first time)"
+say "2/6  Build (a few minutes on 2 cores the first time)"
 mkdir -p build
 cmake --preset cpu >build/cpu.configure.log || { cat build/cpu.configure.log; exit 1; }
 cmake --build --preset cpu --target cuclip
@@ -50,8 +50,9 @@ shards=("$data"/train-*.tar)
 train_data="$data/train-{000..$(printf %03d $((${#shards[@]} - 1)))}.tar"
 held_out="$data/held-out-000.tar"
 
-if ((${#shortened[@]} > 0)); then say "4/6  Training, ${shortened[1]} steps"; else say "4/6  Training (2 to 8 minutes on 2 cores)"; fi
-# Products in bf16 are twice as fast where the processor has them; elsewhere they would run in f32 all the same.
+if ((${#shortened[@]} > 0)); then say "4/6  Training, ${shortened[1]} steps"; else say "4/6  Training (1 to 8 minutes on 2 cores)"; fi
+# Products in bf16 are twice as fast where the processor has them; elsewhere they would run in f32 all the
+# same.
 precision=fp32
 if grep -qw avx512_bf16 /proc/cpuinfo; then precision=bf16; fi
 if [[ -e "$model/finished" ]]; then

@@ -41,7 +41,7 @@ struct AdamWControl {
 ///   steps += 1, the bias corrections that follow, gradient_scale = min(1, clip_norm / (norm + 1e-6))
 ///   (torch.nn.utils.clip_grad_norm_), or, where the loss or the norm is not finite,
 ///   skipped += 1, skipped_in_a_row += 1.
-/// The norm is summed in f64 over blocks that depend on n alone, combined in order: same bits for any number
+/// The norm is summed in f64 over blocks that depend only on n, combined in order: same bits for any number
 /// of threads, no overflow for finite gradients whose norm is an f32. NaN and infinity propagate into it.
 struct AdamWBegin {
   TensorView gradients;                    ///< [n] f32

@@ -25,27 +25,27 @@ struct Head {
   float* lse;
 
   __device__ __forceinline__ explicit Head(const Arguments& p)
-      : q(p.qkv + p.at.projections(blockIdx.x)),
-        out(p.out + p.at.activations(blockIdx.x)),
-        lse(p.lse ? p.lse + p.at.statistics(blockIdx.x) : nullptr) {}
+      : q(p.qkv + p.layout.projections(blockIdx.x)),
+        out(p.out + p.layout.activations(blockIdx.x)),
+        lse(p.lse ? p.lse + p.layout.statistics(blockIdx.x) : nullptr) {}
 };
 
 // Copies the strip of queries that starts at `row` to the warp's rows of `stage`.
 template <int kHeadDim>
 __device__ __forceinline__ void stage_queries(const Arguments& p, const Head& head, int row,
                                               const HeadTile<kHeadDim>& stage, int stage_row) {
-  stage_strip(stage, stage_row, head.q + row * p.at.projection_stride(),
-              static_cast<int>(p.at.projection_stride()), static_cast<int>(p.at.length) - row);
+  stage_strip(stage, stage_row, head.q + row * p.layout.projection_stride(),
+              static_cast<int>(p.layout.projection_stride()), static_cast<int>(p.layout.length) - row);
 }
 
 // Begins to copy keys and values, starting at `first`.
 template <int kHeadDim>
 __device__ __forceinline__ void copy_keys(const Arguments& p, const Head& head, int first,
                                           const HeadTile<kHeadDim>& k, const HeadTile<kHeadDim>& v) {
-  const bfloat16* keys = head.q + p.at.width + first * p.at.projection_stride();
-  const int valid = static_cast<int>(p.at.length) - first;
-  copy_in(k, keys, p.at.projection_stride(), valid);
-  copy_in(v, keys + p.at.width, p.at.projection_stride(), valid);
+  const bfloat16* keys = head.q + p.layout.width + first * p.layout.projection_stride();
+  const int valid = static_cast<int>(p.layout.length) - first;
+  copy_in(k, keys, p.layout.projection_stride(), valid);
+  copy_in(v, keys + p.layout.width, p.layout.projection_stride(), valid);
 }
 
 template <int kHeadDim>
@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(kMaxThreads, Tuning::Attention::forward_blocks
     attention_forward_kernel(const Arguments p) {
   using Tile = HeadTile<kHeadDim>;
   extern __shared__ Vec<bfloat16> shared[];
-  const int length = static_cast<int>(p.at.length),
+  const int length = static_cast<int>(p.layout.length),
             rows = (length + kStripRows - 1) / kStripRows * kStripRows;
   const int warp = static_cast<int>(threadIdx.x) / kWarp, warps = static_cast<int>(blockDim.x) / kWarp;
   const Tile k{shared, rows}, v{k.chunks + Tile::chunks_of(rows), rows};
@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(kMaxThreads, Tuning::Attention::forward_blocks
       async_wait<0>();
       __syncthreads();
     }
-    ForwardStrip<kHeadDim> strip(p.at, row, stage, warp_row);
+    ForwardStrip<kHeadDim> strip(p.layout, row, stage, warp_row);
     strip.attend(k, v, 0, length);
     strip.finish(stage, warp_row, head.out, head.lse);
   }
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(kMaxThreads, Tuning::Attention::forward_blocks
     attention_forward_streamed_kernel(const Arguments p) {
   using Tile = HeadTile<kHeadDim>;
   extern __shared__ Vec<bfloat16> shared[];
-  const int length = static_cast<int>(p.at.length);
+  const int length = static_cast<int>(p.layout.length);
   const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kStripRows;
   const int first = static_cast<int>(blockIdx.y) * kStreamedRows;
   const Tile stage{shared, kStreamedRows};
@@ -88,14 +88,14 @@ __global__ void __launch_bounds__(kMaxThreads, Tuning::Attention::forward_blocks
     return Tile{shared + Tile::chunks_of(kStreamedRows + number * kStreamedKeys), kStreamedKeys};
   };
   const Head head(p);
-  const int end = p.at.visible_keys(min(first + kStreamedRows, length) - 1);
+  const int end = p.layout.visible_keys(min(first + kStreamedRows, length) - 1);
   const int blocks = (end + kStreamedKeys - 1) / kStreamedKeys;
   copy_keys(p, head, 0, buffer(0, 0), buffer(0, 1));
   async_commit();
   stage_queries(p, head, first + warp_row, stage, warp_row);
   async_wait<0>();
   __syncthreads();
-  ForwardStrip<kHeadDim> strip(p.at, first + warp_row, stage, warp_row);
+  ForwardStrip<kHeadDim> strip(p.layout, first + warp_row, stage, warp_row);
   for (int block = 0; block < blocks; ++block) {
     if (block + 1 < blocks) {
       copy_keys(p, head, (block + 1) * kStreamedKeys, buffer(block + 1, 0), buffer(block + 1, 1));
@@ -114,18 +114,19 @@ __global__ void __launch_bounds__(kMaxThreads, Tuning::Attention::forward_blocks
 template <int kHeadDim>
 void launch_forward(const Arguments& p, const ExecContext& ctx) {
   using Tile = HeadTile<kHeadDim>;
-  const int warps = warps_of_head(p.at.length);
-  const int64_t resident = Tile::bytes_of(1) * (2 * round_up(p.at.length, kStripRows) + warps * kStripRows);
+  const int warps = warps_of_head(p.layout.length);
+  const int64_t resident =
+      Tile::bytes_of(1) * (2 * round_up(p.layout.length, kStripRows) + warps * kStripRows);
   if (resident <= static_cast<int64_t>(max_shared_bytes())) {
     launch({.kernel = "attention_forward_kernel",
-            .grid = {p.at.count},
+            .grid = {p.layout.count},
             .threads = warps * kWarp,
             .shared_bytes = static_cast<size_t>(resident)},
            attention_forward_kernel<kHeadDim>, ctx, p);
     return;
   }
   launch({.kernel = "attention_forward_streamed_kernel",
-          .grid = {p.at.count, ceil_div(p.at.length, kStreamedRows)},
+          .grid = {p.layout.count, ceil_div(p.layout.length, kStreamedRows)},
           .threads = kMaxThreads,
           .shared_bytes = Tile::bytes_of(kStreamedRows + 2 * kBuffers * kStreamedKeys)},
          attention_forward_streamed_kernel<kHeadDim>, ctx, p);
@@ -134,9 +135,9 @@ void launch_forward(const Arguments& p, const ExecContext& ctx) {
 }  // namespace
 
 void attention_forward_cuda(const AttentionForward& p, const ExecContext& ctx) {
-  const HeadLayout at(p.qkv, p.heads, p.causal);
+  const HeadLayout layout(p.qkv, p.heads, p.causal);
   const auto launch_it = [&](auto head_dim) { launch_forward<decltype(head_dim)::value>(Arguments(p), ctx); };
-  if (at.count > 0 && !with_tensor_cores(at, p.qkv.dtype, launch_it, p.qkv.data, p.out.data)) {
+  if (layout.count > 0 && !with_tensor_cores(layout, p.qkv.dtype, launch_it, p.qkv.data, p.out.data)) {
     attention_forward_any(p, ctx);
   }
 }

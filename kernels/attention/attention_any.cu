@@ -33,7 +33,7 @@ struct RunningRow {
 
 // Turns the next scores, one per lane, some of them perhaps hidden, into probabilities relative to the new
 // maximum. What was summed before has to be scaled by the factor returned.
-__device__ __forceinline__ float soften(RunningRow& row, float& score, bool visible) {
+__device__ __forceinline__ float to_probabilities(RunningRow& row, float& score, bool visible) {
   const float max = nan_max(row.max, warp_max(visible ? score : -INFINITY));
   const float factor = expf(row.max - max);
   score = visible ? expf(score - max) : 0.0f;
@@ -46,42 +46,46 @@ template <typename T>
 __global__ void __launch_bounds__(kForwardWarps* kWarp)
     attention_forward_any_kernel(const AttentionForwardArguments<T> p) {
   extern __shared__ float shared[];
-  const HeadLayout& at = p.at;
+  const HeadLayout& layout = p.layout;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const unsigned head = blockIdx.x;
   const int64_t block_row = static_cast<int64_t>(blockIdx.y) * kForwardWarps * kRows;
   const int64_t row = block_row + warp * kRows;
-  const T* q = p.qkv + at.projections(head);
-  float* k_tile = shared + kForwardWarps * kRows * tile_stride(at.head_dim);
-  float* v_tile = k_tile + kTileRows * tile_stride(at.head_dim);
-  const float* own = shared + warp * kRows * tile_stride(at.head_dim);
-  load_tile(q, at.projection_stride(), block_row, at.length, at.head_dim, kForwardWarps * kRows, shared);
+  const T* q = p.qkv + layout.projections(head);
+  float* k_tile = shared + kForwardWarps * kRows * tile_stride(layout.head_dim);
+  float* v_tile = k_tile + kTileRows * tile_stride(layout.head_dim);
+  const float* own = shared + warp * kRows * tile_stride(layout.head_dim);
+  load_tile(q, layout.projection_stride(), block_row, layout.length, layout.head_dim, kForwardWarps * kRows,
+            shared);
 
   RunningRow state[kRows];
   float sums[kRows][kLaneDims] = {};
-  const int64_t end = at.visible_keys(block_row + kForwardWarps * kRows - 1);
+  const int64_t end = layout.visible_keys(block_row + kForwardWarps * kRows - 1);
   for (int64_t first = 0; first < end; first += kTileRows) {
-    load_tile(q + at.width, at.projection_stride(), first, at.length, at.head_dim, kTileRows, k_tile);
-    load_tile(q + 2 * at.width, at.projection_stride(), first, at.length, at.head_dim, kTileRows, v_tile);
+    load_tile(q + layout.width, layout.projection_stride(), first, layout.length, layout.head_dim, kTileRows,
+              k_tile);
+    load_tile(q + 2 * layout.width, layout.projection_stride(), first, layout.length, layout.head_dim,
+              kTileRows, v_tile);
     __syncthreads();
     float scores[kRows];
-    dot_rows(scores, own, k_tile, at.head_dim);
+    dot_rows(scores, own, k_tile, layout.head_dim);
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      scores[r] *= at.scale;
-      const float factor = soften(state[r], scores[r], first + lane < at.visible_keys(row + r));
+      scores[r] *= layout.scale;
+      const float factor = to_probabilities(state[r], scores[r], first + lane < layout.visible_keys(row + r));
 #pragma unroll
       for (int i = 0; i < kLaneDims; ++i) sums[r][i] *= factor;
     }
-    add_rows(sums, scores, v_tile, at.head_dim);
+    add_rows(sums, scores, v_tile, layout.head_dim);
     __syncthreads();
   }
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
     const float sum = warp_sum(state[r].sum);
-    if (row + r >= at.length) continue;
-    store_row(p.out + at.activations(head) + (row + r) * at.width, sums[r], 1.0f / sum, at.head_dim);
-    if (p.lse && lane == 0) p.lse[at.statistics(head) + row + r] = state[r].max + logf(sum);
+    if (row + r >= layout.length) continue;
+    store_row(p.out + layout.activations(head) + (row + r) * layout.width, sums[r], 1.0f / sum,
+              layout.head_dim);
+    if (p.lse && lane == 0) p.lse[layout.statistics(head) + row + r] = state[r].max + logf(sum);
   }
 }
 
@@ -92,15 +96,15 @@ __device__ __forceinline__ void find_delta(const AttentionBackwardArguments<T>& 
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
-    const T* out = p.out + p.at.activations(head) + (row + r) * p.at.width;
+    const T* out = p.out + p.layout.activations(head) + (row + r) * p.layout.width;
     float sum = 0.0f;
-    if (row + r < p.at.length) {
-      for (int d = lane; d < p.at.head_dim; d += kWarp) {
-        sum = fmaf(dout[r * tile_stride(p.at.head_dim) + d], to_float(out[d]), sum);
+    if (row + r < p.layout.length) {
+      for (int d = lane; d < p.layout.head_dim; d += kWarp) {
+        sum = fmaf(dout[r * tile_stride(p.layout.head_dim) + d], to_float(out[d]), sum);
       }
     }
     delta[r] = warp_sum(sum);
-    if (lane == 0 && row + r < p.at.length) p.delta[p.at.statistics(head) + row + r] = delta[r];
+    if (lane == 0 && row + r < p.layout.length) p.delta[p.layout.statistics(head) + row + r] = delta[r];
   }
 }
 
@@ -109,14 +113,14 @@ template <typename T, bool kKeys>
 __device__ __forceinline__ void store_gradients(const AttentionBackwardArguments<T>& p, unsigned head,
                                                 int64_t row, const float (&first_sums)[kRows][kLaneDims],
                                                 const float (&second_sums)[kRows][kLaneDims]) {
-  const HeadLayout& at = p.at;
-  T* gradient = p.dqkv + at.projections(head) + (kKeys ? at.width : 0);
+  const HeadLayout& layout = p.layout;
+  T* gradient = p.dqkv + layout.projections(head) + (kKeys ? layout.width : 0);
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
-    if (row + r >= at.length) continue;
-    T* to = gradient + (row + r) * at.projection_stride();
-    store_row(to, first_sums[r], at.scale, at.head_dim);
-    if constexpr (kKeys) store_row(to + at.width, second_sums[r], 1.0f, at.head_dim);
+    if (row + r >= layout.length) continue;
+    T* to = gradient + (row + r) * layout.projection_stride();
+    store_row(to, first_sums[r], layout.scale, layout.head_dim);
+    if constexpr (kKeys) store_row(to + layout.width, second_sums[r], 1.0f, layout.head_dim);
   }
 }
 
@@ -127,18 +131,19 @@ __global__ void __launch_bounds__(kBackwardWarps* kWarp, Tuning::Attention::kAny
     attention_backward_any_kernel(const AttentionBackwardArguments<T> p) {
   constexpr int kBlockRows = kBackwardWarps * kRows;
   extern __shared__ float shared[];
-  const HeadLayout& at = p.at;
-  const int stride = tile_stride(at.head_dim);
+  const HeadLayout& layout = p.layout;
+  const int stride = tile_stride(layout.head_dim);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const unsigned head = blockIdx.x;
   const int64_t block_row = static_cast<int64_t>(blockIdx.y) * kBlockRows;
   const int64_t row = block_row + warp * kRows;
-  const T* q = p.qkv + at.projections(head);
-  const T* dout = p.dout + at.activations(head);
+  const T* q = p.qkv + layout.projections(head);
+  const T* dout = p.dout + layout.activations(head);
   const auto load_side = [&](bool keys, int64_t first, int rows, float* tile) {
-    load_tile(keys ? q + at.width : q, at.projection_stride(), first, at.length, at.head_dim, rows, tile);
-    load_tile(keys ? q + 2 * at.width : dout, keys ? at.projection_stride() : at.width, first, at.length,
-              at.head_dim, rows, tile + rows * stride);
+    load_tile(keys ? q + layout.width : q, layout.projection_stride(), first, layout.length, layout.head_dim,
+              rows, tile);
+    load_tile(keys ? q + 2 * layout.width : dout, keys ? layout.projection_stride() : layout.width, first,
+              layout.length, layout.head_dim, rows, tile + rows * stride);
   };
   float* tile = shared + 2 * kBlockRows * stride;
   load_side(kKeys, block_row, kBlockRows, shared);
@@ -146,53 +151,53 @@ __global__ void __launch_bounds__(kBackwardWarps* kWarp, Tuning::Attention::kAny
   const float* own = shared + warp * kRows * stride;
   const float* own_second = own + kBlockRows * stride;
 
-  const float* lse = p.lse + at.statistics(head);
+  const float* lse = p.lse + layout.statistics(head);
   float own_lse[kRows], own_delta[kRows];
   if constexpr (!kKeys) {
     find_delta(p, head, row, own_second, own_delta);
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) own_lse[r] = row + r < at.length ? lse[row + r] : 0.0f;
+    for (int r = 0; r < kRows; ++r) own_lse[r] = row + r < layout.length ? lse[row + r] : 0.0f;
   }
   float first_sums[kRows][kLaneDims] = {}, second_sums[kRows][kLaneDims] = {};
-  const int64_t begin = kKeys && at.causal ? block_row / kTileRows * kTileRows : 0;
-  const int64_t end = kKeys ? at.length : at.visible_keys(block_row + kBlockRows - 1);
+  const int64_t begin = kKeys && layout.causal ? block_row / kTileRows * kTileRows : 0;
+  const int64_t end = kKeys ? layout.length : layout.visible_keys(block_row + kBlockRows - 1);
   for (int64_t first = begin; first < end; first += kTileRows) {
     load_side(!kKeys, first, kTileRows, tile);
     __syncthreads();
     float probabilities[kRows], gradients[kRows];
-    dot_rows(probabilities, own, tile, at.head_dim);
-    dot_rows(gradients, own_second, tile + kTileRows * stride, at.head_dim);
+    dot_rows(probabilities, own, tile, layout.head_dim);
+    dot_rows(gradients, own_second, tile + kTileRows * stride, layout.head_dim);
     const int64_t other = first + lane;
-    const float tile_lse = kKeys && other < at.length ? lse[other] : 0.0f;
-    const float tile_delta = kKeys && other < at.length ? p.delta[at.statistics(head) + other] : 0.0f;
+    const float tile_lse = kKeys && other < layout.length ? lse[other] : 0.0f;
+    const float tile_delta = kKeys && other < layout.length ? p.delta[layout.statistics(head) + other] : 0.0f;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const int64_t query = kKeys ? other : row + r, key = kKeys ? row + r : other;
-      const bool visible = query < at.length && key < at.visible_keys(query);
-      const float score = fmaf(probabilities[r], at.scale, -(kKeys ? tile_lse : own_lse[r]));
+      const bool visible = query < layout.length && key < layout.visible_keys(query);
+      const float score = fmaf(probabilities[r], layout.scale, -(kKeys ? tile_lse : own_lse[r]));
       probabilities[r] = visible ? expf(score) : 0.0f;
       const float centred = gradients[r] - (kKeys ? tile_delta : own_delta[r]);
       gradients[r] = visible ? probabilities[r] * centred : 0.0f;
     }
-    add_rows(first_sums, gradients, tile, at.head_dim);
-    if constexpr (kKeys) add_rows(second_sums, probabilities, tile + kTileRows * stride, at.head_dim);
+    add_rows(first_sums, gradients, tile, layout.head_dim);
+    if constexpr (kKeys) add_rows(second_sums, probabilities, tile + kTileRows * stride, layout.head_dim);
     __syncthreads();
   }
   store_gradients<T, kKeys>(p, head, row, first_sums, second_sums);
 }
 
-LaunchConfig configure(const char* kernel, const HeadLayout& at, int warps) {
+LaunchConfig configure(const char* kernel, const HeadLayout& layout, int warps) {
   return {.kernel = kernel,
-          .grid = {at.count, ceil_div(at.length, warps * kRows)},
+          .grid = {layout.count, ceil_div(layout.length, warps * kRows)},
           .threads = warps * kWarp,
-          .shared_bytes = static_cast<size_t>(kSharedRows * tile_stride(at.head_dim)) * sizeof(float)};
+          .shared_bytes = static_cast<size_t>(kSharedRows * tile_stride(layout.head_dim)) * sizeof(float)};
 }
 
 template <typename T>
 void forward(const AttentionForward& p, const ExecContext& ctx) {
   const AttentionForwardArguments<T> a(p);
-  launch(configure("attention_forward_any_kernel", a.at, kForwardWarps), attention_forward_any_kernel<T>, ctx,
-         a);
+  launch(configure("attention_forward_any_kernel", a.layout, kForwardWarps), attention_forward_any_kernel<T>,
+         ctx, a);
 }
 
 template <typename T>
@@ -202,7 +207,7 @@ void backward(const AttentionBackward& p, const ExecContext& ctx) {
   const auto delta = plan.add<float>(p.lse.elements());
   plan.reserve(ctx);
   a.delta = plan[delta];
-  const LaunchConfig config = configure("attention_backward_any_kernel", a.at, kBackwardWarps);
+  const LaunchConfig config = configure("attention_backward_any_kernel", a.layout, kBackwardWarps);
   launch(config, attention_backward_any_kernel<T, false>, ctx, a);
   launch(config, attention_backward_any_kernel<T, true>, ctx, a);
 }

@@ -52,13 +52,13 @@ struct HeadLayout {
 
 template <typename T>
 struct AttentionForwardArguments {
-  HeadLayout at;
+  HeadLayout layout;
   const T* qkv;
   T* out;
   float* lse;  // or null
 
   explicit AttentionForwardArguments(const AttentionForward& p)
-      : at(p.qkv, p.heads, p.causal),
+      : layout(p.qkv, p.heads, p.causal),
         qkv(p.qkv.as<T>()),
         out(p.out.as<T>()),
         lse(p.lse ? p.lse.as<float>() : nullptr) {}
@@ -66,7 +66,7 @@ struct AttentionForwardArguments {
 
 template <typename T>
 struct AttentionBackwardArguments {
-  HeadLayout at;
+  HeadLayout layout;
   const T* qkv;
   const T* out;
   const float* lse;
@@ -75,7 +75,7 @@ struct AttentionBackwardArguments {
   float* delta = nullptr;  // scratch [B, H, S], where a kernel leaves it to the next
 
   explicit AttentionBackwardArguments(const AttentionBackward& p)
-      : at(p.qkv, p.heads, p.causal),
+      : layout(p.qkv, p.heads, p.causal),
         qkv(p.qkv.as<T>()),
         out(p.out.as<T>()),
         lse(p.lse.as<float>()),

@@ -31,20 +31,20 @@ struct Head {
   bfloat16* dq;
 
   __device__ __forceinline__ explicit Head(const Arguments& p)
-      : q(p.qkv + p.at.projections(blockIdx.x)),
-        out(p.out + p.at.activations(blockIdx.x)),
-        dout(p.dout + p.at.activations(blockIdx.x)),
-        lse(p.lse + p.at.statistics(blockIdx.x)),
-        delta(p.delta + p.at.statistics(blockIdx.x)),
-        dq(p.dqkv + p.at.projections(blockIdx.x)) {}
+      : q(p.qkv + p.layout.projections(blockIdx.x)),
+        out(p.out + p.layout.activations(blockIdx.x)),
+        dout(p.dout + p.layout.activations(blockIdx.x)),
+        lse(p.lse + p.layout.statistics(blockIdx.x)),
+        delta(p.delta + p.layout.statistics(blockIdx.x)),
+        dq(p.dqkv + p.layout.projections(blockIdx.x)) {}
 };
 
 // Begins to copy rows of a side's two matrices, starting at `row`.
 template <bool kKeys, int kHeadDim>
 __device__ __forceinline__ void copy_side(const Arguments& p, const Head& head, int row,
                                           const HeadTile<kHeadDim>& first, const HeadTile<kHeadDim>& second) {
-  const int64_t stride = p.at.projection_stride(), width = p.at.width;
-  const int valid = static_cast<int>(p.at.length) - row;
+  const int64_t stride = p.layout.projection_stride(), width = p.layout.width;
+  const int valid = static_cast<int>(p.layout.length) - row;
   const bfloat16* q = head.q + row * stride;
   copy_in(first, kKeys ? q + width : q, stride, valid);
   copy_in(second, kKeys ? q + 2 * width : head.dout + row * width, kKeys ? stride : width, valid);
@@ -52,7 +52,7 @@ __device__ __forceinline__ void copy_side(const Arguments& p, const Head& head, 
 
 __device__ __forceinline__ void copy_exponents(const Arguments& p, const Head& head, int row, int rows,
                                                float* exponents) {
-  const int left = static_cast<int>(p.at.length) - row;
+  const int left = static_cast<int>(p.layout.length) - row;
   for (int i = static_cast<int>(threadIdx.x); i < rows; i += static_cast<int>(blockDim.x)) {
     exponents[i] = i < left ? head.lse[row + i] * kLog2E : 0.0f;
   }
@@ -68,9 +68,9 @@ __device__ __forceinline__ void find_delta(const Arguments& p, const Head& head,
   for (int i = static_cast<int>(threadIdx.x) / kLanes; i < dout.rows; i += step) {
     float sum = 0.0f;
     for (int chunk = lane; chunk < kChunks; chunk += kLanes) {
-      if (row + i >= p.at.length) break;
+      if (row + i >= p.layout.length) break;
       float a[8], b[8];
-      unpack(load_vec(head.out + (row + i) * p.at.width + chunk * 8), a);
+      unpack(load_vec(head.out + (row + i) * p.layout.width + chunk * 8), a);
       unpack(*dout.at(0, i, chunk), b);
 #pragma unroll
       for (int j = 0; j < 8; ++j) sum = fmaf(a[j], b[j], sum);
@@ -86,12 +86,12 @@ __device__ __forceinline__ void write_gradients(const Arguments& p, const Head& 
                                                 const HeadTile<kHeadDim> (&other)[2],
                                                 const QueryStatistics& queries,
                                                 const HeadTile<kHeadDim>& stage) {
-  const int length = static_cast<int>(p.at.length),
+  const int length = static_cast<int>(p.layout.length),
             warp_row = static_cast<int>(threadIdx.x) / kWarp * kStripRows;
   for (int row = warp_row; row < length; row += stage.rows) {
-    GradientStrip<kHeadDim, kKeys> strip(p.at, row, own[0], own[1], row);
+    GradientStrip<kHeadDim, kKeys> strip(p.layout, row, own[0], own[1], row);
     strip.attend(other[0], other[1], queries, 0, length);
-    strip.finish(stage, warp_row, kKeys ? head.dq + p.at.width : head.dq);
+    strip.finish(stage, warp_row, kKeys ? head.dq + p.layout.width : head.dq);
   }
 }
 
@@ -99,7 +99,7 @@ template <int kHeadDim>
 __global__ void __launch_bounds__(kMaxThreads) attention_backward_kernel(const Arguments p) {
   using Tile = HeadTile<kHeadDim>;
   extern __shared__ Vec<bfloat16> shared[];
-  const int length = static_cast<int>(p.at.length),
+  const int length = static_cast<int>(p.layout.length),
             rows = (length + kStripRows - 1) / kStripRows * kStripRows;
   const auto tile = [&](int number) { return Tile{shared + number * Tile::chunks_of(rows), rows}; };
   const Tile queries[] = {tile(0), tile(1)}, keys[] = {tile(2), tile(3)};
@@ -125,7 +125,7 @@ template <int kHeadDim, bool kKeys>
 __global__ void __launch_bounds__(kMaxThreads) attention_backward_streamed_kernel(const Arguments p) {
   using Tile = HeadTile<kHeadDim>;
   extern __shared__ Vec<bfloat16> shared[];
-  const int length = static_cast<int>(p.at.length);
+  const int length = static_cast<int>(p.layout.length);
   const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kStripRows;
   const int row = static_cast<int>(blockIdx.y) * kStreamedRows;
   const Tile own[] = {{shared, kStreamedRows}, {shared + Tile::chunks_of(kStreamedRows), kStreamedRows}};
@@ -148,8 +148,8 @@ __global__ void __launch_bounds__(kMaxThreads) attention_backward_streamed_kerne
       if (i < kBufferRows) statistics(block).delta[i] = first + i < length ? head.delta[first + i] : 0.0f;
     }
   };
-  const int end = kKeys ? length : p.at.visible_keys(min(row + kStreamedRows, length) - 1);
-  const int begin_block = kKeys && p.at.causal ? row / kBufferRows : 0;
+  const int end = kKeys ? length : p.layout.visible_keys(min(row + kStreamedRows, length) - 1);
+  const int begin_block = kKeys && p.layout.causal ? row / kBufferRows : 0;
   const int end_block = (end + kBufferRows - 1) / kBufferRows;
   copy_side<kKeys>(p, head, row, own[0], own[1]);
   copy_block(begin_block);
@@ -163,7 +163,7 @@ __global__ void __launch_bounds__(kMaxThreads) attention_backward_streamed_kerne
     const int i = static_cast<int>(threadIdx.x);
     if (i < kStreamedRows && row + i < length) head.delta[row + i] = statistics(0).delta[i];
   }
-  GradientStrip<kHeadDim, kKeys> strip(p.at, row + warp_row, own[0], own[1], warp_row);
+  GradientStrip<kHeadDim, kKeys> strip(p.layout, row + warp_row, own[0], own[1], warp_row);
   for (int block = begin_block; block < end_block; ++block) {
     if (block + 1 < end_block) copy_block(block + 1);
     async_commit();
@@ -175,7 +175,7 @@ __global__ void __launch_bounds__(kMaxThreads) attention_backward_streamed_kerne
     async_wait<0>();
     __syncthreads();
   }
-  strip.finish(own[0], warp_row, kKeys ? head.dq + p.at.width : head.dq);
+  strip.finish(own[0], warp_row, kKeys ? head.dq + p.layout.width : head.dq);
 }
 
 template <int kHeadDim>
@@ -186,7 +186,7 @@ void launch_streamed(const AttentionBackward& p, Arguments a, const ExecContext&
   a.delta = plan[delta];
   const LaunchConfig config{
       .kernel = "attention_backward_streamed_kernel",
-      .grid = {a.at.count, ceil_div(a.at.length, kStreamedRows)},
+      .grid = {a.layout.count, ceil_div(a.layout.length, kStreamedRows)},
       .threads = kMaxThreads,
       .shared_bytes = HeadTile<kHeadDim>::bytes_of(2 * (kStreamedRows + kBuffers * kBufferRows)) +
                       2 * kStreamedRows * sizeof(float)};
@@ -197,13 +197,13 @@ void launch_streamed(const AttentionBackward& p, Arguments a, const ExecContext&
 template <int kHeadDim>
 void launch_backward(const AttentionBackward& p, const ExecContext& ctx) {
   const Arguments a(p);
-  const int warps = warps_of_head(a.at.length);
-  const int64_t rows = round_up(a.at.length, kStripRows);
+  const int warps = warps_of_head(a.layout.length);
+  const int64_t rows = round_up(a.layout.length, kStripRows);
   const int64_t resident = HeadTile<kHeadDim>::bytes_of(1) * (4 * rows + warps * kStripRows) +
                            2 * rows * static_cast<int64_t>(sizeof(float));
   if (resident > static_cast<int64_t>(max_shared_bytes())) return launch_streamed<kHeadDim>(p, a, ctx);
   launch({.kernel = "attention_backward_kernel",
-          .grid = {a.at.count},
+          .grid = {a.layout.count},
           .threads = warps * kWarp,
           .shared_bytes = static_cast<size_t>(resident)},
          attention_backward_kernel<kHeadDim>, ctx, a);
@@ -212,10 +212,10 @@ void launch_backward(const AttentionBackward& p, const ExecContext& ctx) {
 }  // namespace
 
 void attention_backward_cuda(const AttentionBackward& p, const ExecContext& ctx) {
-  const HeadLayout at(p.qkv, p.heads, p.causal);
+  const HeadLayout layout(p.qkv, p.heads, p.causal);
   const auto launch_it = [&](auto head_dim) { launch_backward<decltype(head_dim)::value>(p, ctx); };
-  if (at.count > 0 &&
-      !with_tensor_cores(at, p.qkv.dtype, launch_it, p.qkv.data, p.out.data, p.dout.data, p.dqkv.data)) {
+  if (layout.count > 0 &&
+      !with_tensor_cores(layout, p.qkv.dtype, launch_it, p.qkv.data, p.out.data, p.dout.data, p.dqkv.data)) {
     attention_backward_any(p, ctx);
   }
 }

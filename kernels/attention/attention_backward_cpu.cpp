@@ -50,7 +50,7 @@ template <typename T>
 class BackwardHead {
  public:
   BackwardHead(const AttentionBackward& p, int64_t head_index, float* scratch)
-      : s_(p.qkv, p.heads), at_(s_), scratch_(scratch), causal_(p.causal) {
+      : s_(p.qkv, p.heads), offsets_(s_), scratch_(scratch), causal_(p.causal) {
     const int64_t b = head_index / s_.heads;
     const int64_t h = head_index % s_.heads;
     const int64_t projections = b * s_.length * 3 * s_.width + h * s_.head_dim;
@@ -64,66 +64,67 @@ class BackwardHead {
 
   void run() {
     pack();
-    for (int64_t begin = 0; begin < s_.length; begin += at_.block_rows) {
-      const int64_t end = std::min(s_.length, begin + at_.block_rows);
+    for (int64_t begin = 0; begin < s_.length; begin += offsets_.block_rows) {
+      const int64_t end = std::min(s_.length, begin + offsets_.block_rows);
       for (int64_t row = begin; row < end; row += kStripRows) row_strip(begin, row);
       const int64_t keys = causal_ ? end : s_.length;
       for (int64_t key = 0; key < keys; key += kStripRows) key_strip(begin, end, key);
     }
     for (int64_t row = 0; row < s_.length; ++row) {
       T* dqkv = dqkv_ + row * 3 * s_.width;
-      unpack_row(scratch_ + at_.dk + row * s_.ld_head, 1.0f, dqkv + s_.width, s_.head_dim);
-      unpack_row(scratch_ + at_.dv + row * s_.ld_head, 1.0f, dqkv + 2 * s_.width, s_.head_dim);
+      unpack_row(scratch_ + offsets_.dk + row * s_.ld_head, 1.0f, dqkv + s_.width, s_.head_dim);
+      unpack_row(scratch_ + offsets_.dv + row * s_.ld_head, 1.0f, dqkv + 2 * s_.width, s_.head_dim);
     }
   }
 
  private:
   void pack() {
     const int64_t ld = 3 * s_.width;
-    float* v = scratch_ + at_.dv;  // only its transpose is needed
+    float* v = scratch_ + offsets_.dv;  // only its transpose is needed
     pack_rows(qkv_ + 2 * s_.width, ld, s_.length, s_.head_dim, 1.0f, v, s_.ld_head, s_.padded_rows);
-    transpose(v, s_.ld_head, s_.length, s_.head_dim, scratch_ + at_.v_transposed, s_.ld_keys);
-    float* k = scratch_ + at_.k;
+    transpose(v, s_.ld_head, s_.length, s_.head_dim, scratch_ + offsets_.v_transposed, s_.ld_keys);
+    float* k = scratch_ + offsets_.k;
     pack_rows(qkv_ + s_.width, ld, s_.length, s_.head_dim, 1.0f, k, s_.ld_head, s_.padded_rows);
-    transpose(k, s_.ld_head, s_.length, s_.head_dim, scratch_ + at_.k_transposed, s_.ld_keys);
+    transpose(k, s_.ld_head, s_.length, s_.head_dim, scratch_ + offsets_.k_transposed, s_.ld_keys);
     // q carries the scale, for the scores and for dk.
-    pack_rows(qkv_, ld, s_.length, s_.head_dim, scale(), scratch_ + at_.q, s_.ld_head, s_.padded_rows);
-    pack_rows(dout_, s_.width, s_.length, s_.head_dim, 1.0f, scratch_ + at_.dout, s_.ld_head, s_.padded_rows);
+    pack_rows(qkv_, ld, s_.length, s_.head_dim, scale(), scratch_ + offsets_.q, s_.ld_head, s_.padded_rows);
+    pack_rows(dout_, s_.width, s_.length, s_.head_dim, 1.0f, scratch_ + offsets_.dout, s_.ld_head,
+              s_.padded_rows);
     for (int64_t row = 0; row < s_.length; ++row) {
-      scratch_[at_.delta + row] = dot(dout_ + row * s_.width, out_ + row * s_.width, s_.head_dim);
+      scratch_[offsets_.delta + row] = dot(dout_ + row * s_.width, out_ + row * s_.width, s_.head_dim);
     }
   }
 
   // P, dS and dq of the strip of rows at `row`, in the block that starts at `begin`.
   void row_strip(int64_t begin, int64_t row) {
     const int64_t keys = causal_ ? std::min(s_.length, row + kStripRows) : s_.length;
-    float* p = scratch_ + at_.p + (row - begin) * s_.ld_keys;
-    float* ds = scratch_ + at_.ds + (row - begin) * s_.ld_keys;
-    float* dq = scratch_ + at_.dq;
-    Strip scores{.a = scratch_ + at_.q + row * s_.ld_head,
+    float* p = scratch_ + offsets_.p + (row - begin) * s_.ld_keys;
+    float* ds = scratch_ + offsets_.ds + (row - begin) * s_.ld_keys;
+    float* dq = scratch_ + offsets_.dq;
+    Strip scores{.a = scratch_ + offsets_.q + row * s_.ld_head,
                  .a_row = s_.ld_head,
                  .a_col = 1,
-                 .b = scratch_ + at_.k_transposed,
+                 .b = scratch_ + offsets_.k_transposed,
                  .ldb = s_.ld_keys,
                  .c = p,
                  .ldc = s_.ld_keys,
                  .n = keys,
                  .k = s_.head_dim};
     strip_product<false>(scores);
-    scores.a = scratch_ + at_.dout + row * s_.ld_head;
-    scores.b = scratch_ + at_.v_transposed;
+    scores.a = scratch_ + offsets_.dout + row * s_.ld_head;
+    scores.b = scratch_ + offsets_.v_transposed;
     scores.c = ds;
     strip_product<false>(scores);
     const int64_t rows = std::min<int64_t>(kStripRows, s_.length - row);
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t visible = causal_ ? row + r + 1 : s_.length;
-      gradient_row(p + r * s_.ld_keys, ds + r * s_.ld_keys, lse_[row + r], scratch_[at_.delta + row + r],
+      gradient_row(p + r * s_.ld_keys, ds + r * s_.ld_keys, lse_[row + r], scratch_[offsets_.delta + row + r],
                    visible, keys);
     }
     strip_product<false>({.a = ds,
                           .a_row = s_.ld_keys,
                           .a_col = 1,
-                          .b = scratch_ + at_.k,
+                          .b = scratch_ + offsets_.k,
                           .ldb = s_.ld_head,
                           .c = dq,
                           .ldc = s_.ld_head,
@@ -137,27 +138,27 @@ class BackwardHead {
   // What rows [begin, end) add to dk and dv of the strip of keys at `key`.
   void key_strip(int64_t begin, int64_t end, int64_t key) {
     const int64_t first = causal_ ? std::max(begin, key) : begin;  // the first row that sees the strip
-    Strip sum{.a = scratch_ + at_.ds + (first - begin) * s_.ld_keys + key,
+    Strip sum{.a = scratch_ + offsets_.ds + (first - begin) * s_.ld_keys + key,
               .a_row = 1,
               .a_col = s_.ld_keys,
-              .b = scratch_ + at_.q + first * s_.ld_head,
+              .b = scratch_ + offsets_.q + first * s_.ld_head,
               .ldb = s_.ld_head,
-              .c = scratch_ + at_.dk + key * s_.ld_head,
+              .c = scratch_ + offsets_.dk + key * s_.ld_head,
               .ldc = s_.ld_head,
               .n = s_.head_dim,
               .k = end - first};
     const bool overwrite = causal_ ? key >= begin : begin == 0;
     overwrite ? strip_product<false>(sum) : strip_product<true>(sum);
-    sum.a = scratch_ + at_.p + (first - begin) * s_.ld_keys + key;
-    sum.b = scratch_ + at_.dout + first * s_.ld_head;
-    sum.c = scratch_ + at_.dv + key * s_.ld_head;
+    sum.a = scratch_ + offsets_.p + (first - begin) * s_.ld_keys + key;
+    sum.b = scratch_ + offsets_.dout + first * s_.ld_head;
+    sum.c = scratch_ + offsets_.dv + key * s_.ld_head;
     overwrite ? strip_product<false>(sum) : strip_product<true>(sum);
   }
 
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(s_.head_dim)); }
 
   AttentionSizes s_;
-  AttentionBackwardScratch at_;
+  AttentionBackwardScratch offsets_;
   float* scratch_;
   bool causal_;
   const T* qkv_;

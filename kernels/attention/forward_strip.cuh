@@ -3,7 +3,7 @@
 // and g + 8.
 //
 // Keys come 32 at a time where every query sees them, then 16 at a time, with those that a query does not see
-// masked; the last 16 are 8 where no more are left. So the steps depend on the shape alone, and the bits do
+// masked; the last 16 are 8 where no more are left. So the steps depend only on the shape, and the bits do
 // not depend on how much of K and V was in shared memory at once.
 #pragma once
 
@@ -16,9 +16,9 @@ template <int kHeadDim>
 class ForwardStrip {
  public:
   /// The strip of queries that starts at `row`; they are rows [tile_row, tile_row + 16) of `q`.
-  __device__ __forceinline__ ForwardStrip(const HeadLayout& at, int row, const HeadTile<kHeadDim>& q,
+  __device__ __forceinline__ ForwardStrip(const HeadLayout& layout, int row, const HeadTile<kHeadDim>& q,
                                           int tile_row)
-      : at_(at), row_(row) {
+      : layout_(layout), row_(row) {
     load_strip(q_, q, tile_row);
   }
 
@@ -26,10 +26,10 @@ class ForwardStrip {
   __device__ __forceinline__ void attend(const HeadTile<kHeadDim>& k, const HeadTile<kHeadDim>& v, int first,
                                          int last) {
     int key = first;
-    for (; key + 2 * kStripRows <= min(last, at_.visible_keys(row_)); key += 2 * kStripRows) {
+    for (; key + 2 * kStripRows <= min(last, layout_.visible_keys(row_)); key += 2 * kStripRows) {
       step<2, false>(k, v, key - first, key);
     }
-    for (; key < min(last, at_.visible_keys(row_ + kStripRows - 1)); key += kStripRows) {
+    for (; key < min(last, layout_.visible_keys(row_ + kStripRows - 1)); key += kStripRows) {
       step<1, true>(k, v, key - first, key);
     }
   }
@@ -42,10 +42,11 @@ class ForwardStrip {
     for (int half = 0; half < 2; ++half) {
       const float sum = warp_sum<4>(sum_[half]);
       inverse[half] = 1.0f / sum;
-      logs[half] = fmaf(max_[half], at_.scale, logf(sum));
+      logs[half] = fmaf(max_[half], layout_.scale, logf(sum));
     }
-    const int left = static_cast<int>(at_.length) - row_;
-    store_strip(sums_, inverse, stage, stage_row, out + row_ * at_.width, static_cast<int>(at_.width), left);
+    const int left = static_cast<int>(layout_.length) - row_;
+    store_strip(sums_, inverse, stage, stage_row, out + row_ * layout_.width, static_cast<int>(layout_.width),
+                left);
     // Lane (g, 0) writes row g and lane (g, 1) row g + 8: one store.
     const int half = lane() % 4, r = half * 8 + lane() / 4;
     if (lse && half < 2 && r < left) lse[row_ + r] = half == 0 ? logs[0] : logs[1];
@@ -61,12 +62,12 @@ class ForwardStrip {
     float scores[kSquares][2][4];
 #pragma unroll
     for (int i = 0; i < kSquares; ++i) {
-      const bool half = kMasked && key + 8 >= at_.visible_keys(row_ + kStripRows - 1);
+      const bool half = kMasked && key + 8 >= layout_.visible_keys(row_ + kStripRows - 1);
       dot_strip(scores[i], q_, k, tile_row + i * kStripRows, half);
       if constexpr (kMasked) mask(scores[i], key);
     }
 #pragma unroll
-    for (int half = 0; half < 2; ++half) soften(scores, half);
+    for (int half = 0; half < 2; ++half) to_probabilities(scores, half);
 #pragma unroll
     for (int i = 0; i < kSquares; ++i) add_product(sums_, scores[i], v, tile_row + i * kStripRows);
   }
@@ -75,20 +76,20 @@ class ForwardStrip {
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
       const int column = key + i / 4 * 8 + lane() % 4 * 2 + i % 2;
-      if (column >= at_.visible_keys(row_ + i / 2 % 2 * 8 + lane() / 4)) scores[i / 4][i % 4] = -INFINITY;
+      if (column >= layout_.visible_keys(row_ + i / 2 % 2 * 8 + lane() / 4)) scores[i / 4][i % 4] = -INFINITY;
     }
   }
 
   // Scores -> probabilities relative to the maximum so far, of rows g (half 0) or g + 8 (half 1). A NaN may
   // not become the maximum, but its own probability is NaN, and so is the sum.
   template <int kSquares>
-  __device__ __forceinline__ void soften(float (&scores)[kSquares][2][4], int half) {
+  __device__ __forceinline__ void to_probabilities(float (&scores)[kSquares][2][4], int half) {
     float max = -INFINITY;
 #pragma unroll
     for (int i = 0; i < 4 * kSquares; ++i) max = fmaxf(max, scores[i / 4][i / 2 % 2][2 * half + i % 2]);
     max = fmaxf(max_[half], warp_max<4>(max));
-    const float factor = exp2_fast((max_[half] - max) * at_.exponent_scale);
-    const float offset = max * at_.exponent_scale;
+    const float factor = exp2_fast((max_[half] - max) * layout_.exponent_scale);
+    const float offset = max * layout_.exponent_scale;
     max_[half] = max;
     sum_[half] *= factor;
 #pragma unroll
@@ -99,12 +100,12 @@ class ForwardStrip {
 #pragma unroll
     for (int i = 0; i < 4 * kSquares; ++i) {
       float& score = scores[i / 4][i / 2 % 2][2 * half + i % 2];
-      score = exp2_fast(fmaf(score, at_.exponent_scale, -offset));
+      score = exp2_fast(fmaf(score, layout_.exponent_scale, -offset));
       sum_[half] += score;
     }
   }
 
-  const HeadLayout& at_;
+  const HeadLayout& layout_;
   StripOperand<kHeadDim> q_;
   float sums_[kHeadDim / 8][4] = {};
   float max_[2] = {-INFINITY, -INFINITY};

@@ -3,7 +3,7 @@
 // Both make their own P and dS, on tensor cores from q, k, v and dout, which are read as rows or transposed
 // from the same tiles: a side's first matrix is q or k, its second dout or v.
 //
-// P and dS are rounded to bf16 where they are multiplied; sums are f32. The steps depend on the shape alone.
+// P and dS are rounded to bf16 where they are multiplied; sums are f32. The steps depend only on the shape.
 #pragma once
 
 #include "kernels/attention/attention_arguments.cuh"
@@ -11,7 +11,7 @@
 
 namespace cuclip {
 
-/// Of queries, in shared memory; zeros beyond the last.
+/// What belongs to queries, in shared memory; zeros beyond the last.
 struct QueryStatistics {
   float* exponents;  // lse * log2(e)
   float* delta;      // dout . out
@@ -21,9 +21,9 @@ template <int kHeadDim, bool kKeys>
 class GradientStrip {
  public:
   /// The strip that starts at `row`; its rows are [tile_row, tile_row + 16) of its side's matrices.
-  __device__ __forceinline__ GradientStrip(const HeadLayout& at, int row, const HeadTile<kHeadDim>& first,
+  __device__ __forceinline__ GradientStrip(const HeadLayout& layout, int row, const HeadTile<kHeadDim>& first,
                                            const HeadTile<kHeadDim>& second, int tile_row)
-      : at_(at), first_(first), second_(second), row_(row), tile_row_(tile_row) {
+      : layout_(layout), first_(first), second_(second), row_(row), tile_row_(tile_row) {
     if constexpr (kHeld) {
       load_strip(first_operand_, first, tile_row);
       load_strip(second_operand_, second, tile_row);
@@ -34,7 +34,7 @@ class GradientStrip {
   /// multiple of 16. `queries` begins with the first row of the queries' matrices.
   __device__ __forceinline__ void attend(const HeadTile<kHeadDim>& first, const HeadTile<kHeadDim>& second,
                                          const QueryStatistics& queries, int begin, int end) {
-    const int seen_from = kKeys && at_.causal ? row_ : 0;
+    const int seen_from = kKeys && layout_.causal ? row_ : 0;
     for (int other = max(begin, seen_from); other < min(end, seen_to()); other += kStripRows) {
       step(first, second, queries, other - begin, other);
     }
@@ -43,11 +43,12 @@ class GradientStrip {
   /// Writes the gradients of the strip's rows below the length to `gradient`, dq or dk of the head, and what
   /// follows dk; `stage` are the warp's own rows.
   __device__ __forceinline__ void finish(const HeadTile<kHeadDim>& stage, int stage_row, bfloat16* gradient) {
-    const int stride = static_cast<int>(at_.projection_stride()), left = static_cast<int>(at_.length) - row_;
-    bfloat16* rows = gradient + row_ * at_.projection_stride();
-    store_strip(first_sums_, {at_.scale, at_.scale}, stage, stage_row, rows, stride, left);
+    const int stride = static_cast<int>(layout_.projection_stride()),
+              left = static_cast<int>(layout_.length) - row_;
+    bfloat16* rows = gradient + row_ * layout_.projection_stride();
+    store_strip(first_sums_, {layout_.scale, layout_.scale}, stage, stage_row, rows, stride, left);
     if constexpr (kKeys) {
-      store_strip(second_sums_, {1.0f, 1.0f}, stage, stage_row, rows + at_.width, stride, left);
+      store_strip(second_sums_, {1.0f, 1.0f}, stage, stage_row, rows + layout_.width, stride, left);
     }
   }
 
@@ -59,7 +60,7 @@ class GradientStrip {
   __device__ __forceinline__ static int lane() { return static_cast<int>(threadIdx.x) % kWarp; }
   // One past the last of the other side's rows that the strip meets.
   __device__ __forceinline__ int seen_to() const {
-    return kKeys ? static_cast<int>(at_.length) : at_.visible_keys(row_ + kStripRows - 1);
+    return kKeys ? static_cast<int>(layout_.length) : layout_.visible_keys(row_ + kStripRows - 1);
   }
 
   __device__ __forceinline__ void dot(float (&scores)[2][4], const StripOperand<kHeadDim>& held,
@@ -77,7 +78,8 @@ class GradientStrip {
   __device__ __forceinline__ void step(const HeadTile<kHeadDim>& first, const HeadTile<kHeadDim>& second,
                                        const QueryStatistics& queries, int tile_row, int other) {
     const bool half = other + 8 >= seen_to();
-    const bool masked = kKeys ? at_.causal && other == row_ : other + kStripRows > at_.visible_keys(row_);
+    const bool masked =
+        kKeys ? layout_.causal && other == row_ : other + kStripRows > layout_.visible_keys(row_);
     float p[2][4], ds[2][4];
     dot(p, first_operand_, first_, first, tile_row, half);
     dot(ds, second_operand_, second_, second, tile_row, half);
@@ -87,17 +89,17 @@ class GradientStrip {
       const int query = kKeys ? tile_row + other_row : tile_row_ + own_row;
       float& probability = p[i / 4][i % 4];
       float& gradient = ds[i / 4][i % 4];
-      probability = exp2_fast(fmaf(probability, at_.exponent_scale, -queries.exponents[query]));
+      probability = exp2_fast(fmaf(probability, layout_.exponent_scale, -queries.exponents[query]));
       gradient = probability * (gradient - queries.delta[query]);
-      const bool hidden =
-          kKeys ? row_ + own_row > other + other_row : other + other_row >= at_.visible_keys(row_ + own_row);
+      const bool hidden = kKeys ? row_ + own_row > other + other_row
+                                : other + other_row >= layout_.visible_keys(row_ + own_row);
       if (masked && hidden) probability = gradient = 0.0f;
     }
     add_product(first_sums_, ds, first, tile_row);
     if constexpr (kKeys) add_product(second_sums_, p, second, tile_row);
   }
 
-  const HeadLayout& at_;
+  const HeadLayout& layout_;
   const HeadTile<kHeadDim>& first_;
   const HeadTile<kHeadDim>& second_;
   StripOperand<kHeadDim> first_operand_, second_operand_;

@@ -105,7 +105,7 @@ void unpack_row(const float* in, float factor, T* out, int64_t n) {
   if (i < n) store_n(hn::Mul(load(in + i), f), out + i, n - i);
 }
 
-/// out[j, i] = in[i, j] for i < rows, j < n. Reads n up to the next multiple of 4, and rows likewise.
+/// out[j, i] = in[i, j] for i < rows, j < n. Reads n and rows up to the next multiple of 4.
 inline void transpose(const float* in, int64_t ldin, int64_t rows, int64_t n, float* out, int64_t ldout) {
   const hn::Full128<float> d;
   const hn::Full128<double> d64;

@@ -19,10 +19,10 @@ inline constexpr int kStreamedRows = kMaxWarps * kStripRows;
 /// Calls body(std::integral_constant<int, head_dim>) where there are tensor-core kernels for the head
 /// dimension and the tensors allow 16-byte access; returns whether it did.
 template <typename Body, typename... Pointers>
-bool with_tensor_cores(const HeadLayout& at, DType dtype, Body&& body, const Pointers*... tensors) {
-  if (dtype != DType::bf16 || at.length > (int64_t{1} << 30) || !aligned_to(kVecBytes, tensors...))
+bool with_tensor_cores(const HeadLayout& layout, DType dtype, Body&& body, const Pointers*... tensors) {
+  if (dtype != DType::bf16 || layout.length > (int64_t{1} << 30) || !aligned_to(kVecBytes, tensors...))
     return false;
-  switch (at.head_dim) {
+  switch (layout.head_dim) {
     case 32:
       body(std::integral_constant<int, 32>{});
       return true;

@@ -1,5 +1,5 @@
-// Checked calls of the CUDA runtime. A .cuh although it is host code: it includes the runtime's header, so it is not
-// installed, and no public header may include it.
+// Checked calls of the CUDA runtime. A .cuh although it is host code: it includes the runtime's header, so it
+// is not installed, and no public header may include it.
 #pragma once
 
 #include <cuda_runtime_api.h>

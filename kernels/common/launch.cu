@@ -79,12 +79,13 @@ std::string image_problem(const void* kernel) {
   }
   cudaDeviceProp device{};
   CUCLIP_CUDA_CHECK(cudaGetDeviceProperties(&device, current_device()));
-  const std::string missing = nothing_fits ? "kernels for"
-                                           : fmt::format("machine code for, and its PTX cannot be used ({})",
-                                                         cudaGetErrorString(status));
+  const std::string missing =
+      nothing_fits
+          ? "kernels for it"
+          : fmt::format("machine code for it, and its PTX cannot be used ({})", cudaGetErrorString(status));
   return fmt::format(
-      "{} is sm_{}{}, which this program has no {}; build it with -DCMAKE_CUDA_ARCHITECTURES={}{}",
-      device.name, device.major, device.minor, missing, device.major, device.minor);
+      "{} is sm_{}{}, but this program has no {}; build it with -DCMAKE_CUDA_ARCHITECTURES={}{}", device.name,
+      device.major, device.minor, missing, device.major, device.minor);
 }
 
 std::string image_problem() { return image_problem(reinterpret_cast<const void*>(image_probe_kernel)); }

@@ -18,8 +18,8 @@
 namespace cuclip {
 namespace {
 
-// How long an idle thread looks for work before it sleeps. Training issues a parallel region every few tens of
-// microseconds; a sleep and wake-up costs about as much as one.
+// How long an idle thread looks for work before it sleeps. Training issues a parallel region every few tens
+// of microseconds; a sleep and wake-up costs about as much as one.
 constexpr int kSpins = 2000;
 
 inline void cpu_relax() { __builtin_ia32_pause(); }

@@ -1,6 +1,6 @@
 // The thread pool that CPU kernels share, and parallel_for.
 //
-// Determinism: a kernel cuts its work into tasks by the shapes alone, never by the number of threads, and
+// Determinism: a kernel cuts its work into tasks only by the shapes, never by the number of threads, and
 // combines partial results in task order. So it does not matter which thread runs a task.
 #pragma once
 

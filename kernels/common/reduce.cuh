@@ -1,6 +1,6 @@
-// Sums over the lanes of a warp and the warps of a block, and maxima over a warp's lanes, in a fixed order: the
-// same bits on every run. Sums are in f32 or f64. Every lane of the warp, or every thread of the block, must
-// call them, and all get the result.
+// Sums over the lanes of a warp and the warps of a block, and maxima over a warp's lanes, in a fixed order:
+// the same bits on every run. Sums are in f32 or f64. Every lane of the warp, or every thread of the block,
+// must call them, and all get the result.
 #pragma once
 
 #include <cstdint>

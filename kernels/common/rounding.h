@@ -7,7 +7,7 @@
 
 namespace cuclip {
 
-/// Of numbers that are not negative, in 64 bits: size_t where either is one, else int64_t.
+/// The 64-bit type for two numbers that are not negative: size_t where either is one, else int64_t.
 template <std::integral A, std::integral B>
 constexpr auto ceil_div(A a, B b) {
   using Wide = std::common_type_t<A, B, int64_t>;

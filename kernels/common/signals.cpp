@@ -79,7 +79,7 @@ void start_threads(std::vector<std::thread>& threads, int count, const std::func
     try {
       threads.emplace_back(body, i);
     } catch (const std::system_error& error) {
-      fail("cannot start {} threads: the system refused the one after {} ({}); use fewer", count, i,
+      fail("cannot start {} threads: the system allowed only {} ({}); use fewer", count, i,
            error.code().message());
     }
   }

@@ -41,7 +41,7 @@ void DeviceEvent::record(void* stream) {
       cudaEventRecord(static_cast<cudaEvent_t>(handle_.get()), static_cast<cudaStream_t>(stream)));
 }
 
-void DeviceEvent::delay(void* stream) const {
+void DeviceEvent::make_stream_wait(void* stream) const {
   if (!handle_) return;
   CUCLIP_CUDA_CHECK(
       cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), static_cast<cudaEvent_t>(handle_.get()), 0));
@@ -135,7 +135,7 @@ void DeviceStream::Destroy::operator()(void*) const {}
 DeviceEvent::DeviceEvent(Device device) { refuse_cuda(device); }
 void DeviceEvent::Destroy::operator()(void*) const {}
 void DeviceEvent::record(void*) {}
-void DeviceEvent::delay(void*) const {}
+void DeviceEvent::make_stream_wait(void*) const {}
 void DeviceEvent::synchronize() const {}
 
 HostStaging::HostStaging(Device device, size_t bytes)

@@ -33,7 +33,7 @@ class DeviceEvent {
   /// The event happens when everything that is on the stream now is done.
   void record(void* stream);
   /// What is put on the stream from now on runs after the event.
-  void delay(void* stream) const;
+  void make_stream_wait(void* stream) const;
   /// Waits for it on the host.
   void synchronize() const;
 

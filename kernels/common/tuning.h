@@ -1,9 +1,9 @@
-// What the CUDA kernels are tuned to, by architecture, for host and device code. Numbers that only a kernel's
-// own code explains (threads of a map, warps that merge) stay beside the kernel.
+// Tuning parameters of the CUDA kernels, for host and device code. Numbers that only a kernel's own code
+// explains (threads of a map, warps that merge) stay beside the kernel.
 //
-// There is one set today, of sm_80, which every architecture runs. A set of a newer one derives from it and
-// replaces what differs; `Tuning` says which is compiled:
-//   struct TuningSm90 : TuningSm80 { struct TensorCoreProduct { ... }; };
+// There is one set, TuningSm80, which device code and launchers alike read on every GPU. A set for sm_90 does
+// not exist yet: it would have to be a template parameter of the kernels that differ, and chosen at launch by
+// the device's architecture, since one binary has code for several.
 // What is marked "bits" also decides in which order sums are added. Results have the same bits on every GPU
 // only as long as all sets agree on it.
 #pragma once
@@ -14,8 +14,8 @@ namespace cuclip {
 
 struct TuningSm80 {
   static constexpr int kMultiprocessors = 108;  // of an A100
-  // Of a multiprocessor of the smallest GPUs that run the code (sm_86, sm_89, sm_120), of which each block
-  // takes 1 KB besides its own.
+  // Shared memory per SM on the smallest supported GPUs (sm_86, sm_89, sm_120); each block uses 1 KB more
+  // than it requests.
   static constexpr int kSharedBytes = 100 * 1024;
   static constexpr int kSharedBytesOfBlock = 99 * 1024;  // at most, on each of them
 
@@ -41,12 +41,12 @@ struct TuningSm80 {
   };
 
   struct AdamW {
-    // Of a multiprocessor: up to 48 registers. Left to itself, ptxas stops at 40 and spills.
+    // Blocks per multiprocessor: up to 48 registers. Left to itself, ptxas stops at 40 and spills.
     static constexpr int kBlocks = 5;
   };
 
   struct LayerNorm {
-    // Of a multiprocessor: up to 80 registers. Left to itself, ptxas stops at 40 for sm_120 and spills.
+    // Blocks per multiprocessor: up to 80 registers. Left to itself, ptxas stops at 40 for sm_120 and spills.
     static constexpr int kForwardBlocks = 3;
     static constexpr int kBackwardBlocks = 2;  // up to 128 registers
     // Bits: 16-byte vectors of a lane. Rows of 512, 768 and 1024 bf16 are one warp's in the forward. The
@@ -85,8 +85,8 @@ constexpr bool tiles_fit() {
 }
 static_assert(tiles_fit<Tuning>());
 
-/// Where work that is added up is cut: this fixes the order of sums, and so the bits of the results, which are
-/// the same on every GPU. One set for all architectures, of sizes that suit an A100.
+/// Where work that is added up is cut: this fixes the order of sums, and so the bits of the results, which
+/// are the same on every GPU. One set for all architectures, of sizes that suit an A100.
 struct SumOrder {
   static constexpr int64_t kTwoBlocksEach = 2 * TuningSm80::kMultiprocessors;
 

@@ -1,6 +1,6 @@
 // The contrastive loss on CUDA, forward: every logit is computed once, and none is stored.
 //
-// A block of threads computes a tile of 128 x 128 logits (tile.cuh: bf16 and tf32 on tensor cores, f32
+// A block of threads computes a tile of 128 x 128 logits (product.cuh: bf16 and tf32 on tensor cores, f32
 // with fused multiply-adds) and reduces it in registers to a maximum and a sum of exponentials for each row
 // and column (tile_statistics.cuh), 8 bytes each, in scratch; positive logits are read off. A second kernel
 // merges the tiles' statistics, in order, into the log-sum-exps and into sums of cross-entropies, which a

@@ -2,7 +2,7 @@
 //
 // The gradient G with respect to S, times exp(t), is worked through in blocks of up to 4,096 x 8,192 elements
 // of the features' type in scratch, which is all of it that is ever held. Two kernels per block, both in
-// tiles of 128 x 128 (tile.cuh):
+// tiles of 128 x 128 (product.cuh):
 //   logit_gradient_kernel     computes the logits again and turns them into G, with the tiles' part of
 //                             dlog_scale;
 //   feature_gradient_kernel   adds G T to dimage and Gᵀ I to dtext, in one launch so that small products do
@@ -110,7 +110,7 @@ __device__ __forceinline__ void multiply_tile(const ProductArguments<T, Out>& p,
   const TilePlace at(tile, p.row_tiles, p.column_tiles);
   Product product(p.a, p.b, at, p.reduction, false, shared);
   run_pipeline(product, steps_of<T>(p.reduction));
-  store_tile<Tail::none>(product, p.epilogue, at);
+  store_tile<EpilogueOp::none>(product, p.epilogue, at);
 }
 
 // The first blocks take dimage's tiles, the others dtext's.
@@ -217,7 +217,7 @@ class Backward {
             .reduction = reduction,
             .row_tiles = static_cast<int>(tiles_of(a.outer)),
             .column_tiles = static_cast<int>(tiles_of(depth_)),
-            .epilogue = {.c = c, .rows = a.outer, .columns = depth_, .extra = first ? nullptr : c}};
+            .epilogue = {.c = c, .rows = a.outer, .columns = depth_, .addend_or_gate = first ? nullptr : c}};
   }
 
   void feature_gradient(const Block& b) const {

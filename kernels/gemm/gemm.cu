@@ -16,20 +16,20 @@
 namespace cuclip {
 namespace {
 
-// Calls body(std::integral_constant<Tail, tail>): one branch for the whole tile.
+// Calls body(std::integral_constant<EpilogueOp, op>): one branch for the whole tile.
 template <typename Body>
-__device__ __forceinline__ void with_tail(Tail tail, Body&& body) {
-  switch (tail) {
-    case Tail::none:
-      return body(std::integral_constant<Tail, Tail::none>{});
-    case Tail::gelu:
-      return body(std::integral_constant<Tail, Tail::gelu>{});
-    case Tail::quick_gelu:
-      return body(std::integral_constant<Tail, Tail::quick_gelu>{});
-    case Tail::gelu_gate:
-      return body(std::integral_constant<Tail, Tail::gelu_gate>{});
-    case Tail::quick_gelu_gate:
-      return body(std::integral_constant<Tail, Tail::quick_gelu_gate>{});
+__device__ __forceinline__ void with_epilogue_op(EpilogueOp op, Body&& body) {
+  switch (op) {
+    case EpilogueOp::none:
+      return body(std::integral_constant<EpilogueOp, EpilogueOp::none>{});
+    case EpilogueOp::gelu:
+      return body(std::integral_constant<EpilogueOp, EpilogueOp::gelu>{});
+    case EpilogueOp::quick_gelu:
+      return body(std::integral_constant<EpilogueOp, EpilogueOp::quick_gelu>{});
+    case EpilogueOp::gelu_gate:
+      return body(std::integral_constant<EpilogueOp, EpilogueOp::gelu_gate>{});
+    case EpilogueOp::quick_gelu_gate:
+      return body(std::integral_constant<EpilogueOp, EpilogueOp::quick_gelu_gate>{});
   }
 }
 
@@ -40,13 +40,13 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   Product product(p.a, p.b, at, p.reduction, false, shared);
   run_pipeline(product, steps_of<typename Product::Input>(p.reduction));
-  with_tail(p.epilogue.tail, [&](auto tail) { store_tile<decltype(tail)::value>(product, p.epilogue, at); });
+  with_epilogue_op(p.epilogue.op, [&](auto op) { store_tile<decltype(op)::value>(product, p.epilogue, at); });
 }
 
-Tail tail_of(const Gemm& p) {
-  if (!p.activation) return Tail::none;
-  if (p.activation == Activation::gelu) return p.gate ? Tail::gelu_gate : Tail::gelu;
-  return p.gate ? Tail::quick_gelu_gate : Tail::quick_gelu;
+EpilogueOp epilogue_op(const Gemm& p) {
+  if (!p.activation) return EpilogueOp::none;
+  if (p.activation == Activation::gelu) return p.gate ? EpilogueOp::gelu_gate : EpilogueOp::gelu;
+  return p.gate ? EpilogueOp::quick_gelu_gate : EpilogueOp::quick_gelu;
 }
 
 template <TileElement T, TileElement Out>
@@ -60,10 +60,10 @@ ProductArguments<T, Out> arguments_of(const Gemm& p) {
           .epilogue = {.c = p.c.as<Out>(),
                        .rows = m,
                        .columns = n,
-                       .tail = tail_of(p),
+                       .op = epilogue_op(p),
                        .bias = p.bias ? p.bias.as<float>() : nullptr,
                        .pre_activation = p.pre_activation ? p.pre_activation.as<Out>() : nullptr,
-                       .extra = p.gate ? p.gate.as<Out>() : nullptr}};
+                       .addend_or_gate = p.gate ? p.gate.as<Out>() : nullptr}};
 }
 
 // With Product<A, B, vectors, row sums> for this layout and alignment.
@@ -72,7 +72,7 @@ void run(const Gemm& p, const ExecContext& ctx) {
   const ProductArguments<T, Out> a = arguments_of<T, Out>(p);
   const Epilogue<Out>& e = a.epilogue;
   const bool vectors = vector_lines(a.a) && vector_lines(a.b) && e.columns % Vec<Out>::kSize == 0 &&
-                       aligned_to(kVecBytes, e.c, e.bias, e.pre_activation, e.extra);
+                       aligned_to(kVecBytes, e.c, e.bias, e.pre_activation, e.addend_or_gate);
   const auto run_gemm = [&]<typename P>(std::type_identity<P>) {
     launch({.kernel = "gemm_kernel",
             .grid = {int64_t{a.row_tiles} * a.column_tiles},

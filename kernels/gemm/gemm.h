@@ -3,7 +3,7 @@
 // Inputs f32 or bf16 (both the same), sums in f32. Results are rounded once, where the text below says so.
 // With ProductPolicy::tf32 f32 operands, including those summed for dbias, are rounded to tf32 on CUDA.
 // Every tensor is contiguous and no output overlaps an input. Same bits for any number of threads: tiles are
-// cut by the shape alone. On CUDA the kernels are our own, or, where the context has a CublasLt, NVIDIA's for
+// cut only by the shape. On CUDA the kernels are our own, or, where the context has a CublasLt, NVIDIA's for
 // what that takes (gemm_cublaslt.h).
 #pragma once
 

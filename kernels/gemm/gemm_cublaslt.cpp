@@ -203,8 +203,8 @@ class CublasLtWithWorkspace : public CublasLt {
     return product_policy(ctx).tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   }
 
-  /// d = op(a) op(b) + beta d. False, of this call and of all later ones, if cuBLASLt refuses what it is
-  /// asked for the first time: d is undefined then. Throws Error if it fails at what it has computed before.
+  /// d = op(a) op(b) + beta d. Returns false for this and all later calls if cuBLASLt refuses the plan's
+  /// first product: d is undefined then. Throws Error if it fails at a product that succeeded earlier.
   bool multiply(Plan& plan, const Product& product, const Operands& at, float beta, const ExecContext& ctx) {
     if (plan.state == Plan::State::refused) return false;
     const bool untried = plan.state == Plan::State::untried;
@@ -220,7 +220,7 @@ class CublasLtWithWorkspace : public CublasLt {
     } catch (const Refusal& refusal) {
       (void)cudaGetLastError();  // the next launch is not to report it
       if (!untried) {
-        fail("cuBLASLt failed at {}, although it has computed such products before: {}: {}",
+        fail("cuBLASLt failed at {}, although an identical product succeeded earlier: {}: {}",
              describe(product), refusal.call, lt().GetStatusName(refusal.status));
       }
       plan.state = Plan::State::refused;

@@ -22,16 +22,17 @@ class CublasLt {
   static bool takes(const Gemm& p);
   static bool takes(const GemmWeightGradient& p);
 
-  /// Takes validated arguments for which takes() is true. False if cuBLASLt refuses such a product, now and whenever it comes
-  /// again: the caller computes it. What a refused Gemm writes to is undefined then; a weight gradient's is
-  /// as it was. The first refusal is said on stderr, with the product, the call and the status. Throws Error
-  /// with the same if a product fails of a kind that worked before: it may have been added in part.
+  /// Takes validated arguments for which takes() is true. False if cuBLASLt refuses such a product, now and
+  /// whenever it comes again: the caller computes it. What a refused Gemm writes to is undefined then; a
+  /// weight gradient's is as it was. The first refusal is reported on stderr, with the product, the call and
+  /// the status. Throws Error with the same if a product fails of a kind that worked before: it may have been
+  /// added in part.
   [[nodiscard]] virtual bool run(const Gemm& p, const ExecContext& ctx) = 0;
   [[nodiscard]] virtual bool run(const GemmWeightGradient& p, const ExecContext& ctx) = 0;
 };
 
-/// For ProductPolicy::cublaslt of contexts that share one stream of Device::cuda. InputError where cuBLASLt is
-/// not installed and in a build without CUDA.
+/// For ProductPolicy::cublaslt of contexts that share one stream of Device::cuda. InputError where cuBLASLt
+/// is not installed and in a build without CUDA.
 std::shared_ptr<CublasLt> make_cublaslt();
 
 }  // namespace cuclip

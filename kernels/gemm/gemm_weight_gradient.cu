@@ -2,8 +2,9 @@
 //
 // The same tile products as in gemm.cu, both operands with the reduction (the rows of dy and x) across their
 // lines. The rows are cut into slices that the shape fixes (row_slices.h): the first slice's blocks add onto
-// the gradients, the others' store their sums to scratch, and a second kernel adds those in order. No atomics: the same bits on every run and every GPU. Bytes moved
-// by a block: 256 rows b of operands and 128 KB of sums.
+// the gradients, the others' store their sums to scratch, and a second kernel adds those in order. No
+// atomics: the same bits on every run and every GPU. Bytes moved by a block: 256 rows b of operands and 128
+// KB of sums.
 #include <algorithm>
 
 #include "kernels/common/launch.cuh"
@@ -50,9 +51,10 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   float* sums = p.partial + (slice - 1) * p.stride;
   float* dweight = slice == 0 ? p.dweight : sums;
   float* dbias = slice == 0 ? p.dbias : sums + p.n * p.k;
-  store_tile<Tail::none>(
+  store_tile<EpilogueOp::none>(
       product,
-      Epilogue<float>{.c = dweight, .rows = p.n, .columns = p.k, .extra = slice == 0 ? dweight : nullptr},
+      Epilogue<float>{
+          .c = dweight, .rows = p.n, .columns = p.k, .addend_or_gate = slice == 0 ? dweight : nullptr},
       at);
   product.for_row_sums([&](int row, float sum) {
     const int64_t j = at.row + row;

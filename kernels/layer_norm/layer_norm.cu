@@ -94,8 +94,8 @@ __global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kForward
     layer_norm_forward_kernel(const ForwardArguments<T> p, int team_warps) {
   constexpr int kSize = Vec<T>::kSize;
   __shared__ float shared[kTeamBlockWarps * kTeamRows];
-  const TeamPlace at(team_warps);
-  const int64_t first = (static_cast<int64_t>(blockIdx.x) * at.teams() + at.team) * kTeamRows;
+  const TeamPlace place(team_warps);
+  const int64_t first = (static_cast<int64_t>(blockIdx.x) * place.teams() + place.team) * kTeamRows;
   // Where no row is left, the width is 0 and the team computes on zeros: the sums need every thread of the
   // block.
   const auto width = [&](int r) { return first + r < p.rows ? static_cast<int>(p.width) : 0; };
@@ -107,28 +107,28 @@ __global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kForward
   for (int r = 0; r < kTeamRows; ++r) {
 #pragma unroll
     for (int i = 0; i < kVecs; ++i) {
-      const int c = at.column<kSize>(i);
+      const int c = place.column<kSize>(i);
       s[r][i] = c < width(r) ? load_sum(p, (first + r) * p.width + c) : Vec<T>{};
       mean[r] = add_elements(s[r][i], mean[r]);
     }
   }
-  row_sums(mean, at, shared);
+  row_sums(mean, place, shared);
   // Two passes, not E[x^2] - E[x]^2, which cancels for large means.
 #pragma unroll
   for (int r = 0; r < kTeamRows; ++r) {
     mean[r] *= scale;
 #pragma unroll
     for (int i = 0; i < kVecs; ++i) {
-      if (at.column<kSize>(i) < width(r)) rstd[r] = add_squares(s[r][i], mean[r], rstd[r]);
+      if (place.column<kSize>(i) < width(r)) rstd[r] = add_squares(s[r][i], mean[r], rstd[r]);
     }
   }
-  row_sums(rstd, at, shared);
+  row_sums(rstd, place, shared);
 #pragma unroll
   for (int r = 0; r < kTeamRows; ++r) rstd[r] = 1.0f / sqrtf(fmaf(rstd[r], scale, p.eps));
 
 #pragma unroll
   for (int i = 0; i < kVecs; ++i) {
-    const int c = at.column<kSize>(i);
+    const int c = place.column<kSize>(i);
     if (c >= width(0)) continue;
     float weight[kSize], bias[kSize];
     load_floats(p.weight + c, weight);
@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kForward
   }
 #pragma unroll
   for (int r = 0; r < kTeamRows; ++r) {
-    if (at.lane == r && width(r) > 0) store_statistics(p, first + r, mean[r], rstd[r]);
+    if (place.lane == r && width(r) > 0) store_statistics(p, first + r, mean[r], rstd[r]);
   }
 }
 
@@ -150,27 +150,27 @@ __global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kForward
 template <typename T>
 __global__ void __launch_bounds__(kTeamBlockThreads)
     layer_norm_forward_any_kernel(const ForwardArguments<T> p) {
-  const TeamPlace at(1);
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kTeamBlockWarps + at.team;
+  const TeamPlace place(1);
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kTeamBlockWarps + place.team;
   if (row >= p.rows) return;
   const int64_t start = row * p.width;
   const T* s = p.delta ? p.sum + start : p.x + start;
   float total = 0;
-  for (int64_t c = at.lane; c < p.width; c += kWarp) {
+  for (int64_t c = place.lane; c < p.width; c += kWarp) {
     if (p.delta) p.sum[start + c] = from_float<T>(to_float(p.x[start + c]) + to_float(p.delta[start + c]));
     total += to_float(s[c]);
   }
   const float mean = warp_sum(total) / static_cast<float>(p.width);
   float squares = 0;
-  for (int64_t c = at.lane; c < p.width; c += kWarp) {
+  for (int64_t c = place.lane; c < p.width; c += kWarp) {
     const float centred = to_float(s[c]) - mean;
     squares = fmaf(centred, centred, squares);
   }
   const float rstd = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(p.width) + p.eps);
-  for (int64_t c = at.lane; c < p.width; c += kWarp) {
+  for (int64_t c = place.lane; c < p.width; c += kWarp) {
     p.y[start + c] = from_float<T>(fmaf((to_float(s[c]) - mean) * rstd, p.weight[c], p.bias[c]));
   }
-  if (at.lane == 0) store_statistics(p, row, mean, rstd);
+  if (place.lane == 0) store_statistics(p, row, mean, rstd);
 }
 
 template <typename T>

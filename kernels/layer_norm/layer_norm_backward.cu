@@ -44,13 +44,13 @@ __device__ __forceinline__ int sum_slot(int q) { return q ^ ((q >> 3) & 1); }
 // Adds the block's teams' sums in shared memory, in the teams' order, and stores them in the order of the
 // columns.
 template <int kVecs, int kSize>
-__device__ __forceinline__ void store_block_sums(const float (&sums)[kVecs][kSize], const TeamPlace& at,
+__device__ __forceinline__ void store_block_sums(const float (&sums)[kVecs][kSize], const TeamPlace& place,
                                                  int width, float4* shared, float* out) {
-  for (int team = 0; team < at.teams(); ++team) {
-    if (team == at.team) {
+  for (int team = 0; team < place.teams(); ++team) {
+    if (team == place.team) {
 #pragma unroll
       for (int i = 0; i < kVecs; ++i) {
-        const int c = at.column<kSize>(i);
+        const int c = place.column<kSize>(i);
 #pragma unroll
         for (int j = 0; j < kSize; j += 4) {
           if (c < width) {
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kBackwar
   constexpr int kSize = Vec<T>::kSize;
   __shared__ float shared_sums[2 * kTeamBlockWarps];
   extern __shared__ float4 shared[];
-  const TeamPlace at(team_warps);
+  const TeamPlace place(team_warps);
   const int width = static_cast<int>(p.width);
   const float scale = 1.0f / static_cast<float>(width);
   float dweight[kVecs][kSize] = {}, dbias[kVecs][kSize] = {};
@@ -123,28 +123,28 @@ __global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kBackwar
   const int64_t end = min(begin + block_rows, p.rows);
   // All teams take the same number of steps, since row_sums needs the whole block: a team without a row
   // computes on zeros.
-  for (int64_t first = begin; first < end; first += at.teams()) {
-    const int64_t row = first + at.team;
+  for (int64_t first = begin; first < end; first += place.teams()) {
+    const int64_t row = first + place.team;
     const int row_width = row < end ? width : 0;
     const int64_t start = row * p.width;
     const float mean = row < end ? p.mean[row] : 0.0f, rstd = row < end ? p.rstd[row] : 0.0f;
     Vec<T> x[kVecs], dy[kVecs];
 #pragma unroll
     for (int i = 0; i < kVecs; ++i) {
-      const int c = at.column<kSize>(i);
+      const int c = place.column<kSize>(i);
       dy[i] = c < row_width ? load_vec(p.dy + start + c) : Vec<T>{};
       x[i] = c < row_width ? load_vec(p.x + start + c) : Vec<T>{};
     }
     float sums[2] = {};
 #pragma unroll
     for (int i = 0; i < kVecs; ++i) {
-      const int c = at.column<kSize>(i);
+      const int c = place.column<kSize>(i);
       if (c < row_width) add_terms(x[i], dy[i], p.weight + c, mean, rstd, sums, dweight[i], dbias[i]);
     }
-    row_sums(sums, at, shared_sums);
+    row_sums(sums, place, shared_sums);
 #pragma unroll
     for (int i = 0; i < kVecs; ++i) {
-      const int c = at.column<kSize>(i);
+      const int c = place.column<kSize>(i);
       if (c < row_width) {
         float residual[kSize] = {};
         if (p.dsum) unpack(load_vec(p.dsum + start + c), residual);
@@ -154,27 +154,27 @@ __global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kBackwar
     }
   }
   float* partial = p.partial + static_cast<int64_t>(blockIdx.x) * 2 * p.stride;
-  store_block_sums(dweight, at, width, shared, partial);
-  store_block_sums(dbias, at, width, shared, partial + p.stride);
+  store_block_sums(dweight, place, width, shared, partial);
+  store_block_sums(dbias, place, width, shared, partial + p.stride);
 }
 
 // Any width and alignment: one warp per row, element by element, twice over the row. dx only.
 template <typename T>
 __global__ void __launch_bounds__(kTeamBlockThreads)
     layer_norm_backward_any_kernel(const BackwardArguments<T> p) {
-  const TeamPlace at(1);
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kTeamBlockWarps + at.team;
+  const TeamPlace place(1);
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kTeamBlockWarps + place.team;
   if (row >= p.rows) return;
   const int64_t start = row * p.width;
   const float mean = p.mean[row], rstd = p.rstd[row], scale = 1.0f / static_cast<float>(p.width);
   float sum_g = 0, sum_g_xhat = 0;
-  for (int64_t c = at.lane; c < p.width; c += kWarp) {
+  for (int64_t c = place.lane; c < p.width; c += kWarp) {
     const float g = to_float(p.dy[start + c]) * p.weight[c];
     sum_g += g;
     sum_g_xhat = fmaf(g, (to_float(p.x[start + c]) - mean) * rstd, sum_g_xhat);
   }
   const float mean_g = warp_sum(sum_g) * scale, mean_g_xhat = warp_sum(sum_g_xhat) * scale;
-  for (int64_t c = at.lane; c < p.width; c += kWarp) {
+  for (int64_t c = place.lane; c < p.width; c += kWarp) {
     const float xhat = (to_float(p.x[start + c]) - mean) * rstd;
     const float centred = fmaf(-xhat, mean_g_xhat, fmaf(to_float(p.dy[start + c]), p.weight[c], -mean_g));
     p.dx[start + c] = from_float<T>(fmaf(centred, rstd, p.dsum ? to_float(p.dsum[start + c]) : 0.0f));

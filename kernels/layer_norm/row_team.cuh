@@ -19,7 +19,7 @@ inline constexpr int kTeamBlockThreads = kTeamBlockWarps * kWarp;
 inline constexpr int kForwardRowVecs = Tuning::LayerNorm::kForwardRowVecs;
 inline constexpr int kBackwardRowVecs = Tuning::LayerNorm::kBackwardRowVecs;
 
-/// Chosen from the width alone; warps is 0 where no team holds the row.
+/// Chosen only from the width; warps is 0 where no team holds the row.
 struct RowTeams {
   int warps = 0;
   int vecs = 0;
@@ -68,11 +68,11 @@ struct TeamPlace {
 /// Sums N values over the lanes of each team of the block, which must all call. `shared` has N floats for
 /// each warp.
 template <int N>
-__device__ __forceinline__ void row_sums(float (&x)[N], const TeamPlace& at, float* shared) {
-  team_sum(x, at.warp, at.warps, shared + at.team * at.warps * N);
+__device__ __forceinline__ void row_sums(float (&x)[N], const TeamPlace& place, float* shared) {
+  team_sum(x, place.warp, place.warps, shared + place.team * place.warps * N);
 }
-__device__ __forceinline__ float row_sum(float x, const TeamPlace& at, float* shared) {
-  return team_sum(x, at.warp, at.warps, shared + at.team * at.warps);
+__device__ __forceinline__ float row_sum(float x, const TeamPlace& place, float* shared) {
+  return team_sum(x, place.warp, place.warps, shared + place.team * place.warps);
 }
 
 }  // namespace cuclip

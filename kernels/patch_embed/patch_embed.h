@@ -5,13 +5,13 @@
 //   out[b, 0, :]     = class_token + position[0, :]
 //   out[b, 1 + i, :] = weight . patch_i + position[1 + i, :]     i = (row of patches) * (W / p) + column
 //
-// weight is [width, 3, p, p] and a patch is flattened likewise: channel, then row, then column.
+// weight is [width, 3, p, p] and a patch is flattened in the same order: channel, then row, then column.
 // image is one of
 //   u8  [B, H, W, 3]   as decoded; normalised here: (value / 255 - mean[c]) / stddev[c]
 //   f32 [B, 3, H, W]   already normalised; mean and stddev are not used
 // H and W are multiples of p; n = (H / p) * (W / p). out and weight share one dtype: with bf16 the normalised
-// pixels are rounded to bf16 too, and with f32 and ProductPolicy::tf32 they, the weight and dout are rounded to
-// tf32 for the products on CUDA. Products are accumulated in f32, the position is added in f32, and the
+// pixels are rounded to bf16 too, and with f32 and ProductPolicy::tf32 they, the weight and dout are rounded
+// to tf32 for the products on CUDA. Products are accumulated in f32, the position is added in f32, and the
 // result is rounded once. Every tensor is contiguous and none overlaps another. Same bits for any number of
 // threads.
 #pragma once

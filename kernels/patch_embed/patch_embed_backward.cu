@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   // Computed once more, so that the place need not be kept: in f32 the steps take every register.
   int tile;
   asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(tile));
-  store_tile<Tail::none>(
+  store_tile<EpilogueOp::none>(
       product,
       Epilogue<float>{.c = p.sums + blockIdx.y * p.width * p.stride, .rows = p.width, .columns = p.stride},
       TilePlace(tile, p.row_tiles, p.column_tiles));

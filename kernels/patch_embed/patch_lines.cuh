@@ -66,7 +66,7 @@ struct PatchLines {
     if (order.segment % PatchOrder::kSplitLine == 0 || !fits) *this = PatchLines(p, true);
   }
 
-  /// Of a block for which patches are operand kOperand of a product: as A the lines of two steps for a tile's
+  /// For a block whose operand kOperand is the patches: as A the lines of two steps for a tile's
   /// tokens, as B two steps' tokens for a tile's lines.
   template <typename T, int kOperand>
   LineWindow window() const {

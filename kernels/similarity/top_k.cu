@@ -1,12 +1,13 @@
 // The k most similar rows on CUDA: similarities are judged in registers, and none is stored.
 //
 // A block takes kTile rows of a and walks over tiles of kTile rows of b: over all of them or, where a has few
-// rows, over every second, third, ... of them, so that there are some Tuning::TopK::kBlocks blocks. After a tile's product
-// (tile.cuh) a warp compares its similarities with the value of the last key that is kept for their row,
-// a bound in shared memory, and offers those that are better to the row's list (best_keys.cuh). A row has a
-// list for each block and each warp that shares it, sorted, in scratch; it is loaded only when something
-// better was found: some k ln(N / k) times where the order of columns is random. A second kernel merges each
-// row's lists. No two keys are equal, so that the result does not depend on the blocks.
+// rows, over every second, third, ... of them, so that there are some Tuning::TopK::kBlocks blocks. After a
+// tile's product (product.cuh) a warp compares its similarities with the value of the last key that is kept
+// for their row, a bound in shared memory, and offers those that are better to the row's list
+// (best_keys.cuh). A row has a list for each block and each warp that shares it, sorted, in scratch; it is
+// loaded only when something better was found: some k ln(N / k) times where the order of columns is random. A
+// second kernel merges each row's lists. No two keys are equal, so that the result does not depend on the
+// blocks.
 //
 // A list has kWarp keys at most. For a larger k all this is done once for each kWarp of k, each time for the
 // keys that come after those found before.

@@ -8,17 +8,18 @@
 namespace cuclip {
 
 /// What becomes of a sum besides bias and what is added.
-enum class Tail : uint8_t { none, gelu, quick_gelu, gelu_gate, quick_gelu_gate };
+enum class EpilogueOp : uint8_t { none, gelu, quick_gelu, gelu_gate, quick_gelu_gate };
 
 template <TileElement Out>
 struct Epilogue {
   Out* c;
   int64_t rows;
   int64_t columns;
-  Tail tail = Tail::none;
+  EpilogueOp op = EpilogueOp::none;
   const float* bias = nullptr;    // optional, [columns]
   Out* pre_activation = nullptr;  // optional, [rows, columns]
-  const Out* extra = nullptr;     // optional, [rows, columns]: added, and may be c; or the gate
+  // Optional, [rows, columns]: the gate where `op` has one; otherwise it is added, and may be c.
+  const Out* addend_or_gate = nullptr;
 };
 
 /// c = A B in tiles, with what follows it.
@@ -33,25 +34,25 @@ struct ProductArguments {
 };
 
 /// c of one vector of sums (overwritten), n of its elements inside the matrix.
-template <Tail kTail, bool kVectors, typename Out, int kSize>
+template <EpilogueOp kOp, bool kVectors, typename Out, int kSize>
 __device__ __forceinline__ void finish(const Epilogue<Out>& p, int64_t at, int n, float (&v)[kSize],
-                                       const float (&bias)[kSize], const Vec<Out>& extra_vec) {
-  float extra[kSize];
-  unpack(extra_vec, extra);
-  if constexpr (kTail == Tail::gelu_gate || kTail == Tail::quick_gelu_gate) {
-    constexpr Activation kKind = kTail == Tail::gelu_gate ? Activation::gelu : Activation::quick_gelu;
+                                       const float (&bias)[kSize], const Vec<Out>& addend_or_gate_vec) {
+  float addend_or_gate[kSize];
+  unpack(addend_or_gate_vec, addend_or_gate);
+  if constexpr (kOp == EpilogueOp::gelu_gate || kOp == EpilogueOp::quick_gelu_gate) {
+    constexpr Activation kKind = kOp == EpilogueOp::gelu_gate ? Activation::gelu : Activation::quick_gelu;
 #pragma unroll
-    for (int i = 0; i < kSize; ++i) v[i] *= activation_derivative<kKind>(extra[i]);
+    for (int i = 0; i < kSize; ++i) v[i] *= activation_derivative<kKind>(addend_or_gate[i]);
   } else {
 #pragma unroll
     for (int i = 0; i < kSize; ++i) v[i] += bias[i];
-    if (kTail != Tail::none && p.pre_activation) store_columns<kVectors>(p.pre_activation + at, n, v);
+    if (kOp != EpilogueOp::none && p.pre_activation) store_columns<kVectors>(p.pre_activation + at, n, v);
     unpack(pack<Out>(v), v);  // what follows sees z as it is stored
 #pragma unroll
     for (int i = 0; i < kSize; ++i) {
-      if constexpr (kTail == Tail::gelu) v[i] = gelu(v[i]);
-      if constexpr (kTail == Tail::quick_gelu) v[i] = quick_gelu(v[i]);
-      v[i] += extra[i];
+      if constexpr (kOp == EpilogueOp::gelu) v[i] = gelu(v[i]);
+      if constexpr (kOp == EpilogueOp::quick_gelu) v[i] = quick_gelu(v[i]);
+      v[i] += addend_or_gate[i];
     }
   }
   store_columns<kVectors>(p.c + at, n, v);
@@ -59,7 +60,7 @@ __device__ __forceinline__ void finish(const Epilogue<Out>& p, int64_t at, int n
 
 /// Stores the product's tile that begins at `at`. What a part's vectors need from memory is loaded before the
 /// first of them is computed.
-template <Tail kTail, TileElement Out, StagedSums<Vec<Out>::kSize> Product>
+template <EpilogueOp kOp, TileElement Out, StagedSums<Vec<Out>::kSize> Product>
 __device__ __forceinline__ void store_tile(Product& product, const Epilogue<Out>& p, const TilePlace& at) {
   constexpr bool kVectors = Product::kVectors;
   constexpr int kSize = Vec<Out>::kSize, kPasses = Product::template kPasses<kSize>;
@@ -77,11 +78,12 @@ __device__ __forceinline__ void store_tile(Product& product, const Epilogue<Out>
         load_part(p.bias + column, n, bias);
       }
     }
-    Vec<Out> extra[kPasses] = {};
-    if (p.extra) {
+    Vec<Out> addend_or_gate[kPasses] = {};
+    if (p.addend_or_gate) {
 #pragma unroll
       for (int pass = 0; pass < kPasses; ++pass) {
-        if (inside(pass)) extra[pass] = load_first<kVectors>(p.extra + row(pass) * p.columns + column, n);
+        if (inside(pass))
+          addend_or_gate[pass] = load_first<kVectors>(p.addend_or_gate + row(pass) * p.columns + column, n);
       }
     }
     product.stage(part);
@@ -90,7 +92,7 @@ __device__ __forceinline__ void store_tile(Product& product, const Epilogue<Out>
       float v[kSize];
       product.read(pass, v);
       if (inside(pass)) {
-        finish<kTail, kVectors>(p, row(pass) * p.columns + column, n, v, bias, extra[pass]);
+        finish<kOp, kVectors>(p, row(pass) * p.columns + column, n, v, bias, addend_or_gate[pass]);
       }
     }
   }

@@ -5,8 +5,8 @@
 // tf32) takes 8 ldmatrix for 32 mma. Shared memory: lines of 16-byte chunks as they lie in global memory,
 // swizzled; where the reduction is not along the lines, ldmatrix transposes bf16, while f32, whose halves it
 // would tear apart, is read element by element. At the end the sums pass through shared memory, 16 rows at a
-// time, from mma's layout to rows that are stored in 16-byte vectors; that is a warp's own business, without
-// barriers.
+// time, from mma's layout to rows that are stored in 16-byte vectors; each warp does this independently,
+// without barriers.
 #pragma once
 
 #include "kernels/common/mma.cuh"

@@ -1,6 +1,6 @@
-// What a tile product offers to the kernels that are made of it, those in bf16 and tf32 (mma_product.cuh), f32
-// (ffma_product.cuh) and of patches (patch_embed/patch_product.cuh) alike, and the pipeline that brings tiles
-// into shared memory.
+// What a tile product offers to the kernels that are made of it, those in bf16 and tf32 (mma_product.cuh),
+// f32 (ffma_product.cuh) and of patches (patch_embed/patch_product.cuh) alike, and the pipeline that brings
+// tiles into shared memory.
 #pragma once
 
 #include <type_traits>
@@ -18,9 +18,9 @@ concept Pipelined = requires(P& product, int step, int stage) {
   product.multiply(stage);
 };
 
-/// The sums as they are stored: in kParts parts (stage), each in kPasses vectors per thread (read, in order) of
-/// kSize neighbours of a row. A part's are one column and several rows, both counted from the tile's first.
-/// kVectors: whether 16-byte accesses fit what the product is compiled for.
+/// The sums as they are stored: in kParts parts (stage), each in kPasses vectors per thread (read, in order)
+/// of kSize neighbours of a row. A part's are one column and several rows, both counted from the tile's
+/// first. kVectors: whether 16-byte accesses fit what the product is compiled for.
 template <typename P, int kSize>
 concept StagedSums = requires(P& product, const P& place, int part, int pass, float (&v)[kSize]) {
   requires std::same_as<decltype(P::kVectors), const bool>;
@@ -35,10 +35,10 @@ concept StagedSums = requires(P& product, const P& place, int part, int pass, fl
 /// Whether so many lanes, warps and elements each make up `whole` exactly.
 constexpr bool covers(int whole, int a, int b, int c) { return a * b * c == whole; }
 
-/// The tile's sums in registers, kThreadRows x kThreadColumns per thread: sum(i, j) is that of row thread_row(i)
-/// and column thread_column(j) of the tile. A row is shared by kRowLanes lanes that follow one another and by
-/// the same lanes of kRowWarps warps, of which the thread's is number row_warp(); a column by the lanes of a
-/// warp that are kRowLanes apart and by kColumnWarps warps.
+/// The tile's sums in registers, kThreadRows x kThreadColumns per thread: sum(i, j) is that of row
+/// thread_row(i) and column thread_column(j) of the tile. A row is shared by kRowLanes lanes that follow one
+/// another and by the same lanes of kRowWarps warps, of which the thread's is number row_warp(); a column by
+/// the lanes of a warp that are kRowLanes apart and by kColumnWarps warps.
 template <typename P>
 concept RegisterSums = requires(P& product, const P& place, int i, int j) {
   requires covers(kTile, P::kRowLanes, P::kRowWarps, P::kThreadColumns);

@@ -1,7 +1,7 @@
 // One matrix product on the calling thread: the building block of every CPU kernel that multiplies matrices.
 //
 // oneDNN does the arithmetic. It is kept to one thread, because its own threading makes the result depend on
-// the number of threads; parallelism comes from kernels that cut their work into tiles by shape alone.
+// the number of threads; parallelism comes from kernels that cut their work into tiles only by shape.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +24,10 @@ struct TileProduct {
   bool accumulate = false;    // C is read: f32 output only
 };
 
-/// Computes the product on the calling thread. Sums are f32; the result depends on the arguments alone.
-/// k = 0 gives zeros (or leaves C with `accumulate`). C must not overlap A or B. Where the processor has no
-/// bf16 product (below AVX-512), bf16 inputs are widened to f32, exactly, which is slower; one warning says
-/// so. Asynchronous signals wait on this thread until the product, or the SignalScope that it is part of, ends.
+/// Computes the product on the calling thread. Sums are f32; the result depends only on the arguments. k = 0
+/// gives zeros (or leaves C with `accumulate`). C must not overlap A or B. Where the processor has no bf16
+/// product (below AVX-512), bf16 inputs are widened to f32, exactly, which is slower; one warning says so.
+/// Asynchronous signals wait on this thread until the product, or the SignalScope that it is part of, ends.
 /// Throws Error with oneDNN's reason.
 void tile_product(const TileProduct& p);
 

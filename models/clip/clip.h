@@ -29,7 +29,7 @@ class Clip {
   Clip& operator=(const Clip&) = delete;
 
   /// CLIP's initialisation (open_clip's model.py; PyTorch's defaults where it has none): each parameter by
-  /// its own initialiser. Depends on the seed alone.
+  /// its own initialiser. Depends only on the seed.
   void initialise(uint64_t seed);
 
   /// images u8 [B, S, S, 3] or normalised f32 [B, 3, S, S] → f32 [B, E] of unit length. `kept`: i32 [B, K],

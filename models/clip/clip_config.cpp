@@ -32,16 +32,14 @@ class Reader {
 
   void read(const char* key, int& value) {
     const json* found = find(key);
-    if (!found) return;
-    CUCLIP_CHECK(found->is_number_integer() && found->get<int64_t>() > 0 && found->get<int64_t>() < (1 << 30),
-                 "{}: {} must be a whole number > 0, got {}", where_, key, found->dump());
-    value = found->get<int>();
+    if (found) value = positive_whole_number(*found, where_, key, 1 << 30);
   }
 
   void read(const char* key, float& value) {
     const json* found = find(key);
     if (!found) return;
-    CUCLIP_CHECK(is_moderate(*found), "{}: {} must be a number, got {}", where_, key, found->dump());
+    CUCLIP_CHECK(is_moderate(*found), "{}: {} must be a number of moderate size, got {}", where_, key,
+                 found->dump());
     value = found->get<float>();
   }
 
@@ -205,7 +203,7 @@ void validate(const ClipConfig& c) {
   in_range("vision patch_size", c.vision.patch_size, 1, c.vision.image_size);
   in_range("vision width", c.vision.width, 1, kMaxWidth);
   in_range("vision layers", c.vision.layers, 1, kMaxLayers);
-  in_range("vision head_width", c.vision.head_width, 1, c.vision.width);
+  in_range("vision head_width (at most the width)", c.vision.head_width, 1, c.vision.width);
   in_range("text context_length", c.text.context_length, 2, kMaxLength);  // start and end
   in_range("text vocab_size", c.text.vocab_size, 3, kMaxVocabulary);
   in_range("text width", c.text.width, 1, kMaxWidth);
@@ -294,8 +292,8 @@ ClipConfig load_clip_config(const std::string& name_or_path) {
     if (builtin == name) return config;
     names.push_back(builtin);
   }
-  CUCLIP_CHECK(path_exists(name_or_path), "there is no model '{}': neither a file nor one of {}",
-               name_or_path, fmt::format("{}", fmt::join(names, ", ")));
+  CUCLIP_CHECK(path_exists(name_or_path), "unknown model '{}': not a file and not one of {}", name_or_path,
+               fmt::format("{}", fmt::join(names, ", ")));
   return parse_clip_config(read_file(name_or_path), name_or_path);
 }
 

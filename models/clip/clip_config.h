@@ -37,7 +37,7 @@ struct ClipConfig {
   };
 
   int embed_dim = 512;
-  bool quick_gelu = false;  // x·σ(1.702x), as OpenAI's weights want; otherwise erf GELU
+  bool quick_gelu = false;  // x·σ(1.702x), for OpenAI's weights; otherwise erf GELU
   Vision vision;
   Text text;
   std::array<float, 3> mean = {0.48145466f, 0.4578275f, 0.40821073f};

@@ -16,9 +16,7 @@ using nlohmann::ordered_json;
 int read_integer(const json& object, const std::string& where, const char* key, int default_value) {
   const auto found = object.find(key);
   if (found == object.end() || found->is_null()) return default_value;
-  CUCLIP_CHECK(found->is_number_integer() && found->get<int64_t>() > 0 && found->get<int64_t>() < (1 << 24),
-               "{}: {} must be a whole number > 0, got {}", where, key, found->dump());
-  return found->get<int>();
+  return positive_whole_number(*found, where, key, 1 << 24);
 }
 
 // One of the objects of config.json, in which missing keys have defaults.

@@ -46,7 +46,7 @@ class TransformerBlock {
   Residual forward(Tape& tape, const Residual& in) const;
 
   /// The last block of an encoder that reads one row of each sequence: everything after the attention is
-  /// computed for that row alone. Row index[b], or row 0 where index is none. Returns x, delta [B, C].
+  /// computed only for that row. Row index[b], or row 0 where index is none. Returns x, delta [B, C].
   Residual forward_pooled(Tape& tape, const Residual& in, const Tensor& index) const;
 
  private:

@@ -1,4 +1,4 @@
-// What other implementations call CLIP's parameters.
+// Parameter names used by other implementations.
 #pragma once
 
 #include <string>

@@ -21,8 +21,8 @@ constexpr PassedOver::Kind kUnreadableFolder{"unreadable folder", "unreadable fo
 constexpr PassedOver::Kind kUnreadableFile{"unreadable file", "unreadable files"};
 constexpr PassedOver::Kind kBrokenLink{"link that leads nowhere", "links that lead nowhere"};
 constexpr PassedOver::Kind kVanished{"file that vanished meanwhile", "files that vanished meanwhile"};
-constexpr PassedOver::Kind kLoop{"link back to a folder on the way to it",
-                                 "links back to a folder on the way to them"};
+constexpr PassedOver::Kind kLoop{"link to one of its own parent folders",
+                                 "links to their own parent folders"};
 constexpr PassedOver::Kind kSpecial{"entry that is neither file nor folder",
                                     "entries that are neither files nor folders"};
 

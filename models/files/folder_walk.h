@@ -5,7 +5,7 @@
 //   to: a link "a.jpg" to "../pool/00017" is a.jpg. Names are bytes, whatever their encoding.
 // - Linked sub-folders are walked like others, unless they lead back to a folder on the way there.
 // - What systems leave beside people's files (is_leftover) is passed over, with everything in it.
-// - What cannot be read is passed over too, and the walk goes on.
+// - What cannot be read is passed over too, and the walk continues.
 // - The order does not depend on how the file system lists.
 #pragma once
 

@@ -54,11 +54,6 @@ std::string escaped_name(std::string_view name) { return escaped(name, ""); }
 std::string shortened_name(std::string_view name) { return escaped(name, "", 200); }
 std::string escaped_text(std::string_view text) { return escaped(text, "\n\t"); }
 
-std::string counted(int64_t count, std::string_view one, std::string_view many) {
-  if (count == 1) return fmt::format("1 {}", one);
-  return many.empty() ? fmt::format("{} {}s", count, one) : fmt::format("{} {}", count, many);
-}
-
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {
     utf8proc_int32_t c = 0;

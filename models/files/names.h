@@ -1,7 +1,6 @@
 // File names and keys, which are bytes that somebody else chose, on their way to a terminal and into JSON.
 #pragma once
 
-#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -19,9 +18,6 @@ std::string shortened_name(std::string_view name);
 
 /// The same for a text that may have several lines: line ends stay.
 std::string escaped_text(std::string_view text);
-
-/// "1 picture", "2 pictures", "3 boxes"; `many` is needed only if the plural is not `one` plus an s.
-std::string counted(int64_t count, std::string_view one, std::string_view many = "");
 
 bool is_utf8(std::string_view text);
 

@@ -34,4 +34,11 @@ nlohmann::json parse_strict_json(std::string_view text, std::string_view name) {
   return root;
 }
 
+int positive_whole_number(const nlohmann::json& value, std::string_view where, std::string_view key,
+                          int limit) {
+  CUCLIP_CHECK(value.is_number_integer() && value.get<int64_t>() > 0 && value.get<int64_t>() < limit,
+               "{}: {} must be a whole number > 0, got {}", where, key, value.dump());
+  return value.get<int>();
+}
+
 }  // namespace cuclip

@@ -71,7 +71,7 @@ std::string without_mark(std::string text, const std::string& name) {
 void check_no_nul(std::string_view text, const std::string& name, size_t lines_before = 0) {
   const size_t nul = text.find('\0');
   CUCLIP_CHECK(nul == text.npos,
-               "{} is no text: expected UTF-8, found a NUL byte in line {}. UTF-16 without a "
+               "{} is not a text file: expected UTF-8, found a NUL byte in line {}. UTF-16 without a "
                "byte order mark looks like this; save it as UTF-8",
                name, lines_before + split_lines(text.substr(0, nul + 1)).size());
 }

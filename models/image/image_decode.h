@@ -1,4 +1,4 @@
-// Pictures from the wild, decoded to 8-bit RGB: JPEG (libjpeg-turbo), PNG and BMP.
+// Untrusted picture files, decoded to 8-bit RGB: JPEG (libjpeg-turbo), PNG and BMP.
 //
 // What becomes of pictures that are not 8-bit RGB:
 //   grey               the three channels are equal

@@ -1,6 +1,6 @@
 // From a picture to what the image encoder takes: torchvision's transforms as CLIP uses them, on Pillow-exact
-// resizing (models/image/resample.h). Pixels stay 8-bit until the last step, normalize_pixels, so that a
-// loader can pass a batch on in a quarter of the bytes.
+// resizing (models/image/resample.h). Pixels stay 8-bit, a quarter of the bytes for a loader to
+// pass on: patch_embed normalises them (kernels/patch_embed), normalize_pixels does for whoever needs floats.
 #pragma once
 
 #include <array>

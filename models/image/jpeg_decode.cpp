@@ -50,7 +50,7 @@ struct JpegReader {
     std::longjmp(reader->jump, 1);
   }
 
-  // The library warns about damaged data and goes on with a guess: the first such warning is kept. A file
+  // The library warns about damaged data and continues with a guess: the first such warning is kept. A file
   // that ends before the last row is an error here, as with Pillow. Other warnings (stray bytes between
   // markers, an unknown JFIF revision, ...) leave the picture whole.
   static void on_message(j_common_ptr info, int level) {

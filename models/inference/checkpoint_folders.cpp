@@ -5,21 +5,23 @@
 
 #include "core/file_io.h"
 #include "models/clip/clip_config.h"
+#include "models/files/names.h"
 #include "models/files/safetensors.h"
+#include "models/files/strict_json.h"
 #include "models/text/tokenizer.h"
 
 namespace cuclip {
 namespace {
 
-using nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
 constexpr std::string_view kStep = "step-";
 
 // Why a checkpoint cannot be used, or nothing.
-std::string problem_of(const fs::path& checkpoint) {
+std::string problem_of(const fs::path& checkpoint, const std::function<void(const fs::path&)>& also_read) {
   try {
     read_checkpoint_state(checkpoint);
+    if (also_read) also_read(checkpoint);
     Safetensors::open(checkpoint / "model.safetensors");
     Safetensors::open(checkpoint / "optimizer.safetensors");
     load_clip_config((checkpoint / "open_clip_config.json").string());
@@ -56,11 +58,21 @@ std::vector<fs::path> checkpoint_folders(const fs::path& run) {
   return paths;
 }
 
-ordered_json read_checkpoint_state(const fs::path& checkpoint) {
-  const fs::path file = checkpoint / "state.json";
-  const ordered_json json = ordered_json::parse(read_file(file), nullptr, false);
-  CUCLIP_CHECK(json.is_object() && json.contains("step") && json.contains("settings"),
-               "{}: expected the state of a run as JSON (is it truncated?)", file.string());
+nlohmann::json read_checkpoint_state(const fs::path& checkpoint) {
+  const std::string file = checkpoint / "state.json";
+  nlohmann::json json = parse_strict_json(read_file(file), file);
+  const int64_t step = checkpoint_step(checkpoint);
+  const bool has_step = json.contains("step") && json["step"].is_number_integer();
+  CUCLIP_CHECK(has_step && json["step"] >= 0 && (step < 0 || json["step"] == step),
+               "{}: expected \"step\", {}, found {}", file,
+               step < 0 ? "a whole number" : std::to_string(step),
+               json.value("step", nlohmann::json()).dump());
+  const nlohmann::json settings = json.value("settings", nlohmann::json());
+  const bool text =
+      settings.is_object() && std::all_of(settings.begin(), settings.end(),
+                                          [](const nlohmann::json& value) { return value.is_string(); });
+  CUCLIP_CHECK(text, "{}: expected \"settings\", an object of strings, found {}", file,
+               shortened_name(settings.dump()));
   return json;
 }
 
@@ -68,7 +80,8 @@ bool is_checkpoint_folder(const fs::path& folder) {
   return path_exists(folder / "state.json") && path_exists(folder / "optimizer.safetensors");
 }
 
-std::optional<fs::path> latest_checkpoint(const fs::path& run, std::vector<std::string>& notes) {
+std::optional<fs::path> latest_checkpoint(const fs::path& run, std::vector<std::string>& notes,
+                                          const std::function<void(const fs::path&)>& also_read) {
   std::vector<fs::path> candidates = checkpoint_folders(run);
   if (path_exists(run / "latest")) {
     std::string name = read_file(run / "latest");
@@ -82,13 +95,15 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run, std::vector<std::
       notes.push_back(fmt::format("{}: names {}, which does not exist", (run / "latest").string(), name));
     }
   }
+  std::string newest_problem;
   for (const fs::path& candidate : candidates) {
-    const std::string problem = problem_of(candidate);
+    const std::string problem = problem_of(candidate, also_read);
     if (problem.empty()) return candidate;
+    if (newest_problem.empty()) newest_problem = problem;
     notes.push_back(fmt::format("{} is damaged, using the one before it: {}", candidate.string(), problem));
   }
   CUCLIP_CHECK(candidates.empty(), "none of the checkpoints of {} can be read; the newest: {}", run.string(),
-               notes.empty() ? "" : notes.front());
+               newest_problem);
   return std::nullopt;
 }
 

@@ -120,7 +120,7 @@ FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
   const std::string format = metadata_of(file, "format");
   CUCLIP_CHECK(
       format == kFormat, "{}: expected an index (\"{}\"), found \"{}\"{}", path.string(), kFormat, format,
-      format.starts_with(kAnyFormat) ? ": another version of cuclip made it; make the index again" : "");
+      format.starts_with(kAnyFormat) ? ": another version of cuclip made it; rebuild the index" : "");
   FeatureIndex index{.source = path_in(file, "source"),
                      .names = split_names(entry_of(file, "names", {"U8"}, 1).data),
                      .rows = {},
@@ -132,8 +132,8 @@ FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
   const SafetensorsEntry& rows = entry_of(file, "rows", {"I32"}, 1);
   const int64_t count = features.shape[0];
   CUCLIP_CHECK(count > 0 && std::ssize(index.names) == count && rows.shape[0] == count,
-               "{}: features of {} pictures, {} names and {} places; the index is damaged", path.string(),
-               count, index.names.size(), rows.shape[0]);
+               "{}: {} features, {} names and {} row numbers; the index is damaged", path.string(), count,
+               index.names.size(), rows.shape[0]);
   std::vector<int32_t> places(static_cast<size_t>(count));
   std::memcpy(places.data(), rows.data.data(), rows.data.size());
   CUCLIP_CHECK(std::all_of(places.begin(), places.end(), [](int32_t place) { return place >= 0; }),
@@ -142,7 +142,7 @@ FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
   std::vector<float> values(static_cast<size_t>(count * features.shape[1]));
   copy_to_f32(features, "features", values);
   CUCLIP_CHECK(std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }),
-               "{}: the features hold values that are not finite; make the index again", path.string());
+               "{}: the features hold values that are not finite; rebuild the index", path.string());
   index.features = Tensor::from<float>(context, {count, features.shape[1]}, values);
   return index;
 }

@@ -33,7 +33,7 @@ void refuse_sharded(const fs::path& folder) {
                                       "open_clip_model.safetensors.index.json"};
   const fs::path index = first_of(folder, kIndexes);
   CUCLIP_CHECK(index.empty(),
-               "{}: these weights lie in several files, and only weights in one file are read: expected "
+               "{}: these weights are sharded; only single-file weights are supported: expected "
                "model.safetensors with all tensors (transformers' save_pretrained writes it with a "
                "max_shard_size that is large enough)",
                index.string());
@@ -138,7 +138,7 @@ LoadedModel untrained(Context& context, const std::string& name, const ModelOpti
 const Tokenizer& LoadedModel::tokenizer() const {
   CUCLIP_CHECK(
       found_tokenizer,
-      "{}: there is no tokeniser beside the weights, and texts need one: put the merges file there as "
+      "{}: no tokeniser found beside the weights; encoding text needs one: put the merges file there as "
       "tokenizer.txt.gz, or give --tokenizer FILE (for CLIP's vocabulary: bpe_simple_vocab_16e6.txt.gz)",
       description);
   return *found_tokenizer;

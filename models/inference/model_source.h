@@ -44,8 +44,8 @@ struct LoadedModel {
 };
 
 /// `spec` is one of
-///   - a run's folder: its newest checkpoint or, if that is damaged, the one before it, with a line on standard
-///     error
+///   - a run's folder: its newest checkpoint or, if that is damaged, the one before it, with a line on
+///     standard error
 ///   - a checkpoint's folder: model.safetensors or open_clip_model.safetensors, configuration, merges
 ///   - a .safetensors file
 ///   - a built-in name or a configuration's .json file: untrained, every value drawn from options.seed

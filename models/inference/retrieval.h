@@ -31,7 +31,7 @@ struct RetrievalMetrics {
   RetrievalDirection image_to_text, text_to_image;
 };
 
-/// Called every now and then during an evaluation. What it throws ends it.
+/// Called every now and then during an evaluation. Throwing from it stops the evaluation.
 using EvaluationPoll = std::function<void()>;
 
 /// image [N, E], text [M, E] of one dtype; caption m belongs to picture image_of_text[m]. A picture may have

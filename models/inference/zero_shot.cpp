@@ -2,11 +2,18 @@
 
 #include <algorithm>
 
+#include "core/words.h"
 #include "kernels/similarity/similarity.h"
 #include "models/files/text_file.h"
 #include "models/inference/encode.h"
 
 namespace cuclip {
+namespace {
+enum class TemplateSet { none, simple, openai7 };
+}  // namespace
+template <>
+inline constexpr std::array<std::string_view, 3> kWords<TemplateSet>{"none", "simple", "openai7"};
+
 namespace {
 
 constexpr std::string_view kPlaceholder = "{}";
@@ -21,17 +28,25 @@ std::vector<std::string> templates_of_file(const std::string& path) {
   return templates;
 }
 
+std::vector<std::string> templates_of(TemplateSet set) {
+  switch (set) {
+    case TemplateSet::none:
+      return {"{}"};
+    case TemplateSet::simple:
+      return {"a photo of a {}."};
+    case TemplateSet::openai7:
+      break;
+  }
+  return {"itap of a {}.",           "a bad photo of the {}.",
+          "a origami {}.",           "a photo of the large {}.",
+          "a {} in a video game.",   "art of the {}.",
+          "a photo of the small {}."};
+}
+
 }  // namespace
 
 std::vector<std::string> load_templates(const std::string& spec) {
-  if (spec == "none") return {"{}"};
-  if (spec == "simple") return {"a photo of a {}."};
-  if (spec == "openai7") {
-    return {"itap of a {}.",           "a bad photo of the {}.",
-            "a origami {}.",           "a photo of the large {}.",
-            "a {} in a video game.",   "art of the {}.",
-            "a photo of the small {}."};
-  }
+  if (const auto set = find_word<TemplateSet>(spec)) return templates_of(*set);
   return templates_of_file(spec);
 }
 
@@ -64,7 +79,7 @@ Tensor mean_of_groups(Context& context, const Tensor& features, int64_t count) {
 Tensor zero_shot_classifier(const Clip& model, const Tokenizer& tokenizer,
                             std::span<const std::string> classes, std::span<const std::string> templates) {
   CUCLIP_CHECK(!classes.empty() && !templates.empty(),
-               "zero-shot: {} classes and {} templates, at least one each is needed", classes.size(),
+               "zero-shot: expected at least one class and one template, found {} and {}", classes.size(),
                templates.size());
   std::vector<std::string> prompts;
   for (const std::string& name : classes) {

@@ -52,7 +52,7 @@ TEST_CASE_METHOD(ModelOnDisk, "a truncated latest checkpoint falls back to the o
   CHECK_THAT(result.out, Contains("step-2"));
 }
 
-TEST_CASE_METHOD(ModelOnDisk, "files that are no pictures are named") {
+TEST_CASE_METHOD(ModelOnDisk, "files that are not pictures are named") {
   folder.write("page.jpg", "<!DOCTYPE html><html><body>404</body></html>");
   folder.write("empty.png", "");
   folder.write("cut.png", read_file(picture(0)).substr(0, 300));
@@ -68,7 +68,7 @@ TEST_CASE_METHOD(ModelOnDisk, "files that are no pictures are named") {
   check_refused(cuclip({"classify", pictures, "--labels", "a,b"}), "folder");
 }
 
-TEST_CASE_METHOD(ModelOnDisk, "unreadable pictures in a folder are counted and left out") {
+TEST_CASE_METHOD(ModelOnDisk, "unreadable pictures in a folder are counted and skipped") {
   folder.write("pictures/page.jpg", "<!DOCTYPE html><html></html>");
   folder.write("pictures/empty.png", "");
   const auto json = cuclip_json({"index", pictures, "--out", folder / "p.cuclip-index"});
@@ -91,7 +91,8 @@ TEST_CASE_METHOD(ModelOnDisk, "a folder without a readable picture is refused, a
   CHECK_FALSE(fs::exists(folder / "x.npy"));
 }
 
-TEST_CASE_METHOD(ModelOnDisk, "an index that is none, is damaged, or belongs to another model is refused") {
+TEST_CASE_METHOD(ModelOnDisk,
+                 "a file that is not an index, is damaged, or belongs to another model is refused") {
   const std::string index = folder / "p.cuclip-index";
   REQUIRE(cuclip({"index", pictures, "--out", index}).exit_code == 0);
   check_refused(cuclip({"search", picture(0), "a"}), "0.png");
@@ -99,7 +100,7 @@ TEST_CASE_METHOD(ModelOnDisk, "an index that is none, is damaged, or belongs to 
   check_refused(cuclip({"search", folder / "missing", "a"}), "missing");
   const CommandResult other = run_cuclip({"search", index, "a", "--model", "cuclip-tiny"});
   CHECK(other.exit_code == 2);
-  CHECK_THAT(other.err, Contains("other weights"));
+  CHECK_THAT(other.err, Contains("built with different weights"));
   fs::resize_file(index, fs::file_size(index) - 3);
   check_refused(cuclip({"search", index, "a"}), "p.cuclip-index");
 }
@@ -120,11 +121,12 @@ TEST_CASE_METHOD(ModelOnDisk, "pictures that have gone since they were indexed a
   CHECK_THAT(found({}),
              Contains("1 of the 8 pictures found no longer exists, such as ") && Contains("/3.png; rebuild"));
   CHECK_THAT(found({"--contact-sheet", sheet}),
-             Contains("1 of the 8 pictures found cannot be read any more") && Contains("/3.png"));
+             Contains("1 of the 8 pictures found can no longer be read; its cell is left empty") &&
+                 Contains("/3.png"));
   CHECK_THAT(read_file(sheet), Contains("(missing) 3.png") && !Contains("(missing) 2.png"));
   fs::remove_all(pictures);
   CHECK_THAT(found({"--contact-sheet", sheet}),
-             Contains("8 of the 8 pictures found cannot be read any more"));
+             Contains("8 of the 8 pictures found can no longer be read; their cells are left empty"));
 }
 
 TEST_CASE_METHOD(ModelOnDisk, "a data set that has gone or changed since it was indexed gives empty cells") {
@@ -148,7 +150,8 @@ TEST_CASE_METHOD(ModelOnDisk, "an index whose model has gone says so") {
   const std::string index = folder / "p.cuclip-index";
   REQUIRE(cuclip({"index", pictures, "--out", index}).exit_code == 0);
   fs::rename(run, folder / "moved");
-  check_refused(run_cuclip({"search", index, "a"}), "no longer at " + run + "; give its place as --model");
+  check_refused(run_cuclip({"search", index, "a"}),
+                "no longer at " + run + "; pass its new location with --model");
   CHECK(run_cuclip({"search", index, "a", "--model", folder / "moved"}).exit_code == 0);
 }
 

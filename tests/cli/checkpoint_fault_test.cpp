@@ -26,8 +26,11 @@ struct TakenBack : SmallRuns {
 TEST_CASE_METHOD(TakenBack,
                  "a checkpoint is replaced where the file system can neither exchange nor remove") {
   const std::string run = make("run");
-  const SystemFault fault{
-      .under = run + "/checkpoints", .calls = "exchange,unlink", .how = "EINVAL", .at = 1, .for_ever = true};
+  const SystemFault fault{.under = run + "/checkpoints",
+                          .calls = "exchange,unlink",
+                          .how = "EINVAL",
+                          .failing_call = 1,
+                          .for_ever = true};
   const CommandResult result = run_faulty_cuclip(fault, arguments(run, 2));
   INFO(result.err);
   CHECK(result.exit_code == 0);
@@ -45,7 +48,7 @@ TEST_CASE_METHOD(TakenBack,
   REQUIRE(at != calls.end());
   make("run");
   const SystemFault fault{
-      .under = folder_of_all, .calls = "fsync", .how = "EIO", .at = at - calls.begin() + 1};
+      .under = folder_of_all, .calls = "fsync", .how = "EIO", .failing_call = at - calls.begin() + 1};
   const CommandResult result = run_faulty_cuclip(fault, arguments(run, 2));
   INFO(result.err);
   CHECK(result.exit_code == 1);
@@ -57,7 +60,8 @@ TEST_CASE_METHOD(TakenBack,
 TEST_CASE_METHOD(TakenBack, "a leftover that cannot be removed is not said to be") {
   const std::string run = copy_of_base("run"), leftover = run + "/checkpoints/step-9.partial";
   folder.write("run/checkpoints/step-9.partial/state.json", "{");
-  const SystemFault fault{.under = leftover, .calls = "unlink", .how = "EACCES", .at = 1, .for_ever = true};
+  const SystemFault fault{
+      .under = leftover, .calls = "unlink", .how = "EACCES", .failing_call = 1, .for_ever = true};
   const CommandResult result = run_faulty_cuclip(fault, arguments(run, 2));
   INFO(result.err);
   CHECK(result.exit_code == 0);

@@ -1,6 +1,7 @@
 // labels: release_only long
-// A training run that is killed while it writes: wherever that is, the newest checkpoint loads, bit for bit one that an
-// undisturbed run has, and the next run goes on from there and removes what the killed one left.
+// A training run that is killed while it writes: wherever that is, the newest checkpoint loads, bit for bit
+// one that an undisturbed run has, and the next run continues from there and removes what the killed one
+// left.
 #include <fcntl.h>
 
 #include <catch2/catch.hpp>
@@ -30,7 +31,7 @@ size_t index_of(const std::vector<std::string>& calls, const std::string& call, 
 }
 
 TEST_CASE(
-    "killed at any write, sync, rename or removal, a run has a whole checkpoint and goes on bit for bit") {
+    "killed at any write, sync, rename or removal, a run has a whole checkpoint and continues bit for bit") {
   const SmallRuns runs;
   const std::vector<std::string> calls =
       calls_of({.under = runs.copy_of_base("run") + "/"}, runs.arguments(runs.folder / "run", 2));
@@ -38,7 +39,7 @@ TEST_CASE(
   int64_t killed = 0, new_ones = 0;
   for (int64_t at = 1;; ++at) {
     const std::string run = runs.copy_of_base("run");
-    const SystemFault kill{.under = run + "/", .how = "kill", .at = at};
+    const SystemFault kill{.under = run + "/", .how = "kill", .failing_call = at};
     const CommandResult result = run_faulty_cuclip(kill, runs.arguments(run, 2));
     INFO("killed at call " << at << ": " << result.err);
     if (result.exit_code == 0) break;
@@ -63,9 +64,10 @@ TEST_CASE("a run that is killed again and again keeps at most two checkpoints, a
   std::uniform_int_distribution<size_t> anywhere(1, calls);
   int64_t last = 1;
   for (int round = 0; round < 30; ++round) {
-    const SystemFault kill{.under = run + "/", .how = "kill", .at = static_cast<int64_t>(anywhere(rng()))};
+    const SystemFault kill{
+        .under = run + "/", .how = "kill", .failing_call = static_cast<int64_t>(anywhere(rng()))};
     REQUIRE(run_faulty_cuclip(kill, runs.arguments(run, 100'000)).exit_code == kKilled);
-    INFO("round " << round << ", killed at call " << kill.at);
+    INFO("round " << round << ", killed at call " << kill.failing_call);
     REQUIRE(checkpoint_names(run).size() <= 2);
     const std::string newest = read_file(run + "/latest");
     const int64_t step = std::stoll(newest.substr(5));
@@ -100,7 +102,7 @@ TEST_CASE("a run that is killed before its first checkpoint starts again, withou
   const SmallRuns runs;
   const std::string run = runs.folder / "run";
   std::vector<std::string> arguments = runs.arguments(run, 3, false);
-  const SystemFault kill{.under = run + "/checkpoints", .calls = "write", .how = "kill", .at = 1};
+  const SystemFault kill{.under = run + "/checkpoints", .calls = "write", .how = "kill", .failing_call = 1};
   REQUIRE(run_faulty_cuclip(kill, arguments).exit_code == kKilled);
   REQUIRE_FALSE(read_file(run + "/metrics.jsonl").empty());
   REQUIRE(run_cuclip(arguments).exit_code == 0);
@@ -131,7 +133,8 @@ TEST_CASE("a checkpoint that is made again is there at every moment") {
     if (!tells_something_new(calls, at)) continue;
     INFO("killed at " << calls[static_cast<size_t>(at - 1)]);
     copy();
-    REQUIRE(run_faulty_cuclip({.under = run + "/", .how = "kill", .at = at}, arguments).exit_code == kKilled);
+    REQUIRE(run_faulty_cuclip({.under = run + "/", .how = "kill", .failing_call = at}, arguments).exit_code ==
+            kKilled);
     std::vector<std::string> notes;
     REQUIRE(latest_checkpoint(run, notes) == fs::path(run) / "checkpoints/step-3");
     REQUIRE(notes.empty());
@@ -139,15 +142,15 @@ TEST_CASE("a checkpoint that is made again is there at every moment") {
   }
   // Where the file system cannot exchange names, it is removed and made.
   copy();
-  const SystemFault no_exchange{.under = run, .calls = "exchange", .how = "EINVAL", .at = 1};
+  const SystemFault no_exchange{.under = run, .calls = "exchange", .how = "EINVAL", .failing_call = 1};
   const CommandResult result = run_faulty_cuclip(no_exchange, arguments);
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
   runs.check_goes_on(run);
 }
 
-// What is renamed has reached the disk before, and what replaces it is on the disk before anything older is removed. That
-// is what a power cut needs; it is not tried here.
+// What is renamed has reached the disk before, and what replaces it is on the disk before anything older is
+// removed. That is what a power cut needs; it is not tried here.
 TEST_CASE("files and folders are synced before what relies on them") {
   const SmallRuns runs;
   const std::string run = runs.copy_of_base("run"), checkpoints = run + "/checkpoints";

@@ -1,4 +1,4 @@
-// Commands use pictures whose data are damaged, and say so.
+// Commands use pictures whose data is damaged, and say so.
 #include <catch2/catch.hpp>
 
 #include "tests/support/model_on_disk.h"

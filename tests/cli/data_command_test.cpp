@@ -61,6 +61,30 @@ TEST_CASE("data prepare writes shards that data stats reads, and does nothing th
   CHECK(report.at("width").at("max") == 32);
 }
 
+TEST_CASE("data prepare rebuilds a set of which a shard is damaged, and names a shard of somebody else's") {
+  const TemporaryFolder folder;
+  write_pictures(folder, 20);
+  const fs::path out = folder / "out";
+  const std::vector<std::string> arguments = {
+      "data", "prepare",      "--from", folder / "in",         "--out", out, "--held-out",
+      "5",    "--image-size", "16",     "--samples-per-shard", "5"};
+  REQUIRE(run_cuclip(arguments).exit_code == 0);
+  for (const char* name : {"train-001.tar", "held-out-000.tar"}) {
+    const std::string good = read_file(out / name);
+    for (const uintmax_t bytes : {uintmax_t{0}, fs::file_size(out / name) - 1}) {
+      fs::resize_file(out / name, bytes);
+      const CommandResult result = run_cuclip(arguments);
+      INFO(result.err);
+      CHECK(result.exit_code == 0);
+      CHECK(read_file(out / name) == good);
+    }
+  }
+  folder.write("out/train-099.tar", "somebody else's");
+  const CommandResult result = run_cuclip(arguments);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.err, Contains("already exists") && Contains("train-099.tar does not belong to this set"));
+}
+
 TEST_CASE("data refuses wrong arguments and unusable sources with exit code 2") {
   const TemporaryFolder folder;
   write_pictures(folder, 4);
@@ -77,7 +101,7 @@ TEST_CASE("data refuses wrong arguments and unusable sources with exit code 2") 
   folder.write("blank/1.png", "<html>");
   folder.write("blank/1.txt", " ");
   for (const char* name : {"page", "blank"}) refused({"data", "stats", folder / name}, "no usable sample");
-  CHECK_THAT(run_cuclip({"train", "--help"}).out, Contains("is not") && Contains("noticed"));
+  CHECK_THAT(run_cuclip({"train", "--help"}).out, Contains("same size in bytes is not detected"));
   refused({"data"}, "subcommand");
   refused({"data", "prepare", "--out", out}, "--from");
   refused({"data", "prepare", "--from", folder / "in", "--out", out, "--held-out", "500"}, "--held-out");

@@ -43,7 +43,7 @@ TEST_CASE(
     int failed = 0;
     for (int64_t at = 1;; ++at) {
       const std::string run = runs.copy_of_base("run");
-      const SystemFault fault{.under = run, .calls = calls, .how = how, .at = at};
+      const SystemFault fault{.under = run, .calls = calls, .how = how, .failing_call = at};
       const CommandResult result = run_faulty_cuclip(fault, runs.arguments(run, 2));
       INFO(how << " at call " << at << ": " << result.err);
       const int64_t step = runs.check_newest(run);
@@ -132,7 +132,7 @@ TEST_CASE_METHOD(Disk, "no command leaves half a file when the disk fills up or 
       for (int64_t at = 1; at <= std::ssize(calls); ++at) {
         if (is_end_of_spool(calls[static_cast<size_t>(at - 1)]) || !tells_something_new(calls, at)) continue;
         empty();
-        const SystemFault fault{.under = writer.out, .calls = kChanges, .how = how, .at = at};
+        const SystemFault fault{.under = writer.out, .calls = kChanges, .how = how, .failing_call = at};
         const CommandResult result = run_faulty_cuclip(fault, whole(writer));
         INFO(how << " at " << calls[static_cast<size_t>(at - 1)] << ": " << result.err);
         if (how == "kill") {
@@ -161,7 +161,8 @@ TEST_CASE_METHOD(Disk, "a preparation that failed half-way is not taken for fini
   two.push_back("--force");  // made with other options
   REQUIRE(run_cuclip(one).exit_code == 0);
   const auto good = contents_of(out);
-  const SystemFault fault{.under = out, .calls = "rename", .how = "EIO", .at = 2};  // one shard is new
+  const SystemFault fault{
+      .under = out, .calls = "rename", .how = "EIO", .failing_call = 2};  // one shard is new
   REQUIRE(run_faulty_cuclip(fault, two).exit_code == 1);
   REQUIRE(contents_of(out) != good);
   REQUIRE(run_cuclip(one).exit_code == 0);
@@ -191,7 +192,7 @@ TEST_CASE_METHOD(Disk, "an earlier set stays whole until the new one is there") 
     for (int64_t at = 1; at <= first_rename - calls.begin(); ++at) {
       if (is_end_of_spool(calls[static_cast<size_t>(at - 1)]) || !tells_something_new(calls, at)) continue;
       const auto good = make_first();
-      const SystemFault fault{.under = out, .calls = kChanges, .how = how, .at = at};
+      const SystemFault fault{.under = out, .calls = kChanges, .how = how, .failing_call = at};
       INFO(how << " at " << calls[static_cast<size_t>(at - 1)]);
       REQUIRE(run_faulty_cuclip(fault, two).exit_code == (how == "kill" ? -9 : 1));
       auto found = contents_of(out);
@@ -200,6 +201,30 @@ TEST_CASE_METHOD(Disk, "an earlier set stays whole until the new one is there") 
       });
       REQUIRE(found == good);
     }
+  }
+}
+
+TEST_CASE("a report replaces an earlier one whole or not at all") {
+  const SmallRuns runs;
+  const std::string out = runs.folder / "report", run = runs.copy_of_base("run"),
+                    data = "synthetic:shapes?size=16&count=12";
+  const Arguments arguments = {"report", run, "--train-data", data, "--val-data", data, "--out", out};
+  fs::create_directories(out);
+  for (const char* name : {"loss.svg", "matrix.svg"}) write_file_atomic(out + "/" + name, "<svg>earlier");
+  write_file_atomic(out + "/report.json", "{}");
+  const auto earlier = contents_of(out);
+  const std::vector<std::string> calls = calls_of({.under = out, .calls = kChanges}, arguments);
+  const auto first_rename = std::find_if(calls.begin(), calls.end(),
+                                         [](const std::string& call) { return call.starts_with("rename"); });
+  REQUIRE(std::count_if(calls.begin(), first_rename,
+                        [](const std::string& call) { return call.starts_with("fsync"); }) == 3);
+  for (int64_t at = 1; at <= first_rename - calls.begin(); ++at) {
+    for (const auto& [name, contents] : earlier) write_file_atomic(out + "/" + name, contents);
+    const SystemFault fault{.under = out, .calls = kChanges, .how = "ENOSPC", .at = at};
+    const CommandResult result = run_faulty_cuclip(fault, arguments);
+    INFO(calls[static_cast<size_t>(at - 1)] << ": " << result.err);
+    CHECK(result.exit_code == 1);
+    CHECK(contents_of(out) == earlier);
   }
 }
 

@@ -102,7 +102,7 @@ struct Matrix : ModelOnDisk {
   }
 
   std::vector<Fault> faults_of_text(const std::string& empty,
-                                    const std::string& blank = "blanks only") const {
+                                    const std::string& blank = "only blanks") const {
     std::vector<Fault> faults = {{"", empty}, {"caf\xE9", "expected UTF-8, found \"caf\\xe9\""}};
     for (const std::string text : {"   ", "\t\n", "\u00A0", "\u200B"}) faults.push_back({text, blank});
     return faults;
@@ -114,7 +114,7 @@ struct Matrix : ModelOnDisk {
             {at("empty/x" + extension), "cannot", 1},
             {at("folder" + extension), "folder"},
             {"/proc/x" + extension, "cannot", 1},
-            {"", ": expected a name, found an empty one"}};
+            {"", " must not be empty"}};
   }
 
   std::vector<Fault> faults_of_data_set() const {
@@ -156,13 +156,13 @@ struct Matrix : ModelOnDisk {
       case Kind::pictures:
         return with(no_file(".png"), {empty, page, {"/dev/zero", "/dev/zero"}});
       case Kind::text:
-        return faults_of_text(argument.name == "words" ? "neither" : "an empty one");
+        return faults_of_text(argument.name == "words" ? "neither" : "must not be empty");
       case Kind::lines:
         return faults_of_lines("one entry per line");
       case Kind::captions:
         return faults_of_lines("no word to learn from");
       case Kind::labels:
-        return with(faults_of_text("an empty one", "an empty one"), faults_of_label_lists());
+        return with(faults_of_text("must not be empty", "must not be empty"), faults_of_label_lists());
       case Kind::model:
       case Kind::weights:
         return with(no_regular_file(".safetensors"), {empty, page});
@@ -190,7 +190,7 @@ struct Matrix : ModelOnDisk {
         return {{at("empty/x.safetensors"), "cannot", 1},
                 {at("folder.safetensors"), "folder"},
                 {"/proc/x/m.safetensors", "cannot", 1},
-                {"", "--out: expected a name, found an empty one"}};
+                {"", "--out must not be empty"}};
       case Kind::out_folder:
         return {{at("empty/x"), "cannot", 1},
                 {at("empty"), "cannot", 1},
@@ -240,7 +240,7 @@ void check_message(const CommandResult& result, const Fault& fault) {
     CHECK_THAT(result.err, !Contains(words));
 }
 
-TEST_CASE("the table knows every command, and every argument that is text") {
+TEST_CASE("the fault table covers every command, and every argument that is text") {
   std::map<Words, std::set<std::string>> known;
   for (const Command& command : commands()) {
     for (const Argument& argument : command.arguments) known[command.words].insert(argument.name);
@@ -298,6 +298,34 @@ TEST_CASE_METHOD(Matrix, "lists come from standard input, and from any editor") 
         CHECK(none.exit_code == 2);
         CHECK_THAT(none.err,
                    Contains(captions ? "no word to learn from" : "standard input: expected one entry"));
+      }
+    }
+  }
+}
+
+TEST_CASE_METHOD(Matrix, "a column that was named must be in the table, and a separator is one character") {
+  const std::string table =
+      folder.write("columns.csv", "filepath,title,label\npictures/0.png,a,cat\npictures/1.png,b,dog\n");
+  for (const Command& command : commands()) {
+    for (const Argument& column : command.arguments) {
+      if (!column.name.starts_with("--csv-")) continue;
+      const auto with = [&](const std::string& value) {
+        Words words = line(command, nullptr, "");
+        for (std::string& word : words) {
+          if (word == at("pairs") || word == at("set")) word = table;
+          if (word == at("trained") || word == at("prepared")) word += "-from-columns";
+        }
+        words.insert(words.end(), {column.name, value});
+        INFO(fmt::format("{}", fmt::join(words, " ")));
+        return run_with_deadline(words);
+      };
+      const bool separator = column.name == "--csv-separator";
+      for (const std::string value : {"no such column", "ab"}) {
+        const CommandResult result = with(value);
+        INFO(column.name << " " << value << "\n" << result.err);
+        CHECK(result.exit_code == 2);
+        CHECK_THAT(result.err,
+                   Contains(value) && Contains(separator ? "one character" : "filepath, title, label"));
       }
     }
   }

@@ -64,7 +64,7 @@ TEST_CASE_METHOD(OddNames, "errors and warnings have no escape sequences either"
   CHECK_THAT(refused.err, Contains("bad\\x1b[2J.png") && !Contains("\x1b"));
 }
 
-TEST_CASE_METHOD(OddNames, "JSON has the bytes of names that are no UTF-8") {
+TEST_CASE_METHOD(OddNames, "JSON has the bytes of names that are not UTF-8") {
   cuclip_json({"index", odd(), "--out", index()});
   const Json found = cuclip_json({"search", index(), "a"});
   REQUIRE(found["hits"].size() == 4);
@@ -91,7 +91,7 @@ TEST_CASE_METHOD(OddNames, "JSON has the bytes of names that are no UTF-8") {
   CHECK(percent_decoded(unreadable[0]["path_bytes"].get<std::string>()) == odd() + "/b\xE9.png");
 }
 
-TEST_CASE_METHOD(OddNames, "data, model and run may lie in folders whose names are no UTF-8") {
+TEST_CASE_METHOD(OddNames, "data, model and run may lie in folders whose names are not UTF-8") {
   for (int i = 0; i < 8; ++i) {
     folder.write(odd_folder() + "/pairs/" + std::to_string(i) + ".png", bmp_bytes(random_image(15, 15)));
     folder.write(odd_folder() + "/pairs/" + std::to_string(i) + ".txt", "picture " + std::to_string(i));
@@ -275,7 +275,7 @@ TEST_CASE_METHOD(ModelOnDisk,
   }
 }
 
-TEST_CASE_METHOD(ModelOnDisk, "what is no file is left alone") {
+TEST_CASE_METHOD(ModelOnDisk, "what is not a file is left alone") {
   fs::create_symlink("/dev/null", folder / "null.cuclip-index");
   const CommandResult refused = cuclip({"index", pictures, "--out", folder / "null.cuclip-index"});
   CHECK(refused.exit_code == 2);

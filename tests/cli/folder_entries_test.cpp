@@ -1,4 +1,5 @@
-// Every command that lists a folder passes over the same entries of it, goes on, and says so on standard error.
+// Every command that lists a folder passes over the same entries of it, continues, and says so on standard
+// error.
 #include <catch2/catch.hpp>
 #include <filesystem>
 
@@ -42,7 +43,7 @@ struct Littered : ModelOnDisk {
 
 }  // namespace
 
-TEST_CASE_METHOD(Littered, "what is passed over in a folder is said by every command that lists one") {
+TEST_CASE_METHOD(Littered, "every command that lists a folder reports what it passes over") {
   const std::string index = folder / "i.index", shards = folder / "shards", out = folder / "out";
   check_said(cuclip({"index", classes, "--out", index}));
   CHECK(cuclip_json({"search", index, "--image", picture(0), "--top", "100"})["hits"].size() == 8);

@@ -103,7 +103,7 @@ TEST_CASE_METHOD(HfModel, "weights in several files, and pickled ones, are refus
   const std::string index = folder.write("sharded/model.safetensors.index.json", R"({"weight_map": {}})");
   for (const std::string& model : {(folder / "sharded").string(), index,
                                    (folder / "sharded/model-00001-of-00002.safetensors").string()}) {
-    check_refused(model, {"sharded/model.safetensors.index.json", "only weights in one file are read",
+    check_refused(model, {"sharded/model.safetensors.index.json", "only single-file weights are supported",
                           "expected model.safetensors"});
   }
   fs::create_directory(folder / "pickled");

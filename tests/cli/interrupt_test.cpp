@@ -168,7 +168,7 @@ TEST_CASE("Ctrl-C at any moment exits with 130 and a checkpoint that loads, or s
   WARN("of 50: " << nothing << " before the first step, " << saved << " saved, " << finished << " finished");
 }
 
-TEST_CASE("a signal ends the preparations of a run at once") {
+TEST_CASE("a signal ends the preparations of a run immediately") {
   const TemporaryFolder folder;
   const auto [signal, code] =
       GENERATE(std::pair{SIGINT, 130}, std::pair{SIGTERM, 143}, std::pair{SIGHUP, 129});
@@ -235,7 +235,7 @@ TEST_CASE("SIGHUP saves like SIGTERM, but not under nohup; a signal that the par
   background.signal(SIGINT);
   CHECK(background.result().exit_code == 130);
   const std::string before = nohup.said();
-  nohup.wait_until_said(before + "step ");  // it goes on
+  nohup.wait_until_said(before + "step ");  // it continues
   CHECK_THAT(nohup.said(), !Catch::Contains("interrupted"));
   nohup.signal(SIGINT);
   CHECK(nohup.result().exit_code == 130);
@@ -278,7 +278,7 @@ TEST_CASE("the keyboard's Ctrl-C and the end of the terminal") {
   CHECK_THAT(in_background.said(), !Catch::Contains("interrupted"));
 }
 
-TEST_CASE("other commands end at once and leave nothing half written") {
+TEST_CASE("other commands end immediately and leave nothing half written") {
   const test::ModelOnDisk disk;
   SilentPipe pipe(disk.folder / "pipe");
   const std::string index = disk.folder / "index", out = disk.folder / "out";

@@ -1,10 +1,7 @@
 // labels: slow
 // SIGKILL from outside at any time, not only at system calls, with the loader's and the kernels' threads at
 // work.
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -14,33 +11,22 @@
 
 #include "core/file_io.h"
 #include "models/inference/checkpoint_folders.h"
+#include "tests/support/background_process.h"
 #include "tests/support/buffer.h"
 #include "tests/support/faulty_cuclip.h"
 #include "tests/support/paths.h"
 #include "train/loop/checkpoint.h"
-
-extern char** environ;
 
 namespace cuclip::test {
 namespace {
 
 // Starts cuclip and kills it after this many milliseconds. False if it had already ended.
 bool kill_after(int milliseconds, std::vector<std::string> arguments) {
-  std::string program = cuclip_executable();
-  std::vector<char*> argv{program.data()};
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  pid_t child = 0;
-  REQUIRE(posix_spawn(&child, program.c_str(), &actions, nullptr, argv.data(), environ) == 0);
-  posix_spawn_file_actions_destroy(&actions);
+  arguments.insert(arguments.begin(), cuclip_executable());
+  BackgroundProcess process(arguments);
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  ::kill(child, SIGKILL);
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  return WIFSIGNALED(status);
+  process.signal(SIGKILL);
+  return process.result().exit_code == -SIGKILL;
 }
 
 void set(std::vector<std::string>& arguments, const std::string& flag, const std::string& value) {

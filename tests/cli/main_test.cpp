@@ -9,7 +9,7 @@ namespace {
 
 using Catch::Contains;
 
-TEST_CASE("help is printed to standard output, with an example, and is no failure") {
+TEST_CASE("--help exits with 0 and prints help with an example to standard output") {
   for (const std::string flag : {"--help", "-h"}) {
     const CommandResult result = run_cuclip({flag});
     CHECK(result.exit_code == 0);

@@ -1,6 +1,6 @@
 // labels: release_only
 // Files that cannot be read: the message names the file and the system's reason; a sample is counted as bad,
-// and the run goes on while there are few of them.
+// and the run continues while there are few of them.
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
@@ -27,7 +27,7 @@ void check_named(const CommandResult& result, const std::string& file, int exit_
 
 // The disk fails from the n-th read of the file onwards. A weights file is mapped.
 SystemFault broken(const std::string& file, int64_t at = 1) {
-  return {.under = file, .calls = "read,map", .how = "EIO", .at = at, .for_ever = true};
+  return {.under = file, .calls = "read,map", .how = "EIO", .failing_call = at, .for_ever = true};
 }
 
 struct Pairs : SmallRuns {
@@ -94,7 +94,8 @@ TEST_CASE_METHOD(Pairs, "a checkpoint that cannot be read is passed over by name
     check_goes_on(folder / "run");
   }
   const std::string weights = folder / "reference/checkpoints/step-3/model.safetensors";
-  const SystemFault shut{.under = weights, .calls = "open", .how = "EACCES", .at = 1, .for_ever = true};
+  const SystemFault shut{
+      .under = weights, .calls = "open", .how = "EACCES", .failing_call = 1, .for_ever = true};
   const CommandResult passed = run_faulty_cuclip(shut, arguments(folder / "reference", 3));
   CHECK(passed.exit_code == 0);
   CHECK_THAT(passed.err, Contains(weights + ": Permission denied") && Contains("(step 2)"));

@@ -1,6 +1,6 @@
 // labels: release_only
-// A training run in unkind surroundings: closed or broken standard streams, a log that cannot be written, a file system
-// that is read-only, a folder of a strange name. What was trained is the same in every bit.
+// A training run in unkind surroundings: closed or broken standard streams, a log that cannot be written, a
+// file system that is read-only, a folder of a strange name. What was trained is the same in every bit.
 #include <catch2/catch.hpp>
 
 #include "core/file_io.h"
@@ -36,7 +36,7 @@ TEST_CASE("a standard output that is closed or full fails a training run at its 
   }
 }
 
-TEST_CASE("nobody needs to read what a training run says") {
+TEST_CASE("a run survives a closed stderr") {
   const SmallRuns runs;
   const std::string redirections[] = {"2>&-", "2>/dev/full", "2> >(head -c 1 >/dev/null)", "<&- 2>&-",
                                       "2>&- >" + (runs.folder / "out").string()};
@@ -60,11 +60,12 @@ TEST_CASE("a run on a file system that is read-only, or not ours, is refused bef
   for (const auto& [how, reason] :
        {std::pair{"EROFS", "Read-only file system"}, {"EACCES", "Permission denied"}}) {
     const std::string fresh = runs.folder / "fresh", run = runs.copy_of_base("run");
-    const SystemFault no_folder{.under = fresh, .calls = "mkdir", .how = how, .at = 1, .for_ever = true};
+    const SystemFault no_folder{
+        .under = fresh, .calls = "mkdir", .how = how, .failing_call = 1, .for_ever = true};
     const CommandResult made = run_faulty_cuclip(no_folder, runs.arguments(fresh, 3, false));
     CHECK(made.exit_code == 1);
     CHECK_THAT(made.err, Contains("cannot create the run folder " + fresh) && Contains(reason));
-    const SystemFault read_only{.under = run, .how = how, .at = 1, .for_ever = true};
+    const SystemFault read_only{.under = run, .how = how, .failing_call = 1, .for_ever = true};
     const CommandResult resumed = run_faulty_cuclip(read_only, runs.arguments(run, 3));
     CHECK(resumed.exit_code == 1);
     CHECK_THAT(resumed.err, Contains("cannot write to the run folder " + run) && Contains(reason));
@@ -74,11 +75,11 @@ TEST_CASE("a run on a file system that is read-only, or not ours, is refused bef
   }
 }
 
-TEST_CASE("a disk whose space is used up by a quota stops the run, which then goes on") {
+TEST_CASE("a disk whose space is used up by a quota stops the run, which can then be resumed") {
   const SmallRuns runs;
   const std::string run = runs.copy_of_base("run");
   const SystemFault quota{
-      .under = run + "/checkpoints", .calls = "write", .how = "EDQUOT", .at = 3, .for_ever = true};
+      .under = run + "/checkpoints", .calls = "write", .how = "EDQUOT", .failing_call = 3, .for_ever = true};
   const CommandResult result = run_faulty_cuclip(quota, runs.arguments(run, 3));
   CHECK(result.exit_code == 1);
   CHECK_THAT(result.err, Contains("step-2.partial/model.safetensors: Disk quota exceeded"));
@@ -86,22 +87,23 @@ TEST_CASE("a disk whose space is used up by a quota stops the run, which then go
   runs.check_goes_on(run);
 }
 
-TEST_CASE("an older checkpoint that cannot be removed is no reason to stop, and goes with the next run") {
+TEST_CASE(
+    "an older checkpoint that cannot be removed does not stop the run, and is removed by the next one") {
   const SmallRuns runs;
   for (const char* calls : {"unlink", "rename"}) {
     const std::string run = runs.copy_of_base("run");
     const SystemFault stays{
-        .under = "/checkpoints/step-1", .calls = calls, .how = "EIO", .at = 1, .for_ever = true};
+        .under = "/checkpoints/step-1", .calls = calls, .how = "EIO", .failing_call = 1, .for_ever = true};
     const CommandResult result = run_faulty_cuclip(stays, runs.arguments(run, 2));
     INFO(result.err);
     CHECK(result.exit_code == 0);
-    CHECK_THAT(result.err, Contains("checkpoints/step-1 stays: Input/output error"));
+    CHECK_THAT(result.err, Contains("checkpoints/step-1: Input/output error"));
     CHECK(runs.check_newest(run) == 2);
     runs.check_goes_on(run);
   }
 }
 
-TEST_CASE("a small disk takes some checkpoints, then the run stops; without the older ones it goes on") {
+TEST_CASE("a small disk takes some checkpoints, then the run stops; without the older ones it continues") {
   const SmallRuns runs;
   fs::create_directories(runs.folder / "disk");
   const std::string run = runs.folder / "disk/run";

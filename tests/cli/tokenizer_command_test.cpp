@@ -48,7 +48,7 @@ TEST_CASE("without texts or ids the tokeniser reads standard input line by line"
   CHECK(piped.err.empty());
 }
 
-TEST_CASE("lines of standard input are read as any list is, and a read that fails is no empty input") {
+TEST_CASE("lines of standard input are read as any list is, and a read that fails is not an empty input") {
   const TemporaryFolder folder;
   const std::string encode = "'" + cuclip_executable() + "' tokenizer encode --tokenizer '" +
                              folder.write("merges.txt", "#version\na b</w>\n").string() + "'";
@@ -73,7 +73,7 @@ TEST_CASE("lines of standard input are read as any list is, and a read that fail
   }
 }
 
-TEST_CASE("fewer merges than asked for are said on standard error") {
+TEST_CASE("fewer merges than asked for are reported on standard error") {
   const TemporaryFolder folder;
   const auto captions = folder.write("captions.txt", "ab ab");
   const auto result = run_cuclip(

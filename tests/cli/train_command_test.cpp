@@ -1,14 +1,10 @@
 // labels: release_only
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <catch2/catch.hpp>
-#include <chrono>
-#include <fstream>
-#include <thread>
 
 #include "core/file_io.h"
+#include "tests/support/background_process.h"
 #include "tests/support/command.h"
 #include "tests/support/paths.h"
 
@@ -31,31 +27,19 @@ std::vector<std::string> train_arguments(const fs::path& out, std::vector<std::s
 
 // Starts a long run, waits until it has logged a few steps, and sends it a signal. Returns its exit code.
 int interrupt(const fs::path& out, int signal) {
-  std::vector<std::string> arguments = train_arguments(out, {"--epochs", "100000"});
-  std::vector<char*> argv;
-  std::string program = test::cuclip_executable();
-  argv.push_back(program.data());
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    (void)!::freopen("/dev/null", "w", stderr);
-    ::execv(program.c_str(), argv.data());
-    ::_exit(127);
-  }
+  std::vector<std::string> command = train_arguments(out, {"--epochs", "100000"});
+  command.insert(command.begin(), test::cuclip_executable());
+  test::BackgroundProcess process(command);
   const fs::path metrics = out / "metrics.jsonl";
-  for (int i = 0; i < 600 && !(fs::exists(metrics) && fs::file_size(metrics) > 300); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
-  ::kill(child, signal);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  process.wait_while_running_until("logged a few steps",
+                                   [&] { return fs::exists(metrics) && fs::file_size(metrics) > 300; });
+  process.signal(signal);
+  return process.result().exit_code;
 }
 
 }  // namespace
 
-TEST_CASE("SIGTERM and SIGINT save and exit with 143 and 130; the run then goes on bit for bit") {
+TEST_CASE("SIGTERM and SIGINT save and exit with 143 and 130; the run then continues bit for bit") {
   TemporaryFolder folder;
   REQUIRE(interrupt(folder / "run", SIGTERM) == 143);
   const std::string saved = read_file(folder / "run/latest");
@@ -119,7 +103,7 @@ TEST_CASE("wrong settings exit with 2 and name the flag") {
   fails({"--precision", "fp8"}, "--precision");
   fails({"--gemm", "mkl"}, "--gemm");
   fails({"--gemm", "cublaslt", "--device", "cpu"}, "cuBLASLt needs device cuda, this is cpu");
-  fails({"--batch-size", "32", "--model", "ViT-Z"}, "there is no model 'ViT-Z'");
+  fails({"--batch-size", "32", "--model", "ViT-Z"}, "unknown model 'ViT-Z'");
   fails({"--device", "cuda"}, "device cuda: ");
   fails({"--model", "cuclip-tiny", "--batch-size", "32", "--pretrained", "/nonexistent.safetensors"},
         "/nonexistent.safetensors");

@@ -46,8 +46,9 @@ TEST_CASE("a misspelt command or flag is named, with the nearest") {
       {{"--versoin"}, {"'--versoin'", "did you mean --version?"}},
       {{"info", "--json", "surplus"}, {"\"surplus\"", "cuclip info"}},
       {{"search", "i", "a", "red", "bicycle"},
-       {"too many arguments: \"red\" \"bicycle\"; put quotes around a text of several words"}},
+       {"too many arguments: \"red\" \"bicycle\"; quote text that contains spaces"}},
       {{"info", "[x]"}, {"too many arguments: \"[x]\";"}},
+      {{"info", "--", "x"}, {"too many arguments: \"x\";"}},
   };
   for (const auto& [arguments, mentions] : cases) {
     const std::string message = refusal(arguments);

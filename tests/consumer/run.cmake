@@ -1,6 +1,9 @@
-# Installs the build into a temporary prefix, builds tests/consumer and tests/consumer/inference against it, and runs them.
-# cmake -DBUILD=... -DLIBRARY=... -DSOURCE=... -DWORK=... -DCOMPILER=... -DGENERATOR=... -DTYPE=... -DTOOLKIT=... -P run.cmake
-# LIBRARY: its sources, SOURCE: this folder. TOOLKIT: the CUDA toolkit of the build, which need not be where CMake looks; empty without CUDA.
+# Installs the build into a temporary prefix, builds tests/consumer and tests/consumer/inference against it,
+# and runs them.
+# cmake -DBUILD=... -DLIBRARY=... -DSOURCE=... -DWORK=... -DCOMPILER=... -DGENERATOR=... -DTYPE=...
+#       -DTOOLKIT=... -P run.cmake
+# LIBRARY: its sources, SOURCE: this folder. TOOLKIT: the CUDA toolkit of the build, which need not be where
+# CMake looks; empty without CUDA.
 file(REMOVE_RECURSE ${WORK})
 file(MAKE_DIRECTORY ${WORK})
 
@@ -16,7 +19,8 @@ endfunction()
 step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
 step(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${WORK}/prefix
      -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_BUILD_TYPE=${TYPE} -DCUDAToolkit_ROOT=${TOOLKIT} -DLIBRARY=${LIBRARY})
-# Who can do without cuclip goes on without it where the toolkit is missing that it was built with.
+# A project that can do without cuclip configures without it where the toolkit that cuclip was built with is
+# missing.
 if(TOOLKIT)
   step(${CMAKE_COMMAND} -S ${SOURCE}/optional -B ${WORK}/optional -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${WORK}/prefix
        -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON)

@@ -1,4 +1,4 @@
-// What write_file_atomic leaves: permissions, links, and what is no file.
+// What write_file_atomic leaves: permissions, links, and what is not a file.
 #include "core/file_io.h"
 
 #include <sys/stat.h>

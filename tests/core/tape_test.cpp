@@ -69,8 +69,9 @@ TEST_CASE("gradients through shared parameters and forks match finite difference
   const Tape::Seed seeds{y, seed};
   const Tensor dx = tape.backward(std::span(&seeds, 1), std::span(&leaf, 1)).front();
 
-  // Central differences of five points: f32 rounding of the objective, 5e-6, times 18 over 12 h is 4e-4; h⁴ times a
-  // fifth derivative over 30 is less. Over 200 seeds the gradients were at most 4e-4 off, of up to 40.
+  // Central differences of five points: f32 rounding of the objective, 5e-6, times 18 over 12 h is 4e-4; h⁴
+  // times a fifth derivative over 30 is less. Over 200 seeds the gradients were at most 4e-4 off, of up to
+  // 40.
   const float h = 2e-2f;
   const auto check = [&](Tensor values, const Tensor& gradient) {
     for (int64_t i = 0; i < values.elements(); ++i) {

@@ -46,7 +46,7 @@ std::vector<std::string> training(const std::string& out, const std::string& pre
 
 }  // namespace
 
-TEST_CASE("train on CUDA follows the CPU, and a run goes on on the other device") {
+TEST_CASE("train on CUDA follows the CPU, and a run can be resumed on the other device") {
   CUCLIP_NEEDS_CUDA();
   // tf32 rounds an eighth as coarsely as bf16, and on CUDA only.
   const auto [precision, gemm, mean_bound, bound] =
@@ -83,7 +83,7 @@ TEST_CASE("train on CUDA follows the CPU, and a run goes on on the other device"
   if (!reduced) CHECK(sum / static_cast<double>(losses.size()) < mean_bound);
 }
 
-TEST_CASE("training goes on where cuBLASLt refuses its products, and says it once") {
+TEST_CASE("training continues where cuBLASLt refuses its products, and says so once") {
   CUCLIP_NEEDS_EMULATOR();
   const TemporaryFolder folder;
   const std::string own = folder / "own", refused = folder / "refused";

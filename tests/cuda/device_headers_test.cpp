@@ -188,7 +188,7 @@ TEST_CASE("a device that a kernel was not compiled for is named, and what to bui
   if (major >= 9) {
     CHECK(problem == "");
   } else {
-    CHECK_THAT(problem, Catch::Matches(".+ is sm_8\\d, which this program has no kernels for; build it with "
+    CHECK_THAT(problem, Catch::Matches(".+ is sm_8\\d, but this program has no kernels for it; build it with "
                                        "-DCMAKE_CUDA_ARCHITECTURES=8\\d"));
     CHECK(cudaGetLastError() == cudaSuccess);
   }

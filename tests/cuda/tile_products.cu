@@ -87,7 +87,7 @@ concept Runs = requires(P& product) {
 };
 template <typename P>
 concept IsStored = requires(P& product, const Epilogue<float>& epilogue, const TilePlace& at) {
-  store_tile<Tail::none>(product, epilogue, at);
+  store_tile<EpilogueOp::none>(product, epilogue, at);
 };
 template <typename P>
 concept HasStatistics = requires {

@@ -18,7 +18,7 @@ struct Accepted {
 
 /// Of the products that there are.
 std::vector<Accepted> accepted_products();
-/// Of a product that has all parts, and of the same without one of them each.
+/// Checks of a product that has all parts, and of the same product without each of them.
 std::vector<Accepted> accepted_parts();
 /// Whether operands and results may be of f32, bf16, f64, and bytes.
 std::vector<bool> accepted_elements();

@@ -92,9 +92,9 @@ TEST_CASE("a model on CUDA has the CPU's features, loss and gradients") {
   // weight is moved by one unit in the last place.
   const bool f32 = dtype == DType::f32;
   const double features = f32 ? 2e-6 : 2e-2, gradients = f32 ? 1e-5 : 2e-2, moved = f32 ? 0x1p-23 : 0x1p-8;
-  // However sensitive the model is. Over 200 seeds no tensor's gradient was farther than 3.3e-4 in f32 and 0.28 in
-  // bf16; one that is lost is 1 away. The scalar's, of up to 0.02, was off by 2.2e-7 at most in f32; over 80 seeds in
-  // bf16 by 1.8e-5, where a component of a feature had rounded the other way.
+  // However sensitive the model is. Over 200 seeds no tensor's gradient was farther than 3.3e-4 in f32 and
+  // 0.28 in bf16; one that is lost is 1 away. The scalar's, of up to 0.02, was off by 2.2e-7 at most in f32;
+  // over 80 seeds in bf16 by 1.8e-5, where a component of a feature had rounded the other way.
   const double farthest = f32 ? 3e-3 : 0.7, scalar = f32 ? 2e-6 : 1e-4;
   Twin cpu(Device::cpu, dtype, seed), cuda(Device::cuda, dtype, seed);
   CHECK(distance(cuda.image_features().to_floats(), cpu.image_features().to_floats()) < features);
@@ -208,7 +208,7 @@ TEST_CASE("the memory of replayed steps is what one of them needs") {
   CHECK(memory.bytes_reserved <= memory.peak_in_use + kSmallSegment);
 }
 
-TEST_CASE("a step that finds the device full goes on in what the context has cached") {
+TEST_CASE("a step that finds the device full uses what the context has cached") {
   CUCLIP_NEEDS_EMULATOR();
   ClipConfig config = test::tiny_config();
   config.text.context_length = 112;

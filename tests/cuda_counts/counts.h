@@ -41,7 +41,7 @@ class Counts {
 
   /// A tensor of the case that runs next, with small numbers in it (integers: zeros).
   TensorView tensor(Role role, const Shape& shape, DType dtype);
-  /// Plain values, likewise.
+  /// Plain values of the case that runs next.
   template <typename T>
   std::span<T> values(Role role, const std::vector<T>& values) {
     const TensorView there = tensor(role, {static_cast<int64_t>(values.size() * sizeof(T))}, DType::u8);

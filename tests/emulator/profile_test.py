@@ -13,7 +13,8 @@ with tempfile.NamedTemporaryFile(suffix=".json") as file:
     subprocess.run([emulate, "--library", library, "--threads", "2", "--profile", file.name, program], check=True)
     launches = json.load(open(file.name, encoding="utf-8"))
     table = subprocess.run([roofline, file.name], check=True, capture_output=True, text=True).stdout
-    # ptxas' words, with numbers of ours: 72 registers are 2304 a warp; 64 threads in blocks with 1 KiB of overhead.
+    # ptxas' words, with numbers of ours: 72 registers are 2304 a warp; 64 threads in blocks with 1 KiB of
+    # overhead.
     symbol = next(launch["symbol"] for launch in launches if launch["kernel"].split("(")[0] == "strided")
     log = f"""ptxas info    : Compiling entry function '{symbol}' for 'sm_80'
 ptxas info    : Function properties for {symbol}

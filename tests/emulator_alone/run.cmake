@@ -1,6 +1,7 @@
-# The emulator is a project of its own: what its folder holds is all that it needs. Copies the folder, configures the copy,
-# and looks for anything in it that leads to the rest of the repository; its tests there are those that it has here. The
-# tests of the parts are built and run in the copy; the rest would take minutes.
+# The emulator is a project of its own: what its folder holds is all that it needs. Copies the folder,
+# configures the copy, and looks for anything in it that leads to the rest of the repository; its tests there
+# are those that it has here. The tests of the parts are built and run in the copy; the rest would take
+# minutes.
 # cmake -DSOURCE=... -DROOT=... -DBUILD=... -DWORK=... -DCOMPILER=... -DGENERATOR=... -DNVCC=... -P run.cmake
 # SOURCE: the emulator's folder; ROOT: the repository's; BUILD: its build with the emulator in it.
 function(step output)
@@ -15,8 +16,8 @@ endfunction()
 file(REMOVE_RECURSE ${WORK})
 file(COPY ${SOURCE}/ DESTINATION ${WORK}/emulator PATTERN build EXCLUDE)
 
-# What is included in quotes lies in the folder, and is named from there; what is in angle brackets does not lie in the
-# repository.
+# What is included in quotes lies in the folder, and is named from there; what is in angle brackets does not
+# lie in the repository.
 file(GLOB_RECURSE sources RELATIVE ${WORK}/emulator ${WORK}/emulator/*)
 set(includes 0)
 foreach(source ${sources})
@@ -26,7 +27,7 @@ foreach(source ${sources})
     string(REGEX MATCH "[\"<]([^\">]*)[\">]" quoted "${line}")
     set(name ${CMAKE_MATCH_1})
     if(quoted MATCHES "^\"" AND (name MATCHES "\\.\\./" OR NOT EXISTS ${WORK}/emulator/${name}))
-      message(FATAL_ERROR "${source}: ${line}: \"${name}\" is no path of a file from the emulator's folder")
+      message(FATAL_ERROR "${source}: ${line}: \"${name}\" is not the path of a file in the emulator's folder")
     elseif(quoted MATCHES "^<" AND (EXISTS ${ROOT}/${name} OR EXISTS ${WORK}/emulator/${name}))
       message(FATAL_ERROR "${source}: ${line}: angle brackets are for what lies outside of the repository")
     endif()

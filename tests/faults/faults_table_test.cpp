@@ -1,4 +1,4 @@
-// The table tests/faults.md tells the truth: a row for each fault, and every test that a row names is there.
+// The table tests/faults.md is accurate: it has a row for each fault, and every test that a row names exists.
 #include <catch2/catch.hpp>
 #include <cctype>
 #include <filesystem>
@@ -68,7 +68,7 @@ void check_there(const Named& named) {
   CHECK(std::find(names.begin(), names.end(), named.test) != names.end());
 }
 
-TEST_CASE("every fault that a trainer must survive has a test, and it is there") {
+TEST_CASE("every listed fault has an existing test") {
   const std::vector<Row> rows = rows_of(read_file(fs::path(test_data()).parent_path() / "faults.md"));
   REQUIRE(rows.size() == kFaults);
   for (int i = 0; i < kFaults; ++i) {

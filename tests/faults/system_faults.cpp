@@ -2,13 +2,13 @@
 // are listed, and the n-th of them fails or is the last thing that the program does. Told by the environment:
 //
 //   FAULT_UNDER  counts calls on files whose absolute path contains this
-//   FAULT_CALLS  counts these kinds of calls, separated by commas: create mkdir open write fsync close rename exchange
-//                unlink truncate read map ("open" and "read" are reading, "map" is fetching a mapped file's pages; "close" is
-//                of files that were written)
+//   FAULT_CALLS  counts these kinds of calls, separated by commas: create mkdir open write fsync close rename
+//                exchange unlink truncate read map ("open" and "read" are reading, "map" is fetching a mapped
+//                file's pages; "close" is of files that were written)
 //   FAULT_LOG    file that each counted call is written to, a line "KIND PATH" or "rename FROM -> TO"
 //   FAULT_AT     number of the call that goes wrong, the first is 1; nothing goes wrong without
-//   FAULT_HOW    "kill": half of a write is done, then the process is gone; "ENOSPC": half of a write is done, that call
-//                and all that follow fail; another errno's name: the call fails, once
+//   FAULT_HOW    "kill": half of a write is done, then the process is gone; "ENOSPC": half of a write is
+//                done, that call and all that follow fail; another errno's name: the call fails, once
 //   FAULT_EVER   set: all that follow fail too
 //
 // Calls that the C library makes within itself (fopen, opendir) are not seen: cuclip writes with none of

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs every fuzzer of a build for a few seconds each, one after the other, starting from its seeds and what earlier runs
-# found. Usage: run.sh BUILD_FOLDER [SECONDS]; ends with 1 when an input crashes, hangs or leaks, and says where it is.
+# Runs every fuzzer of a build for a few seconds each, one after the other, starting from its seeds and what
+# earlier runs found. Usage: run.sh BUILD_FOLDER [SECONDS]; ends with 1 when an input crashes, hangs or leaks,
+# and says where it is.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

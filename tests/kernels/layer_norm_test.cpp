@@ -216,8 +216,8 @@ TEST_CASE("layer_norm gradients match finite differences of the forward") {
       v = at;
       expected.push_back((above - below) / (2 * h));
     }
-    // f32 roundings of the kernel dominate: some eight of terms of up to 10, where the gradient is large. Over 200
-    // seeds none was more than 1e-6 off, of up to 8.
+    // f32 roundings of the kernel dominate: some eight of terms of up to 10, where the gradient is large.
+    // Over 200 seeds none was more than 1e-6 off, of up to 8.
     expect_close("gradient", *gradients[a], expected, {2e-6, 1e-6});
   }
 }

@@ -48,33 +48,6 @@ TEST_CASE("philox_block puts index and stream into the counter and the seed into
           PhiloxBlock{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
-TEST_CASE("PhiloxStream continues from any position") {
-  PhiloxStream stream(kSeed, 3);
-  std::vector<uint32_t> words(11);
-  for (uint32_t& word : words) word = stream();
-  REQUIRE(stream.position() == 11);
-  for (uint64_t position = 0; position < words.size(); ++position) {
-    PhiloxStream resumed(kSeed, 3, position);
-    for (uint64_t i = position; i < words.size(); ++i) REQUIRE(resumed() == words[i]);
-  }
-  REQUIRE(PhiloxStream(kSeed, 4)() != words[0]);
-  REQUIRE(PhiloxStream(kSeed + 1, 3)() != words[0]);
-}
-
-TEST_CASE("PhiloxStream::below is uniform and in range") {
-  PhiloxStream stream(kSeed);
-  REQUIRE(stream.below(1) == 0);
-  for (int i = 0; i < 100; ++i) REQUIRE(stream.below((uint64_t{1} << 63) + 1) <= uint64_t{1} << 63);
-  std::vector<int> counts(7);
-  for (int i = 0; i < 70000; ++i) counts.at(stream.below(7))++;
-  // 10,000 each with a deviation of 93: five of them.
-  for (int count : counts) REQUIRE(std::abs(count - 10000) < 465);
-  for (int i = 0; i < 1000; ++i) {
-    const double u = stream.uniform();
-    REQUIRE((u >= 0 && u < 1));
-  }
-}
-
 TEST_CASE("fill_normal has the moments and the distribution of a normal") {
   const int64_t n = 400000;
   const auto x = normal_values(n, 1);

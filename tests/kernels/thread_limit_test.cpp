@@ -58,7 +58,7 @@ bool alone_within_a_second() {
 TEST_CASE("threads that the system refuses are an error, and those before them end") {
   const auto dataset = open_dataset("synthetic:shapes?size=32&count=64");
   const LittleAddressSpace little(rlim_t{256} << 20);
-  const std::string refused = "threads: the system refused the one after ";
+  const std::string refused = "threads: the system allowed only ";
   CHECK_THROWS_WITH(ThreadPool(500), Catch::Contains("cannot start 499 " + refused));
   CHECK(alone_within_a_second());
   CHECK_THROWS_WITH(Loader(*dataset, {.batch_size = 8, .workers = 500}),

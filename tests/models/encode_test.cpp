@@ -60,7 +60,7 @@ TEST_CASE_METHOD(Fixture, "features have unit length") {
   }
 }
 
-TEST_CASE_METHOD(Fixture, "unreadable pictures are left out and listed") {
+TEST_CASE_METHOD(Fixture, "unreadable pictures are skipped and listed") {
   std::vector<std::filesystem::path> files;
   const Image first = random_image(9, 9), last = random_image(30, 14);
   files.push_back(folder.write("0.bmp", bmp_bytes(first)));
@@ -136,7 +136,7 @@ TEST_CASE_METHOD(Fixture, "pictures are found in folders below, sorted, by any c
   CHECK(names == std::vector<std::string>{"a/b/x.jpeg", "a/z.png", "b/1.JPG", "c.bmp"});
 }
 
-TEST_CASE_METHOD(Fixture, "a folder without pictures, or that is none, is refused") {
+TEST_CASE_METHOD(Fixture, "a folder without pictures, or a path that is not a folder, is refused") {
   std::vector<std::string> notes;
   CHECK_THROWS_WITH(find_pictures(folder.path(), notes), Catch::Contains("no picture"));
   CHECK_THROWS_WITH(find_pictures(folder / "missing", notes), Catch::Contains("missing"));

@@ -63,7 +63,7 @@ TEST_CASE_METHOD(Fixture, "an index that was saved loads as it was") {
   }
 }
 
-TEST_CASE_METHOD(Fixture, "an index keeps paths that are no UTF-8") {
+TEST_CASE_METHOD(Fixture, "an index keeps paths that are not UTF-8") {
   FeatureIndex index = random_index(context, 2);
   index.source = "/photos/caf\xE9 %41";
   index.model = "/models/\xFF";
@@ -140,8 +140,8 @@ TEST_CASE_METHOD(Fixture, "a fingerprint tells weights and configurations apart"
   CHECK(model_fingerprint(first) != model_fingerprint(third));
 }
 
-TEST_CASE_METHOD(Fixture, "files that are no index, or a damaged one, are refused") {
-  folder.write("text", "some words that are no index at all");
+TEST_CASE_METHOD(Fixture, "files that are not an index, or a damaged one, are refused") {
+  folder.write("text", "some words that are not an index at all");
   CHECK_THROWS_AS(load_index(context, folder / "text"), InputError);
   CHECK_THROWS_AS(load_index(context, folder / "missing"), InputError);
 

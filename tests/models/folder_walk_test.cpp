@@ -117,7 +117,7 @@ TEST_CASE("what systems leave in folders is passed over and counted, with all th
   CHECK(walk_folder(hidden / ".cache/pairs").files.size() == 1);
 }
 
-TEST_CASE("an entry that cannot be read is passed over by its name, and the walk goes on") {
+TEST_CASE("an entry that cannot be read is passed over by its name, and the walk continues") {
   const TemporaryFolder folder;
   folder.write("locked/x.txt", "x");
   folder.write("unsearchable/x.txt", "x");
@@ -159,7 +159,8 @@ TEST_CASE("a folder of links pairs each picture with the caption of its own name
     fs::create_symlink(picture + ".jpg", folder / fmt::format("crossed/{}.jpg", i));
     fs::create_symlink(caption + ".txt", folder / fmt::format("crossed/{}.txt", i));
   }
-  // git-annex and Hugging Face's cache: the targets have neither stems nor extensions, and lie in hidden folders.
+  // git-annex and Hugging Face's cache: the targets have neither stems nor extensions, and lie in hidden
+  // folders.
   folder.write("annex/.git/objects/5a31", "picture a");
   folder.write("annex/.git/objects/77b0", "caption a");
   fs::create_symlink(".git/objects/5a31", folder / "annex/a.jpg");
@@ -222,7 +223,7 @@ TEST_CASE("a picture whose link leads nowhere is a bad sample where it has a cap
   CHECK_THAT(dataset->notes().at(0), Contains("2 links that lead nowhere"));
 }
 
-TEST_CASE("leftovers alone are no data set, and the message says what was there") {
+TEST_CASE("leftovers alone are not a data set, and the message says what was there") {
   const TemporaryFolder folder;
   folder.write("._a.jpg", "x");
   folder.write("._a.txt", "x");
@@ -248,7 +249,7 @@ TEST_CASE("the index lists what data sets list") {
   CHECK_THAT(said[1], Contains("1 link that leads nowhere") && Contains("linked/me.jpg"));
 }
 
-TEST_CASE("class folders: links are classes, leftovers are none, empty ones are left out and said") {
+TEST_CASE("class folders: links are classes, leftovers are not, empty ones are skipped and reported") {
   const TemporaryFolder folder;
   folder.write("pool/x/1.jpg", "x");
   for (const char* name :

@@ -177,7 +177,7 @@ TEST_CASE("preprocessing that is not built in is refused with file, key, value a
   CHECK_NOTHROW(with_preprocessor(R"({"size": {"height": 64, "width": 64}, "do_center_crop": false})", 64));
 }
 
-TEST_CASE("what changes nothing in inference is read over") {
+TEST_CASE("settings irrelevant to inference are ignored") {
   const ClipConfig plain = parse_hf_config(R"({"model_type": "clip"})", "", "config.json");
   for (
       const char* text :

@@ -112,7 +112,7 @@ TEST_CASE("a PNG with any byte changed is refused; other formats never crash and
   }
 }
 
-TEST_CASE("what is no picture is named") {
+TEST_CASE("what is not a picture is named") {
   const auto error = [](std::string_view bytes) -> std::string {
     try {
       decode(bytes);
@@ -146,7 +146,7 @@ TEST_CASE("decompression bombs are refused from their header") {
   // Within the limit but impossible: deflate cannot have shrunk so many pixels into so few bytes.
   CHECK_THROWS_WITH(decode(png(10000, 10000, std::string(500, '\0'))),
                     Contains("cannot hold 10000 x 10000 pixels"));
-  // Surplus data are not inflated.
+  // Surplus data is not inflated.
   const Image small = decode(png(1, 1, std::string(50'000'000, '\0')));
   CHECK(small.rgb == std::vector<uint8_t>{0, 0, 0});
 

@@ -68,7 +68,7 @@ TEST_CASE("every parameter of a fresh model is distributed as in open_clip") {
   }
 }
 
-TEST_CASE("a fresh model depends on the seed alone") {
+TEST_CASE("a fresh model depends only on the seed") {
   const ClipConfig config = test::OpenClipRecording("gelu").config();
   Context one(1), two(2);
   Clip a(one, config), b(two, config), c(two, config);

@@ -68,7 +68,7 @@ std::string from_hexadecimal(const std::string& text) {
 }  // namespace
 
 // tests/tools/record_jpeg_damage.py wrote what Pillow makes of them.
-TEST_CASE("damaged JPEG data give Pillow's pixels, or are refused where Pillow refuses them") {
+TEST_CASE("damaged JPEG data gives Pillow's pixels, or is refused where Pillow refuses it") {
   std::istringstream lines(read_file(std::filesystem::path(test::test_data()) / "jpeg_damage.txt"));
   std::string name, bytes, expected;
   size_t first, last;

@@ -95,7 +95,7 @@ TEST_CASE_METHOD(Fixture, "a name or a configuration gives an untrained model, d
   CHECK(load_model(context, "cuclip-tiny").model->config().vision.image_size == 32);
 }
 
-TEST_CASE_METHOD(Fixture, "what is no model is refused with what was expected") {
+TEST_CASE_METHOD(Fixture, "what is not a model is refused with what was expected") {
   fs::create_directories(folder / "empty");
   fs::create_directories(folder / "fresh/checkpoints");
   folder.write("model.pt", "PK\x03\x04 pickled");

@@ -25,12 +25,6 @@ TEST_CASE("names are one line of a terminal, and harmless") {
   CHECK(escaped_text("one\n\ttwo\x1b") == "one\n\ttwo\\x1b");
 }
 
-TEST_CASE("one is not several") {
-  CHECK(counted(0, "picture") == "0 pictures");
-  CHECK(counted(1, "picture") == "1 picture");
-  CHECK(counted(2, "box", "boxes") == "2 boxes");
-}
-
 TEST_CASE("names that others chose are shortened at a character's end and made printable") {
   CHECK(shortened_name("plain/ünï.jpg") == "plain/ünï.jpg");
   CHECK(shortened_name("a\x1b[31m\nb\xff") == "a\\x1b[31m\\nb\\xff");

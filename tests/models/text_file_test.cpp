@@ -46,7 +46,7 @@ TEST_CASE("a list reads the same from every editor") {
   }
 }
 
-TEST_CASE("what is no text is refused by name and place") {
+TEST_CASE("what is not a text file is refused by name and place") {
   const TemporaryFolder folder;
   const std::pair<std::string, const char*> files[] = {
       {"", "none"},
@@ -73,10 +73,10 @@ TEST_CASE("what is no text is refused by name and place") {
   }
   CHECK_THROWS_WITH(read_lines(folder.path()), Contains("folder"));
   CHECK_THROWS_WITH(read_lines(folder / "missing"), Contains("missing"));
-  CHECK_THROWS_WITH(read_lines(std::string(300, 'x')), Contains("no file has so long a name"));
+  CHECK_THROWS_WITH(read_lines(std::string(300, 'x')), Contains("the file name is too long"));
 }
 
-TEST_CASE("a table keeps bytes that are no UTF-8: they may be a file's name") {
+TEST_CASE("a table keeps bytes that are not UTF-8: they may be a file's name") {
   const TemporaryFolder folder;
   CHECK(read_text(folder.write("t.csv", "filepath\ncaf\xE9.png\n")) == "filepath\ncaf\xE9.png\n");
 }

@@ -106,7 +106,7 @@ TEST_CASE("text is split into words as CLIP's pattern says") {
   CHECK(words("a1b22 ²½Ⅷ٣") == W{"a", "1", "b", "2", "2", "²", "½", "Ⅷ", "٣"});
   CHECK(words("x,.;!? -- (y)") == W{"x", ",.;!?", "--", "(", "y", ")"});
   CHECK(words("!'s") == W{"!'", "s"});
-  CHECK(words("日本語 हिन्दी") == W{"日本語", "ह", "ि", "न", "्", "द", "ी"});  // marks are no letters
+  CHECK(words("日本語 हिन्दी") == W{"日本語", "ह", "ि", "न", "्", "द", "ी"});  // marks are not letters
   CHECK(words("<|startoftext|>a<|EndOfText|><|x|>") ==
         W{"<|startoftext|>", "a", "<|EndOfText|>", "<|", "x", "|>"});
   CHECK(words("it'ſ α\u0345x") == W{"it", "'ſ", "α", "x"});  // as the regex module ignores case
@@ -230,7 +230,7 @@ TEST_CASE("a merges file without merges is a vocabulary of bytes") {
   CHECK(tokenizer.decode(tokenizer.encode("Any text, été")) == "any text , été");
 }
 
-TEST_CASE("lines that are no merges are refused with their number") {
+TEST_CASE("lines that are not merges are refused with their number") {
   const std::pair<const char*, const char*> cases[] = {
       {"", "is empty"},
       {"#version\na b\nab\n", "line 3: expected two symbols with a space between them, found \"ab\""},

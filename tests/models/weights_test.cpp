@@ -99,7 +99,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK(file.values.contains("vision_model.pre_layrnorm.bias"));
 }
 
-TEST_CASE_METHOD(Fixture, "prefixes of training wrappers and tensors that are no weights are passed over") {
+TEST_CASE_METHOD(Fixture, "prefixes of training wrappers and tensors that are not weights are passed over") {
   for (const std::string prefix : {"module.", "state_dict.", "state_dict.module.", "model."}) {
     EditableFile file = editable();
     file.add("input_resolution", {}, {224});
@@ -187,7 +187,7 @@ TEST_CASE_METHOD(Fixture, "tensors of integers are refused as weights") {
   CHECK_THROWS_WITH(load_weights(other, path), Contains("ln_final.bias") && Contains("I32"));
 }
 
-TEST_CASE_METHOD(Fixture, "two tensors that differ by a prefix alone are refused") {
+TEST_CASE_METHOD(Fixture, "two tensors that differ only by a prefix are refused") {
   EditableFile file = editable();
   file.add("module.logit_scale", {}, {1});
   file.write(path);

@@ -3,8 +3,9 @@
 
 usage: tests/rules/architecture_test.py     (from anywhere; a second long)
 
-Who may include whom, headers that compile by themselves, files of at most 400 lines, functions of at most 60. Before the project's own sources come small
-ones that break each rule, so that a rule that sees nothing any more is found. Exit code 1: a rule is broken.
+Who may include whom, sources that include the header of their name first, files of at most 400 lines, functions of at
+most 60, comments of at most 110 columns. Before the project's own sources come small ones that break each rule, so that a rule that sees nothing any
+more is found. Exit code 1: a rule is broken.
 """
 import ast
 import pathlib
@@ -15,13 +16,16 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 MOST_LINES_OF_FILE = 400
 MOST_LINES_OF_FUNCTION = 60
+MOST_COLUMNS_OF_COMMENT = 110
 
-# Each includes itself and what stands before it. Tests and benchmarks include everything but the executable's sources.
+# Each includes itself and what stands before it. Tests and benchmarks include everything but the executable's
+# sources.
 FLOORS = ["kernels", "core", "models", "train", "train/cli"]
 FOLDERS = ["kernels", "core", "models", "train", "bench", "tests", "cmake", "scripts"]
 CPP = {".h", ".cpp", ".cu", ".cuh"}
 
-# An operation includes kernels/common, kernels/tiles and itself. Where it needs another operation: who, which, and why.
+# An operation includes kernels/common, kernels/tiles and itself. Where it needs another operation: who,
+# which, and why.
 OPERATIONS_THAT_SHARE = {
     ("gemm", "pointwise"): "bias and activation are a part of the product, which names and computes them like pointwise",
     ("tiles", "pointwise"): "the tiles' epilogues apply the activations of pointwise, forward and backward",
@@ -88,7 +92,7 @@ OPENS_SCOPE = re.compile(r"\b(?:namespace|class|struct|union|enum)\b[^()]*$|=\s*
 
 def brace_kind(head):
     """What the brace behind `head` opens: "function", "scope" (a namespace, class or table) or "value", which is a part
-    of the declaration that goes on behind it, as in `S() : x{1} {}` and `f(Shape shape = {});`."""
+    of the declaration that continues behind it, as in `S() : x{1} {}` and `f(Shape shape = {});`."""
     if head.count("(") != head.count(")") or ("(" in head and not head[-1].isspace()):
         return "value"
     return "function" if "(" in head and not OPENS_SCOPE.search(head) else "scope"
@@ -140,6 +144,18 @@ def size_problems(path, text):
             yield f"{path}:{line}: a function of {length} lines, expected at most {MOST_LINES_OF_FUNCTION}"
 
 
+# A line that is a comment and nothing else. Lines that tests read, "// sin: NAME: PATTERN", cannot be broken.
+COMMENT = {True: re.compile(r"\s*//(?! (?:bad|sin): )"), False: re.compile(r"\s*#")}
+
+
+def width_problems(path, text):
+    """clang-format keeps C++ code to its width and leaves comments as they are; nothing else looks at scripts."""
+    comment = COMMENT[pathlib.Path(path).suffix in CPP]
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > MOST_COLUMNS_OF_COMMENT and comment.match(line):
+            yield f"{path}:{number}: a comment of {len(line)} columns, expected at most {MOST_COLUMNS_OF_COMMENT}"
+
+
 def sources(root):
     """(path, text) of what people wrote: C++ and CMake by their names, scripts by their first line."""
     for folder in FOLDERS:
@@ -161,6 +177,7 @@ def problems(root):
         if path.endswith(".cpp"):
             yield from first_include_problems(root, path, text)
         yield from size_problems(path, text)
+        yield from width_problems(path, text)
     for pair in sorted(OPERATIONS_THAT_SHARE.keys() - shared):
         yield (f"tests/rules/architecture_test.py: kernels/{pair[0]} includes nothing of kernels/{pair[1]} any more: remove "
                "the exception")
@@ -185,6 +202,8 @@ FAULTY = [
     ({"core/f.h": "struct S : Base {\n  S() : x{1} {\n" + "\n" * 59 + "  }\n  int x;\n};\n"}, "core/f.h:2: a function of 61"),
     ({"core/t_test.cpp": 'TEST_CASE("a } in its name") {\n' + "// }\n" * 59 + "}\n"}, "core/t_test.cpp:1: a function of 61"),
     ({"scripts/f.py": "def f():\n" + "    f()\n" * 60}, "scripts/f.py:1: a function of 61 lines"),
+    ({"core/w.cu": "int x;\n  // " + "w" * 106}, "core/w.cu:2: a comment of 111 columns"),
+    ({"cmake/w.cmake": "# " + "w" * 109}, "cmake/w.cmake:1: a comment of 111 columns"),
 ]
 GOOD = {
     "train/cli/main.cpp": '#include "train/loop/trainer.h"\n#include "kernels/gemm/gemm.h"\n#include <CLI/CLI.hpp>\n',
@@ -193,7 +212,9 @@ GOOD = {
     "kernels/tiles/tile.cuh": '#include "kernels/pointwise/activation.cuh"\n#include "kernels/common/vec.cuh"\n',
     "tests/core/tape_test.cpp": '#include "core/tape.h"\n',
     "core/pool.cpp": '#include "core/pool.h"\n#include <vector>\n',
-    "core/pool.h": "",
+    "core/pool.h": "// " + "ö" * 107 + "\n",
+    "tests/emulator/programs/sins.cu": "// sin: name: " + "w" * 110 + "\n",
+    "scripts/w.py": 'text = "' + "#" * 110 + '"\n',
     "models/f.cpp": "const char* kText = R\"({)\";\nstruct S {\n" + "  int f(V v = {}) { return 1; }\n" * 100 + "};\nint table[] = {\n"
                     + "  1,\n" * 70 + "};\nint f() {\n" + "\n" * 58 + "}\n",
 }

@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::chrono::minutes kPatience{4};  // below ctest's: a hang is told with what was said until then
 
-// Whatever the tests were started from (nohup ignores SIGHUP, and that is inherited); and not longer than they live.
+// Whatever the tests were started from (nohup ignores SIGHUP, and that is inherited); and not longer than
+// they live.
 void take_signals_as_usual() {
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::signal(number, SIG_DFL);
   sigset_t none;

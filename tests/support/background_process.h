@@ -11,12 +11,12 @@
 
 namespace cuclip::test {
 
-/// Started with its standard error in a file and the rest away. Waited for by result() or the destructor, which
-/// kills it.
+/// Started with its standard error in a file and the rest away. Waited for by result() or the destructor,
+/// which kills it.
 class BackgroundProcess {
  public:
-  /// SIGINT, SIGTERM and SIGHUP are neither ignored nor blocked, whatever they are here. `prepare` runs in the new
-  /// process before the program: it may ignore signals. Standard error is the file when it has run.
+  /// SIGINT, SIGTERM and SIGHUP are neither ignored nor blocked, whatever they are here. `prepare` runs in
+  /// the new process before the program: it may ignore signals. Standard error is the file when it has run.
   explicit BackgroundProcess(const std::vector<std::string>& command,
                              const std::function<void()>& prepare = {});
   ~BackgroundProcess();
@@ -28,7 +28,8 @@ class BackgroundProcess {
   bool ended();
   /// What it has written to standard error so far.
   std::string said() const;
-  /// Returns when it has done what the words say ("said ..."); throws when it has ended without, or after minutes.
+  /// Returns when it has done what the words say ("said ..."); throws when it has ended without, or after
+  /// minutes.
   void wait_while_running_until(const std::string& what, const std::function<bool()>& happened);
   void wait_until_said(const std::string& text);
   /// Waits for its end, and throws after minutes. The exit code is -signal where one killed it.

@@ -1,5 +1,5 @@
-// What the executable says of itself in --help: its commands, and what each takes. A test that walks over them meets
-// every command and flag that is added later.
+// What the executable says of itself in --help: its commands, and what each takes. A test that walks over
+// them meets every command and flag that is added later.
 #pragma once
 
 #include <string>

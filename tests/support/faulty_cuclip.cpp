@@ -64,7 +64,7 @@ CommandResult run_faulty_cuclip(const SystemFault& fault, const std::vector<std:
   environment.set("FAULT_UNDER", fault.under);
   environment.set("FAULT_CALLS", fault.calls);
   environment.set("FAULT_HOW", fault.how);
-  environment.set("FAULT_AT", std::to_string(fault.at));
+  environment.set("FAULT_AT", std::to_string(fault.failing_call));
   if (fault.for_ever) environment.set("FAULT_EVER", "1");
   if (!fault.log.empty()) environment.set("FAULT_LOG", fault.log);
   return run_cuclip(arguments);
@@ -74,7 +74,7 @@ std::vector<std::string> calls_of(const SystemFault& fault, const std::vector<st
   const TemporaryFolder folder;
   SystemFault listed = fault;
   listed.log = folder / "calls";
-  listed.at = 0;
+  listed.failing_call = 0;
   const CommandResult result = run_faulty_cuclip(listed, arguments);
   if (result.exit_code != 0) throw std::runtime_error("cuclip " + arguments[0] + ": " + result.err);
   return fs::exists(listed.log) ? lines_of(listed.log) : std::vector<std::string>();

@@ -13,10 +13,10 @@ namespace cuclip::test {
 struct SystemFault {
   std::string under;
   std::string calls = "create,mkdir,write,fsync,close,rename,exchange,unlink,truncate";
-  std::string how = "";   // "kill", "ENOSPC", "EIO", ...; empty: nothing, the calls are only listed
-  int64_t at = 0;         // the call that goes wrong, from 1 on
-  bool for_ever = false;  // so do all that follow
-  std::string log = "";   // file for the list of calls
+  std::string how = "";      // "kill", "ENOSPC", "EIO", ...; empty: nothing, the calls are only listed
+  int64_t failing_call = 0;  // the one of them that goes wrong, from 1 on
+  bool for_ever = false;     // so do all that follow
+  std::string log = "";      // file for the list of calls
 };
 
 /// Runs the built cuclip with that fault.

@@ -1,5 +1,5 @@
-// Where the build and the repository have what tests need. Only paths.cpp is told: no other object depends on the place
-// of the checkout, so that a compiler cache serves every checkout.
+// Where the build and the repository have what tests need. Only paths.cpp is told: no other object depends on
+// the place of the checkout, so that a compiler cache serves every checkout.
 #pragma once
 
 #include <string>

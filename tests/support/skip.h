@@ -1,6 +1,7 @@
-// Test cases that cannot run here say so, instead of counting as passed: Catch2 2 has nothing for it. A program
-// prints at its end how many cases were skipped and why, and one whose cases were all skipped exits with
-// kAllSkipped, which ctest shows as "Skipped" (SKIP_RETURN_CODE in tests/CMakeLists.txt). A failure wins.
+// Test cases that cannot run here say so, instead of counting as passed: Catch2 2 has nothing for it. A
+// program prints at its end how many cases were skipped and why, and one whose cases were all skipped exits
+// with kAllSkipped, which ctest shows as "Skipped" (SKIP_RETURN_CODE in tests/CMakeLists.txt). A failure
+// wins.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// A small model as wide as cuclip-small: oneDNN multiplies narrower matrices by other code, which leaves the stack
-// pointer alone.
+// A small model as wide as cuclip-small: oneDNN multiplies narrower matrices by other code, which leaves the
+// stack pointer alone.
 #pragma once
 
 namespace cuclip::test {

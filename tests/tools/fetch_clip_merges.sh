@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fetches CLIP's merges file from the PyPI wheel of open_clip_torch (or of clip-anytorch) to DEST, for the tests.
-# Does nothing when DEST is there already. Usage: fetch_clip_merges.sh DEST
+# Fetches CLIP's merges file from the PyPI wheel of open_clip_torch (or of clip-anytorch) to DEST, for the
+# tests. Does nothing when DEST is there already. Usage: fetch_clip_merges.sh DEST
 set -euo pipefail
 
 file=bpe_simple_vocab_16e6.txt.gz

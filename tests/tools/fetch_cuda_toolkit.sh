@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fetches what the emulated tests need of the CUDA toolkit (nvcc, headers, libdevice) from PyPI's wheels to DEST, which
-# then is a toolkit's folder: DEST/bin/nvcc. About 500 MB are loaded and 400 MB kept. Does nothing when DEST holds
-# them already. Usage: fetch_cuda_toolkit.sh DEST
+# Fetches what the emulated tests need of the CUDA toolkit (nvcc, headers, libdevice) from PyPI's wheels to
+# DEST, which then is a toolkit's folder: DEST/bin/nvcc. Downloads about 500 MB and keeps 400 MB. Does nothing
+# when DEST has them already. Usage: fetch_cuda_toolkit.sh DEST
 set -euo pipefail
 
 version=13.0

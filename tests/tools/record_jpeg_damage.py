@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/data/jpeg_damage.txt: what Pillow makes of the JPEGs in tests/data/pictures when their data are damaged.
+"""Writes tests/data/jpeg_damage.txt: what Pillow makes of the JPEGs in tests/data/pictures when their data is damaged.
 
 Needs pillow and numpy, and the pictures of record_pictures.py. The damage is in the compressed data, or cuts them off. A line is
   file first last bytes (hexadecimal, or -) | FNV-1a 64 of Pillow's RGB pixels, or "refused"

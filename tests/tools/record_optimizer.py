@@ -29,7 +29,8 @@ def adamw():
     rng = np.random.default_rng(11)
     shapes = {"conv1.weight": (3, 5), "ln_1.weight": (7,), "logit_scale": ()}
     options = {"lr": 3e-3, "beta1": 0.9, "beta2": 0.98, "eps": 1e-6, "weight_decay": 0.2, "clip_norm": 1.5}
-    # cuclip's options are f32: 1 - 0.98f differs from 0.02 by 1e-6 of itself, which is no error in the update.
+    # cuclip's options are f32: 1 - 0.98f differs from 0.02 by 1e-6 of itself, which is no error in the
+    # update.
     options = {name: float(np.float32(value)) for name, value in options.items()}
 
     def draw(shape, scale=1.0):

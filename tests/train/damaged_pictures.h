@@ -1,4 +1,4 @@
-// Pictures whose data are damaged but can be used.
+// Pictures whose data is damaged but can be used.
 #pragma once
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
 // labels: threads
-// Pictures that are used although their data are damaged: counted once each, and one named,
+// Pictures that are used although their data is damaged: counted once each, and one named,
 // wherever they come in.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
-#include "train/data/words.h"
+#include "train/data/caption_words.h"
 
 using namespace cuclip;
 using Strings = std::vector<std::string>;
@@ -23,8 +23,8 @@ std::string subject(const DrawingMetadata& one) { return DrawingCaptioner({one})
 }  // namespace
 
 TEST_CASE("words: split, fold and compare") {
-  CHECK(split_words("Bob's 12cats, (grün) & 'quoted'") == Strings{"Bob's", "12", "cats", "grün", "quoted"});
-  CHECK(split_words("").empty());
+  CHECK(caption_words("Bob's 12cats, (grün) & 'quoted'") == Strings{"Bob's", "12", "cats", "grün", "quoted"});
+  CHECK(caption_words("").empty());
   CHECK(split_camel_case("FatherChristmas USA") == "Father Christmas USA");
   CHECK(fold_word("Berries") == "berry");
   CHECK(fold_word("Cars") == "car");
@@ -32,7 +32,7 @@ TEST_CASE("words: split, fold and compare") {
   CHECK(fold_word("bus") == "bus");
   CHECK(fold_word("ÉTÉ") == "été");
   CHECK(without_accents("Frédéric Ångström") == "frederic angstrom");
-  CHECK(lower_case("\xff"
+  CHECK(lower_utf8("\xff"
                    "A") ==
         "\xff"
         "a");

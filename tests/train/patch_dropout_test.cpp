@@ -23,7 +23,7 @@ TEST_CASE("patch dropout keeps the class token and ascending patches, as many fo
   }
 }
 
-TEST_CASE("a picture's patches depend on the seed and its place in the run alone") {
+TEST_CASE("a picture's patches depend only on the seed and its place in the run") {
   const std::vector<int32_t> all = choose_tokens(6, 16, 0.5, 3, 10), tail = choose_tokens(2, 16, 0.5, 3, 14);
   CHECK(std::vector<int32_t>(all.begin() + 4 * 9, all.end()) == tail);
   CHECK(choose_tokens(6, 16, 0.5, 4, 10) != all);

@@ -15,12 +15,12 @@
 #include "tests/support/buffer.h"
 #include "tests/support/file_events.h"
 #include "tests/train/data_fixtures.h"
+#include "train/data/caption_words.h"
 #include "train/data/collections.h"
 #include "train/data/dataset_stats.h"
 #include "train/data/prepared_picture.h"
 #include "train/data/sample_store.h"
 #include "train/data/shard_writer.h"
-#include "train/data/words.h"
 #include "train/draw/png.h"
 
 using namespace cuclip;
@@ -148,12 +148,12 @@ TEST_CASE("pictures that need no change keep their bytes, others are shrunk in t
   CHECK_THROWS_WITH(prepare_picture(pair, 20, 500), Contains("a.png"));
   pair.file = folder.write("b.jpg", encode_jpeg(blocks(90, 60, 2)));
   const PreparedPicture photo = prepare_picture(pair, 20, 10000);
-  CHECK(photo.extension == "jpg");
+  CHECK(photo.format == PreparedFormat::jpeg);
   const Image decoded = decode_image(std::as_bytes(std::span(photo.bytes)), "b");
   CHECK(decoded.width == 30);
   CHECK(decoded.height == 20);
   pair.drawing = true;
-  CHECK(prepare_picture(pair, 20, 10000).extension == "png");
+  CHECK(prepare_picture(pair, 20, 10000).format == PreparedFormat::png);
   pair.file = folder.write("c.png", "<html>");
   CHECK_THROWS_AS(prepare_picture(pair, 20, 10000), SampleError);
 }

@@ -102,12 +102,12 @@ TEST_CASE("a fingerprint tells names, captions and sizes apart, and nothing else
   CHECK(difference(one, print(pair("a", "AA", "c").bytes() + b)) ==
         "the captions of the pairs differ, the sizes of the pictures' files differ");
   CHECK(difference(one, print(pair("c", "A", "a").bytes() + b)) ==
-        "the names of the pairs, or their order, differ");
+        "the pairs have different names or a different order");
   CHECK(difference(one, print(pair("b", "B", "b").bytes() + pair("a", "A", "a").finish())) ==
-        "the names of the pairs, or their order, differ");
+        "the pairs have different names or a different order");
   CHECK(difference(one, print(b)) == "1 pair fewer (1 instead of 2)");
   CHECK(difference(print(b), one) == "1 pair more (2 instead of 1)");
-  // Checkpoints have it: another value would say that the data have changed.
+  // Checkpoints have it: another value would say that the data has changed.
   CHECK(one == DatasetFingerprint{.pairs = 2,
                                   .names = 0xcb8fdf6b6b968b27,
                                   .captions = 0x995f65023d1cd458,
@@ -178,7 +178,7 @@ TEST_CASE("every kind of source has a fingerprint, of what it holds and not of w
     CHECK_FALSE(same(shapes, other));
 }
 
-TEST_CASE("a run goes on bit for bit where its data were moved, and says where they were changed") {
+TEST_CASE("a run continues bit for bit where its data was moved, and says where it was changed") {
   const Pairs pairs;
   REQUIRE(pairs.train(pairs.config("whole")) == 12);
   REQUIRE(pairs.train(pairs.config(), 5) == 5);
@@ -192,7 +192,7 @@ TEST_CASE("a run goes on bit for bit where its data were moved, and says where t
                                              Contains("step-12") && Contains("--allow-changed-data"));
 }
 
-TEST_CASE("changed data are refused at every step, naming the change, and nothing is written") {
+TEST_CASE("changed data is refused at every step, naming the change, and nothing is written") {
   const Pairs pairs;
   for (const int64_t step : {4, 5}) {
     TrainConfig config = pairs.config(fmt::format("run{}", step));
@@ -207,7 +207,8 @@ TEST_CASE("changed data are refused at every step, naming the change, and nothin
   }
 }
 
-TEST_CASE("allowed to, a run starts the next epoch on the changed data, and goes on from there bit for bit") {
+TEST_CASE(
+    "allowed to, a run starts the next epoch on the changed data, and continues from there bit for bit") {
   const Pairs pairs;
   REQUIRE(pairs.train(pairs.config(), 4) == 4);  // one step into the second epoch
   for (size_t i = kPairs; i < kPairs + 8; ++i) pairs.write("data", i);
@@ -223,7 +224,7 @@ TEST_CASE("allowed to, a run starts the next epoch on the changed data, and goes
   CHECK(pairs.weights("again", 12) == pairs.weights("run", 12));
 }
 
-TEST_CASE("the epochs of changed data are counted from where they began") {
+TEST_CASE("the epochs of changed data are counted from where it first appeared") {
   const Pairs pairs;
   REQUIRE(pairs.train(pairs.config(), 4) == 4);
   for (size_t i = kPairs; i < kPairs + 8; ++i) pairs.write("data", i);
@@ -247,7 +248,8 @@ TEST_CASE("a checkpoint without a fingerprint is resumed, unless its place does 
   REQUIRE(pairs.train(pairs.config(), 5) == 5);
   forget(5);
   for (size_t i = 0; i < 9; ++i) pairs.remove(i);  // one step per epoch: there is no third batch
-  CHECK_THROWS_WITH(pairs.resume(pairs.config()), Contains("an epoch had a different number of steps"));
+  CHECK_THROWS_WITH(pairs.resume(pairs.config()),
+                    Contains("the number of steps per epoch has changed; it is now 1"));
   for (size_t i = 0; i < 9; ++i) pairs.write("data", i);
   REQUIRE(pairs.resume(pairs.config()) == 12);
   CHECK(pairs.weights("run", 12) == pairs.weights("whole", 12));
@@ -269,6 +271,6 @@ TEST_CASE("--allow-changed-data on the command line") {
   const test::CommandResult allowed = train({"--resume", "latest", "--allow-changed-data"});
   INFO(allowed.err);
   CHECK(allowed.exit_code == 0);
-  CHECK_THAT(allowed.err, Contains("1 pair fewer (23 instead of 24); going on with epoch 3 of 4") &&
-                              Contains("not bit for bit"));
+  CHECK_THAT(allowed.err, Contains("1 pair fewer (23 instead of 24); continuing with epoch 3 of 4") &&
+                              Contains("will not match an uninterrupted run bit for bit"));
 }

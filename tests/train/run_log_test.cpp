@@ -57,10 +57,10 @@ TEST_CASE("skipped steps are counted once, and the tenth in a row ends the run")
   TrainState state{.step = 40, .skipped_steps = 5};  // 5: of the process before
   log.count_skipped(skipped_step(1, 1), state, "");
   CHECK(state.skipped_steps == 6);
-  CHECK(log.last_was_skipped());
+  CHECK(log.skipped_in_a_row() == 1);
   log.count_skipped(skipped_step(1, 0), state, "");
   CHECK(state.skipped_steps == 6);
-  CHECK_FALSE(log.last_was_skipped());
+  CHECK(log.skipped_in_a_row() == 0);
   log.count_skipped(skipped_step(10, 9), state, "");
   CHECK(state.skipped_steps == 15);
   CHECK_THROWS_WITH(log.count_skipped(skipped_step(11, 10), state, "checkpoints/step-30"),

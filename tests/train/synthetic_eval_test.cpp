@@ -19,7 +19,7 @@ TEST_CASE("a model to which everything is the same answers no question") {
   }
 }
 
-TEST_CASE("scores depend on the seed alone, and go by the questions' names") {
+TEST_CASE("scores depend only on the seed, and go by the questions' names") {
   Context context(2);
   Clip model(context, tiny_config());
   randomise(model);

@@ -28,7 +28,7 @@ Strings captions(const Dataset& dataset) {
 
 }  // namespace
 
-TEST_CASE("pairs that WebDataset's first dot takes apart are counted, with the rule") {
+TEST_CASE("pairs split by WebDataset's first-dot rule are counted, with the rule") {
   const TemporaryFolder folder;
   TarBytes all, half, inputs;
   for (int i = 0; i < 3; ++i) {
@@ -52,7 +52,7 @@ TEST_CASE("pairs that WebDataset's first dot takes apart are counted, with the r
   CHECK(some->bad().by_reason == Reasons{{kDots, 2}});
 }
 
-TEST_CASE("several pictures under one key: what is lost is counted, what is only more is said") {
+TEST_CASE("several pictures under one key: what is lost is counted, what is only additional is reported") {
   const TemporaryFolder folder;
   // A key that is whole, with a mask beside it: WebDataset's way of having more than one file of a kind.
   const auto masks = open(folder, TarBytes()
@@ -64,7 +64,7 @@ TEST_CASE("several pictures under one key: what is lost is counted, what is only
   CHECK(masks->size() == 1);
   CHECK(masks->bad().count == 0);
   REQUIRE(masks->notes().size() == 1);
-  CHECK_THAT(masks->notes()[0], Contains("1 further picture of a pair") && Contains("a.seg.png"));
+  CHECK_THAT(masks->notes()[0], Contains("1 additional picture in a pair") && Contains("a.seg.png"));
 
   // The key is whole, but the second picture has a caption of its own.
   const auto pairs = open(folder, TarBytes()
@@ -118,7 +118,7 @@ TEST_CASE("archives that were joined are read to the end, each with its own keys
   CHECK_THROWS_WITH(open(folder, one + large.substr(0, 1000)), Contains("truncated"));
 }
 
-TEST_CASE("what follows an archive and is none is said") {
+TEST_CASE("what follows an archive and is not one is reported") {
   const TemporaryFolder folder;
   const std::string good = TarBytes().file("a.jpg", "A").file("a.txt", "a").finish();
   for (const size_t size : {7, 512, 5000}) {
@@ -136,7 +136,7 @@ TEST_CASE("what follows an archive and is none is said") {
   CHECK(with_zeros(1 << 20)->notes().empty());
   const auto cut = with_zeros((1 << 20) + 1);
   REQUIRE(cut->notes().size() == 1);
-  CHECK_THAT(cut->notes()[0], Contains("long run of zeros") && Contains("downloaded"));
+  CHECK_THAT(cut->notes()[0], Contains("long run of zeros") && Contains("(was the download complete?)"));
 }
 
 TEST_CASE("leftovers in shards are passed over, but not what was packed from a hidden folder") {

@@ -132,7 +132,7 @@ TEST_CASE("tar: a file cut inside a header or a member's contents is refused") {
   CHECK_THROWS_WITH(walk(whole.substr(0, 800)), Contains("truncated") && Contains("700 bytes, 288 are left"));
 }
 
-TEST_CASE("tar: archives one after the other are walked, and what is none of them is counted") {
+TEST_CASE("tar: archives one after the other are walked, and trailing data is counted") {
   const std::string one = TarBytes().file("a", "1").finish(),
                     two = TarBytes().file("b", "2").file("c", "3").finish();
   const std::string empty(10240, '\0');
@@ -171,7 +171,7 @@ TEST_CASE("tar: a damaged header is refused with its position and both checksums
   CHECK_THROWS_WITH(walk(first), Contains("expected a tar file"));
 }
 
-TEST_CASE("tar: what is no tar file is refused with a hint") {
+TEST_CASE("tar: what is not a tar file is refused with a hint") {
   CHECK_THROWS_WITH(walk(""), Contains("0 bytes"));
   CHECK_THROWS_WITH(walk("<!DOCTYPE html>" + std::string(2000, ' ')), Contains("expected a tar file"));
   CHECK_THROWS_WITH(walk("\x1f\x8b\x08" + std::string(2000, 'z')), Contains("gunzip"));

@@ -62,7 +62,7 @@ TEST_CASE(
   CHECK(latest_checkpoint(folder / "run", notes) == newest);
 }
 
-TEST_CASE("other settings than the checkpoint's are refused before the data are opened") {
+TEST_CASE("other settings than the checkpoint's are refused before the data is opened") {
   const TemporaryFolder folder;
   TrainConfig config = small_config(folder / "run");
   config.max_steps = 1;

@@ -57,7 +57,7 @@ void truncate(const fs::path& file) { fs::resize_file(file, fs::file_size(file) 
 
 }  // namespace
 
-TEST_CASE("a run that is stopped in the middle of an epoch goes on bit for bit, on any number of threads") {
+TEST_CASE("a run that is stopped in the middle of an epoch continues bit for bit, on any number of threads") {
   TemporaryFolder folder;
   REQUIRE(train(small_config(folder / "whole")).steps == 24);
 
@@ -170,6 +170,64 @@ TEST_CASE("a loss that stays not finite stops the run and saves nothing of it") 
   for (const auto& entry : fs::directory_iterator(folder / "run/checkpoints")) {
     INFO(entry.path().string());  // only steps whose loss was finite
     REQUIRE(entry.path().filename() == "step-1");
+  }
+}
+
+TEST_CASE("a run that ends with skipped steps saves the weights from before them, and keeps what it had") {
+  TemporaryFolder folder;
+  TrainConfig config = small_config(folder / "run");
+  config.lr = 1e30;
+  config.warmup = 0;
+  config.max_steps = 5;
+  config.save_every_steps = 1;
+  config.delete_previous_checkpoint = true;
+  Trainer trainer(config, "");
+  const TrainOutcome outcome = trainer.run([] { return 0; });
+  CHECK(outcome.skipped_at_end == 4);
+  CHECK(outcome.saved_step == 5);
+  const fs::path checkpoints = folder / "run/checkpoints";
+  REQUIRE(fs::exists(checkpoints / "step-1"));
+  CHECK_FALSE(fs::exists(checkpoints / "step-3"));
+  CHECK(read_file(checkpoints / "step-5/model.safetensors") ==
+        read_file(checkpoints / "step-1/model.safetensors"));
+  CHECK(read_train_state(checkpoints / "step-5").optimizer_steps == 1);
+}
+
+TEST_CASE("a checkpoint whose state cannot be is passed over, with the reason") {
+  TemporaryFolder folder;
+  TrainConfig config = small_config(folder / "run");
+  config.save_every_steps = 2;
+  config.max_steps = 4;
+  train(config);
+  const fs::path file = folder / "run/checkpoints/step-4/state.json";
+  const std::string good = read_file(file);
+  const std::vector<std::array<std::string, 3>> changes = {
+      {"\"lr\": \"", "\"lr\": 5, \"was\": \"", "settings"},
+      {"\"optimizer_steps\"", "\"optimizer_step\"", "\"optimizer_steps\""},
+      {"\"optimizer_steps\": 4", "\"optimizer_steps\": \"4\"", "\"optimizer_steps\""},
+      {"\"optimizer_steps\": 4", "\"optimizer_steps\": -1", "\"optimizer_steps\""},
+      {"\"optimizer_steps\": 4", "\"optimizer_steps\": 5", "from 0 to 4"},
+      {"\"step\": 4", "\"step\": -1", "\"step\", 4, found -1"},
+      {"\"step\": 4", "\"step\": 1000000000000000000", "\"step\", 4"},
+      {"\"step\": 4", "\"step\": 4, \"step\": 4", "twice"},
+      {"\"epoch\": 0", "\"epoch\": 9000000000000000000", "\"epoch\""},
+      {"\"epoch\": 0", "\"epoch\": -5", "\"epoch\""},
+      {"\"samples_seen\": ", "\"samples_seen\": -", "\"samples_seen\""},
+      {"\"skipped_steps\": 0", "\"skipped_steps\": 0.5", "\"skipped_steps\""},
+      {"\"train_seconds\": ", "\"train_seconds\": -", "\"train_seconds\""},
+      {"\"names\": \"", "\"names\": \"x", "\"names\""},
+      {"\"pairs\": ", "\"pairs\": -", "\"pairs\""}};
+  for (const auto& [from, to, reason] : changes) {
+    INFO(from << " -> " << to);
+    std::string damaged = good;
+    REQUIRE(damaged.find(from) != damaged.npos);
+    damaged.replace(damaged.find(from), from.size(), to);
+    write_file_atomic(file, damaged);
+    std::vector<std::string> notes;
+    CHECK(latest_checkpoint(folder / "run", notes, read_train_state) == folder / "run/checkpoints/step-2");
+    REQUIRE(notes.size() == 1);
+    CHECK_THAT(notes[0], Catch::Contains(file.string() + ": ") && Catch::Contains(reason));
+    CHECK_THAT(notes[0], !Catch::Contains("json.exception"));
   }
 }
 

@@ -1,6 +1,6 @@
-# A user's build reads nothing of the tests, so it asks for no library of theirs either: configures cuclip as users do
-# (preset cpu; no preset; as a part of an outside project) and looks through CMake's trace for files under tests/. And a newer
-# compiler's warnings do not stop it.
+# A user's build reads nothing of the tests, so it must not require the tests' libraries: configures cuclip as
+# users do (preset cpu; no preset; as a part of an outside project) and looks through CMake's trace for files
+# under tests/. And a newer compiler's warnings do not stop it.
 # cmake -DSOURCE=... -DWORK=... -DCOMPILER=... -DGENERATOR=... -P run.cmake
 function(configure name)
   set(trace ${WORK}/${name}.trace)

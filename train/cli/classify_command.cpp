@@ -14,6 +14,7 @@
 #include "train/cli/commands.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/printing.h"
+#include "train/cli/session.h"
 #include "train/cli/texts.h"
 
 namespace cuclip {
@@ -72,7 +73,7 @@ void classify(const Options& options) {
 
 void add_classify_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("classify", "Which of some labels describes a picture best");
+  CLI::App* command = app.add_subcommand("classify", "Choose the label that best describes a picture");
   command->add_option("image", options->image, "Picture file")->required();
   command
       ->add_option("--labels", options->labels,

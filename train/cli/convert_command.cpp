@@ -15,15 +15,24 @@
 #include "train/cli/model_flags.h"
 #include "train/cli/output_files.h"
 #include "train/cli/printing.h"
+#include "train/cli/session.h"
 
 namespace cuclip {
+namespace {
+enum class Implementation { cuclip, open_clip, openai, hugging_face };
+}  // namespace
+template <>
+inline constexpr std::array<std::string_view, 4> kWords<Implementation>{"cuclip", "open_clip", "openai",
+                                                                        "hf"};
+
 namespace {
 
 namespace fs = std::filesystem;
 
 struct Options {
   ModelFlags model;
-  std::string to, out;
+  Implementation to = Implementation::cuclip;
+  std::string out;
   bool json = false;
 };
 
@@ -45,16 +54,18 @@ void check_folder(const fs::path& folder, const std::vector<std::string>& inputs
 
 void convert(const Options& options) {
   Session session(options.model);
-  const WeightNames names = options.to == "hf" ? WeightNames::hugging_face : WeightNames::open_clip;
+  const bool hugging_face = options.to == Implementation::hugging_face;
+  const WeightNames names = hugging_face ? WeightNames::hugging_face : WeightNames::open_clip;
   const bool is_file = fs::path(options.out).extension() == ".safetensors";
   const fs::path file = is_file ? fs::path(options.out) : fs::path(options.out) / "model.safetensors";
   const fs::path folder = file.parent_path();
   const std::vector<std::string> inputs = inputs_with(options.model, {session.loaded.weights});
   if (!is_file) make_folder(folder);
   check_can_write(file, OutputKind::safetensors, inputs);
-  CUCLIP_CHECK(!is_checkpoint_folder(folder),
-               "--out {}: this is a checkpoint's folder, expected another: nothing is written into it",
-               options.out);
+  CUCLIP_CHECK(
+      !is_checkpoint_folder(folder),
+      "--out {}: this is a checkpoint folder, and convert never writes into one; choose another folder",
+      options.out);
   if (!is_file) {
     check_folder(folder, inputs);
     // Written first: it marks a folder that is only half filled.
@@ -62,7 +73,7 @@ void convert(const Options& options) {
   }
   save_weights(session.model(), file, {}, names);
   if (!is_file) {
-    if (options.to == "hf") {
+    if (hugging_face) {
       write_file_atomic(folder / "config.json", hf_config_json(session.model().config()));
       write_file_atomic(folder / "preprocessor_config.json", hf_preprocessor_json(session.model().config()));
     }
@@ -70,12 +81,12 @@ void convert(const Options& options) {
   }
   const int64_t count = session.model().parameters().count();
   if (!options.json) {
-    fmt::print("{} parameters with the names of {}: {}\n", count, options.to, escaped_name(file.string()));
+    fmt::print("{} parameters under {} names: {}\n", count, word(options.to), escaped_name(file.string()));
     return;
   }
   nlohmann::ordered_json json;
   put_name(json, "out", file.string());
-  json["names"] = options.to;
+  json["names"] = word(options.to);
   json["parameters"] = count;
   print_json(json);
 }
@@ -85,10 +96,10 @@ void convert(const Options& options) {
 void add_convert_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("convert", "Weights under the names of another implementation");
-  one_of(command->add_option("--to", options->to,
-                             "Names: cuclip, open_clip, openai (these three are the same), or hf"),
-         {"cuclip", "open_clip", "openai", "hf"})
-      ->required();
+  add_choice(command, "--to", options->to,
+             "Names: cuclip, open_clip, openai (these three are the same), or hf")
+      ->required()
+      ->default_str("");
   never_empty(
       command->add_option("--out", options->out,
                           "FILE.safetensors, or a folder for weights, configuration and merges together"))

@@ -11,6 +11,7 @@
 #include "kernels/common/check.h"
 #include "models/files/names.h"
 #include "train/cli/commands.h"
+#include "train/cli/csv_flags.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/output_files.h"
 #include "train/cli/printing.h"
@@ -31,16 +32,7 @@ struct Options {
   int threads = 0;
 };
 
-void add_csv_options(CLI::App* command, DatasetOptions& options) {
-  command->add_option("--csv-img-key", options.csv_image_key, "Column of the pictures' paths")
-      ->capture_default_str();
-  command->add_option("--csv-caption-key", options.csv_caption_key, "Column of the captions")
-      ->capture_default_str();
-  command->add_option("--csv-separator", options.csv_separator,
-                      "One character, or \\t (found from the file if not given)");
-}
-
-// The statistics that an earlier run with the same options left, if all its shards are there; empty
+// The statistics that an earlier run with the same options left, if all its shards are there in their whole size; empty
 // otherwise.
 std::string earlier_result(const PrepareOptions& options) {
   const std::filesystem::path file = options.out / kStatistics;
@@ -51,7 +43,13 @@ std::string earlier_result(const PrepareOptions& options) {
   if (!found.is_object() || found.value("options", nlohmann::json()) != wanted.at("options")) return "";
   for (const char* shards : {"train_shards", "held_out_shards"}) {
     for (const nlohmann::json& name : found.value(shards, nlohmann::json::array())) {
-      if (!name.is_string() || !path_exists(options.out / name.get<std::string>())) return "";
+      if (!name.is_string()) return "";
+      std::error_code missing;
+      const uintmax_t bytes = std::filesystem::file_size(options.out / name.get<std::string>(), missing);
+      if (missing ||
+          found.value("shard_bytes", nlohmann::json()).value(name.get<std::string>(), int64_t{-1}) !=
+              static_cast<int64_t>(bytes))
+        return "";
     }
   }
   return text;
@@ -60,7 +58,14 @@ std::string earlier_result(const PrepareOptions& options) {
 void prepare(const Options& options) {
   const std::string earlier = options.force ? "" : earlier_result(options.prepare);
   if (!earlier.empty()) {
-    warn(options.prepare.out.string() + " already exists, made with the same options; --force rebuilds it");
+    warn(options.prepare.out.string() +
+         " already exists, made with the same options; --force rebuilds it (whether its sources have changed "
+         "was not "
+         "looked at)");
+    const std::set<std::string> own = listed_shards(options.prepare.out);
+    for (const std::string& name : shards_in(options.prepare.out)) {
+      if (!own.contains(name)) warn((options.prepare.out / name).string() + " does not belong to this set");
+    }
     if (options.json) fmt::print("{}", earlier);
     return;
   }
@@ -99,8 +104,8 @@ void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {
   number("--max-per-series", p.max_per_series, {1, kMostOfAnything},
          "Pictures whose captions differ only in numbers");
   number("--samples-per-shard", p.samples_per_shard, {1, kMostOfAnything}, "Samples in a shard");
-  number("--threads", p.threads, thread_range(), "0: one for each CPU");
-  add_csv_options(sub, prepare_options.dataset);
+  number("--threads", p.threads, thread_range(), kThreadsHelp);
+  add_csv_flags(sub, prepare_options.dataset);
   sub->add_flag(
       "--force", options->force,
       "Rebuild it even if it is there, was made with other options, or has shards that others wrote");
@@ -115,12 +120,11 @@ void add_stats(CLI::App* command, const std::shared_ptr<Options>& options) {
                   "shards-{000..012}.tar, a .csv/.tsv, a folder, or synthetic:shapes; several joined with ::")
       ->required();
   sub->add_flag("--captions-only", options->captions_only, "Do not decode the pictures");
-  limit(sub->add_option("--max-pixels", options->max_pixels, "Pictures with more are bad"),
+  limit(sub->add_option("--max-pixels", options->max_pixels, "Treat larger pictures as bad samples"),
         WholeRange{1, kMostOfAnything})
       ->capture_default_str();
-  limit(sub->add_option("--threads", options->threads, "0: one for each CPU"), thread_range())
-      ->capture_default_str();
-  add_csv_options(sub, options->prepare.dataset);
+  limit(sub->add_option("--threads", options->threads, kThreadsHelp), thread_range())->capture_default_str();
+  add_csv_flags(sub, options->prepare.dataset);
   sub->add_flag("--json", options->json, "Print JSON");
   sub->callback([options] { stats(*options); });
 }
@@ -129,7 +133,7 @@ void add_stats(CLI::App* command, const std::shared_ptr<Options>& options) {
 
 void add_data_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("data", "Prepare a data set; statistics of one");
+  CLI::App* command = app.add_subcommand("data", "Prepare a data set or print its statistics");
   command->require_subcommand(1);
   command->footer(
       "Example:\n"

@@ -16,6 +16,7 @@
 #include "train/cli/model_flags.h"
 #include "train/cli/output_files.h"
 #include "train/cli/printing.h"
+#include "train/cli/session.h"
 #include "train/cli/texts.h"
 
 namespace cuclip {
@@ -119,8 +120,7 @@ void add_encode_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("encode", "Features of pictures or texts as .npy or .safetensors");
   command->require_subcommand(1);
   command->footer(
-      "Features have unit length; the names of the rows are printed in order. Unreadable pictures are left "
-      "out and "
+      "Features have unit length; row names are printed in order. Unreadable pictures are skipped and\n"
       "listed.\nExamples:\n"
       "  cuclip encode image photos/ --out photos.npy --model runs/mine\n"
       "  cuclip encode text \"a red bicycle\" --hidden-states --out states.safetensors --model runs/mine");

@@ -6,15 +6,18 @@
 #include <limits>
 #include <memory>
 
+#include "core/counted.h"
 #include "models/files/names.h"
 #include "models/inference/encode.h"
 #include "models/inference/labelled_pictures.h"
 #include "models/inference/retrieval.h"
 #include "models/inference/zero_shot.h"
 #include "train/cli/commands.h"
+#include "train/cli/csv_flags.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/printing.h"
+#include "train/cli/session.h"
 #include "train/data/eval_data.h"
 #include "train/data/synthetic_eval.h"
 #include "train/loop/run_folder.h"
@@ -161,14 +164,9 @@ void add_retrieval(CLI::App* command) {
   limit(sub->add_option("--limit", options->limit, "Only the first N pictures; 0: all"),
         WholeRange{0, kMostOfAnything})
       ->capture_default_str();
-  sub->add_option("--csv-img-key", options->dataset.csv_image_key, "CSV column with the picture's path")
-      ->capture_default_str();
-  sub->add_option("--csv-caption-key", options->dataset.csv_caption_key, "CSV column with the caption")
-      ->capture_default_str();
-  sub->add_option("--csv-separator", options->dataset.csv_separator,
-                  "CSV separator; by default told from the file");
+  add_csv_flags(sub, options->dataset);
   limit(sub->add_option("--max-bad-fraction", options->max_bad_fraction,
-                        "Fail when more of the samples cannot be used"),
+                        "Fail if a larger fraction of samples is unusable"),
         RealRange{0, 1})
       ->capture_default_str();
   sub->add_flag("--json", options->json, kJsonHelp);
@@ -196,10 +194,8 @@ void add_zero_shot(CLI::App* command) {
          "--templates", options->templates,
          "simple (\"a photo of a {}.\"), openai7, none, or a file with one per line (- for standard input)")
       ->capture_default_str();
-  sub->add_option("--csv-img-key", options->image_column, "CSV column with the picture's path")
-      ->capture_default_str();
-  sub->add_option("--csv-label-key", options->label_column, "CSV column with the label")
-      ->capture_default_str();
+  add_csv_picture_flag(sub, options->image_column);
+  sub->add_option("--csv-label-key", options->label_column, "CSV column with the label; by default label");
   limit(sub->add_option("--count", options->count, "Pictures of each question of synthetic:shapes"),
         WholeRange{1, 1'000'000})
       ->capture_default_str();
@@ -215,7 +211,7 @@ void add_zero_shot(CLI::App* command) {
 }  // namespace
 
 void add_eval_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("eval", "Figures of quality: retrieval, zero-shot classification");
+  CLI::App* command = app.add_subcommand("eval", "Measure retrieval and zero-shot accuracy");
   command->require_subcommand(1);
   command->footer(
       "Examples:\n"

@@ -23,7 +23,7 @@ CLI::Option* limit_to(CLI::Option* option, const Range& range) {
 
 CLI::Option* never_empty(CLI::Option* option) {
   const auto check = [option](const std::string& value) {
-    CUCLIP_CHECK(!value.empty(), "{}: expected a name, found an empty one", option->get_name());
+    CUCLIP_CHECK(!value.empty(), "{} must not be empty", option->get_name());
     return std::string();
   };
   return option->check(CLI::Validator(check, ""));

@@ -17,7 +17,8 @@ class Option;
 
 namespace cuclip {
 
-/// Refuses an empty value, such as that of an unset shell variable: for files and folders to write.
+/// Refuses an empty value, such as that of an unset shell variable. parse_literally (usage.h) makes this so for every
+/// argument but a positional that may be left out.
 CLI::Option* never_empty(CLI::Option* option);
 
 /// Makes the option take only whole numbers, or numbers, in this range, on the command line and from a
@@ -26,11 +27,11 @@ CLI::Option* never_empty(CLI::Option* option);
 CLI::Option* limit(CLI::Option* option, const WholeRange& range);
 CLI::Option* limit(CLI::Option* option, const RealRange& range);
 
-/// Makes the option take only these words, which must live as long as it, likewise.
+/// Makes the option take only these words, which must live as long as it; refuses others as limit() does.
 CLI::Option* one_of(CLI::Option* option, const std::vector<std::string_view>& words);
 
-/// Adds an option that takes these words only, of which `now` is the default, and hands the one that is given to
-/// `set`.
+/// Adds an option that takes these words only, of which `now` is the default, and hands the one that is given
+/// to `set`.
 CLI::Option* add_choice(CLI::App* app, const std::string& flag, std::span<const std::string_view> words,
                         std::string_view now, const std::function<void(const std::string&)>& set,
                         const std::string& help);

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "core/counted.h"
 #include "core/file_io.h"
 #include "models/files/names.h"
 #include "models/files/picture_files.h"
@@ -15,16 +16,24 @@
 #include "train/cli/model_flags.h"
 #include "train/cli/output_files.h"
 #include "train/cli/printing.h"
+#include "train/cli/session.h"
 #include "train/data/sample_store.h"
 
 namespace cuclip {
+namespace {
+enum class StoredType { fp32, bf16 };
+}  // namespace
+template <>
+inline constexpr std::array<std::string_view, 2> kWords<StoredType>{"fp32", "bf16"};
+
 namespace {
 
 namespace fs = std::filesystem;
 
 struct Options {
   ModelFlags model;
-  std::string source, out, store = "fp32";
+  std::string source, out;
+  StoredType store = StoredType::fp32;
   bool json = false;
 };
 
@@ -100,7 +109,7 @@ void run_index(const Options& options) {
                     ? fs::absolute(options.model.model).lexically_normal().string()
                     : options.model.model;
   index.model_fingerprint = model_fingerprint(session.model());
-  save_index(index, options.out, options.store == "bf16" ? DType::bf16 : DType::f32);
+  save_index(index, options.out, options.store == StoredType::bf16 ? DType::bf16 : DType::f32);
   if (options.json) {
     nlohmann::ordered_json json;
     put_name(json, "out", options.out);
@@ -118,17 +127,14 @@ void run_index(const Options& options) {
 
 void add_index_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      app.add_subcommand("index", "The features of a folder of pictures in a file, for search");
+  CLI::App* command = app.add_subcommand("index", "Index a folder of pictures for search");
   command
       ->add_option("source", options->source,
                    "Folder of pictures (subfolders included), or shards, a .csv or .tsv")
       ->required();
   never_empty(command->add_option("--out", options->out, "Index file to write, such as FILE.cuclip-index"))
       ->required();
-  one_of(command->add_option("--store", options->store, "Features in fp32 or bf16 (half the size)"),
-         {"fp32", "bf16"})
-      ->capture_default_str();
+  add_choice(command, "--store", options->store, "Features in fp32 or bf16 (half the size)");
   command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer("Example:\n  cuclip index photos/ --out photos.cuclip-index --model runs/mine");

@@ -51,7 +51,7 @@ void take(int signal) {
   if (s.signal.compare_exchange_strong(none, signal)) {
     say(s.finishing);
   } else {
-    say("still finishing; Ctrl-\\ (SIGQUIT) ends at once and leaves the last checkpoint as it was");
+    say("still finishing; Ctrl-\\ (SIGQUIT) quits immediately; the last checkpoint is left intact");
   }
 }
 

@@ -5,17 +5,17 @@
 
 namespace cuclip {
 
-/// From here on a signal ends the process at once with 128 + its number, and leaves no temporary file behind.
-/// Called once, while the process has one thread. A signal that the parent ignored stays ignored; for SIGINT
-/// that applies only to the keyboard's: shells let background commands ignore it, but `kill -INT` still means
-/// them.
+/// From here on a signal ends the process immediately with 128 + its number, and leaves no temporary file
+/// behind. Called once, while the process has one thread. A signal that the parent ignored stays ignored; for
+/// SIGINT that applies only to the keyboard's: shells let background commands ignore it, but `kill -INT`
+/// still means them.
 void take_signals();
 
-/// What is printed on standard error when a signal ends the process at once.
+/// What is printed on standard error when a signal ends the process immediately.
 void say_when_interrupted(const char* message);
 
-/// From here on a signal is remembered, and the work goes on to a point where it can be saved. Further
-/// signals change nothing. `message` is printed when the first one comes.
+/// From here on a signal is remembered, and the work continues to a point where it can be saved. Further
+/// signals have no effect. `message` is printed when the first one comes.
 void finish_first(const char* message);
 
 /// The first signal that has come since finish_first, or 0.

@@ -84,7 +84,7 @@ int parse_and_run(CLI::App& app, const std::vector<std::string>& arguments) {
     return kFailed;
   } catch (const std::bad_alloc&) {
     std::cerr << fmt::format(
-        "{}: out of memory. Smaller or fewer inputs at once, or a machine with more, may help\n",
+        "{}: out of memory. Try smaller or fewer inputs, or a machine with more memory\n",
         cuclip::command_name(app, arguments));
     return kFailed;
   } catch (const std::exception& error) {
@@ -108,7 +108,8 @@ int main(int argc, char** argv) {
   cuclip::secure_standard_streams();
   cuclip::take_signals();
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then a failed write, not a silent death
-  CLI::App app{"cuclip trains and runs CLIP models: pictures and words in one space of features.", "cuclip"};
+  std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that grows beyond ulimit -f
+  CLI::App app{"cuclip trains and runs CLIP models: pictures and words in a shared feature space.", "cuclip"};
   app.set_version_flag("--version", std::string("cuclip " CUCLIP_VERSION));
   app.require_subcommand(1);
   app.footer(kExamples);

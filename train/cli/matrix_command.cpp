@@ -13,6 +13,7 @@
 #include "train/cli/model_flags.h"
 #include "train/cli/output_files.h"
 #include "train/cli/printing.h"
+#include "train/cli/session.h"
 #include "train/cli/texts.h"
 #include "train/draw/heat_map.h"
 

@@ -6,19 +6,10 @@
 #include <span>
 
 #include "core/file_io.h"
+#include "models/inference/model_source.h"
 #include "train/cli/flag_values.h"
-#include "train/cli/printing.h"
 
 namespace cuclip {
-namespace {
-
-ModelOptions options_of(const ModelFlags& flags) {
-  return {.dtype = activation_dtype(flags.precision),
-          .tokenizer = flags.tokenizer,
-          .config_name = flags.config_name};
-}
-
-}  // namespace
 
 Device announced_device(DeviceChoice choice) {
   const Device device = choose_device(choice);
@@ -40,19 +31,9 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) 
       ->group(group);
   add_choice(command, "--device", flags.device, "auto, cpu or cuda")->group(group);
   add_choice(command, "--precision", flags.precision, kPrecisionHelp)->group(group);
-  limit(command->add_option("--threads", flags.threads, "Threads; 0: what the process may use"),
-        thread_range())
+  limit(command->add_option("--threads", flags.threads, kThreadsHelp), thread_range())
       ->capture_default_str()
       ->group(group);
-}
-
-Session::Session(const ModelFlags& flags)
-    : context(flags.threads, announced_device(flags.device)),
-      loaded(load_model(context, flags.model, options_of(flags))) {
-  use_precision(context, flags.precision);
-  if (!loaded.trained) {
-    warn(flags.model + " is untrained: its answers mean nothing");
-  }
 }
 
 std::vector<std::string> inputs_with(const ModelFlags& flags, std::vector<std::string> others) {

@@ -6,7 +6,6 @@
 
 #include "core/device_choice.h"
 #include "core/precision.h"
-#include "models/inference/model_source.h"
 
 namespace CLI {
 class App;
@@ -28,14 +27,6 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required =
 
 /// The device that --device names; says on standard error which GPU it is. Throws InputError.
 Device announced_device(DeviceChoice choice);
-
-/// A model and what it runs with; neither copied nor moved, since the model refers to the context.
-struct Session {
-  explicit Session(const ModelFlags& flags);
-  Context context;
-  LoadedModel loaded;
-  const Clip& model() const { return *loaded.model; }
-};
 
 /// The files that --model, --tokenizer and --config-name name, with those that are read beside the weights, added to
 /// `others`.

@@ -27,7 +27,7 @@ const char* name_of(OutputKind kind) {
     case OutputKind::merges:
       return "merges file";
     case OutputKind::index:
-      return "index of cuclip's";
+      return "cuclip index";
   }
   return "";
 }
@@ -63,12 +63,6 @@ bool may_become(const std::string& file, OutputKind kind) {
 }
 
 }  // namespace
-
-void make_folder(const std::filesystem::path& folder) {
-  std::error_code error;
-  if (!folder.empty()) std::filesystem::create_directories(folder, error);
-  if (error) fail("cannot make the folder {}: {}", folder.string(), error.message());
-}
 
 OutputKind kind_of_name(const std::string& file, OutputKind otherwise) {
   const std::string extension = std::filesystem::path(file).extension();
@@ -118,7 +112,7 @@ void check_can_fill(const std::filesystem::path& folder,
   std::filesystem::path there = std::filesystem::absolute(folder);
   while (!path_exists(there) && there.has_relative_path()) there = there.parent_path();
   if (!is_folder(there))
-    fail("cannot make the folder {}: {} is not a folder", folder.string(), there.string());
+    fail("cannot create the folder {}: {} is not a folder", folder.string(), there.string());
   try_to_write(there / files.front().first);
 }
 

@@ -8,19 +8,16 @@
 
 namespace cuclip {
 
-/// Makes a folder, with those on the way. Throws Error.
-void make_folder(const std::filesystem::path& folder);
-
 /// What a command writes: a file that is there is replaced only by one of its own kind.
 enum class OutputKind { npy, safetensors, png, svg, gzip, json, merges, index };
 
 /// By the end of the name: .npy, .safetensors, .png, .svg, .gz; `otherwise` for others.
 OutputKind kind_of_name(const std::string& file, OutputKind otherwise);
 
-/// The one place that refuses an output, before an hour of work and not after it. Throws InputError where the file is
-/// a folder, one of the files that are read, a file of another kind (an empty file is of every kind), or part of a
-/// checkpoint; Error where no file can be written. The folder of a file must be there, whatever the command; a folder
-/// that is the output itself is made (make_folder).
+/// The one place that refuses an output, before an hour of work and not after it. Throws InputError where the
+/// file is a folder, one of the files that are read, a file of another kind (an empty file is of every kind),
+/// or part of a checkpoint; Error where no file can be written. The folder of a file must be there, whatever
+/// the command; a folder that is the output itself is made (make_folder).
 void check_can_write(const std::string& file, OutputKind kind, const std::vector<std::string>& inputs);
 
 /// The same for files in a folder that is made, with those on the way, when the work is done.

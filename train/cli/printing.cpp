@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "core/counted.h"
 #include "models/files/names.h"
 
 namespace cuclip {
@@ -27,8 +28,8 @@ void print_notes(const std::vector<std::string>& notes) {
 
 void report_unreadable(const std::vector<UnreadablePicture>& unreadable) {
   if (unreadable.empty()) return;
-  fmt::print(stderr, "cuclip: {} could not be read and left out:\n",
-             counted(std::ssize(unreadable), "picture"));
+  fmt::print(stderr, "cuclip: {} could not be read and {} skipped:\n",
+             counted(std::ssize(unreadable), "picture"), unreadable.size() == 1 ? "was" : "were");
   for (size_t i = 0; i < std::min(unreadable.size(), kListed); ++i) {
     fmt::print(stderr, "  {}\n", escaped_text(unreadable[i].reason));
   }

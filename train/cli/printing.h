@@ -28,7 +28,7 @@ void print_notes(const std::vector<std::string>& notes);
 /// Lists the first few unreadable pictures on standard error, and how many there are.
 void report_unreadable(const std::vector<UnreadablePicture>& unreadable);
 
-/// Says on standard error how many pictures were used although their data are damaged, and names the first.
+/// Reports on standard error how many pictures were used although their data is damaged, and names the first.
 void report_damaged(const std::vector<std::string>& damaged);
 
 /// [{"index", "path" of files, "reason"}, ...]

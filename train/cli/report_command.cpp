@@ -4,7 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
-#include "models/files/names.h"
+#include "core/counted.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/output_files.h"
@@ -53,9 +53,7 @@ void add_report_command(CLI::App& parent) {
   app->add_option("--val-data", flags->inputs.val_data, "held-out pairs")->required();
   never_empty(app->add_option("--out", flags->inputs.out, "folder for report.json, loss.svg and matrix.svg"))
       ->required();
-  limit(app->add_option("--threads", flags->threads, "CPU threads; 0: what the process may use"),
-        thread_range())
-      ->capture_default_str();
+  limit(app->add_option("--threads", flags->threads, kThreadsHelp), thread_range())->capture_default_str();
   app->add_flag("--json", flags->json, "print report.json instead of a summary");
   app->footer(
       "Example:\n  cuclip report runs/first --train-data pairs/train-000.tar --val-data "

@@ -7,6 +7,7 @@
 #include <memory>
 #include <system_error>
 
+#include "core/counted.h"
 #include "core/file_io.h"
 #include "models/files/names.h"
 #include "models/image/image_decode.h"
@@ -17,6 +18,7 @@
 #include "train/cli/model_flags.h"
 #include "train/cli/output_files.h"
 #include "train/cli/printing.h"
+#include "train/cli/session.h"
 #include "train/cli/texts.h"
 #include "train/data/dataset.h"
 #include "train/data/sample_store.h"
@@ -69,10 +71,10 @@ Cell cell_of_file(const FeatureIndex& index, const Hit& hit) {
 Cell cell_of_sample(const FeatureIndex& index, const Dataset& dataset, const Hit& hit) {
   const int64_t place = index.rows[static_cast<size_t>(hit.row)];
   const std::string& name = index.names[static_cast<size_t>(hit.row)];
-  CUCLIP_CHECK(place < dataset.size(), "{}: {} is no longer there; make the index again", index.source, name);
+  CUCLIP_CHECK(place < dataset.size(), "{}: {} is no longer there; rebuild the index", index.source, name);
   DecodedSample sample = decode_sample(dataset, place, DecodeLimits{}.max_pixels);
-  CUCLIP_CHECK(sample.key == name, "{}: expected {} at place {}, found {}; make the index again",
-               index.source, name, place, sample.key);
+  CUCLIP_CHECK(sample.key == name, "{}: expected {} at place {}, found {}; rebuild the index", index.source,
+               name, place, sample.key);
   return {std::move(sample.picture), sample.captions.front()};
 }
 
@@ -100,9 +102,9 @@ std::vector<Cell> cells_of(const FeatureIndex& index, const std::vector<Hit>& hi
     cells.push_back(std::move(cell));
   }
   if (!problems.empty()) {
-    warn(fmt::format(
-        "{} of the {} pictures found cannot be read any more, and their cells are empty; the first: {}",
-        problems.size(), hits.size(), problems.front()));
+    warn(fmt::format("{} of the {} pictures found can no longer be read; {} left empty; the first: {}",
+                     problems.size(), hits.size(), problems.size() == 1 ? "its cell is" : "their cells are",
+                     problems.front()));
   }
   return cells;
 }
@@ -164,7 +166,7 @@ nlohmann::ordered_json hits_json(const Options& options, const FeatureIndex& ind
   return json;
 }
 
-// The sheet shows the pictures of the index: it is none of them.
+// The sheet shows pictures of the index and must not overwrite one.
 void check_sheet(const Options& options, const FeatureIndex& index) {
   std::vector<std::string> inputs = {options.index, options.image};
   if (path_exists(options.contact_sheet)) {
@@ -194,16 +196,15 @@ void run_search(Options options) {
   const FeatureIndex index = load_index(reading, options.index);
   if (options.model.model.empty()) {
     CUCLIP_CHECK(!fs::path(index.model).is_absolute() || path_exists(index.model),
-                 "{}: the model that made this index is no longer at {}; give its place as --model",
+                 "{}: the model that made this index is no longer at {}; pass its new location with --model",
                  options.index, index.model);
     options.model.model = index.model;
   }
   if (!options.contact_sheet.empty()) check_sheet(options, index);
   Session session(options.model);
   CUCLIP_CHECK(model_fingerprint(session.model()) == index.model_fingerprint,
-               "{}: this index was made with other weights (of {}) than those of {}; make it again with this "
-               "model, or "
-               "give the other as --model",
+               "{}: this index was built with different weights ({}) from those of {}; rebuild it with this "
+               "model, or pass the original with --model",
                options.index, index.model, session.loaded.description);
   const std::vector<Hit> hits =
       search_index(session.context, index, encode_query(options, session), options.top);

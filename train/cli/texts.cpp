@@ -12,8 +12,8 @@ void require_text(const std::string& text, const std::string& what) {
   const CaptionState state = normalise_caption(text).state;
   CUCLIP_CHECK(state != CaptionState::invalid_utf8, "{}: expected UTF-8, found \"{}\"", what,
                escaped_name(text));
-  CUCLIP_CHECK(state != CaptionState::empty, "{}: expected a text, found {}", what,
-               text.empty() ? "an empty one" : "blanks only");
+  CUCLIP_CHECK(!text.empty(), "{} must not be empty", what);
+  CUCLIP_CHECK(state != CaptionState::empty, "{}: expected text, found only blanks", what);
 }
 
 std::vector<std::string> given_texts(const std::vector<std::string>& arguments, const std::string& file,

@@ -12,7 +12,7 @@ namespace cuclip {
 void require_text(const std::string& text, const std::string& what);
 
 /// The texts given as arguments and those of the file (one per line; "-": standard input; "": no file), in
-/// this order, each as require_text wants it. Throws InputError if there is none. `command` begins the
+/// this order, each checked with require_text. Throws InputError if there is none. `command` begins the
 /// messages.
 std::vector<std::string> given_texts(const std::vector<std::string>& arguments, const std::string& file,
                                      const std::string& command);

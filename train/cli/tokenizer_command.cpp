@@ -57,8 +57,9 @@ void train(const Options& options) {
   const Tokenizer tokenizer = train_bpe(captions, options.vocab_size);
   tokenizer.save(options.out);
   if (tokenizer.vocab_size() < options.vocab_size) {
-    fmt::print(stderr,
-               "cuclip tokenizer: no pair of symbols is left that occurs twice; the vocabulary is smaller\n");
+    fmt::print(
+        stderr,
+        "cuclip tokenizer: no remaining pair occurs twice, so the vocabulary is smaller than requested\n");
   }
   if (options.json) {
     nlohmann::ordered_json result = {{"captions", captions.size()},

@@ -9,6 +9,7 @@
 #include "train/cli/interruption.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/printing.h"
+#include "train/loop/run_log.h"
 #include "train/loop/trainer.h"
 
 namespace cuclip {
@@ -57,6 +58,14 @@ void run_training(const TrainConfig& config, const std::string& resolved) {
   finish_first("interrupted: finishing the step, then saving");
   const TrainOutcome outcome = trainer.run(remembered_signal);
   if (outcome.signal == 0) {
+    // One may be a bad batch.
+    if (outcome.skipped_at_end > 1) {
+      fail(
+          "the last {} steps had a loss or gradient that is not finite, and changed nothing; step-{} has the "
+          "weights from "
+          "before them. {}",
+          outcome.skipped_at_end, outcome.steps, kUnstableAdvice);
+    }
     fmt::print("{}\n", escaped_name(config.out));
     return;
   }
@@ -79,10 +88,10 @@ void add_train_command(CLI::App& parent) {
       "  cuclip train --model cuclip-tiny --train-data synthetic:shapes --epochs 2 --out runs/shapes\n"
       "  cuclip train --train-data 'pairs/train-{000..003}.tar' --val-data pairs/held-out-000.tar \\\n"
       "      --precision bf16 --epochs 20 --lr 1e-3 --out runs/first\n"
-      "SIGINT (Ctrl-C), SIGTERM and SIGHUP finish the step, leave out an evaluation, save,\n"
-      "and exit with 130, 143 and 129; more of them change nothing. Before the first step\n"
-      "they exit at once: there is nothing to save. SIGQUIT (Ctrl-\\) and SIGKILL end at\n"
-      "once; the last checkpoint stays as it was.");
+      "SIGINT (Ctrl-C), SIGTERM and SIGHUP finish the step, skip any pending evaluation, save,\n"
+      "and exit with 130, 143 or 129; further signals have no effect. Before the first step there\n"
+      "is nothing to save, and cuclip exits immediately. SIGQUIT (Ctrl-\\) and SIGKILL quit\n"
+      "immediately; the last checkpoint is left intact.");
   app->callback([app, config, file] {
     const auto given = [app](const Setting& setting) { return app->count(setting.flag) > 0; };
     if (!file->empty()) apply_config_file(*file, given, *config);

@@ -146,11 +146,12 @@ std::string describe_problem(const CLI::App& app, const CLI::ParseError& error) 
   const bool is_surplus = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
   if (!is_surplus) return in_plain_words(error);
   std::string surplus;
-  for (std::string argument : app.remaining()) {
+  for (std::string argument : app.remaining(true)) {
+    if (argument == "--") continue;
     take_mark_off(argument);
     surplus += fmt::format(" \"{}\"", escaped_name(argument));
   }
-  return fmt::format("too many arguments:{}; put quotes around a text of several words", surplus);
+  return fmt::format("too many arguments:{}; quote text that contains spaces", surplus);
 }
 
 }  // namespace
@@ -160,7 +161,7 @@ void parse_literally(CLI::App& app, std::vector<std::string> arguments) {
   for (std::string& argument : arguments) {
     if (argument.ends_with(']') || argument.ends_with('}') || argument.ends_with('=')) argument += kLiteral;
   }
-  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+  std::reverse(arguments.begin(), arguments.end());  // the order that CLI11 expects
   app.parse(std::move(arguments));
 }
 
@@ -177,7 +178,7 @@ std::string describe_failure(const CLI::App& app, const std::vector<std::string>
     const std::string flag = unknown_flag(place, arguments);
     const std::string problem =
         flag.empty() ? describe_problem(*place.app, error)
-                     : fmt::format("there is no flag {}{}", escaped_name(flag), suggestion(flag, names));
+                     : fmt::format("unknown flag {}{}", escaped_name(flag), suggestion(flag, names));
     return fmt::format("{}: {}\n'{} --help' describes it.\n", place.name, problem, place.name);
   }
   std::string found = "none";

@@ -1,4 +1,4 @@
-// Turns captions as they come into captions as the tokeniser wants them.
+// Turns captions as they come into what the tokeniser expects.
 #pragma once
 
 #include <cstdint>

@@ -11,9 +11,9 @@
 #include "core/file_io.h"
 #include "kernels/common/parallel.h"
 #include "models/files/folder_walk.h"
+#include "train/data/caption_words.h"
 #include "train/data/captions.h"
 #include "train/data/drawing_captions.h"
-#include "train/data/words.h"
 
 namespace cuclip {
 namespace {
@@ -66,7 +66,7 @@ std::optional<DrawingMetadata> read_metadata(const std::string& svg, std::string
   const size_t end = svg.find("</metadata>", start);
   if (start == std::string::npos || end == std::string::npos) return std::nullopt;
   // Only this part is parsed: the drawing itself is hundreds of times as long.
-  const bool latin1 = lower_case(svg.substr(0, 200)).find("iso-8859-1") != std::string::npos;
+  const bool latin1 = lower_utf8(svg.substr(0, 200)).find("iso-8859-1") != std::string::npos;
   pugi::xml_document document;
   const pugi::xml_parse_result parsed =
       document.load_buffer(svg.data() + start, end + std::strlen("</metadata>") - start, pugi::parse_default,

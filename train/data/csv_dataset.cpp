@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <unordered_map>
 
+#include "core/counted.h"
 #include "core/file_io.h"
 #include "models/files/csv.h"
-#include "models/files/names.h"
 #include "models/files/text_file.h"
 #include "train/data/dataset.h"
 

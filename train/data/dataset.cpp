@@ -108,7 +108,11 @@ std::vector<CaptionsOrReason> Dataset::captions_of(int64_t first, int64_t count)
 std::unique_ptr<Dataset> open_dataset(const std::string& spec, const DatasetOptions& options) {
   CUCLIP_CHECK(!spec.empty(), "expected a data set, found an empty name");
   std::vector<std::unique_ptr<Dataset>> parts;
-  for (const std::string& part : joined_specs(spec)) parts.push_back(open_one(part, options));
+  for (const std::string& part : joined_specs(spec)) {
+    CUCLIP_CHECK(!part.empty(), "{}: expected data sets joined with \"::\", found an empty name",
+                 shortened_name(spec));
+    parts.push_back(open_one(part, options));
+  }
   std::unique_ptr<Dataset> dataset =
       parts.size() == 1 ? std::move(parts[0]) : std::make_unique<JoinedDataset>(std::move(parts));
   CUCLIP_CHECK(dataset->size() > 0, "{}: no usable sample; left out: {}{}{}", shortened_name(spec),

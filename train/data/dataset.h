@@ -1,7 +1,7 @@
 // Where image-text pairs come from.
 //
 // Every source knows its samples by index before the first is read, so that a seeded shuffle reaches over the
-// whole set and a training run resumes in the middle of an epoch by a number alone.
+// whole set and a training run resumes in the middle of an epoch from one number.
 #pragma once
 
 #include <cstdint>
@@ -74,6 +74,13 @@ class Dataset {
   BadSamples bad_;
   std::vector<std::string> notes_;
 };
+
+/// What help texts say of the options below.
+inline constexpr const char* kCsvImageHelp =
+    "CSV column with the picture's path; by default filepath, filename, file, image or path";
+inline constexpr const char* kCsvCaptionHelp =
+    "CSV column with the caption; by default title, caption or text";
+inline constexpr const char* kCsvSeparatorHelp = "CSV separator; detected from the file by default";
 
 struct DatasetOptions {
   std::string csv_image_key;    // the column with the picture's path; empty: see kPictureColumns (csv.h)

@@ -8,9 +8,9 @@
 
 #include "kernels/common/parallel.h"
 #include "models/files/names.h"
+#include "train/data/caption_words.h"
 #include "train/data/duplicates.h"
 #include "train/data/sample_store.h"
-#include "train/data/words.h"
 
 namespace cuclip {
 namespace {
@@ -82,7 +82,7 @@ DatasetStatistics dataset_statistics(const Dataset& dataset, bool decode, int64_
     } else {
       statistics.bad.add_damaged(seen.damage);
       counter.add(seen.caption, seen.captions);
-      statistics.max_words = std::max(statistics.max_words, std::ssize(split_words(seen.caption)));
+      statistics.max_words = std::max(statistics.max_words, std::ssize(caption_words(seen.caption)));
     }
   }
   statistics.captions = counter.statistics();

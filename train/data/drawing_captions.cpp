@@ -10,7 +10,7 @@
 #include <set>
 #include <string_view>
 
-#include "train/data/words.h"
+#include "train/data/caption_words.h"
 
 namespace cuclip {
 namespace {
@@ -87,8 +87,8 @@ bool is_author(const std::string& word, const Words& author) {
 }
 
 Words lower_words(std::string_view text) {
-  Words words = split_words(text);
-  for (std::string& word : words) word = lower_case(word);
+  Words words = caption_words(text);
+  for (std::string& word : words) word = lower_utf8(word);
   return words;
 }
 
@@ -134,7 +134,7 @@ std::string spell_black_and_white(const std::string& text) {
     for (std::string_view form : kForms) {
       const size_t end = i + form.size();
       const bool ends = end >= text.size() || std::isalnum(static_cast<unsigned char>(text[end])) == 0;
-      if (starts && ends && lower_case(text.substr(i, form.size())) == form) length = form.size();
+      if (starts && ends && lower_utf8(text.substr(i, form.size())) == form) length = form.size();
       if (length) break;
     }
     out += length ? std::string("black and white") : std::string(1, text[i]);
@@ -145,7 +145,7 @@ std::string spell_black_and_white(const std::string& text) {
 
 // "House by Jane Doe" -> "House", where Jane Doe drew it.
 std::string without_author(const std::string& text, const Words& author) {
-  const std::string lower = lower_case(text);
+  const std::string lower = lower_utf8(text);
   const size_t by = lower.rfind(" by ");
   if (by == std::string::npos) return text;
   const Words after = lower_words(std::string_view(lower).substr(by + 4));
@@ -163,7 +163,7 @@ std::string without_serial(const std::string& text) {
 }
 
 std::string clean_title(const DrawingMetadata& drawing) {
-  const std::string lower = lower_case(drawing.title);
+  const std::string lower = lower_utf8(drawing.title);
   if (lower.compare(0, 10, "clipart by") == 0) return "";
   std::string title = spell_black_and_white(without_addresses(drawing.title));
   title = without_author(title, lower_words(drawing.creator));
@@ -182,7 +182,7 @@ Words file_name_words(const std::string& path, const std::string& creator) {
       parts.back() += c;
     }
   }
-  for (std::string& part : parts) part = lower_case(part);
+  for (std::string& part : parts) part = lower_utf8(part);
   // "clipart_by_nicu_buculei_-_baloon1_04_01": from a time when the title was the file's name.
   if (parts.size() > 1 && parts[0] == "clipart" && parts[1] == "by") return {};
   auto at_end = [&](const std::string& part) {
@@ -203,7 +203,7 @@ Words file_name_words(const std::string& path, const std::string& creator) {
 
 DrawingCaptioner::DrawingCaptioner(const std::vector<DrawingMetadata>& collection) {
   for (const DrawingMetadata& drawing : collection) {
-    ++titles_[lower_case(drawing.title)];
+    ++titles_[lower_utf8(drawing.title)];
   }
 }
 
@@ -215,7 +215,7 @@ std::string DrawingCaptioner::subject(const DrawingMetadata& drawing) const {
       std::any_of(file.begin(), file.end(), [](const std::string& word) { return word.size() > 2; });
   if (!telling && !title.empty()) return title;
   if (title.empty()) return join(file);
-  const auto count = titles_.find(lower_case(drawing.title));
+  const auto count = titles_.find(lower_utf8(drawing.title));
   if (count == titles_.end() || count->second < kShared) return title;
   // The title of a series: its file names, unless they only repeat the title.
   const Words title_words = folded_words(title);
@@ -227,14 +227,14 @@ std::string DrawingCaptioner::subject(const DrawingMetadata& drawing) const {
 
 Words DrawingCaptioner::keywords(const DrawingMetadata& drawing, const std::string& subject) const {
   Words said = folded_words(subject);
-  const std::string creator = lower_case(drawing.creator);
+  const std::string creator = lower_utf8(drawing.creator);
   Words kept, raw_keywords = drawing.keywords;
   // The folder serves where there are no keywords: "buildings/furniture/table_01".
   raw_keywords.push_back(caption_key(std::filesystem::path(drawing.path).parent_path().filename().string()));
   for (size_t i = 0; i < raw_keywords.size(); ++i) {
     const bool folder = i == drawing.keywords.size();
     if (folder && !kept.empty()) break;
-    std::string keyword = lower_case(raw_keywords[i]);
+    std::string keyword = lower_utf8(raw_keywords[i]);
     std::replace(keyword.begin(), keyword.end(), '_', ' ');
     std::replace(keyword.begin(), keyword.end(), '-', ' ');
     keyword = trimmed(keyword);

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/counted.h"
 #include "kernels/common/parallel.h"
-#include "models/files/names.h"
 #include "train/data/dataset.h"
 
 namespace cuclip {
@@ -72,7 +72,7 @@ std::string difference(const DatasetFingerprint& then, const DatasetFingerprint&
                        more > 0 ? "more" : "fewer", now.pairs, then.pairs);
   }
   // Hashes run over the pairs in order: if the names differ, so do the captions and sizes.
-  if (then.names != now.names) return "the names of the pairs, or their order, differ";
+  if (then.names != now.names) return "the pairs have different names or a different order";
   std::string text;
   if (then.captions != now.captions) text += "the captions of the pairs differ";
   if (then.sizes != now.sizes) {

@@ -22,8 +22,8 @@ struct DatasetFingerprint {
   bool operator==(const DatasetFingerprint&) const = default;
 };
 
-/// How `now` differs from `then`, in words: "1 pair fewer (23 instead of 24)", "the captions of the pairs differ".
-/// Empty where they are the same.
+/// How `now` differs from `then`, in words: "1 pair fewer (23 instead of 24)", "the captions of the pairs
+/// differ". Empty where they are the same.
 std::string difference(const DatasetFingerprint& then, const DatasetFingerprint& now);
 
 }  // namespace cuclip

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 
+#include "core/counted.h"
 #include "core/file_io.h"
 #include "models/files/folder_walk.h"
 #include "models/files/names.h"

@@ -13,9 +13,9 @@
 #include <mutex>
 #include <thread>
 
+#include "core/clock.h"
 #include "kernels/common/signals.h"
 #include "models/image/image_transform.h"
-#include "train/data/clock.h"
 #include "train/data/permutation.h"
 #include "train/data/sample_store.h"
 

@@ -13,16 +13,16 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "core/clock.h"
+#include "core/counted.h"
 #include "core/file_io.h"
 #include "kernels/common/parallel.h"
-#include "models/files/names.h"
-#include "train/data/clock.h"
+#include "train/data/caption_words.h"
 #include "train/data/collections.h"
 #include "train/data/duplicates.h"
 #include "train/data/prepared_picture.h"
 #include "train/data/prepared_set.h"
 #include "train/data/shard_writer.h"
-#include "train/data/words.h"
 
 namespace cuclip {
 namespace {
@@ -174,7 +174,7 @@ void Preparation::read_pictures() {
       PreparedPicture picture = prepare_picture(pair, options_.image_size, options_.max_pixels);
       all[i] = {.key = pair.key,
                 .captions = pair.captions,
-                .extension = std::move(picture.extension),
+                .extension = std::string(word(picture.format)),
                 .bytes = spool_.append(picture.bytes),
                 .fingerprint = picture.fingerprint,
                 .drawing = pair.drawing};
@@ -277,10 +277,11 @@ void Preparation::split() {
   }
   const auto wanted = static_cast<size_t>(options_.held_out);
   const size_t possible = std::min(order.size(), candidates_.size() / 2);
-  CUCLIP_CHECK(wanted <= possible,
-               "data prepare: cannot hold out {} of {}: {} have a caption and a picture that no other pair "
-               "resembles, and half of all must remain to train on. Give --held-out {} or less, or more data",
-               wanted, counted(std::ssize(candidates_), "usable pair"), order.size(), possible);
+  CUCLIP_CHECK(
+      wanted <= possible,
+      "data prepare: cannot hold out {} of {}: {} have a caption and a picture that no other pair "
+      "resembles, and at least half must remain for training. Use --held-out {} or less, or add data",
+      wanted, counted(std::ssize(candidates_), "usable pair"), order.size(), possible);
   std::partial_sort(order.begin(), order.begin() + options_.held_out, order.end());
   std::vector<bool> is_held_out(candidates_.size());
   for (size_t rank = 0; rank < wanted; ++rank) {
@@ -357,6 +358,10 @@ void Preparation::write() {
   write_file_atomic(options_.out / kStatistics, unfinished_statistics(may_be_there, report_.held_out_shards));
   for (PendingFile& shard : held_out_shards) shard.commit();
   for (PendingFile& shard : train_shards) shard.commit();
+  for (const auto* names : {&report_.train_shards, &report_.held_out_shards}) {
+    for (const std::string& name : *names)
+      report_.shard_bytes[name] = static_cast<int64_t>(fs::file_size(options_.out / name));
+  }
   remove_shards(earlier);
   CaptionCounter train, held_out;
   for (const Candidate& pair : candidates_) train.add(pair.caption(), std::ssize(pair.captions));
@@ -375,9 +380,7 @@ PrepareReport prepare_dataset(const PrepareOptions& options) {
                    options.samples_per_shard > 0,
                "data prepare: limits must be positive");
   check_sources_stay(options);
-  std::error_code error;
-  fs::create_directories(options.out, error);
-  if (error) fail("cannot create the folder {}: {}", options.out.string(), error.message());
+  make_folder(options.out);
   PrepareReport report = Preparation(options).run();
   write_file_atomic(options.out / kStatistics, to_json(report, options));
   return report;

@@ -40,18 +40,19 @@ struct PrepareReport {
   BadSamples left_out;
   std::vector<std::string> notes;  // of the sources: Dataset::notes()
   std::vector<std::string> train_shards, held_out_shards;
+  std::map<std::string, int64_t> shard_bytes;  // sizes, by name
   double seconds = 0;
 };
 
 /// Writes options.out/train-NNN.tar, held-out-NNN.tar and statistics.json, in these steps:
-///   1. Pictures are decoded (on white), drawings are cut out of their ground and set into a square, and all are
-///      shrunk.
-///   2. Pictures that are the same become one, with the captions of all (for drawings, whose captions are made
-///      of titles and keywords, only the longest).
+///   1. Pictures are decoded (on white), drawings are cut out of their ground and set into a square, and all
+///      are shrunk.
+///   2. Pictures that are the same become one, with the captions of all (for drawings, whose captions are
+///      made of titles and keywords, only the longest).
 ///   3. Drawings are left out if no word of the caption occurs in any other.
 ///   4. Captions that are too frequent are thinned out.
-///   5. The held-out pairs are those with the smallest hashes of their captions among the pictures that nothing
-///      in training resembles: no picture, recoloured picture or caption is on both sides.
+///   5. The held-out pairs are those with the smallest hashes of their captions among the pictures that
+///      nothing in training resembles: no picture, recoloured picture or caption is on both sides.
 /// The same sources and options give the same bytes. An earlier set there is replaced once all pictures have
 /// been read; those of its shards that its statistics.json lists are removed, and no others. Throws
 /// InputError for wrong options, unusable sources, and sources that would be written over.

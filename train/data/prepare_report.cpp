@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/counted.h"
 #include "models/files/names.h"
+#include "train/data/caption_words.h"
 #include "train/data/prepare.h"
-#include "train/data/words.h"
 
 namespace cuclip {
 namespace {
@@ -37,7 +38,7 @@ std::string frequent_captions(const CaptionStatistics& statistics) {
 void CaptionCounter::add(const std::string& first_caption, int64_t captions) {
   ++pictures_;
   captions_ += captions;
-  words_ += std::ssize(split_words(first_caption));
+  words_ += std::ssize(caption_words(first_caption));
   ++counts_[first_caption];
 }
 
@@ -98,6 +99,7 @@ std::string to_json(const PrepareReport& report, const PrepareOptions& options) 
                                    {"damaged_pictures_used", report.left_out.damaged},
                                    {"notes", report.notes},
                                    {"train_shards", report.train_shards},
+                                   {"shard_bytes", report.shard_bytes},
                                    {"held_out_shards", report.held_out_shards},
                                    {"seconds", report.seconds}};
   return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";

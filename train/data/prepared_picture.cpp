@@ -134,14 +134,15 @@ PreparedPicture prepare_picture(const RawPair& pair, int shorter_edge, int64_t m
   } else {
     picture = shrink_to_edge(std::move(picture), shorter_edge);
   }
-  PreparedPicture prepared{.extension = is_jpeg(bytes) && !pair.drawing ? "jpg" : "png",
-                           .bytes = {},
-                           .fingerprint = fingerprint_of(picture),
-                           .damage = std::move(damage)};
+  PreparedPicture prepared{
+      .format = is_jpeg(bytes) && !pair.drawing ? PreparedFormat::jpeg : PreparedFormat::png,
+      .bytes = {},
+      .fingerprint = fingerprint_of(picture),
+      .damage = std::move(damage)};
   const bool unchanged = !pair.drawing && shorter <= shorter_edge && (is_jpeg(bytes) || is_png(bytes));
-  prepared.bytes = unchanged                     ? std::move(bytes)
-                   : prepared.extension == "jpg" ? encode_jpeg(picture)
-                                                 : encode_png(picture);
+  prepared.bytes = unchanged                                 ? std::move(bytes)
+                   : prepared.format == PreparedFormat::jpeg ? encode_jpeg(picture)
+                                                             : encode_png(picture);
   return prepared;
 }
 

@@ -1,18 +1,26 @@
 // What becomes of a picture on its way into a shard.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
+#include "core/words.h"
 #include "models/image/image.h"
 #include "train/data/collections.h"
 #include "train/data/duplicates.h"
 
 namespace cuclip {
 
+/// The words are the files' extensions.
+enum class PreparedFormat { jpeg, png };
+template <>
+inline constexpr std::array<std::string_view, 2> kWords<PreparedFormat>{"jpg", "png"};
+
 struct PreparedPicture {
-  std::string extension;  // "png" or "jpg"
-  std::string bytes;      // of the file
+  PreparedFormat format;
+  std::string bytes;  // of the file
   PictureFingerprint fingerprint;
   std::string damage;  // Image::damage
 };

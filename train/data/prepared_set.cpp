@@ -113,11 +113,10 @@ void check_replaceable(const PrepareOptions& options) {
                out, kStatistics);
   const std::set<std::string> own = listed_shards(options.out);
   for (const std::string& name : shards_in(options.out)) {
-    CUCLIP_CHECK(
-        own.contains(name),
-        "data prepare: {}/{} is there, and no earlier run is known to have written it: choose another "
-        "folder for --out, or give --force to write over shards of the same names",
-        out, name);
+    CUCLIP_CHECK(own.contains(name),
+                 "data prepare: {}/{} already exists and was not written by an earlier run: choose another "
+                 "folder for --out, or give --force to write over shards of the same names",
+                 out, name);
   }
   const nlohmann::json wanted = nlohmann::json::parse(to_json(PrepareReport{}, options)).at("options");
   const bool same = found.empty() || found.contains("unfinished") || found.value("options", wanted) == wanted;

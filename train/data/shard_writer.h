@@ -21,9 +21,9 @@ struct ShardSample {
 /// The names of the files that write_shards makes: PREFIX-000.tar and so on.
 std::vector<std::string> shard_list(const std::string& prefix, int64_t count, int64_t samples_per_shard);
 
-/// Writes `count` samples, which `sample(i)` gives one after another, to the files of shard_list in `folder`, each of
-/// which appears when it is committed. A single caption becomes KEY.txt, several become KEY.json. Nothing in a shard
-/// depends on the time or the user. Throws Error when a file cannot be written.
+/// Writes `count` samples, which `sample(i)` gives one after another, to the files of shard_list in `folder`,
+/// each of which appears when it is committed. A single caption becomes KEY.txt, several become KEY.json.
+/// Nothing in a shard depends on the time or the user. Throws Error when a file cannot be written.
 std::vector<PendingFile> write_shards(const std::filesystem::path& folder, const std::string& prefix,
                                       int64_t count, int64_t samples_per_shard,
                                       const std::function<ShardSample(int64_t)>& sample);

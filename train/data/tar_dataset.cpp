@@ -8,6 +8,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/counted.h"
 #include "models/files/names.h"
 #include "models/files/passed_over.h"
 #include "train/data/dataset.h"
@@ -34,13 +35,14 @@ struct Entry {
 };
 
 constexpr PassedOver::Kind kHiddenMember{"hidden member", "hidden members"};
-constexpr PassedOver::Kind kFurtherPicture{"further picture of a pair that has one (<key>.<more>.jpg)",
-                                           "further pictures of pairs that have one (<key>.<more>.jpg)"};
+constexpr PassedOver::Kind kFurtherPicture{
+    "additional picture in a pair that already has one (<key>.<more>.jpg)",
+    "additional pictures in pairs that already have one (<key>.<more>.jpg)"};
 constexpr PassedOver::Kind kForeignEnd{"piece of something else after the end of the archive, not read",
                                        "pieces of something else after the ends of the archives, not read"};
 constexpr PassedOver::Kind kZeroEnd{
-    "long run of zeros after the end of the archive: was all of it downloaded?",
-    "long runs of zeros after the ends of the archives: was all of them downloaded?"};
+    "long run of zeros after the end of the archive (was the download complete?)",
+    "long runs of zeros after the ends of the archives (were the downloads complete?)"};
 
 // "a/b.c/000.seg.jpg" -> {"a/b.c/000", "seg.jpg"}
 std::pair<std::string_view, std::string_view> split_key(std::string_view name) {

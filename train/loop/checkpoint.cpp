@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "core/file_io.h"
@@ -60,15 +61,52 @@ ordered_json to_json(const DatasetFingerprint& data) {
           {"sizes", hex(data.sizes)}};
 }
 
-DatasetFingerprint fingerprint_from_json(const ordered_json& json) {
-  const auto hash = [&](const char* key) {
-    return static_cast<uint64_t>(std::stoull(json.at(key).get<std::string>(), nullptr, 16));
-  };
-  return {.pairs = json.at("pairs").get<int64_t>(),
-          .names = hash("names"),
-          .captions = hash("captions"),
-          .sizes = hash("sizes")};
-}
+// The members of state.json, each within what it can be.
+class StateReader {
+ public:
+  explicit StateReader(const fs::path& checkpoint)
+      : file_(checkpoint / "state.json"), json_(read_checkpoint_state(checkpoint)) {}
+
+  int64_t whole(const char* key, int64_t most) const {
+    const nlohmann::json found = json_.value(key, nlohmann::json());
+    CUCLIP_CHECK(found.is_number_integer() && found >= 0 && found <= most,
+                 "{}: expected \"{}\", a whole number from 0 to {}, found {}", file_, key, most,
+                 found.dump());
+    return found.get<int64_t>();
+  }
+  double amount(const char* key) const {
+    const nlohmann::json found = json_.value(key, nlohmann::json());
+    CUCLIP_CHECK(found.is_number() && found >= 0, "{}: expected \"{}\", a number from 0 up, found {}", file_,
+                 key, found.dump());
+    return found.get<double>();
+  }
+  bool has(const char* key) const { return json_.contains(key); }
+
+  DatasetFingerprint data() const {
+    const nlohmann::json data = json_.at("data");
+    const auto hash = [&](const char* key) {
+      const nlohmann::json found = data.is_object() ? data.value(key, nlohmann::json()) : nlohmann::json();
+      const std::string text = found.is_string() ? found.get<std::string>() : "";
+      uint64_t value = 0;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+      CUCLIP_CHECK(error == std::errc() && end == text.data() + text.size(),
+                   "{}: expected \"data\" with \"{}\", 16 hexadecimal digits, found {}", file_, key,
+                   found.dump());
+      return value;
+    };
+    const bool has_pairs = data.is_object() && data.contains("pairs") && data["pairs"].is_number_unsigned();
+    CUCLIP_CHECK(has_pairs, "{}: expected \"data\" with \"pairs\", a whole number, found {}", file_,
+                 data.dump());
+    return {.pairs = data["pairs"].get<int64_t>(),
+            .names = hash("names"),
+            .captions = hash("captions"),
+            .sizes = hash("sizes")};
+  }
+
+ private:
+  std::string file_;
+  nlohmann::json json_;
+};
 
 ordered_json state_json(const TrainState& state, const Settings& settings) {
   ordered_json json{{"step", state.step},
@@ -164,7 +202,7 @@ void remove_older_checkpoints(const fs::path& run, const fs::path& newest) {
     try {
       remove_checkpoint(checkpoint);
     } catch (const fs::filesystem_error& error) {
-      fmt::print(stderr, "the older checkpoint {} stays: {}\n", escaped_text(checkpoint.string()),
+      fmt::print(stderr, "could not remove the older checkpoint {}: {}\n", escaped_text(checkpoint.string()),
                  error.code().message());
     }
   }
@@ -191,35 +229,33 @@ void restore_replaced_checkpoints(const fs::path& run) {
 }
 
 TrainState read_train_state(const fs::path& checkpoint) {
-  const ordered_json json = read_checkpoint_state(checkpoint);
-  try {
-    return {
-        .step = json.at("step").get<int64_t>(),
-        .optimizer_steps = json.at("optimizer_steps").get<int64_t>(),
-        .samples_seen = json.at("samples_seen").get<int64_t>(),
-        .skipped_steps = json.at("skipped_steps").get<int64_t>(),
-        .epoch = json.at("epoch").get<int64_t>(),
-        .batch_in_epoch = json.at("batch_in_epoch").get<int64_t>(),
-        .data = json.contains("data") ? std::optional(fingerprint_from_json(json.at("data"))) : std::nullopt,
-        .data_step = json.value("data_step", int64_t{0}),
-        .data_epoch = json.value("data_epoch", int64_t{0}),
-        .train_seconds = json.at("train_seconds").get<double>(),
-        .wait_seconds = json.at("wait_seconds").get<double>(),
-        .model_flops = json.at("model_flops").get<double>()};
-  } catch (const std::exception& e) {  // of JSON, or of a hash that is not a number
-    fail_input("{}: {}", (checkpoint / "state.json").string(), e.what());
-  }
+  constexpr int64_t kMost = int64_t{1} << 53;  // what a double counts without gaps
+  const StateReader state(checkpoint);
+  const int64_t step = state.whole("step", kMost);
+  // Every epoch has at least one step.
+  return {.step = step,
+          .optimizer_steps = state.whole("optimizer_steps", step),
+          .samples_seen = state.whole("samples_seen", kMost),
+          .skipped_steps = state.whole("skipped_steps", step),
+          .epoch = state.whole("epoch", step),
+          .batch_in_epoch = state.whole("batch_in_epoch", kMost),
+          .data = state.has("data") ? std::optional(state.data()) : std::nullopt,
+          .data_step = state.has("data_step") ? state.whole("data_step", step) : 0,
+          .data_epoch = state.has("data_epoch") ? state.whole("data_epoch", step) : 0,
+          .train_seconds = state.amount("train_seconds"),
+          .wait_seconds = state.amount("wait_seconds"),
+          .model_flops = state.amount("model_flops")};
 }
 
 std::string read_setting(const fs::path& checkpoint, const std::string& name) {
-  const ordered_json settings = read_checkpoint_state(checkpoint)["settings"];
-  CUCLIP_CHECK(settings.contains(name) && settings[name].is_string(), "{}: there is no setting '{}'",
-               (checkpoint / "state.json").string(), name);
+  const nlohmann::json settings = read_checkpoint_state(checkpoint)["settings"];
+  CUCLIP_CHECK(settings.contains(name), "{}: there is no setting '{}'", (checkpoint / "state.json").string(),
+               name);
   return settings[name].get<std::string>();
 }
 
 void check_settings(const fs::path& checkpoint, const Settings& settings) {
-  const ordered_json then = read_checkpoint_state(checkpoint)["settings"];
+  const nlohmann::json then = read_checkpoint_state(checkpoint)["settings"];
   std::string differences;
   for (const auto& [name, value] : settings) {
     const std::string before = then.value(name, std::string());

@@ -1,4 +1,4 @@
-// Checkpoints: everything that a run needs to go on as if it had not stopped.
+// Checkpoints: everything that a run needs to continue as if it had not stopped.
 //
 //   checkpoints/step-N/model.safetensors        weights, under open_clip's names
 //                      optimizer.safetensors    the moments: exp_avg.NAME, exp_avg_sq.NAME

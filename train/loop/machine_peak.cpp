@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "core/clock.h"
 #include "kernels/tiles/tile_product.h"
-#include "train/data/clock.h"
 
 namespace cuclip {
 namespace {

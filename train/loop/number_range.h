@@ -38,6 +38,8 @@ std::string short_form(const RealRange& range);
 /// and time from one another, and enough for tests of many threads on a small machine. 0 means what the
 /// command says.
 WholeRange thread_range();
+/// The help of every --threads.
+inline constexpr const char* kThreadsHelp = "CPU threads; 0: all CPUs available to the process";
 
 /// The range of counts whose size is the user's own business (steps, pictures, pixels): larger than any job
 /// that would finish, small enough that sums and products do not overflow.

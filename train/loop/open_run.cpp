@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/counted.h"
 #include "core/device_choice.h"
 #include "core/file_io.h"
 #include "models/clip/clip_size.h"
@@ -22,7 +23,7 @@ std::filesystem::path checkpoint_to_resume(const TrainConfig& config, const RunF
                config.out);
   if (config.resume != "latest") return config.resume;
   std::vector<std::string> notes;
-  std::filesystem::path checkpoint = latest_checkpoint(folder.path(), notes).value_or("");
+  std::filesystem::path checkpoint = latest_checkpoint(folder.path(), notes, read_train_state).value_or("");
   for (const std::string& note : notes) fmt::print(stderr, "{}\n", escaped_text(note));
   if (checkpoint.empty())
     fmt::print(stderr, "{} has no checkpoint yet: starting from step 0\n", escaped_text(config.out));
@@ -38,10 +39,11 @@ void open_data(OpenedRun& run) {
   if (!config.val_data.empty()) run.val_data = open_dataset(config.val_data, options);
   const int64_t pairs_per_step = config.batch_size * config.accum_freq;
   run.steps_per_epoch = run.train_data->size() / pairs_per_step;
-  CUCLIP_CHECK(run.steps_per_epoch >= 1,
-               "{} has {}, a step needs --batch-size {} x --accum-freq {} = {}; use smaller ones",
-               config.train_data, counted(run.train_data->size(), "usable pair"), config.batch_size,
-               config.accum_freq, pairs_per_step);
+  CUCLIP_CHECK(
+      run.steps_per_epoch >= 1,
+      "{} has {}, a step needs --batch-size {} x --accum-freq {} = {}; reduce one of them or add data",
+      config.train_data, counted(run.train_data->size(), "usable pair"), config.batch_size, config.accum_freq,
+      pairs_per_step);
   run.state.data = run.train_data->fingerprint(static_cast<int>(config.threads));
   for (const Dataset* data : {run.train_data.get(), run.val_data.get()}) {
     if (data == nullptr) continue;
@@ -49,21 +51,22 @@ void open_data(OpenedRun& run) {
   }
 }
 
-// What tells that the data are not those that the checkpoint, whose state is the run's now, was made with.
+// How the data differs from what the checkpoint was made with, whose state the run now has; empty: it does
+// not.
 std::string changed_data(const OpenedRun& run, const std::optional<DatasetFingerprint>& then) {
   const TrainState& state = run.state;
   if (then) {
     if (std::string changed = difference(*then, *state.data); !changed.empty()) return changed;
   }
-  // Where it would stand now after as many steps: all that is known of a data set without a fingerprint.
+  // Where the run would stand now after as many steps: without a fingerprint nothing else can be compared.
   const int64_t steps = state.data_step + (state.epoch - state.data_epoch) * run.steps_per_epoch +
                         state.batch_in_epoch / run.config.accum_freq;
   if (steps == state.step && state.batch_in_epoch < run.train_data->size() / run.config.batch_size) return "";
-  return fmt::format("an epoch had a different number of steps from the {} it has now", run.steps_per_epoch);
+  return fmt::format("the number of steps per epoch has changed; it is now {}", run.steps_per_epoch);
 }
 
-// Takes up the checkpoint's state where the data are those that it was made with; refuses others, or starts
-// the next epoch on them.
+// Takes up the checkpoint's state if the data is what it was made with; refuses other data, or starts the
+// next epoch on it.
 void resume_data(OpenedRun& run, const std::filesystem::path& checkpoint) {
   TrainState& state = run.state;
   const std::optional<DatasetFingerprint> now = std::exchange(state, read_train_state(checkpoint)).data;
@@ -71,24 +74,24 @@ void resume_data(OpenedRun& run, const std::filesystem::path& checkpoint) {
   const std::string changed = changed_data(run, then);
   if (!then) {
     fmt::print(stderr,
-               "{} does not say what data it was trained on: whether they are the same is not checked\n",
+               "{} does not record its training data, so cuclip cannot check whether the data has changed\n",
                escaped_text(checkpoint.string()));
   }
   if (changed.empty()) return;
   CUCLIP_CHECK(
       run.config.allow_changed_data,
-      "{}: the training data have changed since {} was saved: {}. Resume with the data as they were, or "
-      "give --allow-changed-data to go on with the next epoch on these",
+      "{}: the training data has changed since {} was saved: {}. Resume with the original data, or give "
+      "--allow-changed-data to continue with the new data from the next epoch",
       run.config.train_data, checkpoint.string(), changed);
   if (state.batch_in_epoch > 0) ++state.epoch;
   state.batch_in_epoch = 0;
   state.data_step = state.step;
   state.data_epoch = state.epoch;
-  fmt::print(
-      stderr,
-      "the training data have changed: {}; going on with epoch {} of {} on the new ones, which is not bit "
-      "for bit what one run would give\n",
-      changed, state.epoch + 1, run.config.epochs);
+  fmt::print(stderr,
+             "the training data has changed: {}; continuing with epoch {} of {} on the new data; the result "
+             "will not "
+             "match an uninterrupted run bit for bit\n",
+             changed, state.epoch + 1, run.config.epochs);
 }
 
 LrSchedule schedule_of(const OpenedRun& run) {
@@ -123,10 +126,11 @@ void make_tokenizer(OpenedRun& run, const std::filesystem::path& checkpoint) {
   } else {
     run.tokenizer = learn_vocabulary(run);
   }
-  // Few captions hold fewer merges than were asked for.
+  // Too few captions give fewer merges than were asked for.
   int& vocab_size = run.clip_config.text.vocab_size;
   if (run.tokenizer->vocab_size() == vocab_size) return;
-  fmt::print(stderr, "the vocabulary has {} tokens: the model is made for as many, not for {}\n",
+  fmt::print(stderr,
+             "the vocabulary has {} tokens: the model is built with that vocabulary size instead of {}\n",
              run.tokenizer->vocab_size(), vocab_size);
   vocab_size = static_cast<int>(run.tokenizer->vocab_size());
 }

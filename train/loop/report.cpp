@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kMatrixPairs = 8;
 
-void draw_loss(const fs::path& metrics, const fs::path& out) {
+draw::Scene loss_drawing(const fs::path& metrics) {
   draw::Series raw{.name = "each logged step", .x = {}, .y = {}, .pale = true};
   std::istringstream lines(read_file(metrics));
   for (std::string line; std::getline(lines, line);) {
@@ -36,16 +36,16 @@ void draw_loss(const fs::path& metrics, const fs::path& out) {
     raw.y.push_back(json["loss"].get<double>());
   }
   draw::Series smooth{.name = "smoothed", .x = raw.x, .y = draw::smoothed(raw.y, 0.6)};
-  draw::write_scene(out, draw::line_chart({.title = "Training loss",
-                                           .subtitle = "symmetric contrastive cross-entropy",
-                                           .x_label = "step",
-                                           .y_label = "loss",
-                                           .series = {raw, smooth},
-                                           .y_from_zero = true}));
+  return draw::line_chart({.title = "Training loss",
+                           .subtitle = "symmetric contrastive cross-entropy",
+                           .x_label = "step",
+                           .y_label = "loss",
+                           .series = {raw, smooth},
+                           .y_from_zero = true});
 }
 
 // Pairs at even intervals through the held-out set.
-void draw_matrix(const LoadedModel& loaded, const EvalData& data, const fs::path& out) {
+draw::Scene matrix_drawing(const LoadedModel& loaded, const EvalData& data) {
   const int64_t count = std::min(kMatrixPairs, data.count());
   const int size = loaded.model->config().vision.image_size;
   const size_t bytes = static_cast<size_t>(size) * static_cast<size_t>(size) * 3;
@@ -65,21 +65,21 @@ void draw_matrix(const LoadedModel& loaded, const EvalData& data, const fs::path
   const Tensor scores = Tensor::empty(context, {count, count}, DType::f32);
   cosine_similarity({.a = image, .b = text, .out = scores}, context.exec());
   const std::vector<float> values = scores.to_floats();
-  draw::write_scene(out, draw::heat_map({.title = "Held-out pictures and captions",
-                                         .subtitle = "cosine similarity; the right pairs are on the diagonal",
-                                         .values = values,
-                                         .rows = static_cast<int>(count),
-                                         .columns = static_cast<int>(count),
-                                         .row_images = images,
-                                         .row_labels = {},
-                                         .column_labels = captions}));
+  return draw::heat_map({.title = "Held-out pictures and captions",
+                         .subtitle = "cosine similarity; the right pairs are on the diagonal",
+                         .values = values,
+                         .rows = static_cast<int>(count),
+                         .columns = static_cast<int>(count),
+                         .row_images = images,
+                         .row_labels = {},
+                         .column_labels = captions});
 }
 
 }  // namespace
 
 ordered_json write_report(Context& context, const ReportInputs& inputs) {
   std::vector<std::string> notes;
-  const auto checkpoint = latest_checkpoint(inputs.run, notes);
+  const auto checkpoint = latest_checkpoint(inputs.run, notes, read_train_state);
   CUCLIP_CHECK(checkpoint, "{} has no checkpoint", inputs.run.string());
   const LoadedModel loaded = load_model(context, checkpoint->string());
   const TrainState state = read_train_state(*checkpoint);
@@ -108,12 +108,15 @@ ordered_json write_report(Context& context, const ReportInputs& inputs) {
   report["peak_gflop_per_second"] = peak / 1e9;
   report["flop_utilisation"] = flops_per_second / peak;
 
-  std::error_code error;
-  fs::create_directories(inputs.out, error);
-  if (error) fail("cannot create the folder {}: {}", inputs.out.string(), error.message());
-  write_file_atomic(inputs.out / kReportFile, json_text(report) + "\n");
-  draw_loss(inputs.run / "metrics.jsonl", inputs.out / kLossDrawing);
-  draw_matrix(loaded, data, inputs.out / kMatrixDrawing);
+  make_folder(inputs.out);
+  // They belong together: none replaces an earlier one before all are written.
+  std::vector<PendingFile> files;
+  for (const auto& [name, contents] : {std::pair{kReportFile, json_text(report) + "\n"},
+                                       {kLossDrawing, to_svg(loss_drawing(inputs.run / "metrics.jsonl"))},
+                                       {kMatrixDrawing, to_svg(matrix_drawing(loaded, data))}}) {
+    files.emplace_back(inputs.out / name, contents);
+  }
+  for (PendingFile& file : files) file.commit();
   return report;
 }
 

@@ -25,9 +25,8 @@ constexpr const char* kWritten[] = {"metrics.jsonl", "eval.jsonl", "config.toml"
 }  // namespace
 
 RunFolder::RunFolder(const std::filesystem::path& path) : path_(path), created_(!path_exists(path)) {
-  std::error_code error;
-  std::filesystem::create_directories(checkpoints(), error);
-  if (error) fail("cannot create the run folder {}: {}", path.string(), error.message());
+  make_folder(path, "run folder");
+  make_folder(checkpoints());
   lock();
   try {
     remove_leftovers();

@@ -2,7 +2,8 @@
 
 #include <utility>
 
-#include "train/data/clock.h"
+#include "core/clock.h"
+#include "models/files/names.h"
 
 namespace cuclip {
 namespace {
@@ -59,16 +60,16 @@ void RunLog::count_skipped(const StepResult& result, TrainState& state,
   const std::string which = skipped == 1 && result.skipped
                                 ? "the loss or a gradient is not finite; the step is skipped"
                                 : fmt::format(
-                                      "{} steps before it were skipped, because the loss or a gradient "
+                                      "{} since the last check {} skipped because the loss or a gradient "
                                       "was not finite",
-                                      skipped);
+                                      counted(skipped, "step"), skipped == 1 ? "was" : "were");
   note(fmt::format("step {}: {} ({} so far)", state.step, which, state.skipped_steps));
   if (skipped_in_a_row_ < kMaxSkippedInARow) return;
   fail(
-      "{} steps in a row had a loss or gradient that is not finite: stopped at step {}. Nothing of them was "
-      "saved; the "
-      "last checkpoint is {}. Try a smaller --lr, --grad-clip-norm 1 or a longer --warmup",
-      kMaxSkippedInARow, state.step, last_checkpoint.empty() ? "none" : last_checkpoint.string());
+      "{} steps in a row had a loss or gradient that is not finite: stopped at step {}. None of these steps "
+      "was saved; the last checkpoint is {}. {}",
+      kMaxSkippedInARow, state.step, last_checkpoint.empty() ? "none" : last_checkpoint.string(),
+      kUnstableAdvice);
 }
 
 }  // namespace cuclip

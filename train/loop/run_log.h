@@ -13,6 +13,9 @@
 
 namespace cuclip {
 
+/// What a user may try where the loss does not stay finite.
+inline constexpr const char* kUnstableAdvice = "Try a smaller --lr, --grad-clip-norm 1 or a longer --warmup";
+
 class RunLog {
  public:
   /// `folder` must outlive the log. `first` steps are already done, `last` is the end.
@@ -35,12 +38,12 @@ class RunLog {
   void evaluation(int64_t step, const RetrievalMetrics& metrics);
 
   /// To be called with each result that is read. Adds the steps that were skipped since the one before to
-  /// `state` and says so. Throws Error, which names `last_checkpoint`, when so many were skipped in a row that
-  /// the run will not recover by itself.
+  /// `state` and says so. Throws Error, which names `last_checkpoint`, when so many were skipped in a row
+  /// that the run will not recover by itself.
   void count_skipped(const StepResult& result, TrainState& state,
                      const std::filesystem::path& last_checkpoint);
-  /// Whether the latest step that was counted had been skipped.
-  bool last_was_skipped() const { return skipped_in_a_row_ > 0; }
+  /// How many steps up to the latest that was counted were skipped.
+  int64_t skipped_in_a_row() const { return skipped_in_a_row_; }
 
  private:
   // Since the last line of metrics.jsonl.

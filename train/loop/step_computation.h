@@ -1,4 +1,5 @@
-// What a training step computes: forward, backward, clipping, update. It knows neither when nor how often.
+// What a training step computes: forward, backward, clipping, update. Scheduling and replay are the caller's
+// job.
 #pragma once
 
 #include <span>
@@ -14,8 +15,8 @@ class StepComputation {
   /// Model and optimiser must outlive it.
   StepComputation(Clip& model, Optimizer& optimizer) : model_(model), optimizer_(optimizer) {}
 
-  /// Puts a step's work on the context's stream, without waiting for it. For inputs of the same shapes it does
-  /// the same.
+  /// Puts a step's work on the context's stream, without waiting for it. For inputs of the same shapes it
+  /// does the same.
   void run(const StepInputs& inputs) const;
 
  private:

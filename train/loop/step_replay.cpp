@@ -80,10 +80,10 @@ StepInputs StepReplay::upload(std::span<const MicroBatch> batches, float lr) {
     std::memcpy(slot.host.data() + from, tensor.view().data, tensor.bytes());
     tensor = inputs_.part(from, tensor.shape(), tensor.dtype());
   });
-  slot.consumed.delay(copies_.handle());
+  slot.consumed.make_stream_wait(copies_.handle());
   device_copy(Device::cuda, slot.device.view().data, slot.host.data(), bytes, copies_.handle());
   slot.copied.record(copies_.handle());
-  slot.copied.delay(context_.stream());
+  slot.copied.make_stream_wait(context_.stream());
   device_copy(Device::cuda, inputs_.view().data, slot.device.view().data, bytes, context_.stream());
   slot.consumed.record(context_.stream());
   return inputs;

@@ -1,9 +1,9 @@
 // What a training step reads.
 //
-// A batch has two shapes. The loader's `Batch` (train/data/loader.h) is plain memory that worker threads fill,
-// and knows its place in the run; it needs no device and no allocator. A `MicroBatch` is tensors: as the
-// caller makes it, in the host's memory with whole texts, and, once ready_for_step() has cut the texts, where
-// the step computes. That is one type, because one differs from the other in `end` alone.
+// There are two types of batch. The loader's `Batch` (train/data/loader.h) is plain memory that worker
+// threads fill, and knows its place in the run; it needs no device and no allocator. A `MicroBatch` is
+// tensors: the caller makes it in the host's memory with whole texts; ready_for_step() cuts the texts and
+// sets `end`.
 #pragma once
 
 #include <span>

@@ -1,5 +1,7 @@
 #include "train/loop/train_settings.h"
 
+#include "train/data/dataset.h"
+
 #include <limits>
 #include <type_traits>
 
@@ -41,19 +43,18 @@ const std::vector<Setting>& data_settings() {
       {"--train-data", TextSetting{&C::train_data},
        "pairs to train on: shards-{000..012}.tar, a .csv or .tsv, a folder, or synthetic:shapes (required)"},
       {"--val-data", TextSetting{&C::val_data}, "held-out pairs to evaluate on, given the same way"},
-      {"--csv-img-key", TextSetting{&C::csv_image_key}, "CSV column with the picture's path"},
-      {"--csv-caption-key", TextSetting{&C::csv_caption_key}, "CSV column with the caption"},
-      {"--csv-separator", TextSetting{&C::csv_separator},
-       "CSV separator; by default, the one that the file's first line uses"},
+      {"--csv-img-key", TextSetting{&C::csv_image_key}, kCsvImageHelp},
+      {"--csv-caption-key", TextSetting{&C::csv_caption_key}, kCsvCaptionHelp},
+      {"--csv-separator", TextSetting{&C::csv_separator}, kCsvSeparatorHelp},
       {"--max-bad-fraction", RealSetting{&C::max_bad_fraction, kShare},
-       "stop when a larger share of the samples cannot be used"},
+       "stop if a larger fraction of samples is unusable"},
       {"--aug-scale-min", RealSetting{&C::aug_scale_min, kPositiveShare},
        "random crop: least share of the picture's area", "aug-scale"},
       {"--aug-scale-max", RealSetting{&C::aug_scale_max, kPositiveShare},
        "random crop: largest share of the picture's area", "aug-scale"},
       {"--hflip", RealSetting{&C::hflip, kShare}, "probability of mirroring a picture", "hflip"},
       {"--force-patch-dropout", RealSetting{&C::force_patch_dropout, kBelowOne},
-       "share of each picture's patches that a step leaves out: cheaper, and it overfits less",
+       "share of each picture's patches that a step leaves out: faster, with less overfitting",
        "force-patch-dropout"},
       {"--workers", WholeSetting{&C::workers, thread_range()}, "threads that prepare pictures"}};
   return settings;
@@ -95,10 +96,10 @@ const std::vector<Setting>& run_settings() {
   static const std::vector<Setting> settings = {
       {"--out", TextSetting{&C::out}, "folder of the run (required)"},
       {"--resume", TextSetting{&C::resume},
-       "'latest', or a checkpoint's folder: continue, bit for bit. Changed training data are refused, "
-       "but a picture replaced by another of the same size in bytes goes unnoticed"},
+       "'latest', or a checkpoint's folder: continue, bit for bit. Changed training data is refused, but "
+       "replacing a picture with another of the same size in bytes is not detected"},
       {"--allow-changed-data", SwitchSetting{&C::allow_changed_data},
-       "resume although the training data have changed: with the next epoch, and not bit for bit"},
+       "resume even though the training data has changed; starts at the next epoch and is not bit-exact"},
       {"--save-frequency", WholeSetting{&C::save_frequency, {0, kMostEpochs}},
        "epochs between checkpoints; 0: none"},
       {"--save-every-steps", WholeSetting{&C::save_every_steps, {0, kMostSteps}},
@@ -111,10 +112,10 @@ const std::vector<Setting>& run_settings() {
        "steps between evaluations; 0: none"},
       {"--log-every-n-steps", WholeSetting{&C::log_every_n_steps, {1, kMostSteps}},
        "steps between lines of metrics.jsonl"},
-      {"--threads", WholeSetting{&C::threads, thread_range()}, "CPU threads; 0: what the process may use"},
+      {"--threads", WholeSetting{&C::threads, thread_range()}, kThreadsHelp},
       {"--device", choice<&C::device>(), "auto, cpu or cuda"},
       {"--gemm", choice<&C::gemm>(),
-       "matrix products on CUDA: cuclip's own kernels, or cublaslt for those that it computes alike"}};
+       "matrix products on CUDA: cuclip's own kernels, or cublaslt where it computes the same operation"}};
   return settings;
 }
 

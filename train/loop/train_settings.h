@@ -31,7 +31,7 @@ struct RealSetting {
 struct ChoiceSetting {
   std::span<const std::string_view> words;
   std::string_view (*get)(const TrainConfig& config);
-  /// Throws InputError, which names the flag, for a word that is none of these.
+  /// Throws InputError, which names the flag, for any other word.
   void (*set)(TrainConfig& config, std::string_view flag, std::string_view word);
 };
 
@@ -39,8 +39,8 @@ struct Setting {
   const char* flag;  // "--lr"; configuration files and checkpoints leave out the dashes
   std::variant<TextSetting, SwitchSetting, WholeSetting, RealSetting, ChoiceSetting> value;
   const char* help;
-  /// The name under which checkpoints keep it: a resumed run must have the same. None: it may differ. Settings
-  /// that have one name are kept as one, separated by a space.
+  /// The name under which checkpoints keep it: a resumed run must have the same. None: it may differ.
+  /// Settings that have one name are kept as one, separated by a space.
   const char* kept_as = nullptr;
 };
 

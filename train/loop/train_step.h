@@ -16,9 +16,9 @@ struct StepResult {
   float gradient_norm = 0;       // before clipping
   float logit_scale = 0;         // exp(t), after the step
   bool skipped = false;          // loss or gradient was not finite: weights and optimiser are as before
-  int64_t steps = 0;             // so far: those that changed the weights,
-  int64_t skipped_steps = 0;     // those since the start of the process that did not,
-  int64_t skipped_in_a_row = 0;  // and the latest of these
+  int64_t steps = 0;             // steps of the run that changed the weights
+  int64_t skipped_steps = 0;     // steps since the process started that did not
+  int64_t skipped_in_a_row = 0;  // skipped steps since the last one that changed the weights
 };
 
 class TrainStep {
@@ -43,7 +43,7 @@ class TrainStep {
     return result();
   }
 
-  /// The number of kernels that the latest step launched with one call; 0 if it was not replayed.
+  /// The number of kernels that the latest step replayed in a single launch; 0 if it was not replayed.
   int64_t replayed_kernels() const { return replay_ ? replay_->kernels() : 0; }
   /// The memory that replayed steps keep for themselves: none on the CPU, whose steps take the context's.
   CachingAllocator::Statistics memory() const {

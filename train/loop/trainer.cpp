@@ -2,9 +2,9 @@
 
 #include <utility>
 
+#include "core/clock.h"
 #include "models/clip/clip_size.h"
 #include "models/inference/retrieval.h"
-#include "train/data/clock.h"
 #include "train/loop/step_batches.h"
 
 namespace cuclip {
@@ -37,7 +37,7 @@ void Trainer::take_step() {
   // with the step here.)
   if (run_->context.device() == Device::cpu || log_due()) read_result();
   if (step_.replayed_kernels() > 0 && !std::exchange(said_kernels_, true))
-    log_->note(fmt::format("a step is {} kernels, launched with one call", step_.replayed_kernels()));
+    log_->note(fmt::format("each step replays {} kernels in a single launch", step_.replayed_kernels()));
 }
 
 bool Trainer::log_due() const {
@@ -57,11 +57,14 @@ void Trainer::read_result() {
   log_->count_skipped(result, state, run_->newest.folder);
 }
 
-void Trainer::save() {
+// Whether weights are broken, or a batch was, only the steps after a skipped one tell. On the way the next save is waited
+// for; at the end the weights, which skipped steps have not changed, are saved, and older checkpoints stay.
+void Trainer::save(Save when) {
   const TrainState& state = run_->state;
   if (run_->newest.step == state.step || state.step == 0) return;  // before the first step there is nothing
   read_result();
-  if (log_->last_was_skipped()) {
+  const bool skipped = log_->skipped_in_a_row() > 0;
+  if (skipped && when == Save::on_the_way) {
     log_->note(fmt::format("step {}: not saved, because the last step was skipped", state.step));
     return;
   }
@@ -69,7 +72,7 @@ void Trainer::save() {
   run_->newest = {.folder = save_checkpoint(run, *run_->model, *run_->optimizer, *run_->tokenizer, state,
                                             identity(run_->config)),
                   .step = state.step};
-  if (run_->config.delete_previous_checkpoint) remove_older_checkpoints(run, run_->newest.folder);
+  if (run_->config.delete_previous_checkpoint && !skipped) remove_older_checkpoints(run, run_->newest.folder);
 }
 
 // Gives the signal that ended the evaluation early, or 0.
@@ -99,7 +102,8 @@ void Trainer::after_step(const std::function<int()>& interrupted) {
     return every(n * run_->steps_per_epoch, state.step - state.data_step);
   };
   if (every(config.eval_every_steps, state.step) || every_epochs(config.val_frequency)) evaluate(interrupted);
-  if (every(config.save_every_steps, state.step) || every_epochs(config.save_frequency)) save();
+  if (every(config.save_every_steps, state.step) || every_epochs(config.save_frequency))
+    save(Save::on_the_way);
 }
 
 TrainOutcome Trainer::run(const std::function<int()>& interrupted) {
@@ -112,11 +116,14 @@ TrainOutcome Trainer::run(const std::function<int()>& interrupted) {
     after_step(interrupted);
   }
   if (signal == 0) signal = evaluate(interrupted);
-  save();
+  save(Save::at_the_end);
   const BadSamples bad = run_->loader->bad();
   if (bad.count > 0) log_->note("samples that could not be used: " + bad.summary());
   if (bad.damaged > 0) log_->note("damaged pictures used: " + bad.damage_summary());
-  return {.steps = state.step, .saved_step = run_->newest.step, .signal = signal};
+  return {.steps = state.step,
+          .skipped_at_end = log_->skipped_in_a_row(),
+          .saved_step = run_->newest.step,
+          .signal = signal};
 }
 
 }  // namespace cuclip

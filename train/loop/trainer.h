@@ -16,7 +16,8 @@ namespace cuclip {
 /// way was finished, an evaluation left out, and everything saved.
 struct TrainOutcome {
   int64_t steps = 0;
-  int64_t saved_step = -1;  // of the newest checkpoint; -1: there is none
+  int64_t skipped_at_end = 0;  // steps in a row up to the last one whose loss or gradient was not finite
+  int64_t saved_step = -1;     // of the newest checkpoint; -1: there is none
   int signal = 0;
 };
 
@@ -25,8 +26,8 @@ class Trainer {
   /// Opens the run (open_run.h), and throws as that does, before anything is trained.
   Trainer(const TrainConfig& config, const std::string& resolved_config);
 
-  /// Trains to the end, or until `interrupted()` gives a signal's number, which it then goes on giving. It is
-  /// asked before each step and every now and then in an evaluation. Throws Error when the loss stays not
+  /// Trains to the end, or until `interrupted()` returns a signal number, and keeps returning it. It is
+  /// called before each step and every now and then in an evaluation. Throws Error when the loss stays not
   /// finite.
   TrainOutcome run(const std::function<int()>& interrupted);
 
@@ -35,7 +36,8 @@ class Trainer {
   bool log_due() const;
   void read_result();
   void after_step(const std::function<int()>& interrupted);
-  void save();
+  enum class Save { on_the_way, at_the_end };
+  void save(Save when);
   int evaluate(const std::function<int()>& interrupted);
 
   std::unique_ptr<OpenedRun> run_;

@@ -36,7 +36,7 @@ Checker::Checker(std::vector<CheckedRange> ranges, bool full, Report report)
     : ranges_(std::move(ranges)),
       full_(full),
       report_(std::move(report)),
-      order_([this](const Finding& finding) { tell(finding); }) {}
+      order_([this](const Finding& finding) { this->report(finding); }) {}
 
 const CheckedRange* Checker::find(u64 address) const {
   auto after = std::upper_bound(ranges_.begin(), ranges_.end(), address,
@@ -75,17 +75,17 @@ Finding Checker::finding_of(const Warp& warp, const Inst& inst, const Access& ac
   return finding;
 }
 
-void Checker::tell(const Finding& finding) {
+void Checker::report(const Finding& finding) {
   report_(finding);
-  told_.add(finding.place, finding.what);
+  reported_.add(finding.place, finding.what);
 }
 
 void Checker::violation(Warp& warp, const Inst& inst, int lane, const char* what) {
-  if (full_ && !told_.has(&inst, what)) tell(finding_of(warp, inst, lane, what));
+  if (full_ && !reported_.has(&inst, what)) report(finding_of(warp, inst, lane, what));
 }
 
-void Checker::found(Warp& warp, const Inst& inst, const Access& access, int lane, const char* what) {
-  if (!told_.has(&inst, what)) tell(finding_of(warp, inst, access, lane, what));
+void Checker::report_if_new(Warp& warp, const Inst& inst, const Access& access, int lane, const char* what) {
+  if (!reported_.has(&inst, what)) report(finding_of(warp, inst, access, lane, what));
 }
 
 // Beyond this a pointer has nothing to do with an allocation: a 32-bit index times 16 bytes.

@@ -5,9 +5,9 @@
 #include <memory>
 #include <mutex>
 
+#include "checks/reported_findings.h"
 #include "checks/runs.h"
 #include "checks/shadow.h"
-#include "checks/told.h"
 
 namespace emu {
 
@@ -52,8 +52,8 @@ class Checker : public Watcher {
   static Finding finding_of(const Warp& warp, const Inst& inst, int lane, const char* what);
   Finding finding_of(const Warp& warp, const Inst& inst, const Access& access, int lane,
                      const char* what) const;
-  void tell(const Finding& finding);
-  void found(Warp& warp, const Inst& inst, const Access& access, int lane, const char* what);
+  void report(const Finding& finding);
+  void report_if_new(Warp& warp, const Inst& inst, const Access& access, int lane, const char* what);
 
   // The rest is --check full. definedness.cpp:
   void check_address(Warp& warp, const Inst& inst, const Access& access);
@@ -86,7 +86,7 @@ class Checker : public Watcher {
   std::vector<CheckedRange> ranges_;
   bool full_;
   Report report_;
-  Told told_;
+  ReportedFindings reported_;
   Order order_;
   std::once_flag begun_;
   bool between_blocks_ = true;  // races on global memory are looked for

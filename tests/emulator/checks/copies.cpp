@@ -32,12 +32,12 @@ void Checker::check_copies(Warp& warp, const Inst& inst, const Access& access, u
       const u64 waited = copy.group < groups.size() ? groups[copy.group] : 0;
       const bool own = copy.warp == warp.index && copy.lane == lane;
       if (waited == 0) {
-        found(warp, inst, access, lane, "shared bytes of a cp.async that has not been waited for");
+        report_if_new(warp, inst, access, lane, "shared bytes of a cp.async that has not been waited for");
       } else if (waited < now) {
         copy.group = 0;  // for everybody
       } else if (!own) {
-        found(warp, inst, access, lane,
-              "shared bytes of another thread's cp.async, with no barrier since it was waited for");
+        report_if_new(warp, inst, access, lane,
+                      "shared bytes of another thread's cp.async, with no barrier since it was waited for");
       }
     }
   });

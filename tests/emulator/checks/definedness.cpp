@@ -97,7 +97,8 @@ void Checker::check_address(Warp& warp, const Inst& inst, const Access& access) 
   if (!warp.frame->any_undefined || !is_register(inst.a)) return;
   const u32 doubtful = undefined_of(*warp.frame)[register_of(inst.a)] & access.mask;
   if (doubtful != 0)
-    found(warp, inst, access, std::countr_zero(doubtful), "address computed from uninitialised memory");
+    report_if_new(warp, inst, access, std::countr_zero(doubtful),
+                  "address computed from uninitialised memory");
 }
 
 // The bits of [begin, end) and the number of the first; null where all is defined. A launch's parameters are
@@ -150,7 +151,7 @@ void Checker::check_store(Warp& warp, const Inst& inst, const Access& access, pt
     Bits* bits = bits_of(warp, space, runs.run[r].begin, runs.run[r].end, first);
     if (bits != nullptr && access.kind == Access::Kind::atomic && !initialises(warp, inst) &&
         !bits->all(first, runs.run[r].end - runs.run[r].begin))
-      found(warp, inst, access, std::countr_zero(lanes), "atomic update of uninitialised memory");
+      report_if_new(warp, inst, access, std::countr_zero(lanes), "atomic update of uninitialised memory");
     if (bits != nullptr) bits->set(first, runs.run[r].end - runs.run[r].begin);
   }
   if (!warp.frame->any_undefined || access.places == nullptr) return;
@@ -165,8 +166,8 @@ void Checker::check_store(Warp& warp, const Inst& inst, const Access& access, pt
     reported = lanes;
     for (u32 k = 0; k < access.count; ++k) reported &= undefined_lanes(k);
     if (reported != 0 && access.kind == Access::Kind::store)
-      found(warp, inst, access, std::countr_zero(reported),
-            "store to global memory of a value read from uninitialised memory");
+      report_if_new(warp, inst, access, std::countr_zero(reported),
+                    "store to global memory of a value read from uninitialised memory");
   }
   for (u32 k = 0; k < access.count; ++k) {
     for_lanes(undefined_lanes(k) & ~reported, [&](int lane) {

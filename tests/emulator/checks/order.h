@@ -4,7 +4,7 @@
 // has arrived) with any strong store; the place where that is stored keeps the time. Who then reads the place
 // with an atomic or a strong load has acquired all that was released up to that time. Times are a launch's
 // count of releases, so a block that acquires one release is taken to have acquired every earlier one too:
-// some races are missed, but order is never denied.
+// some races are missed, but accesses that are in order are never reported.
 #pragma once
 
 #include <atomic>

@@ -3,7 +3,7 @@
 // A block's barriers order all that its warps do; barriers of some of the warps count for all, so a race may
 // be missed next to them but none is made up. A fence followed by an atomic or strong store releases, an
 // atomic or strong load of the same place acquires (order.h). Atomics and strong accesses may meet each
-// other. A store that leaves the bytes as they were is none.
+// other. A store that leaves the bytes as they were is not a race.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -175,7 +175,7 @@ void Checker::report_race(const Touch& touch, Stamp other, bool written, bool la
   const bool writes = touch.access.kind != Access::Kind::load;
   const u32 theirs = instance_of(other), mine = shadow_of(*warp.block).instance;
   const char* const what = kRaces[touch.shared ? 0 : theirs == mine ? 1 : 2][!writes ? 2 : written ? 0 : 1];
-  if (told_.has(&touch.inst, what)) return;
+  if (reported_.has(&touch.inst, what)) return;
   Finding finding = finding_of(warp, touch.inst, touch.access, touch.lane, what);
   if (theirs == mine) {
     finding.text += ", warp " + std::to_string(warp_of(other));
@@ -188,7 +188,7 @@ void Checker::report_race(const Touch& touch, Stamp other, bool written, bool la
   if (later) {
     order_.suspect(writes ? theirs : mine, touch.word, std::move(finding));
   } else {
-    tell(finding);
+    report(finding);
   }
 }
 
@@ -212,7 +212,7 @@ void Checker::touch_write(const Touch& touch, Stamp& write, Stamp& read) {
   if (meets_write && !is_past(touch.warp, moment, write)) report_race(touch, write, true, false);
   const bool meets_read = (read & touch.bytes) != 0 && (read & strong) == 0;
   if (meets_read && !reads_are_past(touch.warp, moment, read)) {
-    // Who of several readers goes on with an atomic is not known.
+    // Which of several readers then uses an atomic is not known.
     if (!atomic || (read & (kMany | kWide)) == 0) report_race(touch, read, false, atomic);
   }
   const bool again = moment.same_warp(write) && segment_of(write) == segment_of(moment.now);

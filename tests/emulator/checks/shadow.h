@@ -26,7 +26,7 @@ struct Copies {
     std::vector<u64> waited_epoch;  // by group: the epoch in which it was waited for; 0: not yet
   };
   std::vector<Group> groups;  // by warp
-  // By two bytes of shared memory: the copy that fills them, 0: none. Empty until there is one.
+  // For each two bytes of shared memory the copy that fills them, 0: none. Empty until there is a copy.
   struct Copy {
     u32 group = 0;
     u8 warp = 0, lane = 0;

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kLarge = 8 << 20;  // from here on huge pages, which are fewer to fault in
 
-// Ordered before the warp's access by what the stamp alone says.
+// Whether the stamp by itself shows that it is ordered before the warp's access.
 inline bool write_is_past(Stamp stamp, const Moment& m) {
   const bool earlier = stamp < m.launch, own = m.same_warp(stamp), barred = m.before_barrier(stamp);
   return earlier | own | barred;

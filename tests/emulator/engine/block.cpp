@@ -50,7 +50,7 @@ void set_specials(Warp& warp) {
   fill(warp, kOne, 1);
 }
 
-// bar.sync and barrier.sync.aligned want a warp's lanes together; barrier.sync does not. Lanes that wait at
+// bar.sync and barrier.sync.aligned need a warp's lanes together; barrier.sync does not. Lanes that wait at
 // one instruction are together even if they came there one after the other.
 void report_divergence(Warp& warp, u32 id) {
   const Split* first = nullptr;
@@ -80,7 +80,7 @@ void complete(Block& block, u32 id) {
     for (Split& split : warp->splits) {
       if (split.state != Split::State::barrier || split.barrier != id) continue;
       split.state = Split::State::ready;
-      // bar.red left what it wants in the instruction before the split's pc.
+      // bar.red left what it needs in the instruction before the split's pc.
       const Inst& inst = split.pc[-1];
       if (inst.x == 0) continue;
       const u32 count = barrier.red_count, held = barrier.red_true;
@@ -125,7 +125,7 @@ Barrier& join_barrier(Warp& warp, u32 mask, u32 id, u32 threads) {
 
 }  // namespace
 
-void start_block(Block& block, Launch& launch, u32 index) {
+void start_block(Block& block, const Launch& launch, u32 index) {
   block.launch = &launch;
   block.index = index;
   block.ctaid[0] = index % launch.grid[0];

@@ -112,8 +112,8 @@ void register_mbarrier(Opcodes& opcodes);
 void emit_frame_move(Decoder& d, const ptx::Instruction& inst, bool to_frame, u32 reg, u32 offset, int size);
 
 /// Decodes an entry and all that it calls. Throws ptx::Error naming instruction and line.
-std::unique_ptr<Image> build_image(const ptx::Module& module, Linked& linked, const ptx::Function& entry,
-                                   bool track_effects);
+std::unique_ptr<Image> build_image(const ptx::Module& module, LinkedModule& linked,
+                                   const ptx::Function& entry, bool track_effects);
 /// The code of a function of this image, decoded on first use.
 Code& code_of(Image& image, const ptx::Function& function);
 

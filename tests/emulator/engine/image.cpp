@@ -122,8 +122,8 @@ Code& code_of(Image& image, const ptx::Function& function) {
   return *code;
 }
 
-std::unique_ptr<Image> build_image(const ptx::Module& module, Linked& linked, const ptx::Function& entry,
-                                   bool track_effects) {
+std::unique_ptr<Image> build_image(const ptx::Module& module, LinkedModule& linked,
+                                   const ptx::Function& entry, bool track_effects) {
   auto image = std::make_unique<Image>();
   image->module = &module;
   image->linked = &linked;

@@ -3,11 +3,14 @@
 #include "engine/launch.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <csetjmp>
 #include <csignal>
 #include <cstring>
+#include <mutex>
+#include <optional>
 #include <thread>
 
 namespace emu {
@@ -65,17 +68,34 @@ bool guarded_step(Block& block) {
   return alive;
 }
 
-void note_fault(Launch& launch, int code, const char* what) {
-  launch.stop = true;
-  const std::lock_guard lock(launch.fault_mutex);
-  if (launch.fault_code != 0) return;
-  launch.fault_code = code;
-  launch.fault_text = what;
-}
-
 i64 now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
-// Launches that want to run, first of all the one that does.
+// What becomes of a launch, shared by the host threads that run its blocks.
+class LaunchState {
+ public:
+  explicit LaunchState(const Launch& what) : launch(what) {}
+
+  /// Stops the launch. Of several faults the first is kept.
+  void note_fault(const Fault& fault) {
+    stop = true;
+    const std::lock_guard lock(fault_mutex_);
+    if (!fault_) fault_ = fault;
+  }
+  /// Once no block runs any more.
+  const std::optional<Fault>& fault() const { return fault_; }
+
+  const Launch& launch;
+  std::atomic<u32> next_block{0};
+  std::atomic<bool> stop{false};
+  std::atomic<u64> executed{0};
+  std::atomic<i64> progress{now()};  // when a block last did more than wait; nanoseconds of the steady clock
+
+ private:
+  std::mutex fault_mutex_;
+  std::optional<Fault> fault_;
+};
+
+// Launches that wait to run; the first one is running.
 std::mutex queue_mutex;
 std::vector<const Launch*> queue;
 
@@ -105,23 +125,24 @@ std::string waiting_place(Block& block) {
 
 class Worker {
  public:
-  void run(Launch& launch) {
+  void run(LaunchState& state) {
     try {
-      blocks(launch);
+      blocks(state);
     } catch (const Fault& fault) {
       guarded = false;
-      note_fault(launch, fault.code, fault.what());
+      state.note_fault(fault);
     } catch (const std::bad_alloc&) {
       guarded = false;
-      note_fault(launch, 2, "out of host memory");
+      state.note_fault(Fault(2, "out of host memory"));
     }
     for (auto& slot : running_) free_.push_back(std::move(slot));
     running_.clear();
   }
 
  private:
-  bool start(Launch& launch) {
-    u32 index = launch.next_block.fetch_add(1);
+  bool start(LaunchState& state) {
+    const Launch& launch = state.launch;
+    u32 index = state.next_block.fetch_add(1);
     const u32 blocks = launch.blocks(), edge = launch.options->edge_blocks;
     if (edge != 0 && blocks / 2 > edge && index >= edge) index += blocks - 2 * edge;
     if (index >= blocks) return false;
@@ -134,34 +155,35 @@ class Worker {
     return true;
   }
 
-  void blocks(Launch& launch) {
+  void blocks(LaunchState& state) {
+    const Launch& launch = state.launch;
     const size_t resident = launch.cooperative ? launch.blocks() : kResident;
     bool more = true;
-    while (!launch.stop) {
-      if (running_.empty() && !(more = more && start(launch))) return;
+    while (!state.stop) {
+      if (running_.empty() && !(more = more && start(state))) return;
       std::unique_ptr<Slot> slot = std::move(running_.front());
       running_.pop_front();
       Block& block = slot->block;
       bool alive = true;
-      for (int round = 0; round < kRounds && alive && !launch.stop; ++round) {
+      for (int round = 0; round < kRounds && alive && !state.stop; ++round) {
         alive = guarded_step(block);
         if (block.spinning && alive) break;
       }
       const u64 limit = launch.options->max_instructions;
-      const u64 total = launch.executed.fetch_add(block.executed) + block.executed;
+      const u64 total = state.executed.fetch_add(block.executed) + block.executed;
       block.executed = 0;
       if (limit != 0 && total > limit) {
         throw Fault(702, "stopped after " + std::to_string(total) + " warp-instructions: kernel " +
                              std::string(launch.name));
       }
-      check_progress(launch, block, alive && block.spinning && !block.changed);
+      check_progress(state, block, alive && block.spinning && !block.changed);
       if (!alive) {
         free_.push_back(std::move(slot));
         continue;
       }
       running_.push_back(std::move(slot));
       if (more && running_.size() < resident) {
-        more = start(launch);
+        more = start(state);
         if (more) std::rotate(running_.begin(), running_.end() - 1, running_.end());
       }
     }
@@ -169,13 +191,14 @@ class Worker {
 
   // A kernel cannot wait for one that is enqueued later, or on another device: launches run one after the
   // other.
-  static void check_progress(Launch& launch, Block& block, bool waits) {
+  static void check_progress(LaunchState& state, Block& block, bool waits) {
+    const Launch& launch = state.launch;
     const i64 time = now();
     if (!waits) {
-      launch.progress.store(time, std::memory_order_relaxed);
+      state.progress.store(time, std::memory_order_relaxed);
       return;
     }
-    const double seconds = static_cast<double>(time - launch.progress.load(std::memory_order_relaxed)) * 1e-9;
+    const double seconds = static_cast<double>(time - state.progress.load(std::memory_order_relaxed)) * 1e-9;
     const double patience = launch.options->patience;
     if (patience == 0 || seconds < patience) return;
     char text[64];
@@ -201,16 +224,16 @@ class Pool {
     wake_.notify_all();
     for (std::thread& thread : threads_) thread.join();
   }
-  void run(Launch& launch) {
-    const bool alone = launch.blocks() == 1 || threads_.empty();
+  void run(LaunchState& state) {
+    const bool alone = state.launch.blocks() == 1 || threads_.empty();
     if (!alone) {
       const std::lock_guard lock(mutex_);
-      launch_ = &launch;
+      state_ = &state;
       busy_ = static_cast<int>(threads_.size());
       ++ticket_;
     }
     if (!alone) wake_.notify_all();
-    workers_[0].run(launch);
+    workers_[0].run(state);
     if (alone) return;
     std::unique_lock lock(mutex_);
     done_.wait(lock, [this] { return busy_ == 0; });
@@ -224,9 +247,9 @@ class Pool {
       wake_.wait(lock, [&] { return quit_ || ticket_ != seen; });
       if (quit_) return;
       seen = ticket_;
-      Launch* launch = launch_;
+      LaunchState* state = state_;
       lock.unlock();
-      workers_[index].run(*launch);
+      workers_[index].run(*state);
       lock.lock();
       if (--busy_ == 0) done_.notify_one();
     }
@@ -236,7 +259,7 @@ class Pool {
   std::condition_variable wake_, done_;
   std::vector<Worker> workers_;
   std::vector<std::thread> threads_;
-  Launch* launch_ = nullptr;
+  LaunchState* state_ = nullptr;
   int busy_ = 0;
   u64 ticket_ = 0;
   bool quit_ = false;
@@ -244,7 +267,7 @@ class Pool {
 
 }  // namespace
 
-void run_launch(Launch& launch) {
+std::optional<Fault> run_launch(const Launch& launch) {
   static std::mutex one_at_a_time;
   {
     const std::lock_guard lock(queue_mutex);
@@ -257,10 +280,11 @@ void run_launch(Launch& launch) {
   }
   install_handler();
   static Pool pool(launch.options->threads);
-  launch.progress = now();
-  pool.run(launch);
+  LaunchState state(launch);
+  pool.run(state);
   const std::lock_guard last(queue_mutex);
   queue.erase(queue.begin());
+  return state.fault();
 }
 
 }  // namespace emu

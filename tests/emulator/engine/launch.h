@@ -1,10 +1,9 @@
 // A kernel launch: decoded code, parameters, and the blocks' way through the host's threads.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <map>
-#include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -27,7 +26,7 @@ struct Options {
 };
 
 /// Addresses of a module's variables on a device.
-struct Linked {
+struct LinkedModule {
   const ptx::Module* module = nullptr;
   std::unordered_map<std::string_view, u64> address;          // .global and .const
   std::unordered_map<std::string_view, u64> function_handle;  // of functions whose address is taken
@@ -36,7 +35,7 @@ struct Linked {
 /// A kernel and all that it calls, decoded.
 struct Image {
   const ptx::Module* module = nullptr;
-  Linked* linked = nullptr;
+  LinkedModule* linked = nullptr;
   Code* entry = nullptr;
   std::map<std::string_view, std::unique_ptr<Code>> codes;
   std::unordered_map<std::string_view, u32> shared_offset;  // of every .shared variable
@@ -56,11 +55,6 @@ struct Image {
 };
 
 constexpr u32 kReservedSharedBytes = 1024;
-
-/// Counts of one instruction in one launch.
-struct Count {
-  u64 warps = 0, lanes = 0;
-};
 
 /// One memory instruction of a warp, before it is carried out.
 struct Access {
@@ -97,13 +91,14 @@ class Watcher {
   virtual void fence(Warp&, bool /*device*/) {}
   /// After an atomic or a strong load.
   virtual void acquire(Warp&, const Access&) {}
-  /// A rule broken that a GPU does not enforce; the launch goes on.
+  /// A rule broken that a GPU does not enforce; the launch continues.
   /// `what` is a literal: by its address a repetition is known.
   virtual void violation(Warp&, const Inst&, int /*lane*/, const char* /*what*/) {}
   virtual void async_commit(Warp&, u32 /*mask*/) {}
   virtual void async_wait(Warp&, u32 /*mask*/, u32 /*groups that may stay open*/) {}
 };
 
+/// What is launched, fixed before the first block runs. What becomes of it is launch.cpp's.
 struct Launch {
   Watcher* watcher = nullptr;  // null: nobody looks
   const Image* image = nullptr;
@@ -122,14 +117,6 @@ struct Launch {
   std::function<u64(u64)> allocate;             // device malloc and free
   std::function<bool(u64)> release;
 
-  std::atomic<u32> next_block{0};
-  std::atomic<bool> stop{false};
-  std::atomic<u64> executed{0};
-  std::atomic<i64> progress{0};  // when a block last did more than wait; nanoseconds of the steady clock
-  std::mutex fault_mutex;
-  int fault_code = 0;
-  std::string fault_text;
-
   u32 blocks() const { return grid[0] * grid[1] * grid[2]; }
   u32 threads() const { return block[0] * block[1] * block[2]; }
 };
@@ -137,7 +124,7 @@ struct Launch {
 /// Executes the current split until it stops or the slice ends (interpreter.cpp).
 void run_split(Warp& warp);
 
-/// Runs all blocks; the fault, if any, is in the launch.
-void run_launch(Launch& launch);
+/// Runs all blocks; returns the first fault, if there was one.
+std::optional<Fault> run_launch(const Launch& launch);
 
 }  // namespace emu

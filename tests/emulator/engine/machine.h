@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/apart.h"
+#include "engine/guarded_memory.h"
 #include "ptx/ast.h"
 
 namespace emu {
@@ -56,7 +56,7 @@ struct alignas(64) Inst {
   u32 guard = kNone;
   u32 guard_flip = 0;  // all ones for @!p
   u32 body = 0;        // index into Code::source->body
-  u32 x = 0;           // what the handler wants
+  u32 x = 0;           // what the handler needs
 };
 static_assert(sizeof(Inst) == 64);
 
@@ -76,7 +76,7 @@ struct Code {
     struct Decider {
       u32 place, flip;
     };
-    // Of a conjunction or disjunction: where such a predicate ^ flip is on, it alone decides.
+    // For a conjunction or disjunction: where such a predicate ^ flip is on, it alone decides.
     std::vector<Decider> deciders;
   };
   std::vector<Effects> effects;  // per PTX instruction; only under full checks
@@ -125,7 +125,7 @@ struct Split {
 };
 
 /// Lanes that have come to an instruction which others carry out with them from elsewhere.
-struct Party {
+struct GatheredLanes {
   const Inst* inst = nullptr;
   Frame* frame = nullptr;
   u32 lanes = 0;
@@ -181,7 +181,7 @@ struct Warp {
   Frame* frame = nullptr;
   Join* join = nullptr;
   Block* block = nullptr;
-  Launch* launch = nullptr;
+  const Launch* launch = nullptr;
   u32 live = 0;  // lanes that have not exited
   u32 index = 0;
   u32 carry = 0;    // CC.CF, a bit per lane
@@ -190,7 +190,7 @@ struct Warp {
   u32 stalled_slices = 0;
   size_t current = 0;
   std::vector<Split> splits;
-  std::vector<Party> parties;  // of the instruction just gathered for; empty: all are at one place
+  std::vector<GatheredLanes> gathered;  // of the instruction just gathered for; empty: all are at one place
   std::deque<Join> joins;
   std::vector<Join*> free_joins;
   std::deque<Frame> frames;
@@ -213,11 +213,11 @@ struct Barrier {
 };
 
 struct Block {
-  Launch* launch = nullptr;
+  const Launch* launch = nullptr;
   u32 index = 0;  // linear, in the grid
   u32 ctaid[3] = {};
   std::vector<std::unique_ptr<Warp>> warps;
-  Apart local_storage, shared_storage;
+  GuardedMemory local_storage, shared_storage;
   u8* shared = nullptr;
   u64 shared_size = 0;
   Barrier barriers[kBarriers];
@@ -243,22 +243,23 @@ bool run_warp(Warp& warp, i64 slice);
 void branch(Warp& warp, const Inst& inst, const Inst* target, u32 taken);
 void arrive(Warp& warp);
 void exit_lanes(Warp& warp, u32 mask);
-/// `others`: where the split's lanes outside the mask go on.
+/// `others`: where the split's lanes outside the mask continue.
 void call_function(Warp& warp, const Inst& inst, const Code& callee, u32 mask, const Inst* others);
 void return_lanes(Warp& warp, u32 mask);
-/// Lets the lanes waiting at one join go on by themselves, at one where some of the wanted lanes are; false when
-/// none wait.
+/// Lets the lanes waiting at one join continue by themselves, at one where some of the wanted lanes are;
+/// false when none wait.
 bool release_joins(Warp& warp, u32 wanted = kFullMask);
 bool has_ready(const Warp& warp);
-/// Leaves active lanes waiting: in a split of their own where others go on.
+/// Leaves active lanes waiting: in a split of their own where others continue.
 Split& hold_back(Warp& warp, u32 mask, Split::State state);
-/// For *.sync instructions: true when all living lanes of `member` are here, or, unless it is aligned, at another
-/// instruction of the kind; `mask` then holds them all, and Warp::parties where they are if not all are here.
-/// Otherwise the mask's lanes are held back, and it is carried out when the last one comes, or has exited.
+/// For *.sync instructions: true when all living lanes of `member` are here, or, unless it is aligned, at
+/// another instruction of the kind; `mask` then holds them all, and Warp::gathered where they are if not all
+/// are here. Otherwise the mask's lanes are held back, and it is carried out when the last one comes, or has
+/// exited.
 bool gather(Warp& warp, u32& mask, u32 member, bool aligned);
 
 // block.cpp
-void start_block(Block& block, Launch& launch, u32 index);
+void start_block(Block& block, const Launch& launch, u32 index);
 /// Runs every warp for a slice; false when the block has ended. Throws Fault.
 bool step_block(Block& block);
 void wait_barrier(Warp& warp, u32 mask, u32 id, u32 threads);

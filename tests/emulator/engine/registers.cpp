@@ -152,7 +152,7 @@ Flow::Registers Flow::place_registers() const {
     result.offset[r] = slot;
   }
   u32 base[kClasses];
-  u32 at = kBytes[0];  // the first place takes what nobody wants
+  u32 at = kBytes[0];  // the first place takes what nobody reads
   for (int k = 0; k < kClasses; ++k) {
     base[k] = at;
     at += classes[k].slots * kBytes[k];

@@ -1,11 +1,11 @@
 // Divergence and reconvergence.
 //
 // Every lane of a warp is in exactly one split or has arrived at exactly one join (or has exited). A join's
-// expected lanes are those that are still on their way to it. When the last one arrives, they go on together.
-// Lanes that wait at joins while others spin for several slices, or while nothing else can run, are released:
-// they go on by themselves and the join no longer expects them. So a lock held between lanes of a warp is let
-// go. So are those that a *.sync instruction names, as soon as all that is left of the warp waits: it has to
-// do with them whether they come to it or exit.
+// expected lanes are those that are still on their way to it. When the last one arrives, they continue
+// together. Lanes that wait at joins while others spin for several slices, or while nothing else can run, are
+// released: they continue by themselves and the join no longer expects them. So a lock held between lanes of
+// a warp is let go. So are those that a *.sync instruction names, as soon as all that is left of the warp
+// waits: it has to do with them whether they come to it or exit.
 #include <bit>
 #include <cstring>
 
@@ -145,8 +145,8 @@ u32 waiting(const Warp& warp, const Inst* pc, const Frame* frame, u32 member, bo
   return lanes;
 }
 
-// Where lanes have exited, those that waited for no others may go on. One split comes back to the instruction
-// and carries it out for all.
+// Where lanes have exited, those that waited for no others may continue. One split comes back to the
+// instruction and carries it out for all.
 void check_syncs(Warp& warp) {
   for (Split& split : warp.splits) {
     if (split.state != Split::State::sync) continue;
@@ -288,7 +288,7 @@ void exit_lanes(Warp& warp, u32 mask) {
 }
 
 // The activation of a call that other lanes have made before and not returned from; null when there is none,
-// or these would go on elsewhere. Lanes that were apart are together again in it: they may wait for each
+// or these would continue elsewhere. Lanes that were apart are together again in it: they may wait for each
 // other in the function.
 Frame* activation(Warp& warp, const Inst& inst, const Code& callee) {
   if (warp.splits.size() == 1) return nullptr;
@@ -381,17 +381,17 @@ bool gather(Warp& warp, u32& mask, u32 member, bool aligned) {
     split.aligned = aligned;
     return false;
   }
-  Party mine{&warp.pc[-1], warp.frame, mask};
+  GatheredLanes mine{&warp.pc[-1], warp.frame, mask};
   for (Split& split : warp.splits) {
     if (!waits_with(split, warp.pc, warp.frame, member, aligned)) continue;
     split.state = Split::State::ready;
     if (split.pc == warp.pc && split.frame == warp.frame) {
       mine.lanes |= split.wait_mask;
     } else {
-      warp.parties.push_back({&split.pc[-1], split.frame, split.wait_mask});
+      warp.gathered.push_back({&split.pc[-1], split.frame, split.wait_mask});
     }
   }
-  if (!warp.parties.empty()) warp.parties.push_back(mine);
+  if (!warp.gathered.empty()) warp.gathered.push_back(mine);
   mask = here;
   return true;
 }

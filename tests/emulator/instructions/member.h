@@ -33,20 +33,20 @@ inline void take_values(Warp& w, const Inst& in, u32 lanes, Predicate* values) {
 // Lanes at several places: each with its own registers.
 template <class T, class Body>
 void meet_scattered(Warp& w, u32 all, const Body& body) {
-  const std::vector<Party> parties = std::exchange(w.parties, {});
+  const std::vector<GatheredLanes> gathered = std::exchange(w.gathered, {});
   Frame* const frame = w.frame;
-  const auto at = [&](const Party& party) {
-    w.frame = party.frame;
-    w.base[kRegisters] = party.frame->registers;
+  const auto at = [&](const GatheredLanes& group) {
+    w.frame = group.frame;
+    w.base[kRegisters] = group.frame->registers;
   };
   alignas(64) T values[kLanes] = {};
-  for (const Party& party : parties) {
-    at(party);
-    take_values(w, *party.inst, party.lanes, values);
+  for (const GatheredLanes& group : gathered) {
+    at(group);
+    take_values(w, *group.inst, group.lanes, values);
   }
-  for (const Party& party : parties) {
-    at(party);
-    body(Meeting<T>{*party.inst, party.lanes, all, values});
+  for (const GatheredLanes& group : gathered) {
+    at(group);
+    body(Meeting<T>{*group.inst, group.lanes, all, values});
   }
   w.frame = frame;
   w.base[kRegisters] = frame->registers;
@@ -72,7 +72,7 @@ void by_member(Warp& w, const Inst& in, u32 place, u32 mask, const Body& body) {
     u32 lanes = lanes_with(member, value, mask);
     mask &= ~lanes;
     if (!gather(w, lanes, value, false)) continue;
-    if (!w.parties.empty()) {
+    if (!w.gathered.empty()) {
       meet_scattered<T>(w, lanes, body);
     } else if constexpr (std::is_same_v<T, Predicate>) {
       const Predicate predicate{*w.at<u32>(in.a) ^ static_cast<u32>(in.imm)};

@@ -1,5 +1,5 @@
-// cp.async: PTX ISA 9.0, section 9.7.9.25. The bytes are copied at once, which is one of the orders a GPU may
-// choose; the checks know that they may not be read before their group has been waited for.
+// cp.async: PTX ISA 9.0, section 9.7.9.25. The bytes are copied immediately, which is one of the orders a GPU
+// may choose; the checks know that they may not be read before their group has been waited for.
 #include "instructions/mbarrier.h"
 
 namespace emu {

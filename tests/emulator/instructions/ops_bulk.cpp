@@ -1,5 +1,5 @@
 // cp.async.bulk without tensors, and cp.async.mbarrier.arrive: PTX ISA 9.0, sections 9.7.9.25
-// and 9.7.13.15.16. The bytes are copied at once, which is one of the orders a GPU may choose.
+// and 9.7.13.15.16. The bytes are copied immediately, which is one of the orders a GPU may choose.
 #include <algorithm>
 
 #include "instructions/mbarrier.h"
@@ -58,7 +58,7 @@ void copy(Warp& w, const Inst& in, u32 mask) {
   for_lanes(mask, [&](int lane) {
     const u32 bytes = w.at<u32>(in.b)[lane];
     if ((to[lane] | from[lane] | bytes) % 16 != 0)
-      fault(716, w, in, lane, "a bulk copy whose addresses or size are no multiples of 16");
+      fault(716, w, in, lane, "a bulk copy whose addresses or size are not multiples of 16");
     observe_range(w, in, from[lane], bytes, Access::Kind::load);
     observe_range(w, in, to[lane], bytes, Access::Kind::store);
     std::memmove(reinterpret_cast<void*>(to[lane]), reinterpret_cast<const void*>(from[lane]), bytes);

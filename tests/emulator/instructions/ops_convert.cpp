@@ -271,7 +271,7 @@ void to_f16(Warp& w, const Inst& in, u32 mask) {
   keep(w.at<u16>(in.d), value, mask);
 }
 
-// From register sizes and types of integers alone; null where there is no fast form.
+// Chosen only from register sizes and integer types; null where there is no fast form.
 Handler fast_integer(const Conversion& c) {
   if (c.sat || is_real(c.to) || is_real(c.from)) return nullptr;
   const int to = ptx::size_of(c.to), from = ptx::size_of(c.from);

@@ -233,7 +233,7 @@ void read_matrix(Warp& w, const Stored& s, V (*out)[kMost]) {
     for (int lane = 0; lane < kLanes; ++lane) {
       for (int part = 0; part < f.per; ++part) {
         const Place p = place_of(f, index, lane, part);
-        // B is kept by its columns, the product wants its rows.
+        // B is kept by its columns, the product needs its rows.
         V& to = f.role == Role::b ? out[p.column][p.row] : out[p.row][p.column];
         to = read_element<V>(f.type, element_at(w, s, index, lane, part));
       }

@@ -64,7 +64,7 @@ Handler signed_handler(Decoder& d, ptx::Type type) {
   }
 }
 
-/// By width alone: bit types and their equivalents.
+/// Chosen only by width: bit types and their equivalents.
 template <class Family>
 Handler bits_handler(Decoder& d, ptx::Type type) {
   switch (ptx::size_of(type)) {

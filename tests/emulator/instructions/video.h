@@ -38,7 +38,7 @@ inline std::optional<Video> video_comparison(std::string_view word) {
   return std::nullopt;
 }
 
-/// Of parts of words: at most 33 bits go in. Not shifts, of which more come out.
+/// Operates on parts of words: at most 33 bits go in. Not shifts, of which more come out.
 inline i64 apply(Video operation, i64 a, i64 b) {
   switch (operation) {
     case Video::add:

@@ -1,7 +1,7 @@
 // run: --devices 2
 // run: --check full --threads 2 --devices 2
-// The runtime API: errors and limits, streams and events, graphs, symbols, cooperative launches, warp operations,
-// atomics, libraries, several devices.
+// The runtime API: errors and limits, streams and events, graphs, symbols, cooperative launches, warp
+// operations, atomics, libraries, several devices.
 #include <cooperative_groups.h>
 
 #include <cub/block/block_reduce.cuh>

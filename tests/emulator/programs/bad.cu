@@ -56,7 +56,7 @@ void endless() {
   EXPECT(cudaMalloc(&flag, 4) == cudaErrorLaunchTimeout, "the error does not stick");
 }
 
-// The host's memory is the device's: what is not there is refused, and what is, goes on working.
+// The host's memory is the device's: what is not there is refused, and what is there still works.
 void memory() {
   std::vector<void*> all;
   cudaError_t error = cudaSuccess;
@@ -142,7 +142,7 @@ void enqueued_later() {
   EXPECT(cudaDeviceSynchronize() == cudaErrorLaunchTimeout, "not stopped");
 }
 
-// One lane at one kind of instruction, the others at another: none of them goes on without the other.
+// One lane at one kind of instruction, the others at another: none of them continues without the other.
 __global__ void mixed(int* out) {
   int r = 0;
   if (threadIdx.x == 0) {

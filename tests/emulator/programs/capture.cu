@@ -85,7 +85,7 @@ void test_questions() {
   cudaHostNodeParams call{};
   CUDA(cudaGraphHostNodeGetParams(c.call, &call));
   EXPECT(call.fn == count_call && call.userData == &c.calls, "call");
-  EXPECT(cudaGraphMemsetNodeGetParams(c.copy, &clear) == cudaErrorInvalidValue, "a copy is no memset");
+  EXPECT(cudaGraphMemsetNodeGetParams(c.copy, &clear) == cudaErrorInvalidValue, "a copy is not a memset");
   cudaGetLastError();
 }
 

@@ -84,7 +84,7 @@ void test_questions() {
   cudaMemsetParams clear{};
   CUDA(cudaGraphMemsetNodeGetParams(c.clear, &clear));
   EXPECT(clear.width == 32 && clear.dst == c.device, "memset");
-  EXPECT(cudaGraphMemsetNodeGetParams(c.first, &clear) == cudaErrorInvalidValue, "a kernel is no memset");
+  EXPECT(cudaGraphMemsetNodeGetParams(c.first, &clear) == cudaErrorInvalidValue, "a kernel is not a memset");
   cudaGetLastError();
   CUDA(cudaGraphDebugDotPrint(c.graph, "/dev/null", 0));
 }

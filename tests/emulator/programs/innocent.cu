@@ -1,7 +1,7 @@
 // arch: 80 80-G
 // run: --check full --error-exitcode 9 --threads 2
 // run: --check full --error-exitcode 9 --threads 1 --schedule random:2
-// What looks like a sin and is none: the checks must be silent.
+// Code that looks wrong but is correct: no check may fire.
 #include "programs/check.h"
 
 // Words of structures have bytes that nobody writes.

@@ -1,4 +1,5 @@
-// Loads PTX modules, runs the kernel k(in, out) of each and prints what it left; modules_test.py says how it is called.
+// Loads PTX modules, runs the kernel k(in, out) of each and prints what it left; modules_test.py says how it
+// is called.
 // Usage: modules FILE THREADS BYTES [FILE THREADS BYTES]...
 #include <fstream>
 #include <sstream>

@@ -1,6 +1,7 @@
 // run:
 // run: --check full --error-exitcode 9
-// Pointers in packed structures, which nvcc initialises byte by byte: 0xFF(generic(target)), 0xFF00(generic(target)), ...
+// Pointers in packed structures, which nvcc initialises byte by byte: 0xFF(generic(target)),
+// 0xFF00(generic(target)), ...
 #include "programs/check.h"
 
 #pragma pack(push, 1)

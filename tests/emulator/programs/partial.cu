@@ -2,8 +2,8 @@
 // run: --check full --error-exitcode 9
 // run: --check full --error-exitcode 9 --schedule random:4
 // run: --check none --schedule random:9
-// Warps some of whose lanes are done early, or skip what the others do together. Nobody waits for a lane that has
-// exited, nor for one that is on its way to it.
+// Warps some of whose lanes are done early, or skip what the others do together. Nobody waits for a lane that
+// has exited, nor for one that is on its way to it.
 #include <cooperative_groups.h>
 #include <cooperative_groups/reduce.h>
 

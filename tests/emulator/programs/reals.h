@@ -1,4 +1,5 @@
-// What the programs that test arithmetic share: the host's arithmetic in every rounding mode, the 16-bit formats.
+// What the programs that test arithmetic share: the host's arithmetic in every rounding mode, the 16-bit
+// formats.
 #pragma once
 
 #include <cfenv>

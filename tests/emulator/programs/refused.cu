@@ -1,5 +1,6 @@
 // run: --check memory
-// A program whose module the emulator refuses: its kernels do not start, and the host lives with its managed variables.
+// A program whose module the emulator refuses: its kernels do not start, and the host lives with its managed
+// variables.
 #include "programs/check.h"
 
 __managed__ int numbers[3] = {5, 6, 7};

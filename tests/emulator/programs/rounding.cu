@@ -1,7 +1,7 @@
 // arch: 90
 // run:
-// What real.cu leaves: rounding together with .ftz and .sat, every pair of types that cvt knows, 16-bit arithmetic
-// with .sat, .relu and .ftz.
+// What real.cu leaves: rounding together with .ftz and .sat, every pair of types that cvt knows, 16-bit
+// arithmetic with .sat, .relu and .ftz.
 #include "programs/reals.h"
 
 // The tables keep their own layout: clang-format takes macros without semicolons for one long statement.

@@ -297,7 +297,7 @@ void test_vectors() {
   EXPECT(torn.host()[0] == 0, "%d vectors torn", torn.host()[0]);
 }
 
-// --- warps that fill buffers and warps that empty them, by named barriers; the former are gone before the end ---
+// --- warps that fill buffers and warps that empty them, by named barriers; the former exit first ---
 
 __global__ void hand_over(const int* in, int* out, int rounds) {
   __shared__ int buffer[2][64];

@@ -32,8 +32,8 @@
 // sin: early_copy: shared bytes of a cp.async that has not been waited for
 // sin: unsynchronised_copy: shared bytes of another thread's cp.async, with no barrier
 // sin: leak: 1 allocations of 64 bytes were not freed
-// sin: unseen_launch: an error that nobody looked at: invalid configuration argument
-// sin: unseen_fault: an error that nobody looked at: an illegal memory access was encountered
+// sin: unseen_launch: unchecked CUDA error: invalid configuration argument
+// sin: unseen_fault: unchecked CUDA error: an illegal memory access was encountered
 //
 // Each is committed at the line that ends in "at: NAME" (where the report can name one).
 // Usage: sins NAME wrong|right. Wrong programs may fail; the report is what counts.
@@ -188,7 +188,7 @@ __global__ void read_blocks(int* cells, bool wrong) {
   cells[32 + blockIdx.x] = cells[(blockIdx.x + (wrong ? 1 : 0)) % gridDim.x];  // at: blocks_read
 }
 
-// Block 0 wants the total, which others have yet to add to.
+// Block 0 reads the total, which others have yet to add to.
 __global__ void total(int* sum, int* out, bool wrong) {
   asm volatile("red.global.add.u32 [%0], 3;" ::"l"(sum));  // at: blocks_total
   if (blockIdx.x == 0 && wrong) *out = *sum;  // at: blocks_total
@@ -233,8 +233,8 @@ __device__ void wait(unsigned long long* barrier) {  // for its first phase
   }
 }
 
-// The first warp fills two stages in turn, the second sums them: no barrier of the block between them. A barrier
-// for each fill, so that who does not wait hangs nobody.
+// The first warp fills two stages in turn, the second sums them: no barrier of the block between them. A
+// barrier for each fill, so that who does not wait hangs nobody.
 __global__ void stages(const int* in, int* out, bool wait_full, bool wait_free) {
   constexpr int fills = 4;
   __shared__ int cells[2][32];

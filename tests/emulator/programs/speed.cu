@@ -80,7 +80,7 @@ __global__ void tensor(float* out, int steps) {
   out[blockIdx.x * blockDim.x + threadIdx.x] = c[0] + c[1] + c[2] + c[3];
 }
 
-// Of the processor: what is said is per core, whatever else the machine does.
+// Processor time: results are per core, whatever else the machine does.
 double seconds() { return double(std::clock()) / CLOCKS_PER_SEC; }
 
 int main(int argc, char** argv) {

@@ -1,8 +1,8 @@
 // run: --check full --error-exitcode 9 --threads 2
 // run: --check full --error-exitcode 9 --schedule random:3 --threads 1
 // Tiled kernels as they are usually written: transposition, a product that copies ahead asynchronously into
-// shared memory beyond 48 KiB, attention with tensor instructions, layer norm. Results are right, and the full
-// checks have nothing to say.
+// shared memory beyond 48 KiB, attention with tensor instructions, layer norm. Results are right, and the
+// full checks have nothing to say.
 #include <cuda_bf16.h>
 #include <cuda_pipeline.h>
 

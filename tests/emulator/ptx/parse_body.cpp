@@ -242,7 +242,7 @@ Operand Parser::address() {
   if (lexer_.peek().kind == Token::Kind::name && lexer_.peek().text != "WARP_SZ") {
     const Token token = lexer_.next();
     const Found found = find_register(token.text);
-    if (found.lanes > 1) throw Error(token.line, "a vector is no address");
+    if (found.lanes > 1) throw Error(token.line, "a vector is not an address");
     result.reg = found.reg;
     if (result.reg < 0) result.name = resolve_name(token.text);
     while (lexer_.peek().is('+') || lexer_.peek().is('-')) {

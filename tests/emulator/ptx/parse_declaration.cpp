@@ -59,7 +59,7 @@ void Parser::registers() {
   do {
     const Token name = lexer_.expect_name();
     const bool ranged = lexer_.accept('<');
-    const uint64_t count = ranged ? binary(kSums).bits : 1;  // '>' is no comparison here
+    const uint64_t count = ranged ? binary(kSums).bits : 1;  // '>' is not a comparison here
     if (ranged) lexer_.expect('>');
     declare_register(name.text, type, count, lanes, ranged);
   } while (lexer_.accept(','));

@@ -11,12 +11,15 @@ namespace {
 
 thread_local int device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
+std::mutex peers_mutex;
 std::set<std::pair<int, int>> peers;  // a device, and one whose memory it was given access to
 
 }  // namespace
 
-Runtime::Runtime() : settings(read_settings()) {
-  heap.set_limit(settings.memory);
+Runtime::Runtime()
+    : settings(read_settings()),
+      heap_(settings.memory, settings.options.check == CheckLevel::full),
+      modules_(settings, heap_) {
   watch_launches(*this);
   std::atexit([] { finish_checks(Runtime::get()); });
 }
@@ -36,13 +39,14 @@ cudaError_t note(cudaError_t error) {
   if (error == cudaSuccess || error == cudaErrorNotReady) return error;
   last_error = error;
   // A launch's death is seen by who gets it from another call; other errors may come where nobody looks.
-  Runtime::get().set_unseen(error == Runtime::get().sticky() ? cudaSuccess : error);
+  Runtime::get().set_unchecked_error(error == Runtime::get().sticky() ? cudaSuccess : error);
   return error;
 }
 
 cudaError_t note_launch(cudaError_t error) {
-  const cudaError_t before = Runtime::get().unseen();
-  if (note(error) != cudaSuccess && error == Runtime::get().sticky()) Runtime::get().set_unseen(before);
+  const cudaError_t before = Runtime::get().unchecked_error();
+  if (note(error) != cudaSuccess && error == Runtime::get().sticky())
+    Runtime::get().set_unchecked_error(before);
   return error;
 }
 
@@ -160,12 +164,12 @@ cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned flags) {
   if (peer < 0 || peer >= Runtime::get().settings.device_count || peer == current_device())
     return note(cudaErrorInvalidDevice);
   if (flags != 0) return note(cudaErrorInvalidValue);
-  const std::lock_guard lock(Runtime::get().mutex);
+  const std::lock_guard lock(peers_mutex);
   const bool added = peers.emplace(current_device(), peer).second;
   return note(added ? cudaSuccess : cudaErrorPeerAccessAlreadyEnabled);
 }
 cudaError_t cudaDeviceDisablePeerAccess(int peer) {
-  const std::lock_guard lock(Runtime::get().mutex);
+  const std::lock_guard lock(peers_mutex);
   return note(peers.erase({current_device(), peer}) != 0 ? cudaSuccess : cudaErrorPeerAccessNotEnabled);
 }
 cudaError_t cudaDeviceGetP2PAttribute(int* value, cudaDeviceP2PAttr, int, int) {
@@ -181,14 +185,14 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return cudaSuccess;
 }
 cudaError_t cudaGetLastError() {
-  if (last_error != cudaSuccess) Runtime::get().set_unseen(cudaSuccess);
+  if (last_error != cudaSuccess) Runtime::get().set_unchecked_error(cudaSuccess);
   if (Runtime::get().sticky() != cudaSuccess && last_error == Runtime::get().sticky()) return last_error;
   const cudaError_t error = last_error;
   last_error = cudaSuccess;
   return error;
 }
 cudaError_t cudaPeekAtLastError() {
-  if (last_error != cudaSuccess) Runtime::get().set_unseen(cudaSuccess);
+  if (last_error != cudaSuccess) Runtime::get().set_unchecked_error(cudaSuccess);
   return last_error;
 }
 cudaError_t cudaProfilerStart() { return cudaSuccess; }

@@ -204,7 +204,8 @@ cudaError_t cudaGraphKernelNodeGetParams(cudaGraphNode_t node, cudaKernelNodePar
   LaunchRequest* launch = n.launch();
   if (launch == nullptr) return note(cudaErrorInvalidValue);
   n.arguments.clear();
-  for (u32 offset : Runtime::get().image(*launch->kernel, launch->device).entry->parameter_offset)
+  LockedModules modules = Runtime::get().modules();
+  for (u32 offset : modules->image(*launch->kernel, launch->device).entry->parameter_offset)
     n.arguments.push_back(launch->parameters.data() + offset);
   *params = {};
   params->func = const_cast<void*>(launch->kernel->host != nullptr ? launch->kernel->host : launch->kernel);
@@ -219,7 +220,7 @@ cudaError_t cudaGraphKernelNodeSetParams(cudaGraphNode_t node, const cudaKernelN
   return note(set_kernel(*node_of(node), *params));
 }
 cudaError_t cudaGraphMemcpyNodeGetParams(cudaGraphNode_t node, cudaMemcpy3DParms* params) {
-  return given(node, params);
+  return node_parameters(node, params);
 }
 cudaError_t cudaGraphMemcpyNodeSetParams(cudaGraphNode_t node, const cudaMemcpy3DParms* params) {
   if (!is(node, cudaGraphNodeTypeMemcpy)) return note(cudaErrorInvalidValue);
@@ -231,14 +232,14 @@ cudaError_t cudaGraphMemcpyNodeSetParams1D(cudaGraphNode_t node, void* to, const
   return cudaGraphMemcpyNodeSetParams(node, &params);
 }
 cudaError_t cudaGraphMemsetNodeGetParams(cudaGraphNode_t node, cudaMemsetParams* params) {
-  return given(node, params);
+  return node_parameters(node, params);
 }
 cudaError_t cudaGraphMemsetNodeSetParams(cudaGraphNode_t node, const cudaMemsetParams* params) {
   if (!is(node, cudaGraphNodeTypeMemset)) return note(cudaErrorInvalidValue);
   return note(set_memset(*node_of(node), *params));
 }
 cudaError_t cudaGraphHostNodeGetParams(cudaGraphNode_t node, cudaHostNodeParams* params) {
-  return given(node, params);
+  return node_parameters(node, params);
 }
 cudaError_t cudaGraphHostNodeSetParams(cudaGraphNode_t node, const cudaHostNodeParams* params) {
   if (!is(node, cudaGraphNodeTypeHost)) return note(cudaErrorInvalidValue);
@@ -246,14 +247,14 @@ cudaError_t cudaGraphHostNodeSetParams(cudaGraphNode_t node, const cudaHostNodeP
   return cudaSuccess;
 }
 cudaError_t cudaGraphEventRecordNodeGetEvent(cudaGraphNode_t node, cudaEvent_t* event) {
-  return given(node, event);
+  return node_parameters(node, event);
 }
 cudaError_t cudaGraphEventWaitNodeGetEvent(cudaGraphNode_t node, cudaEvent_t* event) {
-  return given(node, event);
+  return node_parameters(node, event);
 }
 cudaError_t cudaGraphChildGraphNodeGetGraph(cudaGraphNode_t node, cudaGraph_t* graph) {
   std::shared_ptr<Graph> child;
-  const cudaError_t error = given(node, &child);
+  const cudaError_t error = node_parameters(node, &child);
   *graph = reinterpret_cast<cudaGraph_t>(child.get());
   return error;
 }

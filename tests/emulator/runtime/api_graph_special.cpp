@@ -32,7 +32,7 @@ cudaError_t cudaGraphAddMemAllocNode(cudaGraphNode_t* node, cudaGraph_t graph, c
     GraphMemory* memory = n.graph->allocate(params->bytesize, params->poolProps.location.id);
     if (memory == nullptr) return cudaErrorMemoryAllocation;
     params->dptr = reinterpret_cast<void*>(memory->address);
-    n.given = *params;
+    n.parameters = *params;
     n.work = [memory] { return memory->allocate(); };
     return cudaSuccess;
   });
@@ -41,7 +41,7 @@ cudaError_t cudaGraphAddMemFreeNode(cudaGraphNode_t* node, cudaGraph_t graph, co
                                     size_t count, void* pointer) {
   return add_node(node, graph, after, count, cudaGraphNodeTypeMemFree, [&](GraphNode& n) {
     if (GraphMemory::at(pointer) == nullptr) return cudaErrorInvalidValue;
-    n.given = FreedPointer{pointer};
+    n.parameters = FreedPointer{pointer};
     n.work = [pointer] {
       GraphMemory* memory = GraphMemory::at(pointer);
       return memory != nullptr ? memory->release() : cudaErrorInvalidValue;
@@ -50,10 +50,10 @@ cudaError_t cudaGraphAddMemFreeNode(cudaGraphNode_t* node, cudaGraph_t graph, co
   });
 }
 cudaError_t cudaGraphMemAllocNodeGetParams(cudaGraphNode_t node, cudaMemAllocNodeParams* params) {
-  return given(node, params);
+  return node_parameters(node, params);
 }
 cudaError_t cudaGraphMemFreeNodeGetParams(cudaGraphNode_t node, void* pointer) {
-  return given(node, static_cast<FreedPointer*>(pointer));
+  return node_parameters(node, static_cast<FreedPointer*>(pointer));
 }
 
 cudaError_t cudaGraphAddMemcpyNodeToSymbol(cudaGraphNode_t* node, cudaGraph_t graph,

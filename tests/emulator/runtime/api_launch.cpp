@@ -24,34 +24,39 @@ cudaError_t launch(const void* function, dim3 grid, dim3 block, void** arguments
                    cudaStream_t stream, bool cooperative) {
   LaunchRequest request;
   {
-    const std::lock_guard lock(rt().mutex);
-    request.kernel = rt().find_kernel(function);
+    LockedModules modules = rt().modules();
+    request.kernel = modules->find_kernel(function);
     request.grid = grid;
     request.block = block;
     request.shared = shared;
     request.cooperative = cooperative;
     request.device = current_device();
-    const cudaError_t error = rt().prepare(request, arguments);
+    const cudaError_t error = rt().prepare(*modules, request, arguments);
     if (error != cudaSuccess) return note_launch(error);
   }
   return note_launch(rt().enqueue(
       stream, cudaGraphNodeTypeKernel, [request] { return rt().execute(request); }, request));
 }
 
-// Runs `work` with faults turned into errors.
+// Runs `work` on the modules, with faults turned into errors.
 template <class Work>
 cudaError_t guarded(const Work& work) {
   try {
-    const std::lock_guard lock(rt().mutex);
-    return note(work());
+    LockedModules modules = rt().modules();
+    return note(work(*modules));
   } catch (const Fault& fault) {
     report(fault.what());
     return note(static_cast<cudaError_t>(fault.code));
   }
 }
 
-// Blocks that fit a multiprocessor by threads, shared memory and block count. Registers are ptxas' secret.
-int blocks_per_processor(const Image& image, int threads, size_t dynamic) {
+std::string unsupported_attribute(int attribute) {
+  return "launch attribute " + std::to_string(attribute) + " is not supported";
+}
+
+}  // namespace
+
+int emu::blocks_per_processor(const Image& image, int threads, size_t dynamic) {
   const cudaDeviceProp& p = device_properties();
   const int warps = (threads + 31) / 32;
   if (warps == 0 || threads > p.maxThreadsPerBlock) return 0;
@@ -61,52 +66,46 @@ int blocks_per_processor(const Image& image, int threads, size_t dynamic) {
   return std::min(blocks, static_cast<int>(p.sharedMemPerMultiprocessor / shared));
 }
 
-std::string unsupported_attribute(int attribute) {
-  return "launch attribute " + std::to_string(attribute) + " is not supported";
-}
-
-}  // namespace
-
 extern "C" {
 
 void** __cudaRegisterFatBinary(void* wrapper) {
-  const std::lock_guard lock(rt().mutex);
-  return reinterpret_cast<void**>(rt().add_fatbin(wrapper));
+  LockedModules modules = rt().modules();
+  return reinterpret_cast<void**>(modules->add_fatbin(wrapper));
 }
 void __cudaRegisterFatBinaryEnd(void**) {}
 void __cudaUnregisterFatBinary(void**) {}
 char __cudaInitModule(void**) { return 1; }
 void __cudaRegisterFunction(void** handle, const char* host, char*, const char* name, int, uint3*, uint3*,
                             dim3*, dim3*, int*) {
-  const std::lock_guard lock(rt().mutex);
-  Kernel* kernel = rt().add_kernel(*reinterpret_cast<Module*>(handle), name);
-  rt().register_function(host, kernel);
+  LockedModules modules = rt().modules();
+  Kernel* kernel = modules->add_kernel(*reinterpret_cast<Module*>(handle), name);
+  modules->register_function(host, kernel);
 }
 void __cudaRegisterVar(void** handle, char* host, char*, const char* name, int, size_t size, int, int) {
-  const std::lock_guard lock(rt().mutex);
-  rt().register_variable(host, rt().add_symbol(*reinterpret_cast<Module*>(handle), name, size));
+  LockedModules modules = rt().modules();
+  modules->register_variable(host, modules->add_symbol(*reinterpret_cast<Module*>(handle), name, size));
 }
 void __cudaRegisterManagedVar(void** handle, void** host, char*, const char* name, int, size_t size, int,
                               int) {
-  const std::lock_guard lock(rt().mutex);
+  LockedModules modules = rt().modules();
   Module& module = *reinterpret_cast<Module*>(handle);
-  Symbol* symbol = rt().add_symbol(module, name, size);
+  Symbol* symbol = modules->add_symbol(module, name, size);
   symbol->managed = host;
-  rt().register_variable(host, symbol);
-  const u64 linked = rt().symbol_address(*symbol, 0);
+  modules->register_variable(host, symbol);
+  const u64 linked = modules->symbol_address(*symbol, 0);
   if (*host == nullptr && linked != 0)
     *host = reinterpret_cast<void*>(linked);  // linked for one registered before
   // A module that is refused fails its launches; the host may use what it knows of it.
   if (*host == nullptr) {
-    const u64 address = rt().heap.allocate(size, Allocation::Kind::variable, 0, name);
+    const u64 address = rt().heap().allocate(size, Allocation::Kind::variable, 0, name);
     if (address == 0) throw std::bad_alloc();
     std::memset(reinterpret_cast<void*>(address), 0, size);
     *host = reinterpret_cast<void*>(address);
   }
 }
 cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* function) {
-  const std::lock_guard lock(rt().mutex);
-  Kernel* found = rt().find_kernel(function);
+  LockedModules modules = rt().modules();
+  Kernel* found = modules->find_kernel(function);
   *kernel = reinterpret_cast<cudaKernel_t>(found);
   return note(found != nullptr ? cudaSuccess : cudaErrorInvalidDeviceFunction);
 }
@@ -171,15 +170,15 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* fu
 }
 
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
-  return guarded([&] {
-    Kernel* kernel = rt().find_kernel(function);
+  return guarded([&](Modules& modules) {
+    Kernel* kernel = modules.find_kernel(function);
     if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
     if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) {
       report("function attribute " + std::to_string(attribute) + " is not supported");
       return cudaErrorNotSupported;
     }
-    const Image& image = rt().image(*kernel, current_device());
+    const Image& image = modules.image(*kernel, current_device());
     const auto room = static_cast<i64>(device_properties().sharedMemPerBlockOptin) - image.static_shared;
     if (value < 0 || value > room) return cudaErrorInvalidValue;
     kernel->max_dynamic_shared = value;
@@ -194,12 +193,12 @@ cudaError_t cudaKernelSetAttributeForDevice(cudaKernel_t kernel, cudaFuncAttribu
 cudaError_t cudaFuncSetCacheConfig(const void*, cudaFuncCache) { return cudaSuccess; }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
   if (attributes == nullptr) return note(cudaErrorInvalidValue);
-  return guarded([&] {
+  return guarded([&](Modules& modules) {
     if (rt().settings.no_context != cudaSuccess) return rt().settings.no_context;
-    Kernel* kernel = rt().find_kernel(function);
+    Kernel* kernel = modules.find_kernel(function);
     if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
-    const Image& image = rt().image(*kernel, current_device());
-    const ptx::Function* entry = rt().entry(*kernel);
+    const Image& image = modules.image(*kernel, current_device());
+    const ptx::Function* entry = modules.entry(*kernel);
     *attributes = {};
     attributes->sharedSizeBytes = image.static_shared;
     attributes->localSizeBytes = image.frame_bytes;
@@ -213,18 +212,18 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
   });
 }
 cudaError_t cudaFuncGetName(const char** name, const void* function) {
-  const std::lock_guard lock(rt().mutex);
-  Kernel* kernel = rt().find_kernel(function);
+  LockedModules modules = rt().modules();
+  Kernel* kernel = modules->find_kernel(function);
   if (kernel == nullptr) return note(cudaErrorInvalidDeviceFunction);
   *name = kernel->name.c_str();
   return cudaSuccess;
 }
 
 cudaError_t cudaFuncGetParamInfo(const void* function, size_t index, size_t* offset, size_t* size) {
-  return guarded([&] {
-    Kernel* kernel = rt().find_kernel(function);
+  return guarded([&](Modules& modules) {
+    Kernel* kernel = modules.find_kernel(function);
     if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
-    const Code& code = *rt().image(*kernel, current_device()).entry;
+    const Code& code = *modules.image(*kernel, current_device()).entry;
     if (index >= code.parameter_offset.size()) return cudaErrorInvalidValue;
     *offset = code.parameter_offset[index];
     if (size != nullptr) *size = code.source->parameters[index].size;
@@ -232,19 +231,15 @@ cudaError_t cudaFuncGetParamInfo(const void* function, size_t index, size_t* off
   });
 }
 
-// Called by check_configuration under the lock, so it takes none.
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* function,
                                                                    int threads, size_t dynamic, unsigned) {
   if (blocks == nullptr) return note(cudaErrorInvalidValue);
-  try {
-    Kernel* kernel = rt().find_kernel(function);
-    if (kernel == nullptr) return note(cudaErrorInvalidDeviceFunction);
-    *blocks = blocks_per_processor(rt().image(*kernel, current_device()), threads, dynamic);
+  return guarded([&](Modules& modules) {
+    Kernel* kernel = modules.find_kernel(function);
+    if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+    *blocks = blocks_per_processor(modules.image(*kernel, current_device()), threads, dynamic);
     return cudaSuccess;
-  } catch (const Fault& fault) {
-    report(fault.what());
-    return note(static_cast<cudaError_t>(fault.code));
-  }
+  });
 }
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* function, int threads,
                                                           size_t dynamic) {
@@ -252,13 +247,14 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
 }
 cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(size_t* dynamic, const void* function, int blocks,
                                                       int) {
-  return guarded([&] {
-    Kernel* kernel = rt().find_kernel(function);
+  return guarded([&](Modules& modules) {
+    Kernel* kernel = modules.find_kernel(function);
     if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
     const cudaDeviceProp& p = device_properties();
     const size_t each =
         p.sharedMemPerMultiprocessor / static_cast<size_t>(std::max(blocks, 1)) - p.reservedSharedMemPerBlock;
-    *dynamic = std::min(each, p.sharedMemPerBlockOptin) - rt().image(*kernel, current_device()).static_shared;
+    *dynamic =
+        std::min(each, p.sharedMemPerBlockOptin) - modules.image(*kernel, current_device()).static_shared;
     return cudaSuccess;
   });
 }
@@ -267,15 +263,15 @@ cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(size_t* dynamic, const voi
 cudaError_t cudaLibraryLoadData(cudaLibrary_t* library, const void* code, cudaJitOption*, void**, unsigned,
                                 cudaLibraryOption*, void**, unsigned) {
   if (library == nullptr || code == nullptr) return note(cudaErrorInvalidValue);
-  return guarded([&] {
-    Module* module = rt().add_image(code);
-    rt().parse(*module);
+  return guarded([&](Modules& modules) {
+    Module* module = modules.add_image(code);
+    modules.parse(*module);
     if (module->ptx == nullptr) {
       report(module->fault);
       return module->fault_code;
     }
     for (const auto& function : module->ptx->functions) {
-      if (function->is_entry) rt().add_kernel(*module, std::string(function->name));
+      if (function->is_entry) modules.add_kernel(*module, std::string(function->name));
     }
     *library = reinterpret_cast<cudaLibrary_t>(module);
     return cudaSuccess;
@@ -293,7 +289,7 @@ cudaError_t cudaLibraryLoadFromFile(cudaLibrary_t* library, const char* path, cu
 cudaError_t cudaLibraryGetKernel(cudaKernel_t* kernel, cudaLibrary_t library, const char* name) {
   if (kernel == nullptr || name == nullptr) return note(cudaErrorInvalidValue);
   if (library == nullptr) return note(cudaErrorInvalidResourceHandle);
-  const std::lock_guard lock(rt().mutex);
+  LockedModules modules = rt().modules();
   auto& kernels = reinterpret_cast<Module*>(library)->kernels;
   const auto found = kernels.find(name);
   if (found == kernels.end()) {
@@ -304,16 +300,17 @@ cudaError_t cudaLibraryGetKernel(cudaKernel_t* kernel, cudaLibrary_t library, co
   return cudaSuccess;
 }
 cudaError_t cudaLibraryGetGlobal(void** pointer, size_t* size, cudaLibrary_t library, const char* name) {
-  return guarded([&] {
+  return guarded([&](Modules& modules) {
     Module& module = *reinterpret_cast<Module*>(library);
     const ptx::Variable* variable = module.ptx->find_variable(name);
     if (variable == nullptr) return cudaErrorSymbolNotFound;
-    *pointer = reinterpret_cast<void*>(rt().link(module, current_device()).address.at(variable->name));
+    *pointer = reinterpret_cast<void*>(modules.link(module, current_device()).address.at(variable->name));
     if (size != nullptr) *size = variable->size;
     return cudaSuccess;
   });
 }
 cudaError_t cudaLibraryGetKernelCount(unsigned* count, cudaLibrary_t library) {
+  const LockedModules modules = rt().modules();
   *count = static_cast<unsigned>(reinterpret_cast<Module*>(library)->kernels.size());
   return cudaSuccess;
 }

@@ -12,9 +12,9 @@ Runtime& rt() { return Runtime::get(); }
 
 bool range_fits(const void* pointer, size_t size, bool device) {
   if (size == 0) return true;
-  Allocation allocation;
-  if (!rt().heap.find(reinterpret_cast<u64>(pointer), allocation)) return !device;
-  return reinterpret_cast<u64>(pointer) + size <= allocation.end();
+  const auto allocation = rt().heap().find(reinterpret_cast<u64>(pointer));
+  if (!allocation) return !device;
+  return reinterpret_cast<u64>(pointer) + size <= allocation->end();
 }
 
 void fill_rows(const cudaMemsetParams& p) {
@@ -23,13 +23,13 @@ void fill_rows(const cudaMemsetParams& p) {
     if (p.elementSize == 1) std::memset(at, static_cast<int>(p.value), p.width);
     for (size_t i = 0; p.elementSize != 1 && i < p.width; ++i)
       std::memcpy(at + i * p.elementSize, &p.value, p.elementSize);
-    rt().heap.define(reinterpret_cast<u64>(at), p.width * p.elementSize);
+    rt().heap().define(reinterpret_cast<u64>(at), p.width * p.elementSize);
   }
 }
 
 void move_bytes(void* to, const void* from, size_t size) {
   std::memmove(to, from, size);
-  rt().heap.define(reinterpret_cast<u64>(to), size);
+  rt().heap().define(reinterpret_cast<u64>(to), size);
 }
 
 }  // namespace emu
@@ -43,10 +43,11 @@ cudaError_t allocate(void** pointer, size_t size, Allocation::Kind kind) {
   if (rt().sticky() != cudaSuccess) return note(rt().sticky());
   *pointer = nullptr;
   if (size == 0) return cudaSuccess;
-  const u64 address = rt().heap.allocate(size, kind, current_device());
+  const u64 address = rt().heap().allocate(size, kind, current_device());
   if (address == 0) return note(cudaErrorMemoryAllocation);
   // What the host may write is not tracked byte by byte.
-  if (kind == Allocation::Kind::pinned || kind == Allocation::Kind::managed) rt().heap.define(address, size);
+  if (kind == Allocation::Kind::pinned || kind == Allocation::Kind::managed)
+    rt().heap().define(address, size);
   *pointer = reinterpret_cast<void*>(address);
   return cudaSuccess;
 }
@@ -55,8 +56,8 @@ cudaError_t release(void* pointer) {
   if (rt().sticky() != cudaSuccess) return note(rt().sticky());
   if (pointer == nullptr) return cudaSuccess;
   if (GraphMemory* memory = GraphMemory::at(pointer)) return note(memory->release());
-  if (rt().heap.release(reinterpret_cast<u64>(pointer))) return cudaSuccess;
-  report_mistake(rt().heap.describe_free(reinterpret_cast<u64>(pointer)));
+  if (rt().heap().release(reinterpret_cast<u64>(pointer))) return cudaSuccess;
+  report_mistake(rt().heap().describe_free(reinterpret_cast<u64>(pointer)));
   return note(cudaErrorInvalidValue);
 }
 
@@ -117,10 +118,11 @@ cudaError_t fill(void* to, int value, size_t pitch, size_t width, size_t height,
 }
 
 u8* symbol_range(const void* symbol, size_t size, size_t offset, cudaError_t& error) {
-  Symbol* found = rt().find_symbol(symbol);
+  LockedModules modules = rt().modules();
+  Symbol* found = modules->find_symbol(symbol);
   error = cudaErrorInvalidSymbol;
   if (found == nullptr) return nullptr;
-  const u64 address = rt().symbol_address(*found, current_device());
+  const u64 address = modules->symbol_address(*found, current_device());
   if (address == 0) return nullptr;
   error = offset + size <= found->size ? cudaSuccess : cudaErrorInvalidValue;
   return reinterpret_cast<u8*>(address) + offset;
@@ -150,7 +152,7 @@ cudaError_t cudaHostAlloc(void** pointer, size_t size, unsigned flags) {
   if ((flags & ~known) != 0) return note(cudaErrorInvalidValue);
   const cudaError_t error = allocate_now(pointer, size, Allocation::Kind::pinned);
   if (error == cudaSuccess && *pointer != nullptr)
-    rt().heap.set_flags(reinterpret_cast<u64>(*pointer), flags);
+    rt().heap().set_flags(reinterpret_cast<u64>(*pointer), flags);
   return error;
 }
 cudaError_t cudaMallocManaged(void** pointer, size_t size, unsigned) {
@@ -159,26 +161,23 @@ cudaError_t cudaMallocManaged(void** pointer, size_t size, unsigned) {
 cudaError_t cudaFree(void* pointer) { return release_now(pointer); }
 cudaError_t cudaFreeHost(void* pointer) { return release_now(pointer); }
 cudaError_t cudaHostRegister(void* pointer, size_t size, unsigned) {
-  return note(rt().heap.add_host(reinterpret_cast<u64>(pointer), size)
+  return note(rt().heap().add_host(reinterpret_cast<u64>(pointer), size)
                   ? cudaSuccess
                   : cudaErrorHostMemoryAlreadyRegistered);
 }
 cudaError_t cudaHostUnregister(void* pointer) {
-  return note(rt().heap.remove_host(reinterpret_cast<u64>(pointer)) ? cudaSuccess
-                                                                    : cudaErrorHostMemoryNotRegistered);
+  return note(rt().heap().remove_host(reinterpret_cast<u64>(pointer)) ? cudaSuccess
+                                                                      : cudaErrorHostMemoryNotRegistered);
 }
 cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
-  Allocation allocation;
-  if (device == nullptr || !rt().heap.find(reinterpret_cast<u64>(host), allocation))
-    return note(cudaErrorInvalidValue);
+  if (device == nullptr || !rt().heap().find(reinterpret_cast<u64>(host))) return note(cudaErrorInvalidValue);
   *device = host;
   return cudaSuccess;
 }
 cudaError_t cudaHostGetFlags(unsigned* flags, void* pointer) {
-  Allocation allocation;
-  const bool found = rt().heap.find(reinterpret_cast<u64>(pointer), allocation);
-  if (!found || allocation.kind != Allocation::Kind::pinned) return note(cudaErrorInvalidValue);
-  *flags = allocation.flags;
+  const auto allocation = rt().heap().find(reinterpret_cast<u64>(pointer));
+  if (!allocation || allocation->kind != Allocation::Kind::pinned) return note(cudaErrorInvalidValue);
+  *flags = allocation->flags;
   return cudaSuccess;
 }
 cudaError_t cudaMallocPitch(void** pointer, size_t* pitch, size_t width, size_t height) {
@@ -193,8 +192,8 @@ cudaError_t cudaMalloc3D(cudaPitchedPtr* pointer, cudaExtent extent) {
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   if (free == nullptr || total == nullptr) return note(cudaErrorInvalidValue);
-  *total = rt().heap.limit();
-  *free = rt().heap.limit() - rt().heap.used();
+  *total = rt().heap().limit();
+  *free = rt().heap().limit() - rt().heap().used();
   return cudaSuccess;
 }
 
@@ -273,7 +272,7 @@ cudaError_t cudaGetSymbolAddress(void** pointer, const void* symbol) {
   return note(error);
 }
 cudaError_t cudaGetSymbolSize(size_t* size, const void* symbol) {
-  const Symbol* found = rt().find_symbol(symbol);
+  const Symbol* found = rt().modules()->find_symbol(symbol);
   if (found == nullptr) return note(cudaErrorInvalidSymbol);
   *size = found->size;
   return cudaSuccess;
@@ -281,17 +280,17 @@ cudaError_t cudaGetSymbolSize(size_t* size, const void* symbol) {
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
   if (attributes == nullptr) return note(cudaErrorInvalidValue);
   *attributes = {};
-  Allocation allocation;
-  if (!rt().heap.find(reinterpret_cast<u64>(pointer), allocation)) {
+  const auto allocation = rt().heap().find(reinterpret_cast<u64>(pointer));
+  if (!allocation) {
     attributes->type = cudaMemoryTypeUnregistered;
     attributes->device = -2;
     attributes->hostPointer = const_cast<void*>(pointer);
     return cudaSuccess;
   }
-  const bool pinned = allocation.kind == Allocation::Kind::pinned,
-             managed = allocation.kind == Allocation::Kind::managed;
+  const bool pinned = allocation->kind == Allocation::Kind::pinned,
+             managed = allocation->kind == Allocation::Kind::managed;
   attributes->type = pinned ? cudaMemoryTypeHost : managed ? cudaMemoryTypeManaged : cudaMemoryTypeDevice;
-  attributes->device = allocation.device;
+  attributes->device = allocation->device;
   attributes->devicePointer = const_cast<void*>(pointer);
   attributes->hostPointer = pinned || managed ? const_cast<void*>(pointer) : nullptr;
   return cudaSuccess;
@@ -304,7 +303,7 @@ cudaError_t cudaMemPrefetchAsync(const void*, size_t, cudaMemLocation, unsigned,
   return cudaSuccess;
 }
 
-// Pools: memory comes from the heap at once; the order of the stream holds by itself.
+// Pools: memory comes from the heap immediately; the order of the stream holds by itself.
 // A capturing stream gets its memory from the graph.
 cudaError_t cudaMallocAsync(void** pointer, size_t size, cudaStream_t stream) {
   Graph* graph = capturing(stream);
@@ -366,7 +365,7 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribut
   const bool used =
       attribute == cudaMemPoolAttrUsedMemCurrent || attribute == cudaMemPoolAttrReservedMemCurrent;
   const auto set = pool_attributes().find({pool, attribute});
-  const u64 found = set != pool_attributes().end() ? set->second : used ? rt().heap.used() : wide ? 0 : 1;
+  const u64 found = set != pool_attributes().end() ? set->second : used ? rt().heap().used() : wide ? 0 : 1;
   wide ? static_cast<void>(*static_cast<u64*>(value) = found)
        : static_cast<void>(*static_cast<int*>(value) = static_cast<int>(found));
   return cudaSuccess;

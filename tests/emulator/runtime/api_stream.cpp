@@ -151,10 +151,10 @@ cudaError_t check_no_capture(bool any) {
 Graph* capturing(cudaStream_t stream) { return is_stream(stream) ? stream_of(stream).capture : nullptr; }
 
 cudaError_t Runtime::enqueue(cudaStream_t stream, cudaGraphNodeType type, std::function<cudaError_t()> work,
-                             Given given) {
+                             NodeParameters parameters) {
   if (!is_stream(stream)) return cudaErrorInvalidResourceHandle;
   Stream& s = stream_of(stream);
-  const auto* launch = std::get_if<LaunchRequest>(&given);
+  const auto* launch = std::get_if<LaunchRequest>(&parameters);
   if (launch != nullptr && !is_default(stream) && s.device != launch->device)
     return cudaErrorInvalidResourceHandle;
   if (stream == nullptr || stream == cudaStreamLegacy) {
@@ -163,7 +163,7 @@ cudaError_t Runtime::enqueue(cudaStream_t stream, cudaGraphNodeType type, std::f
   if (s.capture == nullptr) return work();
   if (s.capture->invalidated) return cudaErrorStreamCaptureInvalidated;
   GraphNode* node = s.capture->add(type, std::move(work), s.frontier);
-  node->given = std::move(given);
+  node->parameters = std::move(parameters);
   s.frontier = {node};
   return cudaSuccess;
 }

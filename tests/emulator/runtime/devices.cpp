@@ -117,7 +117,7 @@ std::unordered_map<int, int> make_attributes(const cudaDeviceProp& p, bool hoppe
 
 const cudaDeviceProp& device_properties() {
   static const cudaDeviceProp properties =
-      make(Runtime::get().settings.capability, Runtime::get().heap.limit());
+      make(Runtime::get().settings.capability, Runtime::get().heap().limit());
   return properties;
 }
 

@@ -75,16 +75,16 @@ cudaError_t Graph::run() const {
 cudaError_t set_kernel(GraphNode& node, const cudaKernelNodeParams& params) {
   LaunchRequest request;
   {
-    const std::lock_guard lock(rt().mutex);
-    request.kernel = rt().find_kernel(params.func);
+    LockedModules modules = rt().modules();
+    request.kernel = modules->find_kernel(params.func);
     request.grid = params.gridDim;
     request.block = params.blockDim;
     request.shared = params.sharedMemBytes;
     request.device = current_device();
-    const cudaError_t error = rt().prepare(request, params.kernelParams);
+    const cudaError_t error = rt().prepare(*modules, request, params.kernelParams);
     if (error != cudaSuccess) return error;
   }
-  node.given = request;
+  node.parameters = request;
   node.work = [request] { return rt().execute(request); };
   return cudaSuccess;
 }
@@ -92,7 +92,7 @@ cudaError_t set_kernel(GraphNode& node, const cudaKernelNodeParams& params) {
 cudaError_t set_copy(GraphNode& node, const cudaMemcpy3DParms& params) {
   const cudaError_t error = check_copy_3d(params);
   if (error != cudaSuccess) return error;
-  node.given = params;
+  node.parameters = params;
   node.work = [params] {
     copy_3d(params);
     return cudaSuccess;
@@ -106,7 +106,7 @@ cudaError_t set_memset(GraphNode& node, const cudaMemsetParams& params) {
   if (params.width == 0 || params.height == 0) return cudaErrorInvalidValue;
   const size_t last = (params.height - 1) * params.pitch + params.width * size;
   if (!range_fits(params.dst, last, true)) return cudaErrorInvalidValue;
-  node.given = params;
+  node.parameters = params;
   node.work = [params] {
     fill_rows(params);
     return cudaSuccess;
@@ -115,7 +115,7 @@ cudaError_t set_memset(GraphNode& node, const cudaMemsetParams& params) {
 }
 
 void set_host(GraphNode& node, const cudaHostNodeParams& params) {
-  node.given = params;
+  node.parameters = params;
   node.work = [params] {
     params.fn(params.userData);
     return cudaSuccess;
@@ -123,13 +123,13 @@ void set_host(GraphNode& node, const cudaHostNodeParams& params) {
 }
 
 void set_event(GraphNode& node, cudaEvent_t event) {
-  node.given = event;
+  node.parameters = event;
   const bool records = node.type == cudaGraphNodeTypeEventRecord;
   node.work = [=] { return records ? cudaEventRecord(event, nullptr) : cudaSuccess; };
 }
 
 void set_child(GraphNode& node, std::shared_ptr<Graph> child) {
-  node.given = child;
+  node.parameters = child;
   node.work = [child = std::move(child)] { return child->run(); };
 }
 

@@ -34,14 +34,14 @@ struct GraphNode {
   cudaGraphNodeType type = cudaGraphNodeTypeEmpty;
   std::function<cudaError_t()> work;
   std::vector<GraphNode*> after;  // predecessors
-  Given given;
+  NodeParameters parameters;
   std::vector<void*> arguments;  // into the launch's parameters, for who asked
   Graph* graph = nullptr;
   GraphNode* original = nullptr;                       // of a clone's node
   std::map<int, cudaLaunchAttributeValue> attributes;  // of a kernel
   bool enabled = true;
   /// The launch of a kernel's node; null for others.
-  LaunchRequest* launch() { return std::get_if<LaunchRequest>(&given); }
+  LaunchRequest* launch() { return std::get_if<LaunchRequest>(&parameters); }
 };
 
 struct Graph {
@@ -79,7 +79,7 @@ struct Event {
 bool is_stream(cudaStream_t stream);
 bool is_event(cudaEvent_t event);
 Stream& stream_of(cudaStream_t stream);
-/// The graph that a stream captures into; null when it does not, or is none.
+/// The graph that a stream captures into; null when it does not, or is not a stream.
 Graph* capturing(cudaStream_t stream);
 
 inline Graph* graph_of(cudaGraph_t graph) { return reinterpret_cast<Graph*>(graph); }
@@ -113,9 +113,9 @@ cudaError_t add_node(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNo
 }
 
 /// What the program gave a node, if it is of that kind.
-template <class Given>
-cudaError_t given(cudaGraphNode_t node, Given* params) {
-  const Given* kept = std::get_if<Given>(&node_of(node)->given);
+template <class Parameters>
+cudaError_t node_parameters(cudaGraphNode_t node, Parameters* params) {
+  const auto* kept = std::get_if<Parameters>(&node_of(node)->parameters);
   if (kept == nullptr) return note(cudaErrorInvalidValue);
   *params = *kept;
   return cudaSuccess;

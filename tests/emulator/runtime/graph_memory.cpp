@@ -17,7 +17,7 @@ std::map<u64, GraphMemory*>& all_memory() {
 }  // namespace
 
 GraphMemory::GraphMemory(size_t bytes, int device)
-    : address(Runtime::get().heap.allocate(bytes, Allocation::Kind::device, device)), size(bytes) {
+    : address(Runtime::get().heap().allocate(bytes, Allocation::Kind::device, device)), size(bytes) {
   if (address == 0) return;
   const std::lock_guard lock(memory_mutex);
   all_memory()[address] = this;
@@ -28,7 +28,7 @@ GraphMemory::~GraphMemory() {
     const std::lock_guard lock(memory_mutex);
     all_memory().erase(address);
   }
-  if (!allocated_) Runtime::get().heap.release(address);
+  if (!allocated_) Runtime::get().heap().release(address);
 }
 
 GraphMemory* GraphMemory::at(const void* pointer) {

@@ -163,14 +163,13 @@ bool Heap::set_name(uint64_t address, std::string name) {
   return true;
 }
 
-bool Heap::find(uint64_t address, Allocation& out) const {
+std::optional<Allocation> Heap::find(uint64_t address) const {
   const std::lock_guard lock(mutex_);
   auto after = all_.upper_bound(address);
-  if (after == all_.begin()) return false;
+  if (after == all_.begin()) return std::nullopt;
   const Allocation& candidate = std::prev(after)->second;
-  if (candidate.freed || address >= candidate.end() + (candidate.size == 0)) return false;
-  out = candidate;
-  return true;
+  if (candidate.freed || address >= candidate.end() + (candidate.size == 0)) return std::nullopt;
+  return candidate;
 }
 
 std::shared_ptr<const MemoryMap> Heap::map() const {
@@ -184,15 +183,15 @@ std::shared_ptr<const MemoryMap> Heap::map() const {
 }
 
 void Heap::define(uint64_t address, uint64_t size) {
-  Allocation allocation;
-  if (!find(address, allocation) || allocation.defined == nullptr) return;
-  const uint64_t first = address - allocation.begin;
-  allocation.defined->set(first, std::min(size, allocation.size - first));
+  const auto allocation = find(address);
+  if (!allocation || allocation->defined == nullptr) return;
+  const uint64_t first = address - allocation->begin;
+  allocation->defined->set(first, std::min(size, allocation->size - first));
 }
 
 void Heap::forget(uint64_t address, uint64_t size) {
-  Allocation allocation;
-  if (find(address, allocation) && allocation.stamps != nullptr) allocation.stamps->forget(address, size);
+  const auto allocation = find(address);
+  if (allocation && allocation->stamps != nullptr) allocation->stamps->forget(address, size);
 }
 
 uint64_t Heap::used() const {

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ using MemoryMap = std::vector<Allocation>;
 
 class Heap {
  public:
+  /// `limit`: bytes. `track`: keeps for every allocation what the full checks want.
+  Heap(uint64_t limit, bool track) : limit_(limit), track_(track) {}
   /// Zero when there is not enough memory.
   uint64_t allocate(uint64_t size, Allocation::Kind kind, int device, std::string name = {});
   /// False for an address that is not the start of a live allocation.
@@ -47,16 +50,13 @@ class Heap {
   /// False when there is no allocation that begins there.
   bool set_name(uint64_t address, std::string name);
   void set_flags(uint64_t address, unsigned flags);
-  /// The live allocation that holds an address; false when none does.
-  bool find(uint64_t address, Allocation& out) const;
+  /// The live allocation that holds an address, if one does.
+  std::optional<Allocation> find(uint64_t address) const;
   std::shared_ptr<const MemoryMap> map() const;
-  /// Keeps for every new allocation what the full checks want.
-  void track(bool on) { track_ = on; }
   /// Marks bytes as written (by a copy or memset).
   void define(uint64_t address, uint64_t size);
   /// Forgets who touched bytes that change hands.
   void forget(uint64_t address, uint64_t size);
-  void set_limit(uint64_t bytes) { limit_ = bytes; }
   uint64_t limit() const { return limit_; }
   uint64_t used() const;
 
@@ -69,8 +69,9 @@ class Heap {
   std::unique_ptr<DeviceHeap> addresses_;  // of pages; made on first use
   std::map<uint64_t, Allocation> all_;
   mutable std::shared_ptr<const MemoryMap> map_;
-  uint64_t next_id_ = 0, used_ = 0, limit_ = 0;
-  bool track_ = false;
+  uint64_t next_id_ = 0, used_ = 0;
+  const uint64_t limit_;
+  const bool track_;
 };
 
 }  // namespace emu

@@ -6,8 +6,9 @@
 #include "runtime/runtime.h"
 
 namespace emu {
+namespace {
 
-cudaError_t Runtime::check_configuration(const LaunchRequest& request) {
+cudaError_t check_configuration(Modules& modules, const LaunchRequest& request) {
   const cudaDeviceProp& limits = device_properties();
   const dim3 &grid = request.grid, &block = request.block;
   const unsigned grid_size[3] = {grid.x, grid.y, grid.z}, block_size[3] = {block.x, block.y, block.z};
@@ -20,7 +21,7 @@ cudaError_t Runtime::check_configuration(const LaunchRequest& request) {
   }
   const u64 threads = u64{block.x} * block.y * block.z;
   if (threads > static_cast<u64>(limits.maxThreadsPerBlock)) return cudaErrorInvalidConfiguration;
-  const ptx::Function* function = entry(*request.kernel);
+  const ptx::Function* function = modules.entry(*request.kernel);
   const u32* required = function->required_threads;
   if (required[0] != 0 && (block.x != required[0] || block.y != required[1] || block.z != required[2])) {
     return cudaErrorInvalidConfiguration;
@@ -28,14 +29,12 @@ cudaError_t Runtime::check_configuration(const LaunchRequest& request) {
   if (function->max_threads != 0 && threads > function->max_threads) return cudaErrorInvalidValue;
   const u64 blocks = u64{grid.x} * grid.y * grid.z;
   if (blocks >= 1ull << 32) return cudaErrorInvalidConfiguration;
-  const Image& code = image(*request.kernel, request.device);
+  const Image& code = modules.image(*request.kernel, request.device);
   const u64 dynamic_limit = request.kernel->opted_in ? static_cast<u64>(request.kernel->max_dynamic_shared)
                                                      : (48u << 10) - std::min(code.static_shared, 48u << 10);
   if (code.static_shared > 48 << 10 || request.shared > dynamic_limit) return cudaErrorInvalidValue;
   if (request.cooperative) {
-    int per_processor = 0;
-    cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_processor, request.kernel, static_cast<int>(threads),
-                                                  request.shared);
+    const int per_processor = blocks_per_processor(code, static_cast<int>(threads), request.shared);
     if (blocks > static_cast<u64>(per_processor) * static_cast<u64>(limits.multiProcessorCount)) {
       return cudaErrorCooperativeLaunchTooLarge;
     }
@@ -43,14 +42,16 @@ cudaError_t Runtime::check_configuration(const LaunchRequest& request) {
   return cudaSuccess;
 }
 
+}  // namespace
+
 // Copies the arguments: a kernel sees those of the time of the call.
-cudaError_t Runtime::prepare(LaunchRequest& request, void** arguments) {
+cudaError_t Runtime::prepare(Modules& modules, LaunchRequest& request, void** arguments) {
   if (sticky_ != cudaSuccess) return sticky_;
   if (request.kernel == nullptr) return cudaErrorInvalidDeviceFunction;
   try {
-    const cudaError_t error = check_configuration(request);
+    const cudaError_t error = check_configuration(modules, request);
     if (error != cudaSuccess) return error;
-    const Code& code = *image(*request.kernel, request.device).entry;
+    const Code& code = *modules.image(*request.kernel, request.device).entry;
     // Behind them, 16 bytes for a cooperative grid's barrier.
     request.parameters.assign((code.parameter_bytes + 7) / 8 * 8 + 16, 0);
     for (size_t i = 0; i < code.parameter_offset.size(); ++i) {
@@ -92,18 +93,19 @@ void Runtime::watch(MakeWatcher make_watcher, AfterLaunch after_launch) {
 }
 
 DeviceHeap& Runtime::device_heap(int device) {
+  const std::lock_guard lock(device_heaps_mutex_);
   auto& pool = device_heaps_[device];
   if (pool == nullptr) {
-    const u64 begin =
-        heap.allocate(heap_limit_, Allocation::Kind::variable, device, "the heap of device malloc");
-    pool = std::make_unique<DeviceHeap>(begin, begin == 0 ? 0 : heap_limit_);
+    const u64 size = heap_limit_;
+    const u64 begin = heap_.allocate(size, Allocation::Kind::variable, device, "the heap of device malloc");
+    pool = std::make_unique<DeviceHeap>(begin, begin == 0 ? 0 : size);
   }
   return *pool;
 }
 
 cudaError_t Runtime::execute(const LaunchRequest& request) {
   if (sticky_ != cudaSuccess) return sticky_;
-  Image& code = image(*request.kernel, request.device);
+  const Image& code = modules()->image(*request.kernel, request.device);
   Launch launch;
   launch.image = &code;
   launch.name = request.kernel->name;
@@ -129,7 +131,7 @@ cudaError_t Runtime::execute(const LaunchRequest& request) {
     DeviceHeap& pool = device_heap(request.device);
     launch.allocate = [this, &pool](u64 size) {
       const u64 address = pool.allocate(size);
-      if (address != 0) heap.forget(address, size);  // to its last owner the new one owes no order
+      if (address != 0) heap_.forget(address, size);  // to its last owner the new one owes no order
       return address;
     };
     launch.release = [&pool](u64 address) { return pool.release(address); };
@@ -137,13 +139,14 @@ cudaError_t Runtime::execute(const LaunchRequest& request) {
   std::unique_ptr<Watcher> watcher = make_watcher_ ? make_watcher_(launch, *this) : nullptr;
   launch.watcher = watcher.get();
   const auto begin = std::chrono::steady_clock::now();
-  run_launch(launch);
+  const std::optional<Fault> fault = run_launch(launch);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   if (after_launch_) after_launch_(launch, watcher.get(), seconds.count());
-  if (launch.fault_code != 0) {
-    report_fault(launch.fault_text);
-    sticky_ = static_cast<cudaError_t>(launch.fault_code);
-    unseen_ = sticky_;
+  if (fault) {
+    report_fault(fault->what());
+    const auto error = static_cast<cudaError_t>(fault->code);
+    sticky_ = error;
+    unchecked_error_ = error;
   }
   return cudaSuccess;  // as on a GPU, the next synchronising call says it
 }

@@ -72,7 +72,7 @@ void pick_ptx(const u8* fatbin, Module& module, u32 device_arch) {
 
 }  // namespace
 
-Module* Runtime::add_fatbin(const void* wrapper) {
+Module* Modules::add_fatbin(const void* wrapper) {
   const auto* raw = static_cast<const u8*>(wrapper);
   modules_.push_back(std::make_unique<Module>());
   Module& module = *modules_.back();
@@ -82,22 +82,22 @@ Module* Runtime::add_fatbin(const void* wrapper) {
     module.fault = "not a fatbin";
     module.fault_code = cudaErrorInvalidKernelImage;
   } else {
-    pick_ptx(fatbin, module, settings.capability);
+    pick_ptx(fatbin, module, settings_.capability);
     // Relocatable device code (-rdc=true): the files' own fatbins, which together are the program.
     const bool several = fatbin != raw && read<u32>(raw + 4) == 2;
     const auto* files = several ? read<const u8* const*>(raw + 16) : nullptr;
-    for (; files != nullptr && *files != nullptr; ++files) pick_ptx(*files, module, settings.capability);
+    for (; files != nullptr && *files != nullptr; ++files) pick_ptx(*files, module, settings_.capability);
   }
   return &module;
 }
 
-Module* Runtime::add_ptx(std::string text) {
+Module* Modules::add_ptx(std::string text) {
   modules_.push_back(std::make_unique<Module>());
   modules_.back()->text = std::move(text);
   return modules_.back().get();
 }
 
-Module* Runtime::add_image(const void* image) {
+Module* Modules::add_image(const void* image) {
   u32 magic;
   std::memcpy(&magic, image, 4);
   if (magic == kWrapperMagic || magic == kFatbinMagic) return add_fatbin(image);
@@ -113,7 +113,7 @@ Module* Runtime::add_image(const void* image) {
   return add_ptx(static_cast<const char*>(image));
 }
 
-void Runtime::parse(Module& module) {
+void Modules::parse(Module& module) {
   if (module.parsed) return;
   module.parsed = true;
   if (!module.fault.empty()) return;
@@ -125,10 +125,10 @@ void Runtime::parse(Module& module) {
   }
 }
 
-Linked& Runtime::link(Module& module, int device) {
+LinkedModule& Modules::link(Module& module, int device) {
   auto& linked = module.linked[device];
   if (linked != nullptr) return *linked;
-  linked = std::make_unique<Linked>();
+  linked = std::make_unique<LinkedModule>();
   linked->module = module.ptx.get();
   using ptx::Space;
   std::set<std::string_view> defined;
@@ -147,13 +147,13 @@ Linked& Runtime::link(Module& module, int device) {
       continue;
     }
     const u64 size = std::max<u64>(variable.size, 1);
-    const u64 address = heap.allocate(size, Allocation::Kind::variable, device, std::string(variable.name));
+    const u64 address = heap_.allocate(size, Allocation::Kind::variable, device, std::string(variable.name));
     if (address == 0) throw std::bad_alloc();
     auto* memory = reinterpret_cast<u8*>(address);
     std::memset(memory, 0, size);
     if (!variable.init.empty())
       std::memcpy(memory, variable.init.data(), std::min<u64>(size, variable.init.size()));
-    heap.define(address, size);
+    heap_.define(address, size);
     linked->address[variable.name] = address;
     if (managed) *symbol->second->managed = memory;
   }
@@ -173,7 +173,7 @@ Linked& Runtime::link(Module& module, int device) {
   return *linked;
 }
 
-Kernel* Runtime::add_kernel(Module& module, const std::string& name) {
+Kernel* Modules::add_kernel(Module& module, const std::string& name) {
   auto& kernel = module.kernels[name];
   if (kernel == nullptr) {
     kernel = std::make_unique<Kernel>();
@@ -183,24 +183,24 @@ Kernel* Runtime::add_kernel(Module& module, const std::string& name) {
   return kernel.get();
 }
 
-Symbol* Runtime::add_symbol(Module& module, const std::string& name, u64 size) {
+Symbol* Modules::add_symbol(Module& module, const std::string& name, u64 size) {
   auto& symbol = module.symbols[name];
   if (symbol == nullptr) symbol = std::make_unique<Symbol>(Symbol{&module, name, size, nullptr});
   return symbol.get();
 }
 
-u64 Runtime::symbol_address(Symbol& symbol, int device) {
+u64 Modules::symbol_address(Symbol& symbol, int device) {
   parse(*symbol.module);
   if (symbol.module->ptx == nullptr) {
     report(symbol.name + ": " + symbol.module->fault);
     return 0;
   }
-  const Linked& linked = link(*symbol.module, device);
+  const LinkedModule& linked = link(*symbol.module, device);
   const auto found = linked.address.find(symbol.name);
   return found == linked.address.end() ? 0 : found->second;
 }
 
-const ptx::Function* Runtime::entry(Kernel& kernel) {
+const ptx::Function* Modules::entry(Kernel& kernel) {
   Module& module = *kernel.module;
   parse(module);
   if (module.ptx == nullptr) throw Fault(module.fault_code, kernel.name + ": " + module.fault);
@@ -211,13 +211,13 @@ const ptx::Function* Runtime::entry(Kernel& kernel) {
   return function;
 }
 
-Image& Runtime::image(Kernel& kernel, int device) {
+Image& Modules::image(Kernel& kernel, int device) {
   const ptx::Function* function = entry(kernel);
   auto& image = kernel.images[device];
   if (image == nullptr) {
     try {
       image = build_image(*kernel.module->ptx, link(*kernel.module, device), *function,
-                          settings.options.check == CheckLevel::full);
+                          settings_.options.check == CheckLevel::full);
     } catch (const ptx::Error& error) {
       throw Fault(cudaErrorInvalidPtx, "kernel " + kernel.name + ": " + error.what());
     }
@@ -225,17 +225,17 @@ Image& Runtime::image(Kernel& kernel, int device) {
   return *image;
 }
 
-void Runtime::register_function(const void* host, Kernel* kernel) {
+void Modules::register_function(const void* host, Kernel* kernel) {
   kernel->host = host;
   by_host_function_[host] = kernel;
 }
 
-Symbol* Runtime::find_symbol(const void* host) const {
+Symbol* Modules::find_symbol(const void* host) const {
   const auto found = by_host_variable_.find(host);
   return found == by_host_variable_.end() ? nullptr : found->second;
 }
 
-Kernel* Runtime::find_kernel(const void* function) {
+Kernel* Modules::find_kernel(const void* function) {
   if (const auto found = by_host_function_.find(function); found != by_host_function_.end())
     return found->second;
   for (const auto& module : modules_) {

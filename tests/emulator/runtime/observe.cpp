@@ -74,7 +74,7 @@ Findings& findings() {
 void report_leaks(Runtime& runtime) {
   if (runtime.sticky() != cudaSuccess) return;  // nothing can be freed after a fault
   u64 bytes = 0, count = 0;
-  for (const Allocation& allocation : *runtime.heap.map()) {
+  for (const Allocation& allocation : *runtime.heap().map()) {
     if (allocation.freed || allocation.registered || allocation.kind == Allocation::Kind::variable) continue;
     bytes += allocation.size;
     ++count;
@@ -89,10 +89,9 @@ void report_leaks(Runtime& runtime) {
 
 void watch_launches(Runtime& runtime) {
   const CheckLevel level = runtime.settings.options.check;
-  runtime.heap.track(level == CheckLevel::full);
   if (level == CheckLevel::none && !runtime.settings.options.profiling()) return;
-  const auto make_watcher = [level](Launch&, Runtime& rt) -> std::unique_ptr<Watcher> {
-    const auto map = rt.heap.map();
+  const auto make_watcher = [level](const Launch&, Runtime& rt) -> std::unique_ptr<Watcher> {
+    const auto map = rt.heap().map();
     std::unique_ptr<Watcher> checker;
     if (level != CheckLevel::none) {
       checker = std::make_unique<Checker>(
@@ -106,7 +105,7 @@ void watch_launches(Runtime& runtime) {
     return all;
   };
   if (!runtime.settings.options.profiling()) return runtime.watch(make_watcher, nullptr);
-  const auto profile = [](Launch& launch, Watcher* watcher, double seconds) {
+  const auto profile = [](const Launch& launch, Watcher* watcher, double seconds) {
     const Watchers& all = *static_cast<Watchers*>(watcher);
     for (const auto& each : all.all()) {
       if (const auto* profiler = dynamic_cast<const Profiler*>(each.get()))
@@ -119,7 +118,7 @@ void watch_launches(Runtime& runtime) {
 // What the profile and the reports call an allocation from now on. A program finds this with dlsym, if it is
 // there.
 extern "C" void emulate_name(const void* pointer, const char* name) {
-  if (name == nullptr || !Runtime::get().heap.set_name(reinterpret_cast<u64>(pointer), name))
+  if (name == nullptr || !Runtime::get().heap().set_name(reinterpret_cast<u64>(pointer), name))
     report("emulate_name: not the start of an allocation");
 }
 
@@ -130,8 +129,8 @@ void report_fault(const std::string& text) { findings().add(text, text, ""); }
 void finish_checks(Runtime& runtime) {
   if (runtime.settings.options.check == CheckLevel::full) {
     report_leaks(runtime);
-    if (const cudaError_t unseen = runtime.unseen(); unseen != cudaSuccess) {
-      findings().add("unseen", std::string("an error that nobody looked at: ") + cudaGetErrorString(unseen));
+    if (const cudaError_t error = runtime.unchecked_error(); error != cudaSuccess) {
+      findings().add("unchecked error", std::string("unchecked CUDA error: ") + cudaGetErrorString(error));
     }
   }
   const char* code = std::getenv("EMULATE_ERROR_EXITCODE");

@@ -10,48 +10,15 @@
 #include <mutex>
 #include <string>
 #include <thread>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
-#include "engine/decode.h"
 #include "runtime/device_heap.h"
 #include "runtime/heap.h"
+#include "runtime/module.h"
 #include "runtime/settings.h"
 
 namespace emu {
-
-struct Module;
-
-/// A __global__ function, as registered or found in a library. A cudaKernel_t or cudaFunction_t is its
-/// address.
-struct Kernel {
-  Module* module = nullptr;
-  const void* host = nullptr;  // the program's name for it, if it was registered
-  std::string name;
-  int max_dynamic_shared = 48 << 10;  // cudaFuncAttributeMaxDynamicSharedMemorySize, less static
-  bool opted_in = false;
-  std::map<int, std::unique_ptr<Image>> images;  // per device
-};
-
-struct Symbol {
-  Module* module = nullptr;
-  std::string name;
-  u64 size = 0;
-  void** managed = nullptr;  // __managed__: the host's pointer to it
-};
-
-/// One fatbin, or one library's PTX.
-struct Module {
-  std::string text;
-  std::string fault;  // why there is no usable PTX
-  cudaError_t fault_code = cudaSuccess;
-  bool parsed = false;
-  std::unique_ptr<ptx::Module> ptx;
-  std::map<int, std::unique_ptr<Linked>> linked;  // per device
-  std::map<std::string, std::unique_ptr<Kernel>> kernels;
-  std::map<std::string, std::unique_ptr<Symbol>> symbols;
-};
 
 struct Graph;
 struct GraphNode;
@@ -84,7 +51,7 @@ struct FreedPointer {
 };
 
 /// What the program gave a graph's node, or the call that became one, for those who ask the node.
-using Given =
+using NodeParameters =
     std::variant<std::monostate, LaunchRequest, cudaMemcpy3DParms, cudaMemsetParams, cudaHostNodeParams,
                  cudaEvent_t, cudaMemAllocNodeParams, FreedPointer, std::shared_ptr<Graph>>;
 
@@ -93,49 +60,32 @@ class Runtime {
   static Runtime& get();
 
   const Settings settings;
-  Heap heap;
-  std::mutex mutex;
+
+  /// The devices' memory. Each of its functions locks it.
+  Heap& heap() { return heap_; }
+  /// The modules, locked until the result is destroyed.
+  LockedModules modules() { return {modules_mutex_, modules_}; }
 
   /// cudaDeviceSetLimit's values: kept for the device's stack, its heap and printf, 0 for the others.
   u64 limit(cudaLimit which) const;
   void set_limit(cudaLimit which, u64 value);
 
-  // Modules (module.cpp).
-  Module* add_fatbin(const void* wrapper);
-  Module* add_ptx(std::string text);
-  Module* add_image(const void* image);
-  void parse(Module& module);
-  Linked& link(Module& module, int device);
-  Kernel* add_kernel(Module& module, const std::string& name);
-  Symbol* add_symbol(Module& module, const std::string& name, u64 size);
-  /// Address of a device variable on a device; 0 when the module does not have it.
-  u64 symbol_address(Symbol& symbol, int device);
-  Image& image(Kernel& kernel, int device);
-  const ptx::Function* entry(Kernel& kernel);
-  /// Notes the program's own name for a kernel or a variable.
-  void register_function(const void* host, Kernel* kernel);
-  void register_variable(const void* host, Symbol* symbol) { by_host_variable_[host] = symbol; }
-  /// By that name, a kernel also by its handle; null when there is none.
-  Kernel* find_kernel(const void* function);
-  Symbol* find_symbol(const void* host) const;
-
   // Launching (launch.cpp).
-  cudaError_t prepare(LaunchRequest& request, void** arguments);
+  cudaError_t prepare(Modules& modules, LaunchRequest& request, void** arguments);
   cudaError_t execute(const LaunchRequest& request);
-  cudaError_t check_configuration(const LaunchRequest& request);
 
   // Streams (api_stream.cpp).
   cudaError_t enqueue(cudaStream_t stream, cudaGraphNodeType type, std::function<cudaError_t()> work,
-                      Given given = {});
+                      NodeParameters parameters = {});
 
   /// What a launch died of: every later call returns it, as on a GPU whose context is lost.
   cudaError_t sticky() const { return sticky_; }
   /// The last error that the program can only have seen by asking for it, and has not.
-  cudaError_t unseen() const { return unseen_; }
-  void set_unseen(cudaError_t error) { unseen_ = error; }
+  cudaError_t unchecked_error() const { return unchecked_error_; }
+  void set_unchecked_error(cudaError_t error) { unchecked_error_ = error; }
 
-  using MakeWatcher = std::function<std::unique_ptr<Watcher>(Launch&, Runtime&)>;
-  using AfterLaunch = std::function<void(Launch&, Watcher*, double seconds)>;
+  using MakeWatcher = std::function<std::unique_ptr<Watcher>(const Launch&, Runtime&)>;
+  using AfterLaunch = std::function<void(const Launch&, Watcher*, double seconds)>;
   /// What looks over each launch, and who is told of its end.
   void watch(MakeWatcher make_watcher, AfterLaunch after_launch);
 
@@ -144,14 +94,13 @@ class Runtime {
   /// What device code allocates from, on a device; made on first use.
   DeviceHeap& device_heap(int device);
 
-  std::unordered_map<const void*, Kernel*> by_host_function_;
-  std::unordered_map<const void*, Symbol*> by_host_variable_;
-  std::vector<std::unique_ptr<Module>> modules_;
-  u64 stack_limit_ = 1024, heap_limit_ = 8 << 20, print_limit_ = 1 << 20;
+  Heap heap_;
+  std::mutex modules_mutex_, device_heaps_mutex_;
+  Modules modules_;
   std::map<int, std::unique_ptr<DeviceHeap>> device_heaps_;
-  u64 next_launch_ = 1;
-  cudaError_t sticky_ = cudaSuccess;
-  std::atomic<cudaError_t> unseen_{cudaSuccess};
+  std::atomic<u64> stack_limit_{1024}, heap_limit_{8 << 20}, print_limit_{1 << 20};
+  std::atomic<u64> next_launch_{1};
+  std::atomic<cudaError_t> sticky_{cudaSuccess}, unchecked_error_{cudaSuccess};
   MakeWatcher make_watcher_;
   AfterLaunch after_launch_;
 };
@@ -182,6 +131,10 @@ void fill_rows(const cudaMemsetParams& p);
 /// Whether a call that may wait for the device has to fail because a stream captures; it spoils the capture.
 /// `any`: whichever thread captures, in whichever mode.
 cudaError_t check_no_capture(bool any = false);
+
+/// Blocks that fit a multiprocessor by threads, shared memory and block count. Register use is known only to
+/// ptxas.
+int blocks_per_processor(const Image& image, int threads, size_t dynamic);
 
 int current_device();
 const cudaDeviceProp& device_properties();

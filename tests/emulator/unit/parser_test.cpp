@@ -127,7 +127,7 @@ $L_end:
   CHECK(flow.meet(0) == 4);
 }
 
-TEST_CASE("what is wrong is said with its line") {
+TEST_CASE("what is wrong is reported with its line") {
   CHECK(fault_of(entry("  .reg .b32 %r<2>;\n  add.s32 %r1, %r1\n")).find("PTX line 8") == 0);
   CHECK(fault_of(entry("  .reg .b128x %r<2>;\n")).find("PTX line 6: register type .b128x") == 0);
   CHECK(fault_of("").find("PTX line 1: a module begins with .version") == 0);
@@ -168,7 +168,8 @@ TEST_CASE("damaged modules are refused with a line of theirs, or are whole modul
       CHECK((error.line >= 1 && error.line <= lines));
     }
   }
-  // Much of the damage hits names, numbers and blanks, and is none: more than half is not, whatever the dice.
+  // Much of the damage hits names, numbers and blanks, and is harmless; more than half is refused, whatever
+  // the dice.
   CHECK(refused > kTrials / 2);
   CHECK(refused < kTrials);
 }
@@ -188,7 +189,7 @@ TEST_CASE("a module of 50,000 lines is prepared in less than two seconds") {
   CHECK(seconds < 2);
 }
 
-TEST_CASE("where an inlined instruction comes from is said up to its kernel") {
+TEST_CASE("where an inlined instruction comes from is reported up to its kernel") {
   const auto module = ptx::parse(entry(R"(
   .loc 1 6 3
   .loc 1 4 5, function_name $L__info_string0, inlined_at 1 6 3

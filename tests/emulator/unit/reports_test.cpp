@@ -41,7 +41,7 @@ std::string looping(const char* before, const char* body) {
 std::map<std::string, int> reports_of(const std::string& text, u32 threads, u32 blocks) {
   const auto module = ptx::parse(text);
   alignas(8) u32 variable = 0;
-  Linked linked;
+  LinkedModule linked;
   linked.module = module.get();
   linked.address["g"] = reinterpret_cast<u64>(&variable);
   const auto image = build_image(*module, linked, *module->find_function("k"), true);
@@ -66,9 +66,9 @@ std::map<std::string, int> reports_of(const std::string& text, u32 threads, u32 
   launch.grid[0] = blocks;
   launch.stack_bytes = (image->frame_bytes + 63) & ~u64{63};
   launch.options = &options;
-  run_launch(launch);
-  INFO(launch.fault_text);
-  REQUIRE(launch.fault_code == 0);
+  const auto fault = run_launch(launch);
+  INFO((fault ? fault->what() : ""));
+  REQUIRE(!fault);
   return reports;
 }
 

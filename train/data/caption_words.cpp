@@ -1,4 +1,4 @@
-#include "train/data/words.h"
+#include "train/data/caption_words.h"
 
 #include <utf8proc.h>
 
@@ -20,7 +20,7 @@ bool ends_with(std::string_view text, std::string_view end) {
 
 }  // namespace
 
-std::vector<std::string> split_words(std::string_view text) {
+std::vector<std::string> caption_words(std::string_view text) {
   std::vector<std::string> words;
   size_t i = 0;
   while (i < text.size()) {
@@ -52,7 +52,7 @@ bool is_digits(std::string_view word) {
   return !word.empty() && std::all_of(word.begin(), word.end(), is_digit);
 }
 
-std::string lower_case(std::string_view text) {
+std::string lower_utf8(std::string_view text) {
   std::string out;
   const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
   auto left = static_cast<utf8proc_ssize_t>(text.size());
@@ -74,7 +74,7 @@ std::string lower_case(std::string_view text) {
 }
 
 std::string without_accents(std::string_view text) {
-  const std::string lower = lower_case(text);
+  const std::string lower = lower_utf8(text);
   utf8proc_uint8_t* mapped = nullptr;
   const auto options =
       static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_STRIPMARK);
@@ -87,14 +87,14 @@ std::string without_accents(std::string_view text) {
 }
 
 std::string fold_word(std::string_view word) {
-  std::string folded = lower_case(word);
+  std::string folded = lower_utf8(word);
   if (folded.size() > 3 && ends_with(folded, "ies")) return folded.replace(folded.size() - 3, 3, "y");
   if (folded.size() > 3 && ends_with(folded, "s") && !ends_with(folded, "ss")) folded.pop_back();
   return folded;
 }
 
 std::vector<std::string> folded_words(std::string_view text) {
-  std::vector<std::string> words = split_words(text);
+  std::vector<std::string> words = caption_words(text);
   for (std::string& word : words) word = fold_word(word);
   return words;
 }

@@ -1,4 +1,4 @@
-// Time as what is measured takes it.
+// A monotonic clock for measuring durations.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-#include "engine/apart.h"
+#include "engine/guarded_memory.h"
 
 #include <sys/mman.h>
 
@@ -13,7 +13,7 @@ constexpr size_t kPage = 4096,
 }  // namespace
 
 // It ends where its last page does, so that the first byte behind it is nobody's.
-void Apart::grow(uint64_t bytes) {
+void GuardedMemory::grow(uint64_t bytes) {
   if (bytes <= size_) return;
   release();
   bytes = (bytes + 63) / 64 * 64;
@@ -30,7 +30,7 @@ void Apart::grow(uint64_t bytes) {
   size_ = bytes;
 }
 
-void Apart::release() {
+void GuardedMemory::release() {
   if (base_ != nullptr) munmap(base_, reserved_);
   base_ = nullptr;
   data_ = nullptr;

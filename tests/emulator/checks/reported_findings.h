@@ -11,7 +11,7 @@ namespace emu {
 /// A loop can find the same a million times. It is reported once, and a text for people costs a thousand
 /// times what the look here does. Findings that fall onto one slot take turns: they may be told anew, but
 /// none goes untold.
-class Told {
+class ReportedFindings {
  public:
   /// `what`: a literal, told apart by its address.
   bool has(const Inst* place, const char* what) const {

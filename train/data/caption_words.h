@@ -9,7 +9,7 @@ namespace cuclip {
 
 /// Runs of letters (apostrophes inside included) and runs of digits: "Bob's 12 cats" -> "Bob's", "12",
 /// "cats". Every byte of a character beyond ASCII counts as a letter.
-std::vector<std::string> split_words(std::string_view text);
+std::vector<std::string> caption_words(std::string_view text);
 
 /// "FatherChristmas" -> "Father Christmas".
 std::string split_camel_case(std::string_view text);
@@ -29,6 +29,6 @@ std::string caption_key(std::string_view caption, Numbers numbers = Numbers::kee
 std::string without_accents(std::string_view text);
 
 bool is_digits(std::string_view word);
-std::string lower_case(std::string_view text);  // ASCII and the Latin letters of UTF-8
+std::string lower_utf8(std::string_view text);  // bytes that are not UTF-8 stay as they are
 
 }  // namespace cuclip

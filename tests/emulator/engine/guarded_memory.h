@@ -6,14 +6,15 @@
 
 namespace emu {
 
-/// Memory that a 32-bit offset from any byte of it cannot leave but to where nothing is mapped: what goes wrong
-/// there becomes a fault of the program under test, whatever is checked, and does not touch the host's memory.
-class Apart {
+/// Memory that a 32-bit offset from any byte of it cannot leave but to where nothing is mapped: what goes
+/// wrong there becomes a fault of the program under test, whatever is checked, and does not touch the host's
+/// memory.
+class GuardedMemory {
  public:
-  Apart() = default;
-  ~Apart() { release(); }
-  Apart(const Apart&) = delete;
-  Apart& operator=(const Apart&) = delete;
+  GuardedMemory() = default;
+  ~GuardedMemory() { release(); }
+  GuardedMemory(const GuardedMemory&) = delete;
+  GuardedMemory& operator=(const GuardedMemory&) = delete;
 
   /// At least so many bytes, from a multiple of 64 on. Where there were fewer, what they held is lost.
   void grow(uint64_t bytes);
