@@ -18,8 +18,8 @@ struct BrokenAssumption {};
 }  // namespace
 }  // namespace cuclip
 
-// toml++ 3.3 assumes that no file has certain mistakes ("[[["), which is undefined behaviour where assertions are off. Here
-// they stay on, and what they find is thrown.
+// toml++ 3.3 assumes that no file has certain mistakes ("[[["), which is undefined behaviour where assertions
+// are off. Here they stay on, and what they find is thrown.
 #pragma push_macro("NDEBUG")
 #undef NDEBUG
 #define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : ::cuclip::break_off())
