@@ -14,6 +14,28 @@
 namespace cuclip {
 namespace {
 
+// One line: how well single words find pictures.
+void print_search(const nlohmann::ordered_json& search) {
+  if (!search["all"].contains("mean")) {
+    fmt::print("word → pictures   none of the {} is in a caption\n",
+               counted(std::ssize(search["all"]["missing"]), "everyday word"));
+    return;
+  }
+  const auto precision = [](const nlohmann::ordered_json& figures, const char* form) {
+    return 100 * figures["mean"][form]["precision"].get<double>();
+  };
+  const nlohmann::ordered_json &all = search["all"], &held_out = search["held_out"];
+  fmt::print(
+      "word → pictures   {:.1f} % of the first {} right, {:.1f} % with an article   (chance {:.1f} %)   "
+      "among {}",
+      precision(all, "bare"), all["top"].get<int64_t>(), precision(all, "with_article"),
+      precision(all, "chance"), counted(all["pictures"].get<int64_t>(), "picture"));
+  if (held_out.contains("mean"))
+    fmt::print("; {:.1f} %, {:.1f} %   (chance {:.1f} %)   among those held out", precision(held_out, "bare"),
+               precision(held_out, "with_article"), precision(held_out, "chance"));
+  fmt::print("\n");
+}
+
 void print_report(const nlohmann::ordered_json& report) {
   const auto percent = [](const nlohmann::ordered_json& value) { return 100 * value.get<double>(); };
   fmt::print("{} held out of training, {} trained on; {:.1f} M parameters, {}\n",
@@ -28,6 +50,7 @@ void print_report(const nlohmann::ordered_json& report) {
         title, percent(direction["R@1"]), percent(direction["R@5"]), percent(direction["R@10"]),
         percent(direction["chance"]["R@10"]), direction["median_rank"].get<double>());
   }
+  print_search(report["search"]);
   fmt::print(
       "trained for {:.0f} s, {:.0f} pictures/s, {:.1f} % of the machine's {} matrix-product peak, {:.1f} % "
       "waiting "
@@ -48,7 +71,8 @@ void add_report_command(CLI::App& parent) {
   auto flags = std::make_shared<Flags>();
   CLI::App* app = parent.add_subcommand("report", "Evaluate a finished run and draw its pictures");
   app->add_option("run", flags->inputs.run, "folder of the run")->required();
-  app->add_option("--train-data", flags->inputs.train_data, "what it was trained on, to count its pairs")
+  app->add_option("--train-data", flags->inputs.train_data,
+                  "what it was trained on: counted, and searched with words")
       ->required();
   app->add_option("--val-data", flags->inputs.val_data, "held-out pairs")->required();
   never_empty(app->add_option("--out", flags->inputs.out, "folder for report.json, loss.svg and matrix.svg"))
