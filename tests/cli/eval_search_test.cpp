@@ -92,7 +92,7 @@ TEST_CASE_METHOD(CaptionedFolder, "eval search refuses words that it cannot ask 
   check_refused({"--words", folder.write("html.txt", "bird\n&nbsp;\n")}, "\"&nbsp;\"");
   check_refused({"--words", folder.write("boat.txt", "boat\nship\n")},
                 "no caption of " + pictures + " has any of the words (2 words, the first: \"boat\")");
-  check_refused({"--words", ""}, "cannot");
+  check_refused({"--words", ""}, "--words must not be empty");
   check_refused({"--top", "0"}, "--top");
   check_refused({"--templates", folder.write("t.txt", "no place\n")}, "{}");
   // Only pictures that cannot be read have the word.

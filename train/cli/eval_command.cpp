@@ -1,5 +1,5 @@
 // cuclip eval: figures of quality.
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -91,6 +91,16 @@ void retrieval(const PairsOptions& options) {
   print_direction("text to image", metrics.text_to_image);
 }
 
+constexpr const char* kSearchHelp =
+    R"(A picture is right for a word if one of its captions has it, in either case, or its plural in -s or -ies;
+for class labels, name their column: --csv-caption-key label. Every word is asked bare ("bird") and with
+an article ("a bird", "an apple"). Of n right pictures, precision is the share of right ones among the
+first N, or among the first n where n is smaller; average precision takes the whole ranking. "chance" is
+a random order; equal similarities count against the model. The words, unless --words gives others:
+)";
+constexpr const char* kSearchExample =
+    "Example:\n  cuclip eval search --data 'train-{000..004}.tar::held-out-000.tar' --model runs/mine";
+
 struct SearchOptions : PairsOptions {
   std::optional<std::string> words, templates;
   int64_t top = 12;
@@ -141,8 +151,9 @@ void print_scores(const SearchScores& scores) {
     for (const SearchForm& form : scores.forms) fmt::print("  {:9.3f}", ranking_of(form).average_precision);
     fmt::print("\n");
   };
-  fmt::print("{}, precision among the first {} (or as many as have the word), average precision\n",
-             counted(scores.pictures, "picture"), scores.top);
+  const size_t group = 11 * scores.forms.size();
+  fmt::print("{:<{}}  {:>8}{:>{}}  {:>{}}\n", counted(scores.pictures, "picture"), width, "",
+             fmt::format("precision@{}", scores.top), group, "average precision", group);
   fmt::print("{:<{}}  {:>8}", "word", width, "pictures");
   for (const char* gap : {"", "  "}) {
     fmt::print("{}", gap);
@@ -155,10 +166,8 @@ void print_scores(const SearchScores& scores) {
          [w](const SearchForm& form) { return form.rankings[w]; });
   line("mean", "", [](const SearchForm& form) { return form.mean; });
   if (scores.missing.empty()) return;
-  fmt::print("in no caption, not counted:");
-  for (size_t i = 0; i < scores.missing.size(); ++i)
-    fmt::print("{} {}", i > 0 ? "," : "", escaped_name(scores.missing[i]));
-  fmt::print("\n");
+  fmt::print("in no caption, not counted: {}\n",
+             escaped_name(fmt::format("{}", fmt::join(scores.missing, ", "))));
 }
 
 void search(const SearchOptions& options) {
@@ -299,28 +308,16 @@ void add_search(CLI::App* command) {
   auto options = std::make_shared<SearchOptions>();
   CLI::App* sub = command->add_subcommand("search", "Precision of searching captioned pictures with words");
   add_pairs_flags(sub, *options);
-  sub->add_option(
+  never_empty(sub->add_option(
       "--words", options->words,
-      "File with one word per line (- for standard input) instead of the built-in everyday words");
+      "File with one word per line (- for standard input) instead of the everyday words below"));
   limit(sub->add_option("--top", options->top, "Precision among the first N"), WholeRange{1, kMostOfAnything})
       ->capture_default_str();
-  sub->add_option(
-      "--templates", options->templates,
-      "Also ask with these, averaged: simple (\"a photo of a {}.\"), openai7, none, or a file with "
-      "one per line (- for standard input)");
-  sub->footer(
-      "A picture is right for a word if one of its captions has it, in either case, or its plural in -s or "
-      "-ies.\n"
-      "For class labels, name their column: --csv-caption-key label. Every word is asked bare (\"bird\") and "
-      "with\n"
-      "an article (\"a bird\", \"an apple\"). Of n right pictures, precision is the share of right ones "
-      "among "
-      "the\n"
-      "first N, or among the first n where n is smaller; average precision takes the whole ranking. "
-      "\"chance\" "
-      "is\n"
-      "a random order; equal similarities count against the model.\n"
-      "Example:\n  cuclip eval search --data 'train-*.tar::held-out-000.tar' --model runs/mine");
+  never_empty(
+      sub->add_option("--templates", options->templates,
+                      "Also ask with these, averaged: simple (\"a photo of a {}.\"), openai7, none, or "
+                      "a file with one per line (- for standard input)"));
+  sub->footer(fmt::format("{}{}\n{}", kSearchHelp, fmt::join(everyday_words(), " "), kSearchExample));
   sub->callback([options] { search(*options); });
 }
 
