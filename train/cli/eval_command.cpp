@@ -119,7 +119,7 @@ std::vector<std::string> words_to_ask(const std::optional<std::string>& file) {
   if (!repeated.empty())
     warn(fmt::format("--words: {} asked once, the first that the list has again: \"{}\"",
                      counted(std::ssize(repeated), "repeated word is", "repeated words are"),
-                     escaped_name(repeated.front())));
+                     shortened_name(repeated.front())));
   return words;
 }
 
@@ -127,7 +127,8 @@ void require_some_word(bool found, const SearchOptions& options, const std::vect
   CUCLIP_CHECK(found,
                "eval search: no caption of {} has any of the words ({}, the first: \"{}\"); give others with "
                "--words",
-               escaped_name(options.data), counted(std::ssize(words), "word"), escaped_name(words.front()));
+               shortened_name(options.data), counted(std::ssize(words), "word"),
+               shortened_name(words.front()));
 }
 
 // Refuses words that occur nowhere before any picture is read.
@@ -143,7 +144,8 @@ void check_words_occur(const Dataset& dataset, int64_t count, const SearchOption
 
 void print_scores(const SearchScores& scores) {
   size_t width = 12;
-  for (const std::string& word : scores.words) width = std::max(width, escaped_name(word).size());
+  for (const std::string& word : scores.words)
+    width = std::max(width, std::min<size_t>(40, escaped_name(word).size()));
   const auto line = [&](const std::string& word, const std::string& pictures, const auto& ranking_of) {
     fmt::print("{:<{}}  {:>8}", word, width, pictures);
     for (const SearchForm& form : scores.forms) fmt::print("  {:9.3f}", ranking_of(form).precision);
