@@ -127,7 +127,7 @@ TEST_CASE_METHOD(CaptionedFolder, "a report has searches among all pictures and 
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
   CHECK_THAT(result.out,
-             Contains("among 9 pictures; 100.0 %, 100.0 %   (chance 100.0 %)   among those held out"));
+             Contains(" of all 9; 100.0 %, with an article 100.0 % (by chance 100.0 %) of those held out\n"));
   const auto search = nlohmann::json::parse(read_file(out + "/report.json"))["search"];
   CHECK(search["all"]["pictures"] == 9);
   CHECK(search["all"]["words_found"] == 4);

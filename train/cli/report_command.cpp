@@ -14,25 +14,25 @@
 namespace cuclip {
 namespace {
 
-// One line: how well single words find pictures.
-void print_search(const nlohmann::ordered_json& search) {
-  if (!search["all"].contains("mean")) {
-    fmt::print("word → pictures   none of the {} is in a caption\n",
-               counted(std::ssize(search["all"]["missing"]), "everyday word"));
-    return;
-  }
-  const auto precision = [](const nlohmann::ordered_json& figures, const char* form) {
+std::string search_means(const nlohmann::ordered_json& figures) {
+  const auto percent = [&](const char* form) {
     return 100 * figures["mean"][form]["precision"].get<double>();
   };
+  return fmt::format("{:.1f} %, with an article {:.1f} % (by chance {:.1f} %)", percent("bare"),
+                     percent("with_article"), percent("chance"));
+}
+
+// One line: how well single words find pictures.
+void print_search(const nlohmann::ordered_json& search) {
   const nlohmann::ordered_json &all = search["all"], &held_out = search["held_out"];
-  fmt::print(
-      "word → pictures   {:.1f} % of the first {} right, {:.1f} % with an article   (chance {:.1f} %)   "
-      "among {}",
-      precision(all, "bare"), all["top"].get<int64_t>(), precision(all, "with_article"),
-      precision(all, "chance"), counted(all["pictures"].get<int64_t>(), "picture"));
-  if (held_out.contains("mean"))
-    fmt::print("; {:.1f} %, {:.1f} %   (chance {:.1f} %)   among those held out", precision(held_out, "bare"),
-               precision(held_out, "with_article"), precision(held_out, "chance"));
+  if (!all.contains("mean")) {
+    fmt::print("word → picture      none of the {} is in a caption\n",
+               counted(std::ssize(all["missing"]), "everyday word"));
+    return;
+  }
+  fmt::print("word → picture      precision@{}: {} of all {}", all["top"].get<int64_t>(), search_means(all),
+             all["pictures"].get<int64_t>());
+  if (held_out.contains("mean")) fmt::print("; {} of those held out", search_means(held_out));
   fmt::print("\n");
 }
 
