@@ -17,7 +17,7 @@ class Option;
 
 namespace cuclip {
 
-/// Refuses an empty value, such as that of an unset shell variable: for files and folders to write.
+/// Refuses an empty value, such as that of an unset shell variable: for names of files and folders.
 CLI::Option* never_empty(CLI::Option* option);
 
 /// Makes the option take only whole numbers, or numbers, in this range, on the command line and from a
