@@ -13,8 +13,8 @@ find_package(pugixml REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
-# toml++'s headers alone: Debian's target is for its shared library, which is compiled without the assertions that
-# train/cli/config_file.cpp needs.
+# toml++'s headers alone: Debian's target is for its shared library, which is compiled without the assertions
+# that train/cli/config_file.cpp needs.
 add_library(cuclip_toml INTERFACE)
 target_include_directories(cuclip_toml SYSTEM INTERFACE
                            $<TARGET_PROPERTY:tomlplusplus::tomlplusplus,INTERFACE_INCLUDE_DIRECTORIES>)

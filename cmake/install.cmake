@@ -14,7 +14,7 @@ set(cuclip_private_headers
     kernels/similarity/similarity_rows
     # parts of the floors above
     core/ops/.* "core/(clock|counted)"
-    "models/clip/position_resample" models/inference/checkpoint_folders
+    "models/clip/position_resample" "models/inference/(checkpoint_folders|score_rows)"
     "models/files/(csv|folder_walk|gzip|names|passed_over|strict_json|text_file)"
     "models/image/(image_formats|resample_passes)"
     "models/text/(html_entities|mojibake|unicode|windows_1252|word_split)"

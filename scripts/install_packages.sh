@@ -2,7 +2,7 @@
 # Installs the Debian packages that are missing. Usage: install_packages.sh GROUP...
 #   build       to build and use cuclip: compiler, CMake and the libraries that it links
 #   data        for train/quickstart.sh: the two picture collections that it trains on
-#   test        for tests/run.sh, besides build: Catch2, clang, clang-format, what the emulator and bench/ link, ccache
+#   test        for tests/run.sh, besides build: Catch2, clang, clang-format, ccache, what tests link
 #   clean       for scripts/clean_machine.sh: what makes a minimal Debian
 #   bench       for bench/, besides build
 # Does nothing, and needs no root, when everything is there already.

@@ -63,7 +63,7 @@ else
   touch "$model/finished"
 fi
 
-say "5/6  Evaluation on pairs that were never trained on"
+say "5/6  Evaluation: pairs that were never trained on, searches with single words"
 "$cuclip" report "$model" --train-data "$train_data" --val-data "$held_out" --out "$run"
 
 say "6/6  Search all pictures with words"

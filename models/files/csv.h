@@ -39,8 +39,9 @@ class CsvReader {
 /// What tables call the column of the pictures' paths, open_clip's name first.
 inline const std::vector<std::string> kPictureColumns = {"filepath", "filename", "file", "image", "path"};
 
-/// The first column called `name`; where no name is given (""), the first of the `usual` one, or else the only column with
-/// another of the usual names. Throws InputError that lists the columns of the table `file` and ends with `advice`.
+/// The first column called `name`; where no name is given (""), the first of the `usual` one, or else the
+/// only column with another of the usual names. Throws InputError that lists the columns of the table `file`
+/// and ends with `advice`.
 size_t find_column(const std::vector<std::string>& header, const std::string& name, std::string_view file,
                    const std::vector<std::string>& usual, std::string_view advice = "");
 

@@ -11,7 +11,8 @@ namespace cuclip {
 /// than 16 deep (printing a value in a message recurses).
 nlohmann::json parse_strict_json(std::string_view text, std::string_view name);
 
-/// A whole number in 1 ... limit - 1. Throws InputError, which says that "{where}: {key}" must be one, and what it is.
+/// A whole number in 1 ... limit - 1. Throws InputError, which says that "{where}: {key}" must be one, and
+/// what it is.
 int positive_whole_number(const nlohmann::json& value, std::string_view where, std::string_view key,
                           int limit);
 

@@ -23,16 +23,17 @@ int64_t checkpoint_step(const std::filesystem::path& folder, std::string_view en
 /// The step-N folders of a run, newest first.
 std::vector<std::filesystem::path> checkpoint_folders(const std::filesystem::path& run);
 
-/// state.json of a checkpoint: "step", which is the folder's, "settings", which are text, and whatever else was saved with
-/// the run. Throws InputError for a damaged file.
+/// state.json of a checkpoint: "step", which is the folder's, "settings", which are text, and whatever else
+/// was saved with the run. Throws InputError for a damaged file.
 nlohmann::json read_checkpoint_state(const std::filesystem::path& checkpoint);
 
 /// Whether it is the folder of a training run's checkpoint.
 bool is_checkpoint_folder(const std::filesystem::path& folder);
 
-/// The newest checkpoint of a run that is whole: `latest`, or the newest one before it that can be read; `also_read` reads
-/// what the caller needs besides the model, and throws where that is damaged. What was passed over is added to `notes`.
-/// None if the run has no checkpoint at all; throws InputError if it has only damaged ones.
+/// The newest checkpoint of a run that is whole: `latest`, or the newest one before it that can be read;
+/// `also_read` reads what the caller needs besides the model, and throws where that is damaged. What was
+/// passed over is added to `notes`. None if the run has no checkpoint at all; throws InputError if it has
+/// only damaged ones.
 std::optional<std::filesystem::path> latest_checkpoint(
     const std::filesystem::path& run, std::vector<std::string>& notes,
     const std::function<void(const std::filesystem::path& checkpoint)>& also_read = {});

@@ -16,7 +16,8 @@ struct LabelledPictures {
 };
 
 /// `path` is a folder with one folder of pictures per class, or a .csv/.tsv file with the columns
-/// `image_column` (paths; relative ones start at the file's folder; "": see kPictureColumns) and `label_column` ("": "label").
+/// `image_column` (paths; relative ones start at the file's folder; "": see kPictureColumns) and
+/// `label_column` ("": "label").
 ///
 /// Without `classes_file`, the classes are the folders or the labels that occur, sorted; a folder's
 /// underscores are read as blanks; folders without a picture in or below them are left out. With it, the

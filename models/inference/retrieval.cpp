@@ -4,14 +4,11 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/similarity/similarity.h"
 #include "models/inference/encode.h"
+#include "models/inference/score_rows.h"
 
 namespace cuclip {
 namespace {
-
-constexpr int64_t kBlockScores = 1 << 20;  // held at a time
-constexpr int64_t kTaskScores = 1 << 17;   // ranked by one task
 
 // The right candidates of every query, in one array: those of query i are at [begin[i], begin[i + 1]).
 struct Matches {
@@ -66,24 +63,11 @@ int64_t rank_of(const float* scores, int64_t candidates, std::span<const int64_t
 
 std::vector<int64_t> ranks(Context& context, const Tensor& queries, const Tensor& candidates,
                            const Matches& matches, const EvaluationPoll& poll) {
-  const int64_t n = queries.size(0), m = candidates.size(0);
-  const int64_t block = std::clamp<int64_t>(kBlockScores / m, 1, n);
-  const Tensor scores = Tensor::empty(context, {block, m}, DType::f32);
-  std::vector<int64_t> result(static_cast<size_t>(n));
-  for (int64_t first = 0; first < n; first += block) {
-    if (poll) poll();
-    const int64_t rows = std::min(block, n - first);
-    cosine_similarity({.a = queries.rows(first, rows), .b = candidates, .out = scores.rows(0, rows)},
-                      context.exec());
-    const Tensor on_host = scores.to(context.host());
-    const float* s = on_host.data<float>();
-    const int64_t task_rows = std::max<int64_t>(1, kTaskScores / m);
-    parallel_for(context.exec(), ceil_div(rows, task_rows), [&](int64_t task, int) {
-      for (int64_t row = task * task_rows; row < std::min(rows, (task + 1) * task_rows); ++row) {
-        result[static_cast<size_t>(first + row)] = rank_of(s + row * m, m, matches.of(first + row));
-      }
-    });
-  }
+  std::vector<int64_t> result(static_cast<size_t>(queries.size(0)));
+  const auto rank = [&](int64_t query, std::span<const float> scores) {
+    result[static_cast<size_t>(query)] = rank_of(scores.data(), candidates.size(0), matches.of(query));
+  };
+  for_each_score_row(context, queries, candidates, rank, poll);
   return result;
 }
 

@@ -1,5 +1,5 @@
-// A run's settings as TOML: what --config takes and refuses, and that a run's config.toml gives back what it was made
-// with.
+// A run's settings as TOML: what --config takes and refuses, and that a run's config.toml gives back what it
+// was made with.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -46,7 +46,8 @@ std::string utf8(int64_t c) {
   return {static_cast<char>(0xF0 | c >> 18), tail(12), tail(6), tail(0)};
 }
 
-// Characters that mean something to TOML, controls, any character of Unicode, and, in some, bytes that are no UTF-8.
+// Characters that mean something to TOML, controls, any character of Unicode, and, in some, bytes that are no
+// UTF-8.
 std::string random_text() {
   const std::vector<std::string> pieces = {"#", "\"",   "'", "\\",   "\"\"\"", "'''",    "\\u00e9", "\r\n",
                                            "[", "]",    "{", "}",    "=",      ",",      "%",       "%41",

@@ -220,7 +220,7 @@ TEST_CASE("a report replaces an earlier one whole or not at all") {
                         [](const std::string& call) { return call.starts_with("fsync"); }) == 3);
   for (int64_t at = 1; at <= first_rename - calls.begin(); ++at) {
     for (const auto& [name, contents] : earlier) write_file_atomic(out + "/" + name, contents);
-    const SystemFault fault{.under = out, .calls = kChanges, .how = "ENOSPC", .at = at};
+    const SystemFault fault{.under = out, .calls = kChanges, .how = "ENOSPC", .failing_call = at};
     const CommandResult result = run_faulty_cuclip(fault, arguments);
     INFO(calls[static_cast<size_t>(at - 1)] << ": " << result.err);
     CHECK(result.exit_code == 1);

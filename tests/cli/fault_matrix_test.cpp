@@ -40,6 +40,7 @@ struct Matrix : ModelOnDisk {
     tiny_tokenizer().save(folder / "merges.txt");
     folder.write("lines.txt", "one one\ntwo\n");
     folder.write("classes.txt", "cat\ndog\n");
+    folder.write("words.txt", "picture\n");
     folder.write("templates.txt", "a {}\n");
     folder.write("settings.toml", "epochs = 1\n");
     make_faults();

@@ -109,7 +109,8 @@ TEST_CASE("every number has a range, and the message says flag, range and what w
   CHECK(threads >= 13);
 }
 
-// Such as that of a shell variable that is not set: "not given" would train from other weights than the user meant.
+// Such as that of a shell variable that is not set: "not given" would train from other weights than the user
+// meant.
 TEST_CASE("no argument may be empty but a text, however it is given") {
   int arguments_tried = 0;
   for (const Arguments& command : helped_commands()) {

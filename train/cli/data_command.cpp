@@ -32,8 +32,8 @@ struct Options {
   int threads = 0;
 };
 
-// The statistics that an earlier run with the same options left, if all its shards are there in their whole size; empty
-// otherwise.
+// The statistics that an earlier run with the same options left, if all its shards are there in their whole
+// size; empty otherwise.
 std::string earlier_result(const PrepareOptions& options) {
   const std::filesystem::path file = options.out / kStatistics;
   if (!path_exists(file)) return "";

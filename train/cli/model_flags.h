@@ -28,8 +28,8 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required =
 /// The device that --device names; says on standard error which GPU it is. Throws InputError.
 Device announced_device(DeviceChoice choice);
 
-/// The files that --model, --tokenizer and --config-name name, with those that are read beside the weights, added to
-/// `others`.
+/// The files that --model, --tokenizer and --config-name name, with those that are read beside the weights,
+/// added to `others`.
 std::vector<std::string> inputs_with(const ModelFlags& flags, std::vector<std::string> others);
 
 }  // namespace cuclip

@@ -14,6 +14,28 @@
 namespace cuclip {
 namespace {
 
+std::string search_means(const nlohmann::ordered_json& figures) {
+  const auto percent = [&](const char* form) {
+    return 100 * figures["mean"][form]["precision"].get<double>();
+  };
+  return fmt::format("{:.1f} %, with an article {:.1f} % (by chance {:.1f} %)", percent("bare"),
+                     percent("with_article"), percent("chance"));
+}
+
+// One line: how well single words find pictures.
+void print_search(const nlohmann::ordered_json& search) {
+  const nlohmann::ordered_json &all = search["all"], &held_out = search["held_out"];
+  if (!all.contains("mean")) {
+    fmt::print("word → picture      none of the {} is in a caption\n",
+               counted(std::ssize(all["missing"]), "everyday word"));
+    return;
+  }
+  fmt::print("word → picture      precision@{}: {} of all {}", all["top"].get<int64_t>(), search_means(all),
+             all["pictures"].get<int64_t>());
+  if (held_out.contains("mean")) fmt::print("; {} of those held out", search_means(held_out));
+  fmt::print("\n");
+}
+
 void print_report(const nlohmann::ordered_json& report) {
   const auto percent = [](const nlohmann::ordered_json& value) { return 100 * value.get<double>(); };
   fmt::print("{} held out of training, {} trained on; {:.1f} M parameters, {}\n",
@@ -28,6 +50,7 @@ void print_report(const nlohmann::ordered_json& report) {
         title, percent(direction["R@1"]), percent(direction["R@5"]), percent(direction["R@10"]),
         percent(direction["chance"]["R@10"]), direction["median_rank"].get<double>());
   }
+  print_search(report["search"]);
   fmt::print(
       "trained for {:.0f} s, {:.0f} pictures/s, {:.1f} % of the machine's {} matrix-product peak, {:.1f} % "
       "waiting "
@@ -48,7 +71,8 @@ void add_report_command(CLI::App& parent) {
   auto flags = std::make_shared<Flags>();
   CLI::App* app = parent.add_subcommand("report", "Evaluate a finished run and draw its pictures");
   app->add_option("run", flags->inputs.run, "folder of the run")->required();
-  app->add_option("--train-data", flags->inputs.train_data, "what it was trained on, to count its pairs")
+  app->add_option("--train-data", flags->inputs.train_data,
+                  "what it was trained on: counted, and searched with words")
       ->required();
   app->add_option("--val-data", flags->inputs.val_data, "held-out pairs")->required();
   never_empty(app->add_option("--out", flags->inputs.out, "folder for report.json, loss.svg and matrix.svg"))

@@ -14,7 +14,8 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// Put behind what CLI11 would not take as it is: "[a]", "--json={}", "--out=". No argument holds a NUL of its own.
+// Put behind what CLI11 would not take as it is: "[a]", "--json={}", "--out=". No argument holds a NUL of its
+// own.
 constexpr char kLiteral = '\0';
 
 void take_mark_off(std::string& argument) {

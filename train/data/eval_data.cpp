@@ -33,6 +33,14 @@ Outcome read_one(const Dataset& dataset, int64_t index, const EvaluationTransfor
 
 }  // namespace
 
+void check_bad_fraction(const Dataset& dataset, const BadSamples& bad, int64_t read,
+                        double max_bad_fraction) {
+  const auto all = static_cast<double>(read + dataset.bad().count);
+  CUCLIP_CHECK(static_cast<double>(bad.count) <= max_bad_fraction * all,
+               "{}: more than {:.3g} of the samples are bad (--max-bad-fraction): {}", dataset.describe(),
+               max_bad_fraction, bad.summary());
+}
+
 EvalData load_eval_data(const Dataset& dataset, const EvaluationTransform& transform, int threads,
                         int64_t limit, double max_bad_fraction) {
   const int64_t count = limit > 0 ? std::min(limit, dataset.size()) : dataset.size();
@@ -61,10 +69,8 @@ EvalData load_eval_data(const Dataset& dataset, const EvaluationTransform& trans
     data.captions.push_back(std::move(outcome.captions));
   }
   data.images.resize(static_cast<size_t>(data.count() * bytes));
-  const auto all = static_cast<double>(count + dataset.bad().count);
-  CUCLIP_CHECK(data.count() > 0 && static_cast<double>(data.bad.count) <= max_bad_fraction * all,
-               "{}: more than {:.3g} of the samples are bad (--max-bad-fraction): {}", dataset.describe(),
-               max_bad_fraction, data.bad.summary());
+  // Where none is good, all are bad.
+  check_bad_fraction(dataset, data.bad, count, data.count() > 0 ? max_bad_fraction : 0);
   return data;
 }
 

@@ -23,4 +23,8 @@ struct EvalData : CaptionedPictures {
 EvalData load_eval_data(const Dataset& dataset, const EvaluationTransform& transform, int threads = 1,
                         int64_t limit = 0, double max_bad_fraction = 0.1);
 
+/// Throws InputError if more than max_bad_fraction are bad of the `read` samples and of those that the data
+/// set itself left out; `bad` has both kinds.
+void check_bad_fraction(const Dataset& dataset, const BadSamples& bad, int64_t read, double max_bad_fraction);
+
 }  // namespace cuclip

@@ -5,6 +5,7 @@
 
 #include "core/file_io.h"
 #include "core/precision.h"
+#include "core/rows.h"
 #include "kernels/similarity/similarity.h"
 #include "models/clip/clip_size.h"
 #include "models/files/names.h"
@@ -13,6 +14,7 @@
 #include "models/inference/model_source.h"
 #include "models/inference/retrieval.h"
 #include "train/data/eval_data.h"
+#include "train/data/search_eval.h"
 #include "train/draw/heat_map.h"
 #include "train/draw/line_chart.h"
 #include "train/loop/checkpoint.h"
@@ -75,6 +77,23 @@ draw::Scene matrix_drawing(const LoadedModel& loaded, const EvalData& data) {
                          .column_labels = captions});
 }
 
+// {"held_out": the means of searches among the held-out pictures alone, "all": among those trained on as
+// well}.
+ordered_json search_figures(const LoadedModel& loaded, const EvalData& held_out, const Dataset& train_data) {
+  PictureCollection collection{
+      .features = encode_pixels(*loaded.model, held_out.images), .captions = held_out.captions, .bad = {}};
+  const auto means = [&] {
+    return means_json(evaluate_search(*loaded.model, loaded.tokenizer(), collection, everyday_words()));
+  };
+  ordered_json figures = {{"held_out", means()}};
+  // Whether enough of them are good was the training's business.
+  const PictureCollection seen = encode_collection(*loaded.model, train_data, kMostPicturesSearched, 1.0);
+  collection.features = concatenate(loaded.model->context(), {collection.features, seen.features});
+  collection.captions.insert(collection.captions.end(), seen.captions.begin(), seen.captions.end());
+  figures["all"] = means();
+  return figures;
+}
+
 }  // namespace
 
 ordered_json write_report(Context& context, const ReportInputs& inputs) {
@@ -93,6 +112,7 @@ ordered_json write_report(Context& context, const ReportInputs& inputs) {
   const double flops_per_second = state.train_seconds > 0 ? state.model_flops / state.train_seconds : 0;
 
   ordered_json report = to_json(metrics);
+  report["search"] = search_figures(loaded, data, *train_data);
   report["model"] = read_setting(*checkpoint, "model");
   report["parameters"] = parameter_count(config);
   report["pairs_train"] = train_data->size();

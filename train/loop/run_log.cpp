@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "core/clock.h"
-#include "models/files/names.h"
+#include "core/counted.h"
 
 namespace cuclip {
 namespace {

@@ -57,8 +57,9 @@ void Trainer::read_result() {
   log_->count_skipped(result, state, run_->newest.folder);
 }
 
-// Whether weights are broken, or a batch was, only the steps after a skipped one tell. On the way the next save is waited
-// for; at the end the weights, which skipped steps have not changed, are saved, and older checkpoints stay.
+// Whether weights are broken, or a batch was, only the steps after a skipped one tell. On the way the next
+// save is waited for; at the end the weights, which skipped steps have not changed, are saved, and older
+// checkpoints stay.
 void Trainer::save(Save when) {
   const TrainState& state = run_->state;
   if (run_->newest.step == state.step || state.step == 0) return;  // before the first step there is nothing
