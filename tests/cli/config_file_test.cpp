@@ -187,9 +187,20 @@ TEST_CASE("a run goes on from its config.toml, whatever its folder is called") {
   }
 }
 
-TEST_CASE("what is no TOML, no setting or of another type is refused with its line") {
+// Each text with what is said of it.
+void check_refused(const std::vector<std::pair<std::string, std::string>>& cases) {
   const TemporaryFolder folder;
-  const std::pair<std::string, std::string> cases[] = {
+  for (const auto& [text, mention] : cases) {
+    const CommandResult result = run_cuclip({"train", "--config", folder.write("c.toml", text)});
+    INFO(text << "\n" << result.err);
+    CHECK(result.exit_code == 2);
+    CHECK(result.out.empty());
+    CHECK_THAT(result.err, Contains(mention));
+  }
+}
+
+TEST_CASE("what is no TOML or no setting is refused with its line") {
+  check_refused({
       {"lr\n", "c.toml, line 1: expected KEY = VALUE, found \"lr\""},
       {"seed = 1\n\nout = \"abc\nlr = 1\n", "c.toml, line 3: expected KEY = VALUE, found \"out = \"abc\""},
       {"out = 'abc", "c.toml, line 1: expected KEY = VALUE"},
@@ -216,6 +227,11 @@ TEST_CASE("what is no TOML, no setting or of another type is refused with its li
       {"[[train]]\nseed = 1\n", "c.toml, line 1: 'train' is not a setting"},
       {"config = \"x\"\n", "c.toml, line 1: 'config' is not a setting"},
       {"seed_bytes = \"x\"\n", "c.toml, line 1: 'seed_bytes' is not a setting"},
+  });
+}
+
+TEST_CASE("a value of another type or out of range is refused with its line") {
+  check_refused({
       {"seed = [1, 2]\n", "c.toml, line 1: --seed must be a whole number, got a list"},
       {"seed = 1.0\n", "c.toml, line 1: --seed must be a whole number, got the number 1.0"},
       {"seed = true\n", "c.toml, line 1: --seed must be a whole number, got true"},
@@ -239,14 +255,7 @@ TEST_CASE("what is no TOML, no setting or of another type is refused with its li
       {"out = \"a\"\nout_bytes = \"b\"\n", "c.toml, line 2: --out was given before, in line 1"},
       {"device = \"gpu\"\n", "c.toml, line 1: --device must be one of auto, cpu, cuda, got \"gpu\""},
       {"device = []\n", "c.toml, line 1: --device must be a text in quotes, got a list"},
-  };
-  for (const auto& [text, mention] : cases) {
-    const CommandResult result = run_cuclip({"train", "--config", folder.write("c.toml", text)});
-    INFO(text << "\n" << result.err);
-    CHECK(result.exit_code == 2);
-    CHECK(result.out.empty());
-    CHECK_THAT(result.err, Contains(mention));
-  }
+  });
 }
 
 }  // namespace

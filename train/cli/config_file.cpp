@@ -53,8 +53,8 @@ std::string_view written_at(std::string_view text, const toml::source_position& 
   return value.substr(0, value.find_first_of(" \t,#}"));
 }
 
-// Whether some characters (U+00A1 to U+0499, for one) are white space is undefined behaviour in toml++. So it is
-// given each byte beyond ASCII as a character of its own, from U+10FF80 to the last one. Columns are then bytes.
+// Whether some characters are white space (U+00A1 to U+0499, for one) is undefined behaviour in toml++. So it
+// is given each byte beyond ASCII as a character of its own, from U+10FF80 on. Columns are then bytes.
 constexpr std::string_view kMaskLow = "\xF4\x8F\xBE", kMaskHigh = "\xF4\x8F\xBF";
 
 std::string masked(std::string_view text) {

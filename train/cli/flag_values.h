@@ -17,8 +17,8 @@ class Option;
 
 namespace cuclip {
 
-/// Refuses an empty value, such as that of an unset shell variable. parse_literally (usage.h) makes this so for
-/// every argument but a positional that may be left out.
+/// Refuses an empty value, such as that of an unset shell variable. parse_literally (usage.h) makes this so
+/// for every argument but positionals that may be left out.
 CLI::Option* never_empty(CLI::Option* option);
 
 /// Makes the option take only whole numbers, or numbers, in this range, on the command line and from a
