@@ -178,7 +178,7 @@ std::string describe_failure(const CLI::App& app, const std::vector<std::string>
   if (commands.empty()) {
     const std::string flag = unknown_flag(place, arguments);
     const std::string problem =
-        flag.empty() ? describe_problem(*place.app, error)
+        flag.empty() ? describe_problem(app, error)
                      : fmt::format("unknown flag {}{}", escaped_name(flag), suggestion(flag, names));
     return fmt::format("{}: {}\n'{} --help' describes it.\n", place.name, problem, place.name);
   }
