@@ -203,7 +203,7 @@ void validate(const ClipConfig& c) {
   in_range("vision patch_size", c.vision.patch_size, 1, c.vision.image_size);
   in_range("vision width", c.vision.width, 1, kMaxWidth);
   in_range("vision layers", c.vision.layers, 1, kMaxLayers);
-  in_range("vision head_width (at most the width)", c.vision.head_width, 1, c.vision.width);
+  in_range("vision head_width", c.vision.head_width, 1, c.vision.width);
   in_range("text context_length", c.text.context_length, 2, kMaxLength);  // start and end
   in_range("text vocab_size", c.text.vocab_size, 3, kMaxVocabulary);
   in_range("text width", c.text.width, 1, kMaxWidth);

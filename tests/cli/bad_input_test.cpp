@@ -44,6 +44,9 @@ TEST_CASE_METHOD(ModelOnDisk, "a pickled file is refused with how to convert it"
 
 TEST_CASE_METHOD(ModelOnDisk, "a truncated latest checkpoint falls back to the one before and says so") {
   fs::copy(run + "/checkpoints/step-3", run + "/checkpoints/step-2", fs::copy_options::recursive);
+  auto state = nlohmann::json::parse(read_file(run + "/checkpoints/step-2/state.json"));
+  state["step"] = 2;
+  write_file_atomic(run + "/checkpoints/step-2/state.json", state.dump());
   const fs::path weights = run + "/checkpoints/step-3/model.safetensors";
   fs::resize_file(weights, fs::file_size(weights) - 100);
   const CommandResult result = cuclip({"classify", picture(0), "--labels", "a,b", "--json"});

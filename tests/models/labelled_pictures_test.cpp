@@ -62,15 +62,18 @@ TEST_CASE_METHOD(Fixture, "what does not fit is refused with its place") {
   folder.write("dogs.txt", "dog\n");
   folder.write("twice.txt", "dog\ndog\n");
   folder.write("header.csv", "filepath,label\n");
-  folder.write("columns.csv", "file,label\na,b\n");
+  folder.write("columns.csv", "picture,label\na,b\n");
   folder.write("short.csv", "filepath,label\na.png,dog\nb.png\n");
   folder.write("flat/a.png", "");
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "set", folder / "dogs.txt"), Contains("red_car"));
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "set", folder / "twice.txt"), Contains("twice"));
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "header.csv"), Contains("no row"));
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "columns.csv"),
-                    Contains("filepath") && Contains("file, label"));
+                    Contains("filepath") && Contains("picture, label"));
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "short.csv"), Contains("line 3"));
+  folder.write("named.csv", "file,label\na,b\n");
+  CHECK_THROWS_WITH(read_labelled_pictures(folder / "named.csv", "", "filepath"),
+                    Contains("filepath") && Contains("file, label"));
   folder.write("blank.csv", "filepath,label\na.png,dog\nb.png,\u00A0 \n");
   folder.write("blank.txt", "dog\n\tname\n");
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "blank.csv"), Contains("line 3: the label is blank"));
