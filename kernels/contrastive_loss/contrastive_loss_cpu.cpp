@@ -26,7 +26,6 @@ namespace {
 // oneDNN runs such products at its full rate.
 constexpr int64_t kTileRows = 256;
 constexpr int64_t kTileColumns = 256;
-static_assert(std::max(kTileRows, kTileColumns) <= kMostPairsOfSide);
 // Bounds the memory of the strips' column statistics: 8·Nc bytes each.
 constexpr int64_t kMaxStrips = 64;
 constexpr int64_t kColumnBlock = 1024;
@@ -65,16 +64,17 @@ void similarity_tile(const TensorView& image, int64_t row, int64_t rows, const T
                 .input = image.dtype});
 }
 
-// The pairs of a tile that are left out, of a forward or backward call that was given words.
+// Leaves pairs out of such products, in a forward or backward call that was given words.
 template <typename Params>
-void find_left_out(const Params& p, int64_t row, int64_t rows, int64_t column, int64_t columns,
-                   LeftOutPairs& pairs) {
-  find_left_out({.row = p.image_words.template as<int32_t>() + row * kWordsOfSet,
-                 .column = p.text_words.template as<int32_t>() + column * kWordsOfSet,
-                 .rows = rows,
-                 .columns = columns,
-                 .first_positive = p.label_offset + row - column},
-                pairs);
+void leave_pairs_out(const Params& p, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                     float* products) {
+  leave_pairs_out(WordsTile{.products = products,
+                            .stride = kTileColumns,
+                            .rows = rows,
+                            .columns = columns,
+                            .row_words = p.image_words.template as<int32_t>() + row * kWordsOfSet,
+                            .column_words = p.text_words.template as<int32_t>() + column * kWordsOfSet,
+                            .first_positive = p.label_offset + row - column});
 }
 
 // One forward call: its cut into tasks, its scratch, and the steps.
@@ -93,20 +93,17 @@ class Forward {
     const auto positive = plan.add<float>(rows_);
     const auto losses = plan.add<double>(strips_ + column_blocks_);
     const auto workspaces = plan.add<Workspace>(workers);
-    const auto left_out = plan.add<LeftOutPairs>(p.image_words ? workers : 0);
     plan.reserve(ctx);
     column_ = {plan[column_max], plan[column_sum]};
     positive_ = p.positive ? p.positive.as<float>() : plan[positive];
     losses_ = plan[losses];
     workspaces_ = plan[workspaces];
-    left_out_ = plan[left_out];
     scale_ = std::exp(*p.log_scale.as<float>());
   }
 
   void run() {
-    parallel_for(ctx_, strips_, [&](int64_t strip, int worker) {
-      strip_statistics(strip, workspaces_[worker], left_out_ + worker);
-    });
+    parallel_for(ctx_, strips_,
+                 [&](int64_t strip, int worker) { strip_statistics(strip, workspaces_[worker]); });
     parallel_for(ctx_, column_blocks_, [&](int64_t block, int) { combine_columns(block); });
     double loss = 0;
     for (int64_t i = 0; i < strips_ + column_blocks_; ++i) loss += losses_[i];
@@ -121,31 +118,26 @@ class Forward {
     float row_sum[kTileRows];
   };
 
-  void strip_statistics(int64_t strip, Workspace& w, LeftOutPairs* left_out) {
+  void strip_statistics(int64_t strip, Workspace& w) {
     const LogitStatistics column{column_.max + strip * columns_, column_.sum + strip * columns_};
     std::fill_n(column.max, columns_, kLowestLogit);
     std::fill_n(column.sum, columns_, 0.0f);
     double loss = 0;
     const int64_t end = std::min(rows_, (strip + 1) * strip_rows_);
     for (int64_t row = strip * strip_rows_; row < end; row += tile_rows_) {
-      loss += row_tile_statistics(row, std::min(tile_rows_, end - row), column, w, left_out);
+      loss += row_tile_statistics(row, std::min(tile_rows_, end - row), column, w);
     }
     losses_[strip] = loss;
   }
 
   // Returns the sum of these rows' cross-entropies.
-  double row_tile_statistics(int64_t row, int64_t rows, LogitStatistics column, Workspace& w,
-                             LeftOutPairs* left_out) {
+  double row_tile_statistics(int64_t row, int64_t rows, LogitStatistics column, Workspace& w) {
     std::fill_n(w.row_max, rows, kLowestLogit);
     std::fill_n(w.row_sum, rows, 0.0f);
     for (int64_t j = 0; j < columns_; j += kTileColumns) {
       const int64_t columns = std::min(kTileColumns, columns_ - j);
       similarity_tile(p_.image, row, rows, p_.text, j, columns, w.products);
-      if (p_.image_words) {
-        find_left_out(p_, row, rows, j, columns, *left_out);
-        for_each_left_out(*left_out, rows,
-                          [&](int64_t i, int64_t k) { w.products[i * kTileColumns + k] = -INFINITY; });
-      }
+      if (p_.image_words) leave_pairs_out(p_, row, rows, j, columns, w.products);
       add_tile_statistics({w.products, kTileColumns, rows, columns, scale_}, {w.row_max, w.row_sum},
                           {column.max + j, column.sum + j}, w.new_max);
       for (int64_t i = 0; i < rows; ++i) {
@@ -198,7 +190,6 @@ class Forward {
   float* positive_ = nullptr;
   double* losses_ = nullptr;
   Workspace* workspaces_ = nullptr;
-  LeftOutPairs* left_out_ = nullptr;  // [workers], with words only
   float scale_ = 1.0f;
 };
 
@@ -220,14 +211,12 @@ class Backward {
     ScratchPlan plan;
     const auto block = plan.add<char>(block_rows_ * block_columns_ * static_cast<int64_t>(size_of(dtype_)));
     const auto sums = plan.add<double>(row_tiles_);
-    const auto left_out = plan.add<LeftOutPairs>(p.image_words ? ctx.pool->size() : 0);
     const auto tiles = plan.add<float>(f32 ? 0 : ctx.pool->size() * kTileRows * kTileColumns);
     const auto dimage = plan.add<float>(f32 ? 0 : rows_ * depth_);
     const auto dtext = plan.add<float>(f32 ? 0 : block_columns_ * depth_);
     plan.reserve(ctx);
     block_ = plan[block];
     sums_ = plan[sums];
-    left_out_ = plan[left_out];
     tiles_ = plan[tiles];
     dimage_ = f32 ? p.dimage.as<float>() : plan[dimage];
     dtext_ = plan[dtext];
@@ -279,14 +268,15 @@ class Backward {
       float* products = dtype_ == DType::f32 ? reinterpret_cast<float*>(gradient)
                                              : tiles_ + worker * kTileRows * kTileColumns;
       similarity_tile(p_.image, row, rows, p_.text, column, columns, products);
-      sums_[row / tile_rows_] += logit_gradient({.tile = {products, kTileColumns, rows, columns, scale_},
-                                                 .row_lse = p_.row_lse.as<float>() + row,
-                                                 .column_lse = p_.column_lse.as<float>() + column,
-                                                 .first_positive = p_.label_offset + row - column,
-                                                 .dtype = dtype_,
-                                                 .gradient = gradient,
-                                                 .gradient_stride = kTileColumns},
-                                                row, column, products, left_out_ + worker);
+      if (p_.image_words) leave_pairs_out(p_, row, rows, column, columns, products);
+      sums_[row / tile_rows_] += gradient_tile({.tile = {products, kTileColumns, rows, columns, scale_},
+                                                .row_lse = p_.row_lse.as<float>() + row,
+                                                .column_lse = p_.column_lse.as<float>() + column,
+                                                .first_positive = p_.label_offset + row - column,
+                                                .pairs_left_out = static_cast<bool>(p_.image_words),
+                                                .dtype = dtype_,
+                                                .gradient = gradient,
+                                                .gradient_stride = kTileColumns});
       tile_product({.a = gradient,
                     .b = row_of(p_.text, column),
                     .c = dimage,
@@ -300,23 +290,6 @@ class Backward {
                     .accumulate = column > 0});
     }
     if (b.column + b.columns == columns_) finish(dimage, row_of(p_.dimage, row), rows, depth_);
-  }
-
-  // gradient_tile() of the tile at (row, column), 0 for the pairs that are left out. With their products 0 they
-  // have no part in Σ G S either.
-  double logit_gradient(const GradientTile& tile, int64_t row, int64_t column, float* products,
-                        LeftOutPairs* left_out) const {
-    if (!p_.image_words) return gradient_tile(tile);
-    const int64_t rows = tile.tile.rows;
-    find_left_out(p_, row, rows, column, tile.tile.columns, *left_out);
-    for_each_left_out(*left_out, rows, [&](int64_t i, int64_t j) { products[i * kTileColumns + j] = 0.0f; });
-    const double sum = gradient_tile(tile);
-    for_each_left_out(*left_out, rows, [&](int64_t i, int64_t j) {
-      char* element =
-          static_cast<char*>(tile.gradient) + static_cast<size_t>(i * kTileColumns + j) * size_of(dtype_);
-      std::fill_n(element, size_of(dtype_), char{0});
-    });
-    return sum;
   }
 
   // Adds the block's part to dtext of kTextRows of its columns and kTextFeatures features.
@@ -360,12 +333,11 @@ class Backward {
   DType dtype_;
   int64_t tile_rows_, row_tiles_ = 0;
   int64_t block_rows_ = 0, block_columns_ = 0;
-  char* block_ = nullptr;             // G of one block, in dtype_
-  double* sums_ = nullptr;            // [row tiles]: Σ G S
-  LeftOutPairs* left_out_ = nullptr;  // [workers], with words only
-  float* tiles_ = nullptr;            // [workers, kTileRows, kTileColumns], bf16 only
-  float* dimage_ = nullptr;           // [rows, D]: sums before finish(); the output itself for f32
-  float* dtext_ = nullptr;            // [block columns, D], bf16 only
+  char* block_ = nullptr;    // G of one block, in dtype_
+  double* sums_ = nullptr;   // [row tiles]: Σ G S
+  float* tiles_ = nullptr;   // [workers, kTileRows, kTileColumns], bf16 only
+  float* dimage_ = nullptr;  // [rows, D]: sums before finish(); the output itself for f32
+  float* dtext_ = nullptr;   // [block columns, D], bf16 only
   float scale_ = 1.0f;
   float factor_ = 1.0f;  // dloss / (2 Nr)
 };

@@ -1,12 +1,8 @@
-// One set can only contain another where it contains some of the other's bytes: the first and the last that are
-// not zero, with at least one bit each. So pairs are first sieved by two bytes of either set, 16 to 64 at once:
-// the row's two bytes against the columns' bytes in the same places, and the columns' two bytes against the
-// row's in theirs, which a shuffle finds. Of sets with few bits in common with most others hardly any pair is
-// left, and what is left is compared whole.
+// Every pair is compared, 16 (AVX-512), 8 or 4 columns at once, without branches: where captions are short, so
+// many pairs pass a quick test that mispredicted branches take longer than the comparison.
 #include "kernels/contrastive_loss/left_out_pairs.h"
 
 #include <algorithm>
-#include <cstring>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/contrastive_loss/left_out_pairs.cpp"
@@ -19,123 +15,99 @@ HWY_BEFORE_NAMESPACE();
 namespace cuclip::HWY_NAMESPACE {
 namespace {
 
-using U8 = hn::ScalableTag<uint8_t>;
-using VU8 = hn::Vec<U8>;
+using VI = hn::Vec<I32>;
 
-HWY_INLINE int64_t byte_lanes() { return static_cast<int64_t>(hn::Lanes(U8())); }
+constexpr int64_t kMostColumns = 256;
 
-// The bytes of byte_lanes() columns, from column j on: bytes r of all words first, then of each word q.
-void separate_bytes(const uint8_t* sets, int64_t j, LeftOutPairs& pairs) {
-  const U8 d;
-  alignas(64) uint8_t words[4][4 * HWY_MAX_BYTES];
-  VU8 v[4];
-  for (int64_t part = 0; part < 4; ++part) {
-    hn::LoadInterleaved4(d, sets + part * 4 * byte_lanes(), v[0], v[1], v[2], v[3]);
-    for (int r = 0; r < 4; ++r) hn::Store(v[r], d, words[r] + part * byte_lanes());
-  }
-  for (int r = 0; r < 4; ++r) {
-    hn::LoadInterleaved4(d, words[r], v[0], v[1], v[2], v[3]);
-    for (int q = 0; q < 4; ++q) hn::Store(hn::Not(v[q]), d, pairs.missing[4 * q + r] + j);
-  }
-}
-
-// The columns in whole vectors; what is beyond the last column is an empty set.
-void separate_columns(const uint8_t* sets, int64_t columns, LeftOutPairs& pairs) {
-  constexpr int64_t kBytes = LeftOutPairs::kBytesOfSet;
-  int64_t j = 0;
-  for (; j + byte_lanes() <= columns; j += byte_lanes()) separate_bytes(sets + j * kBytes, j, pairs);
-  if (j == columns) return;
-  uint8_t rest[kBytes * HWY_MAX_BYTES] = {};
-  std::copy(sets + j * kBytes, sets + columns * kBytes, rest);
-  separate_bytes(rest, j, pairs);
-}
-
-// The first and last bytes of the columns' sets; an empty set's are 0, in any place.
-void find_bytes(int64_t columns, LeftOutPairs& pairs) {
-  const U8 d;
-  const VU8 zero = hn::Zero(d);
-  for (int64_t j = 0; j < columns; j += byte_lanes()) {
-    VU8 first = zero, first_place = zero, last = zero, last_place = zero;
-    for (int64_t place = 0; place < LeftOutPairs::kBytesOfSet; ++place) {
-      const VU8 here = hn::Set(d, static_cast<uint8_t>(place));
-      const VU8 byte = hn::Not(hn::Load(d, pairs.missing[place] + j));
-      const auto none_yet = hn::Eq(first, zero);
-      first = hn::IfThenElse(none_yet, byte, first);
-      first_place = hn::IfThenElse(none_yet, here, first_place);
-      const auto empty = hn::Eq(byte, zero);
-      last = hn::IfThenElse(empty, last, byte);
-      last_place = hn::IfThenElse(empty, last_place, here);
-    }
-    hn::Store(first, d, pairs.first_byte + j);
-    hn::Store(first_place, d, pairs.first_place + j);
-    hn::Store(last, d, pairs.last_byte + j);
-    hn::Store(last_place, d, pairs.last_place + j);
-  }
-}
-
-// A set in two halves.
-struct Set {
-  uint64_t low, high;
-  explicit Set(const int32_t* words) { std::memcpy(this, words, sizeof(*this)); }
-  bool empty() const { return (low | high) == 0; }
-  bool within(const Set& other) const { return ((low & ~other.low) | (high & ~other.high)) == 0; }
+// Some columns' sets, word by word, and all ones for each that is empty.
+struct ColumnWords {
+  alignas(64) int32_t words[kWordsOfSet][kMostColumns];
+  alignas(64) int32_t empty[kMostColumns];
 };
-static_assert(sizeof(Set) == LeftOutPairs::kBytesOfSet);
 
-// Those bits of the columns' bytes that the row's bytes in the given places do not have.
-HWY_INLINE VU8 beyond(VU8 row_missing, const uint8_t* bytes, const uint8_t* places) {
-  const U8 d;
-  return hn::And(hn::Load(d, bytes), hn::TableLookupBytes(row_missing, hn::Load(d, places)));
-}
-
-// Bits of the columns that pass the sieve for a row with this set, which is not empty.
-void sieve_row(const uint8_t* set, int64_t columns, const LeftOutPairs& pairs, uint8_t* bits) {
-  const U8 d;
-  const Set halves(reinterpret_cast<const int32_t*>(set));
-  const int first_bit = halves.low ? std::countr_zero(halves.low) : 64 + std::countr_zero(halves.high);
-  const int last_bit = halves.high ? 127 - std::countl_zero(halves.high) : 63 - std::countl_zero(halves.low);
-  const uint8_t *first_missing = pairs.missing[first_bit / 8], *last_missing = pairs.missing[last_bit / 8];
-  const VU8 first = hn::Set(d, set[first_bit / 8]), last = hn::Set(d, set[last_bit / 8]);
-  const VU8 row_missing = hn::Not(hn::LoadDup128(d, set)), zero = hn::Zero(d);
-  for (int64_t j = 0; j < columns; j += byte_lanes()) {
-    const VU8 not_in_column =
-        hn::Or(hn::And(first, hn::Load(d, first_missing + j)), hn::And(last, hn::Load(d, last_missing + j)));
-    const VU8 not_in_row = hn::Or(beyond(row_missing, pairs.first_byte + j, pairs.first_place + j),
-                                  beyond(row_missing, pairs.last_byte + j, pairs.last_place + j));
-    hn::StoreMaskBits(d, hn::Eq(hn::Min(not_in_column, not_in_row), zero), bits + j / 8);
+// Beyond the last column are empty sets, up to a whole vector.
+void separate_words(const int32_t* sets, int64_t columns, ColumnWords& out) {
+  const I32 d;
+  VI v[kWordsOfSet];
+  for (int64_t j = 0; j < columns; j += lanes()) {
+    int32_t last[kWordsOfSet * HWY_MAX_BYTES / 4] = {};
+    const int32_t* from = sets + j * kWordsOfSet;
+    if (columns - j < lanes()) from = (std::copy(from, sets + columns * kWordsOfSet, last), last);
+    hn::LoadInterleaved4(d, from, v[0], v[1], v[2], v[3]);
+    for (int64_t w = 0; w < kWordsOfSet; ++w) hn::Store(v[w], d, out.words[w] + j);
+    const VI any = hn::Or(hn::Or(v[0], v[1]), hn::Or(v[2], v[3]));
+    hn::Store(hn::VecFromMask(d, hn::Eq(any, hn::Zero(d))), d, out.empty + j);
   }
 }
 
-// Keeps those of the sieved columns of row i that are left out.
-void confirm_row(const TileWords& tile, int64_t i, LeftOutPairs& pairs) {
-  const Set row(tile.row + i * kWordsOfSet);
-  const int64_t positive = tile.first_positive + i;
-  for (int64_t w = 0; w < LeftOutPairs::kWordsOfRow; ++w) {
-    uint64_t kept = 0;
-    const int64_t end = tile.columns - w * 64;
-    uint64_t sieved = pairs.bits[i][w];
-    if (end < 64) sieved &= end > 0 ? (uint64_t{1} << end) - 1 : 0;
-    for (; sieved != 0; sieved &= sieved - 1) {
-      const int64_t j = w * 64 + std::countr_zero(sieved);
-      const Set column(tile.column + j * kWordsOfSet);
-      const bool shared = row.within(column) || column.within(row);
-      if (shared && !column.empty() && j != positive) kept |= sieved & -sieved;
+// Leaves pairs of a row out whose set is not empty.
+struct Row {
+  VI words[kWordsOfSet];
+  float* products;
+
+  explicit Row(const int32_t* set, float* products) : products(products) {
+    for (int64_t w = 0; w < kWordsOfSet; ++w) words[w] = hn::Set(I32(), set[w]);
+  }
+  HWY_INLINE void leave_out(const VI (&column)[kWordsOfSet], VI empty, int64_t j) const {
+    const F32 d;
+    VI beyond_column = hn::AndNot(column[0], words[0]),
+       beyond_row = hn::Or(empty, hn::AndNot(words[0], column[0]));
+    for (int64_t w = 1; w < kWordsOfSet; ++w) {
+      beyond_column = hn::Or(beyond_column, hn::AndNot(column[w], words[w]));
+      beyond_row = hn::Or(beyond_row, hn::AndNot(words[w], column[w]));
     }
-    pairs.bits[i][w] = kept;
+    const U32 du;
+    const auto least = hn::Min(hn::BitCast(du, beyond_column), hn::BitCast(du, beyond_row));
+    const auto out = hn::RebindMask(d, hn::Eq(least, hn::Zero(du)));
+    store(hn::IfThenElse(out, hn::Set(d, kLeftOut), load(products + j)), products + j);
+  }
+};
+
+// Of two rows, which share what is loaded of the columns.
+void leave_out_of_rows(const Row& first, const Row& second, const ColumnWords& columns, int64_t count) {
+  const I32 d;
+  for (int64_t j = 0; j < count; j += lanes()) {
+    const VI column[] = {hn::Load(d, columns.words[0] + j), hn::Load(d, columns.words[1] + j),
+                         hn::Load(d, columns.words[2] + j), hn::Load(d, columns.words[3] + j)};
+    const VI empty = hn::Load(d, columns.empty + j);
+    first.leave_out(column, empty, j);
+    second.leave_out(column, empty, j);
   }
 }
 
-void left_out(const TileWords& tile, LeftOutPairs& pairs) {
-  separate_columns(reinterpret_cast<const uint8_t*>(tile.column), tile.columns, pairs);
-  find_bytes(tile.columns, pairs);
-  const auto* rows = reinterpret_cast<const uint8_t*>(tile.row);
-  for (int64_t i = 0; i < tile.rows; ++i) {
-    std::fill_n(pairs.bits[i], LeftOutPairs::kWordsOfRow, 0);
-    if (Set(tile.row + i * kWordsOfSet).empty()) continue;
-    sieve_row(rows + i * LeftOutPairs::kBytesOfSet, tile.columns, pairs,
-              reinterpret_cast<uint8_t*>(pairs.bits[i]));
+// The first row from `row` on whose set is not empty, or tile.rows.
+int64_t row_with_words(const WordsTile& tile, int64_t row) {
+  const auto empty = [&](int64_t i) {
+    const int32_t* set = tile.row_words + i * kWordsOfSet;
+    return (set[0] | set[1] | set[2] | set[3]) == 0;
+  };
+  while (row < tile.rows && empty(row)) ++row;
+  return row;
+}
+
+void left_out(const WordsTile& tile) {
+  ColumnWords columns;
+  for (int64_t first = 0; first < tile.columns; first += kMostColumns) {
+    const int64_t count = std::min(kMostColumns, tile.columns - first);
+    separate_words(tile.column_words + first * kWordsOfSet, count, columns);
+    const auto products = [&](int64_t row) { return tile.products + row * tile.stride + first; };
+    const auto row = [&](int64_t i) { return Row(tile.row_words + i * kWordsOfSet, products(i)); };
+    // A positive is compared like the others, and put back.
+    float none = 0;
+    const auto positive = [&](int64_t i) {
+      const int64_t column = tile.first_positive + i - first;
+      return column >= 0 && column < count ? products(i) + column : &none;
+    };
+    for (int64_t i = row_with_words(tile, 0); i < tile.rows;) {
+      const int64_t next = row_with_words(tile, i + 1);
+      const int64_t other = next < tile.rows ? next : i;
+      const float kept = *positive(i), other_kept = *positive(other);
+      leave_out_of_rows(row(i), row(other), columns, count);
+      *positive(i) = kept;
+      *positive(other) = other_kept;
+      i = row_with_words(tile, next + 1);
+    }
   }
-  for (int64_t i = 0; i < tile.rows; ++i) confirm_row(tile, i, pairs);
 }
 
 }  // namespace
@@ -150,9 +122,7 @@ HWY_EXPORT(left_out);
 
 }  // namespace
 
-void find_left_out(const TileWords& tile, LeftOutPairs& pairs) {
-  HWY_DYNAMIC_DISPATCH(left_out)(tile, pairs);
-}
+void leave_pairs_out(const WordsTile& tile) { HWY_DYNAMIC_DISPATCH(left_out)(tile); }
 
 }  // namespace cuclip
 #endif  // HWY_ONCE
