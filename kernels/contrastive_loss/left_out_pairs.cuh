@@ -55,7 +55,7 @@ class TileWords {
  private:
   // Where in shared memory an element's set is: eight lanes read neighbours (mma) or every fourth (FFMA), which
   // the exclusive or spreads over all banks.
-  static __device__ __forceinline__ int place(int element) { return element ^ (element / 8 % 4); }
+  static __device__ __forceinline__ int place(int element) { return element ^ (element >> 3 & 3); }
 
   static __device__ __forceinline__ void load_side(const int32_t* from, int count, uint4* sets) {
     auto* words = reinterpret_cast<int32_t*>(sets);

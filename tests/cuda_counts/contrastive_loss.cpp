@@ -14,13 +14,20 @@ struct Case {
   int64_t rows, columns;
   DType dtype;
   bool tf32 = false;
+  bool words = false;
 };
 
 std::string name_of(const char* direction, const Case& c) {
-  return fmt::format("contrastive loss {}, {} x {}{}", direction, c.rows, c.columns,
+  return fmt::format("contrastive loss {}, {} x {}{}{}", direction, c.rows, c.columns,
                      c.tf32                  ? ", tf32"
                      : c.dtype == DType::f32 ? ", f32"
-                                             : "");
+                                             : "",
+                     c.words ? ", words" : "");
+}
+
+// The sets of so many rows, or none.
+TensorView words(Counts& counts, const Case& c, int64_t rows) {
+  return c.words ? counts.tensor(Role::statistic, {rows, 4}, DType::i32) : TensorView();
 }
 
 // For features and their gradients; `scratch` is what else has to move, in bytes. `products`: of rows x
@@ -47,6 +54,8 @@ void forward(Counts& counts, const Case& c) {
   const ContrastiveLossForward p{.image = counts.tensor(Role::activation, {c.rows, kDepth}, c.dtype),
                                  .text = counts.tensor(Role::activation, {c.columns, kDepth}, c.dtype),
                                  .log_scale = counts.tensor(Role::statistic, {1}, DType::f32),
+                                 .image_words = words(counts, c, c.rows),
+                                 .text_words = words(counts, c, c.columns),
                                  .loss = counts.tensor(Role::statistic, {1}, DType::f32),
                                  .row_lse = counts.tensor(Role::statistic, {c.rows}, DType::f32),
                                  .column_lse = counts.tensor(Role::statistic, {c.columns}, DType::f32),
@@ -66,6 +75,8 @@ void backward(Counts& counts, const Case& c) {
   const ContrastiveLossBackward p{.image = features(c.rows),
                                   .text = features(c.columns),
                                   .log_scale = counts.tensor(Role::statistic, {1}, DType::f32),
+                                  .image_words = words(counts, c, c.rows),
+                                  .text_words = words(counts, c, c.columns),
                                   .row_lse = counts.tensor(Role::statistic, {c.rows}, DType::f32),
                                   .column_lse = counts.tensor(Role::statistic, {c.columns}, DType::f32),
                                   .dloss = counts.tensor(Role::statistic, {1}, DType::f32),
@@ -83,10 +94,13 @@ void backward(Counts& counts, const Case& c) {
 }  // namespace
 
 void count_contrastive_loss(Counts& counts) {
-  for (const Case& c : {Case{512, 512, DType::bf16}, Case{256, 1024, DType::bf16}, Case{256, 256, DType::f32},
-                        Case{512, 512, DType::f32, true}}) {
-    forward(counts, c);
-    backward(counts, c);
+  for (Case c : {Case{512, 512, DType::bf16}, Case{256, 1024, DType::bf16}, Case{256, 256, DType::f32},
+                 Case{512, 512, DType::f32, true}}) {
+    for (const bool with_words : {false, true}) {
+      c.words = with_words;
+      forward(counts, c);
+      backward(counts, c);
+    }
   }
 }
 
