@@ -57,7 +57,8 @@ struct LogitGradientArgumentsWithWords : LogitGradientArguments<T> {
 };
 
 // Turns the products of kSize columns of a row into G; `inside` of them are in the block, and the others are
-// never read. kWords: products may be kLeftOut. Returns the sum of G S, both without the factors that all elements share.
+// never read. kWords: products may be kLeftOut. Returns the sum of G S, both without the factors that all
+// elements share.
 template <bool kWords, int kSize>
 __device__ __forceinline__ float to_gradients(float (&v)[kSize], float scale, float factor, float row_lse,
                                               const float (&column_lse)[kSize], int64_t positive,

@@ -173,9 +173,9 @@ class Forward {
     losses_[strips_ + block] = loss;
   }
 
-  // Writes log Σ exp; returns the cross-entropy, 0 without a positive. A sum of which all was left out is not 0,
-  // since exp_clamped() is never below 4e-38; any other sum has a term of 1. The maximum and the positive logit
-  // cancel before the logarithm is added: a small loss keeps its digits at large scales.
+  // Writes log Σ exp; returns the cross-entropy, 0 without a positive. A sum of which all was left out is not
+  // 0, since exp_clamped() is never below 4e-38; any other sum has a term of 1. The maximum and the positive
+  // logit cancel before the logarithm is added: a small loss keeps its digits at large scales.
   static double finish(float max, double sum, float& lse, const float* positive) {
     const double log_sum = std::log(sum < 1e-20 ? 0.0 : sum);
     lse = static_cast<float>(static_cast<double>(max) + log_sum);

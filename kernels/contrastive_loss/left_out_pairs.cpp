@@ -1,5 +1,5 @@
-// Every pair is compared, 16 (AVX-512), 8 or 4 columns at once, without branches: where captions are short, so
-// many pairs pass a quick test that mispredicted branches take longer than the comparison.
+// Every pair is compared, 16 (AVX-512), 8 or 4 columns at once, without branches: where captions are short,
+// so many pairs pass a quick test that mispredicted branches take longer than the comparison.
 #include "kernels/contrastive_loss/left_out_pairs.h"
 
 #include <algorithm>

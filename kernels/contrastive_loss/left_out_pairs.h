@@ -1,4 +1,5 @@
-// Takes pairs out of a tile of the similarity matrix whose words say the same, in SIMD. On the calling thread.
+// Takes pairs out of a tile of the similarity matrix whose words say the same, in SIMD. On the calling
+// thread.
 #pragma once
 
 #include <cmath>
@@ -11,8 +12,8 @@ inline constexpr int64_t kWordsOfSet = 4;
 /// The product of a pair that is left out: its exponential is that of nothing.
 inline constexpr float kLeftOut = -INFINITY;
 
-/// Products of `rows` rows and `columns` columns, and their sets, [rows, 4] and [columns, 4]. The stride is at
-/// least `columns` rounded up to 16: products beyond the columns are written, though not changed.
+/// Products of `rows` rows and `columns` columns, and their sets, [rows, 4] and [columns, 4]. The stride is
+/// at least `columns` rounded up to 16: products beyond the columns are written, though not changed.
 struct WordsTile {
   float* products = nullptr;
   int64_t stride = 0;

@@ -118,8 +118,8 @@ TEST_CASE("gradients of the contrastive loss with words match finite differences
   one.assign(std::vector<float>{1.0f});
   const Tape::Seed seeds{recorded, one};
   const std::vector<Tensor> gradients = tape.backward(std::span(&seeds, 1), leaves);
-  // An ulp of the loss, 5e-7 at most below 8, over 2 h is 3e-5; h² times a third derivative, of sums of cubes of
-  // features up to 3 and a scale of 1.6, stays below 1e-2.
+  // An ulp of the loss, 5e-7 at most below 8, over 2 h is 3e-5; h² times a third derivative, of sums of cubes
+  // of features up to 3 and a scale of 1.6, stays below 1e-2.
   const auto check = [&](const Tensor& values, const Tensor& gradient) {
     const float h = 1e-2f;
     for (int64_t i = 0; i < values.elements(); ++i) {

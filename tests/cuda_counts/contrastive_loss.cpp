@@ -35,14 +35,17 @@ TensorView words(Counts& counts, const Case& c, int64_t rows) {
 Bounds bounds(const Case& c, double elements, double scratch, int products) {
   const bool tensor_cores = c.tf32 || c.dtype == DType::bf16;
   const double bytes = elements * static_cast<double>(size_of(c.dtype));
-  return {
-      .activation_bytes = bytes,
-      .most_traffic = 1.0,
-      .most_scratch = scratch / bytes,
-      .useful_flop = tensor_cores ? 2.0 * static_cast<double>(c.rows * c.columns * kDepth * products) : 0.0,
-      .least_useful = tensor_cores ? 1.0 : 0.0,
-      .vectors_only = tensor_cores,  // f32 operands are copied element by element
-      .tf32 = c.tf32};
+  // With words, tensor cores count the bits that two sets of 128 have in common, and the bits of each set.
+  const int64_t depth = kDepth * products + (c.words ? 128 : 0);
+  return {.activation_bytes = bytes,
+          .most_traffic = 1.0,
+          .most_scratch = scratch / bytes,
+          .useful_flop = tensor_cores ? 2.0 * static_cast<double>(c.rows * c.columns * depth) : 0.0,
+          .least_useful = !tensor_cores ? 0.0
+                          : c.words     ? 0.88
+                                        : 1.0,
+          .vectors_only = tensor_cores,  // f32 operands are copied element by element
+          .tf32 = c.tf32};
 }
 
 // Operands of the logits: images once for each 128 texts, texts once for each 128 images.

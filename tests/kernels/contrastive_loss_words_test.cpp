@@ -32,8 +32,8 @@ Buffer buffer_of(const std::vector<Set>& sets) {
   return words;
 }
 
-// Sets of up to `most` words of a vocabulary, each of two bits: few words contain each other often, and one in
-// `most` + 1 sets is empty.
+// Sets of up to `most` words of a vocabulary, each of two bits: few words contain each other often, and one
+// in `most` + 1 sets is empty.
 std::vector<Set> random_sets(int64_t count, uint32_t vocabulary, uint32_t most) {
   std::vector<Set> words(vocabulary);
   for (Set& word : words) {
@@ -118,9 +118,9 @@ TEST_CASE("contrastive loss with words matches float64 at scale 100 and beyond o
 }
 
 TEST_CASE("contrastive loss sees every bit of both sets") {
-  // Text j has bits j and j + 1, image i the bit i alone, or the other way round: the pairs (i, i − 1) are left
-  // out, and none else, since (i, i) is the positive. Then all have the first and the last bit too, so that it is
-  // the bits between them that count.
+  // Text j has bits j and j + 1, image i the bit i alone, or the other way round: the pairs (i, i − 1) are
+  // left out, and none else, since (i, i) is the positive. Then all have the first and the last bit too, so
+  // that it is the bits between them that count.
   for (const auto& [image_is_smaller, with_ends] :
        {std::pair(true, false), std::pair(false, false), std::pair(true, true), std::pair(false, true)}) {
     Problem p = Problem::random({128, 128, 9}, DType::f32, 20);
