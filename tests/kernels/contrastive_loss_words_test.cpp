@@ -187,6 +187,46 @@ TEST_CASE("contrastive loss whose words leave nothing out has the bits of one wi
   }
 }
 
+TEST_CASE("contrastive loss with words of ranks that share the rows is that of the whole matrix") {
+  const int64_t ranks = 3, share = 50, n = ranks * share, depth = 20;
+  TestContext ctx;
+  Problem whole = random_problem({n, n, depth}, DType::f32, 20);
+  whole.forward(ctx);
+  whole.backward(ctx);
+
+  const auto rows_of = [&](const Buffer& x, int64_t rank) {
+    Buffer rows = Buffer::zeros({share, x.shape()[1]}, x.dtype());
+    for (int64_t i = 0; i < rows.elements(); ++i) rows.set(i, x.at(rank * rows.elements() + i));
+    return rows;
+  };
+  std::vector<Problem> parts;
+  std::vector<double> column_sum(static_cast<size_t>(n)), column_lse, dtext(static_cast<size_t>(n * depth));
+  for (int64_t r = 0; r < ranks; ++r) {
+    Problem& part = parts.emplace_back(
+        Problem({share, n, depth, r * share}, rows_of(whole.image, r), whole.text, whole.log_scale.at(0)));
+    part.image_words = rows_of(*whole.image_words, r);
+    part.text_words = whole.text_words;
+    part.forward(ctx);
+    for (int64_t j = 0; j < n; ++j) column_sum[static_cast<size_t>(j)] += std::exp(part.column_lse.at(j));
+  }
+  for (const double sum : column_sum) column_lse.push_back(std::log(sum));
+  // An lse, up to 20, has roundings of 1e-6 each; gradients as in contrastive_loss_test.
+  expect_close("column_lse", whole.column_lse, column_lse, {3e-5, 0});
+  for (int64_t r = 0; r < ranks; ++r) {
+    Problem& part = parts[static_cast<size_t>(r)];
+    part.column_lse = Buffer::from({n}, DType::f32, column_lse);
+    part.backward(ctx);
+    for (int64_t i = 0; i < share; ++i) {
+      REQUIRE(part.row_lse.at(i) == Approx(whole.row_lse.at(r * share + i)).epsilon(0).margin(3e-5));
+    }
+    std::vector<double> dimage = rows_of(whole.dimage, r).to_doubles();
+    for (double& x : dimage) x *= ranks;
+    expect_close("dimage", part.dimage, dimage, {9e-6, 1e-5});
+    for (int64_t i = 0; i < n * depth; ++i) dtext[static_cast<size_t>(i)] += part.dtext.at(i) / ranks;
+  }
+  expect_close("dtext", whole.dtext, dtext, {3e-6, 1e-5});
+}
+
 TEST_CASE("a column of which every row is left out has no part in the loss") {
   // Text 4 belongs to no row, and contains every row's word.
   Problem p = Problem::random({4, 5, 6}, DType::f32, 10);
