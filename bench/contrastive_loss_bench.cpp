@@ -7,12 +7,17 @@
 // - materialised: as good as it can be with S in memory: the fused loss's tiles of oneDNN products and its
 //   vector code over them, one f32 matrix N x N for S and its gradient in place.
 //
+// words: the fused loss with a set of words for each pair, so that pairs that say the same are left out.
+//
 // Since they keep S, both need 6 N^2 D FLOP where the fused loss needs 8; FLOP/s counts 8 for all.
 // On a busy machine compare the CPU column, the CPU time of all threads. extra_MiB is what the process grew
 // by during one call, beyond inputs, gradients and statistics.
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <random>
 
 #include "bench/bench_support.h"
 #include "kernels/contrastive_loss/contrastive_loss.h"
@@ -35,22 +40,35 @@ struct Problem {
         dimage(Tensor::zeros(context, {n, d}, dtype)),
         dtext(Tensor::zeros(context, {n, d}, dtype)),
         row_lse(Tensor::zeros(context, {n}, DType::f32)),
-        column_lse(Tensor::zeros(context, {n}, DType::f32)) {
+        column_lse(Tensor::zeros(context, {n}, DType::f32)),
+        words(Tensor::zeros(context, {n, 4}, DType::i32)) {
     for (Tensor* scalar : {&log_scale, &loss, &dloss, &dlog_scale})
       *scalar = Tensor::zeros(context, {1}, DType::f32);
+    // Captions of up to ten of 1,000 words, two bits each.
+    std::mt19937 random(3);
+    for (int64_t i = 0; i < n; ++i) {
+      std::array<uint32_t, 4> set{};
+      for (auto left = 1 + random() % 10; left > 0; --left) {
+        std::mt19937 word(static_cast<uint32_t>(random() % 1000));
+        for (const auto bit : {word() % 128, word() % 128}) set[bit / 32] |= 1u << bit % 32;
+      }
+      std::memcpy(words.data<int32_t>() + 4 * i, set.data(), sizeof(set));
+    }
     *log_scale.data<float>() = std::log(kScale);
     *dloss.data<float>() = 1.0f;
   }
 
   int64_t n, d;
-  Tensor image, text, dimage, dtext, row_lse, column_lse, log_scale, loss, dloss, dlog_scale;
+  Tensor image, text, dimage, dtext, row_lse, column_lse, words, log_scale, loss, dloss, dlog_scale;
 };
 
-void fused(Context& context, const Problem& p) {
+void fused(Context& context, const Problem& p, const Tensor& words) {
   const ExecContext ctx = context.exec();
   contrastive_loss_forward({.image = p.image,
                             .text = p.text,
                             .log_scale = p.log_scale,
+                            .image_words = words,
+                            .text_words = words,
                             .loss = p.loss,
                             .row_lse = p.row_lse,
                             .column_lse = p.column_lse},
@@ -58,6 +76,8 @@ void fused(Context& context, const Problem& p) {
   contrastive_loss_backward({.image = p.image,
                              .text = p.text,
                              .log_scale = p.log_scale,
+                             .image_words = words,
+                             .text_words = words,
                              .row_lse = p.row_lse,
                              .column_lse = p.column_lse,
                              .dloss = p.dloss,
@@ -66,6 +86,9 @@ void fused(Context& context, const Problem& p) {
                              .dlog_scale = p.dlog_scale},
                             ctx);
 }
+
+void plain(Context& context, const Problem& p) { fused(context, p, Tensor()); }
+void with_words(Context& context, const Problem& p) { fused(context, p, p.words); }
 
 const void* at(const Tensor& x, int64_t row) { return x.rows(row, 1).view().data; }
 
@@ -242,10 +265,12 @@ void sizes(benchmark::internal::Benchmark* b) {
   b->ArgNames({"N", "D"})->Args({1024, 256})->Args({4096, 256})->Args({16384, 256});
   b->Unit(benchmark::kMillisecond)->UseRealTime()->MeasureProcessCPUTime();
 }
-BENCHMARK_CAPTURE(run, fused_f32, DType::f32, fused)->Apply(sizes);
+BENCHMARK_CAPTURE(run, fused_f32, DType::f32, plain)->Apply(sizes);
+BENCHMARK_CAPTURE(run, words_f32, DType::f32, with_words)->Apply(sizes);
 BENCHMARK_CAPTURE(run, materialised_f32, DType::f32, materialised)->Apply(sizes);
 BENCHMARK_CAPTURE(run, naive_f32, DType::f32, naive)->Apply(sizes);
-BENCHMARK_CAPTURE(run, fused_bf16, DType::bf16, fused)->Apply(sizes);
+BENCHMARK_CAPTURE(run, fused_bf16, DType::bf16, plain)->Apply(sizes);
+BENCHMARK_CAPTURE(run, words_bf16, DType::bf16, with_words)->Apply(sizes);
 BENCHMARK_CAPTURE(run, materialised_bf16, DType::bf16, materialised)->Apply(sizes);
 BENCHMARK_CAPTURE(run, naive_bf16, DType::bf16, naive)->Apply(sizes);
 

@@ -67,7 +67,10 @@ Tensor pool(Tape& tape, const Tensor& x, const Tensor& index);
 /// Rows to unit length: x [N, E].
 Tensor l2_normalize(Tape& tape, const Tensor& x);
 
-/// CLIP's loss over unit-length features [N, E]: scalar f32 [1]. log_scale is the learned temperature t.
-Tensor contrastive_loss(Tape& tape, const Tensor& image, const Tensor& text, Parameter& log_scale);
+/// CLIP's loss over unit-length features [N, E]: scalar f32 [1]. log_scale is the learned temperature t. With
+/// words i32 [N, 4], a set of 128 bits for each pair, pairs of which one's set contains the other's are not
+/// told apart.
+Tensor contrastive_loss(Tape& tape, const Tensor& image, const Tensor& text, Parameter& log_scale,
+                        const Tensor& words = {});
 
 }  // namespace cuclip::ops

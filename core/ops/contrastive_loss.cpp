@@ -3,7 +3,8 @@
 
 namespace cuclip::ops {
 
-Tensor contrastive_loss(Tape& tape, const Tensor& image, const Tensor& text, Parameter& log_scale) {
+Tensor contrastive_loss(Tape& tape, const Tensor& image, const Tensor& text, Parameter& log_scale,
+                        const Tensor& words) {
   Context& context = tape.context();
   Tensor loss = Tensor::empty(context, {1}, DType::f32);
   Tensor row_lse = Tensor::empty(context, {image.size(0)}, DType::f32);
@@ -12,17 +13,21 @@ Tensor contrastive_loss(Tape& tape, const Tensor& image, const Tensor& text, Par
   contrastive_loss_forward({.image = image,
                             .text = text,
                             .log_scale = scale,
+                            .image_words = words,
+                            .text_words = words,
                             .loss = loss,
                             .row_lse = row_lse,
                             .column_lse = column_lse},
                            context.exec());
   if (tape.needs_record({image, text}, true)) {
-    tape.record(loss, [image, text, scale, row_lse, column_lse, &log_scale](Grads& g) {
+    tape.record(loss, [image, text, words, scale, row_lse, column_lse, &log_scale](Grads& g) {
       Tensor dimage = Tensor::empty(g.context(), image.shape(), image.dtype());
       Tensor dtext = Tensor::empty(g.context(), text.shape(), text.dtype());
       contrastive_loss_backward({.image = image,
                                  .text = text,
                                  .log_scale = scale,
+                                 .image_words = words,
+                                 .text_words = words,
                                  .row_lse = row_lse,
                                  .column_lse = column_lse,
                                  .dloss = g.output(),

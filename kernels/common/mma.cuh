@@ -44,6 +44,14 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const uint32_t (&a)[4], 
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+/// d += a b, D[16,8] += A[16,32] B[32,8] of bytes, sums of 32 bits, laid out as above. a[0] and a[1] have k
+/// 4t to 4t + 3 of rows g and g + 8, a[2] and a[3] the same 16 further on; b[0] and b[1] those of column g.
+__device__ __forceinline__ void mma_u8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.u8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
 /// x rounded to tf32 (10 bits of mantissa), to nearest with ties away from zero.
 __device__ __forceinline__ uint32_t to_tf32(float x) {
   uint32_t bits;

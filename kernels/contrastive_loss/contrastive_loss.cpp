@@ -24,6 +24,10 @@ void check_inputs(const char* operation, const Params& p) {
   CUCLIP_CHECK(p.label_offset >= 0 && p.label_offset + rows <= columns,
                "{}: rows {} to {} need a text each, but text has {} rows (label_offset {})", operation,
                p.label_offset, p.label_offset + rows - 1, columns, p.label_offset);
+  if (p.image_words || p.text_words) {
+    check_tensor(name("image_words"), p.image_words, DType::i32, {rows, 4});
+    check_tensor(name("text_words"), p.text_words, DType::i32, {columns, 4});
+  }
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
 #include "kernels/contrastive_loss/contrastive_loss_cuda.h"
+#include "kernels/contrastive_loss/left_out_pairs.cuh"
 #include "kernels/contrastive_loss/tile_statistics.cuh"
 #include "kernels/tiles/ffma_product.cuh"
 #include "kernels/tiles/mma_product.cuh"
@@ -48,6 +49,11 @@ struct ForwardArguments {
   float* positive;
 };
 
+template <typename T>
+struct ForwardArgumentsWithWords : ForwardArguments<T> {
+  PairWords words;
+};
+
 // Stores the positive logits among the tile's, if it has any; `first` is the column of row 0's positive,
 // whether in the tile or not.
 template <RegisterSums Product>
@@ -69,9 +75,11 @@ __device__ __forceinline__ void add_to(const SideSums& side, int64_t tile, int64
   *slot = pack(side.first ? sum : merge(unpack(*slot), sum));
 }
 
-template <OperandProduct Product, typename T = typename Product::Input>
+// Arguments: with or without words.
+template <OperandProduct Product, typename Arguments>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
-    contrastive_loss_forward_kernel(const ForwardArguments<T> p) {
+    contrastive_loss_forward_kernel(const Arguments p) {
+  using T = typename Product::Input;
   extern __shared__ uint4 shared[];
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   Product product(p.image, p.text, at, p.depth, false, shared);
@@ -79,6 +87,9 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
 
   const int rows = static_cast<int>(min(p.image.outer - at.row, int64_t{kTile}));
   const int columns = static_cast<int>(min(p.text.outer - at.column, int64_t{kTile}));
+  if constexpr (requires { p.words; }) {
+    leave_pairs_out(product, p.words, at, rows, columns, p.first_positive, shared);
+  }
   const TileStatistics<Product> statistics(shared);
   statistics.make_logits(product, expf(*p.log_scale), rows, columns);
   store_positive(product, p.first_positive + at.row - at.column, rows, p.positive + at.row);
@@ -146,8 +157,8 @@ __global__ void __launch_bounds__(kSumThreads)
   if (threadIdx.x == 0) *loss = static_cast<float>(0.5 * sum / static_cast<double>(rows));
 }
 
-template <template <Along, Along, bool, bool> typename Product, typename T>
-void run_block(const ForwardArguments<T>& a, const ExecContext& ctx) {
+template <template <Along, Along, bool, bool> typename Product, typename Arguments>
+void run_block(const Arguments& a, const ExecContext& ctx) {
   with_product<Product, Along::reduction, Along::reduction, false>(
       vector_lines(a.image) && vector_lines(a.text), [&]<typename P>(std::type_identity<P>) {
         static_assert(TileStatistics<P>::kBytes <= kPipelineBytes);
@@ -155,7 +166,7 @@ void run_block(const ForwardArguments<T>& a, const ExecContext& ctx) {
                 .grid = {int64_t{a.row_tiles} * a.column_tiles},
                 .threads = P::kThreads,
                 .shared_bytes = kPipelineBytes},
-               contrastive_loss_forward_kernel<P>, ctx, a);
+               contrastive_loss_forward_kernel<P, Arguments>, ctx, a);
       });
 }
 
@@ -177,17 +188,21 @@ void run(const ContrastiveLossForward& p, const ExecContext& ctx) {
     for (int64_t column = 0; column < columns; column += kBlockSide) {
       const int64_t block_rows = std::min(rows - row, kBlockSide);
       const int64_t block_columns = std::min(columns - column, kBlockSide);
-      run_block<Product>(ForwardArguments<T>{.image = {p.image.as<T>() + row * depth, depth, block_rows},
-                                             .text = {p.text.as<T>() + column * depth, depth, block_columns},
-                                             .depth = depth,
-                                             .log_scale = p.log_scale.as<float>(),
-                                             .first_positive = p.label_offset + row - column,
-                                             .row_tiles = static_cast<int>(tiles_of(block_rows)),
-                                             .column_tiles = static_cast<int>(tiles_of(block_columns)),
-                                             .rows = {plan[row_sums] + row, rows, column == 0},
-                                             .columns = {plan[column_sums] + column, columns, row == 0},
-                                             .positive = positive + row},
-                         ctx);
+      const ForwardArguments<T> a{.image = {p.image.as<T>() + row * depth, depth, block_rows},
+                                  .text = {p.text.as<T>() + column * depth, depth, block_columns},
+                                  .depth = depth,
+                                  .log_scale = p.log_scale.as<float>(),
+                                  .first_positive = p.label_offset + row - column,
+                                  .row_tiles = static_cast<int>(tiles_of(block_rows)),
+                                  .column_tiles = static_cast<int>(tiles_of(block_columns)),
+                                  .rows = {plan[row_sums] + row, rows, column == 0},
+                                  .columns = {plan[column_sums] + column, columns, row == 0},
+                                  .positive = positive + row};
+      if (p.image_words) {
+        run_block<Product>(ForwardArgumentsWithWords<T>{a, words_from(p, row, column)}, ctx);
+      } else {
+        run_block<Product>(a, ctx);
+      }
     }
   }
   const MergedSide merged_rows{plan[row_sums], column_tiles, rows, p.row_lse.as<float>(), 0};

@@ -11,6 +11,13 @@
 // to bf16 for its products. With ProductPolicy::tf32, f32 features and the gradient of each logit are rounded
 // to tf32 for the products on CUDA.
 //
+// Pairs left out: where several pairs of a batch say the same, each would be told apart from the others. With
+// image_words and text_words, a set of 128 bits for each row (say a Bloom filter of the words of the pair's
+// caption), the pair (i, j), j != p(i), is left out of both sums, neither positive nor negative, where one of
+// the two sets contains the other; an empty set leaves nothing out. So G_ij = 0 there, whatever S_ij is, NaN
+// too. A column of which every row given is left out has column_lse −∞, which is log 0. Without sets the bits
+// are those of a loss that knows none.
+//
 // Data parallel: each rank calls forward with its own Nr images and all Nc texts, label_offset = the global
 // index of its first row. row_lse is then complete, while column_lse covers the local rows: combine it over
 // the ranks with log Σ exp, recompute the loss from row_lse, column_lse and positive by the formula above,
@@ -25,10 +32,12 @@
 namespace cuclip {
 
 struct ContrastiveLossForward {
-  TensorView image;          ///< [Nr, D] f32 or bf16, L2-normalised, Nr >= 1
-  TensorView text;           ///< [Nc, D] same dtype, L2-normalised, Nc >= label_offset + Nr
-  TensorView log_scale;      ///< [1] f32: t
-  int64_t label_offset = 0;  ///< row i's positive is column label_offset + i
+  TensorView image;             ///< [Nr, D] f32 or bf16, L2-normalised, Nr >= 1
+  TensorView text;              ///< [Nc, D] same dtype, L2-normalised, Nc >= label_offset + Nr
+  TensorView log_scale;         ///< [1] f32: t
+  int64_t label_offset = 0;     ///< row i's positive is column label_offset + i
+  TensorView image_words = {};  ///< [Nr, 4] i32, optional: the images' sets
+  TensorView text_words = {};   ///< [Nc, 4] i32, given if image_words is: the texts' sets
   TensorView loss;        ///< [1] f32, out. With Nr < Nc the columns are normalised over the local rows only.
   TensorView row_lse;     ///< [Nr] f32, out
   TensorView column_lse;  ///< [Nc] f32, out: over the rows given
@@ -39,7 +48,8 @@ struct ContrastiveLossForward {
 /// above.
 void contrastive_loss_forward(const ContrastiveLossForward& p, const ExecContext& ctx);
 
-/// With G_ij = dloss / (2 Nr) · (exp(S_ij − row_lse_i) + exp(S_ij − column_lse_j) − 2 [j = p(i)]):
+/// With G_ij = dloss / (2 Nr) · (exp(S_ij − row_lse_i) + exp(S_ij − column_lse_j) − 2 [j = p(i)]), or 0 where
+/// (i, j) is left out:
 ///   dimage = exp(t) G T,   dtext = exp(t) Gᵀ I,   dlog_scale += Σ_ij G_ij S_ij.
 /// For Nr = Nc this is the gradient of the forward's loss; for Nr < Nc see the note on data parallelism.
 struct ContrastiveLossBackward {
@@ -47,12 +57,14 @@ struct ContrastiveLossBackward {
   TensorView text;       ///< [Nc, D] same dtype
   TensorView log_scale;  ///< [1] f32
   int64_t label_offset = 0;
-  TensorView row_lse;     ///< [Nr] f32, from forward
-  TensorView column_lse;  ///< [Nc] f32, from forward (combined over the ranks in data parallel)
-  TensorView dloss;       ///< [1] f32
-  TensorView dimage;      ///< [Nr, D] dtype of image, =
-  TensorView dtext;       ///< [Nc, D] dtype of image, =
-  TensorView dlog_scale;  ///< [1] f32, +=
+  TensorView image_words = {};  ///< [Nr, 4] i32, as in forward
+  TensorView text_words = {};   ///< [Nc, 4] i32, as in forward
+  TensorView row_lse;           ///< [Nr] f32, from forward
+  TensorView column_lse;        ///< [Nc] f32, from forward (combined over the ranks in data parallel)
+  TensorView dloss;             ///< [1] f32
+  TensorView dimage;            ///< [Nr, D] dtype of image, =
+  TensorView dtext;             ///< [Nc, D] dtype of image, =
+  TensorView dlog_scale;        ///< [1] f32, +=
 };
 
 /// Throws InputError for shapes or dtypes other than the above.

@@ -16,6 +16,7 @@
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
 #include "kernels/contrastive_loss/contrastive_loss_cuda.h"
+#include "kernels/contrastive_loss/left_out_pairs.cuh"
 #include "kernels/pointwise/pointwise_cuda.h"
 #include "kernels/tiles/epilogue.cuh"
 #include "kernels/tiles/ffma_product.cuh"
@@ -50,9 +51,15 @@ struct LogitGradientArguments {
   bool first;    // of the blocks: sums are overwritten
 };
 
+template <typename T>
+struct LogitGradientArgumentsWithWords : LogitGradientArguments<T> {
+  PairWords words;
+};
+
 // Turns the products of kSize columns of a row into G; `inside` of them are in the block, and the others are
-// never read. Returns the sum of G S, both without the factors that all elements share.
-template <int kSize>
+// never read. kWords: products may be kLeftOut. Returns the sum of G S, both without the factors that all
+// elements share.
+template <bool kWords, int kSize>
 __device__ __forceinline__ float to_gradients(float (&v)[kSize], float scale, float factor, float row_lse,
                                               const float (&column_lse)[kSize], int64_t positive,
                                               int64_t inside) {
@@ -62,20 +69,30 @@ __device__ __forceinline__ float to_gradients(float (&v)[kSize], float scale, fl
     const float logit = scale * v[j];
     float g = exp_fast(logit - row_lse) + exp_fast(logit - column_lse[j]);
     if (positive == j) g -= 2.0f;
-    if (j < inside) sum = fmaf(g, logit, sum);
+    const bool left_out = kWords && v[j] == kLeftOut;
+    if (left_out) g = 0.0f;
+    if (j < inside && !left_out) sum = fmaf(g, logit, sum);
     v[j] = factor * g;
   }
   return sum;
 }
 
-template <OperandProduct Product, typename T = typename Product::Input>
+// Arguments: with or without words.
+template <OperandProduct Product, typename Arguments>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
-    logit_gradient_kernel(const LogitGradientArguments<T> p) {
+    logit_gradient_kernel(const Arguments p) {
+  using T = typename Product::Input;
+  constexpr bool kWords = requires { p.words; };
   extern __shared__ uint4 shared[];
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   Product product(p.image, p.text, at, p.depth, false, shared);
   run_pipeline(product, steps_of<T>(p.depth));
 
+  if constexpr (kWords) {
+    leave_pairs_out(product, p.words, at, static_cast<int>(min(p.image.outer - at.row, int64_t{kTile})),
+                    static_cast<int>(min(p.text.outer - at.column, int64_t{kTile})), p.first_positive,
+                    shared);
+  }
   constexpr int kSize = Vec<T>::kSize;
   const float scale = expf(*p.log_scale), factor = scale * *p.dloss * p.share;
   float sum = 0.0f;
@@ -95,8 +112,8 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
       const float row_lse = row_inside ? p.row_lse[row] : 0.0f;
       float v[kSize];
       product.read(pass, v);
-      sum += to_gradients(v, scale, factor, row_lse, column_lse, p.first_positive + row - column,
-                          row_inside ? p.text.outer - column : 0);
+      sum += to_gradients<kWords>(v, scale, factor, row_lse, column_lse, p.first_positive + row - column,
+                                  row_inside ? p.text.outer - column : 0);
       store_vec_global(p.gradient + row * p.stride + column, pack<T>(v));
     }
   }
@@ -199,13 +216,22 @@ class Backward {
                                       .stride = stride_,
                                       .sums = sums_,
                                       .first = b.row == 0 && b.column == 0};
+    if (p_.image_words) {
+      launch_logit_gradient(LogitGradientArgumentsWithWords<T>{a, words_from(p_, b.row, b.column)});
+    } else {
+      launch_logit_gradient(a);
+    }
+  }
+
+  template <typename Arguments>
+  void launch_logit_gradient(const Arguments& a) const {
     with_product<Product, Along::reduction, Along::reduction, false>(
         vector_lines(a.image) && vector_lines(a.text), [&]<typename P>(std::type_identity<P>) {
           launch({.kernel = "logit_gradient_kernel",
                   .grid = {int64_t{a.row_tiles} * a.column_tiles},
                   .threads = P::kThreads,
                   .shared_bytes = kPipelineBytes},
-                 logit_gradient_kernel<P>, ctx_, a);
+                 logit_gradient_kernel<P, Arguments>, ctx_, a);
         });
   }
 

@@ -16,6 +16,7 @@
 
 #include "kernels/common/scratch_plan.h"
 #include "kernels/contrastive_loss/contrastive_loss_tile.h"
+#include "kernels/contrastive_loss/left_out_pairs.h"
 #include "kernels/tiles/tile_product.h"
 
 namespace cuclip {
@@ -61,6 +62,19 @@ void similarity_tile(const TensorView& image, int64_t row, int64_t rows, const T
                 .ldc = kTileColumns,
                 .transpose_b = true,
                 .input = image.dtype});
+}
+
+// Leaves pairs out of such products, in a forward or backward call that was given words.
+template <typename Params>
+void leave_pairs_out(const Params& p, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                     float* products) {
+  leave_pairs_out(WordsTile{.products = products,
+                            .stride = kTileColumns,
+                            .rows = rows,
+                            .columns = columns,
+                            .row_words = p.image_words.template as<int32_t>() + row * kWordsOfSet,
+                            .column_words = p.text_words.template as<int32_t>() + column * kWordsOfSet,
+                            .first_positive = p.label_offset + row - column});
 }
 
 // One forward call: its cut into tasks, its scratch, and the steps.
@@ -123,6 +137,7 @@ class Forward {
     for (int64_t j = 0; j < columns_; j += kTileColumns) {
       const int64_t columns = std::min(kTileColumns, columns_ - j);
       similarity_tile(p_.image, row, rows, p_.text, j, columns, w.products);
+      if (p_.image_words) leave_pairs_out(p_, row, rows, j, columns, w.products);
       add_tile_statistics({w.products, kTileColumns, rows, columns, scale_}, {w.row_max, w.row_sum},
                           {column.max + j, column.sum + j}, w.new_max);
       for (int64_t i = 0; i < rows; ++i) {
@@ -158,10 +173,11 @@ class Forward {
     losses_[strips_ + block] = loss;
   }
 
-  // Writes log Σ exp; returns the cross-entropy, 0 without a positive. The maximum and the positive logit
-  // cancel before the logarithm is added: a small loss keeps its digits at large scales.
+  // Writes log Σ exp; returns the cross-entropy, 0 without a positive. A sum of which all was left out is not
+  // 0, since exp_clamped() is never below 4e-38; any other sum has a term of 1. The maximum and the positive
+  // logit cancel before the logarithm is added: a small loss keeps its digits at large scales.
   static double finish(float max, double sum, float& lse, const float* positive) {
-    const double log_sum = std::log(sum);
+    const double log_sum = std::log(sum < 1e-20 ? 0.0 : sum);
     lse = static_cast<float>(static_cast<double>(max) + log_sum);
     return positive ? (static_cast<double>(max) - static_cast<double>(*positive)) + log_sum : 0.0;
   }
@@ -252,10 +268,12 @@ class Backward {
       float* products = dtype_ == DType::f32 ? reinterpret_cast<float*>(gradient)
                                              : tiles_ + worker * kTileRows * kTileColumns;
       similarity_tile(p_.image, row, rows, p_.text, column, columns, products);
+      if (p_.image_words) leave_pairs_out(p_, row, rows, column, columns, products);
       sums_[row / tile_rows_] += gradient_tile({.tile = {products, kTileColumns, rows, columns, scale_},
                                                 .row_lse = p_.row_lse.as<float>() + row,
                                                 .column_lse = p_.column_lse.as<float>() + column,
                                                 .first_positive = p_.label_offset + row - column,
+                                                .pairs_left_out = static_cast<bool>(p_.image_words),
                                                 .dtype = dtype_,
                                                 .gradient = gradient,
                                                 .gradient_stride = kTileColumns});

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/contrastive_loss/left_out_pairs.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/contrastive_loss/contrastive_loss_tile.cpp"
 #include "kernels/common/simd_targets.h"
@@ -68,7 +70,7 @@ void tile_statistics(const ProductTile& tile, LogitStatistics row, LogitStatisti
 }
 
 // One row of gradient_tile; returns Σ_j G_j S_j.
-template <typename T>
+template <bool kPairsLeftOut, typename T>
 HWY_INLINE float gradient_row(const float* products, float scale, float row_lse, const float* column_lse,
                               int64_t positive, int64_t columns, T* gradient) {
   const F32 d;
@@ -79,19 +81,23 @@ HWY_INLINE float gradient_row(const float* products, float scale, float row_lse,
   VF sum = hn::Zero(d);
   for (int64_t j = 0; j < columns; j += lanes()) {
     const int64_t left = columns - j;
-    const VF logit = hn::Mul(scales, load_left(products + j, left));
+    VF product = load_left(products + j, left);
+    const auto left_out = hn::Eq(product, hn::Set(d, kLeftOut));
+    if constexpr (kPairsLeftOut) product = hn::IfThenZeroElse(left_out, product);
+    const VF logit = hn::Mul(scales, product);
     const VF p_row = exp_clamped(hn::Sub(logit, row_lses));
     const VF p_column = exp_clamped(hn::Sub(logit, load_left(column_lse + j, left)));
     const auto is_positive = hn::RebindMask(d, hn::Eq(lane, hn::Set(di, static_cast<int32_t>(positive - j))));
     const VF label = hn::IfThenElseZero(is_positive, hn::Set(d, 2.0f));
-    const VF g = hn::Sub(hn::Add(p_row, p_column), label);
+    VF g = hn::Sub(hn::Add(p_row, p_column), label);
+    if constexpr (kPairsLeftOut) g = hn::IfThenZeroElse(left_out, g);
     sum = hn::Add(sum, hn::IfThenElseZero(mask_left(left), hn::Mul(g, logit)));
     store_left(g, gradient + j, left);
   }
   return reduce_sum(sum);
 }
 
-template <typename T>
+template <bool kPairsLeftOut, typename T>
 double gradient_rows(const GradientTile& p) {
   const ProductTile& tile = p.tile;
   double sum = 0;
@@ -100,15 +106,21 @@ double gradient_rows(const GradientTile& p) {
     // certainly fits in 32 bits.
     const int64_t column = p.first_positive + i;
     const int64_t positive = column < tile.columns ? std::max<int64_t>(column, -1) : -1;
-    sum += static_cast<double>(gradient_row(tile.products + i * tile.stride, tile.scale, p.row_lse[i],
-                                            p.column_lse, positive, tile.columns,
-                                            static_cast<T*>(p.gradient) + i * p.gradient_stride));
+    sum += static_cast<double>(gradient_row<kPairsLeftOut>(
+        tile.products + i * tile.stride, tile.scale, p.row_lse[i], p.column_lse, positive, tile.columns,
+        static_cast<T*>(p.gradient) + i * p.gradient_stride));
   }
   return sum;
 }
 
+template <bool kPairsLeftOut>
+double gradient_of_dtype(const GradientTile& p) {
+  return p.dtype == DType::f32 ? gradient_rows<kPairsLeftOut, float>(p)
+                               : gradient_rows<kPairsLeftOut, bfloat16>(p);
+}
+
 double tile_gradient(const GradientTile& p) {
-  return p.dtype == DType::f32 ? gradient_rows<float>(p) : gradient_rows<bfloat16>(p);
+  return p.pairs_left_out ? gradient_of_dtype<true>(p) : gradient_of_dtype<false>(p);
 }
 
 template <typename T>

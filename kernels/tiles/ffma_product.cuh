@@ -92,6 +92,7 @@ class FfmaProduct {
   }
 
   static constexpr int kThreadRows = 4, kThreadColumns = 8, kRowLanes = 16, kRowWarps = 1, kColumnWarps = 16;
+  static constexpr bool kMmaSums = false;
   __device__ __forceinline__ float& sum(int i, int j) { return sums_[j / 4][i][j % 4]; }
   __device__ __forceinline__ int thread_row(int i) const { return y_ * 4 + i; }
   __device__ __forceinline__ int thread_column(int j) const { return j / 4 * 64 + x_ * 4 + j % 4; }

@@ -188,6 +188,8 @@ class TensorCoreProduct {
   }
 
   static constexpr int kThreadRows = 8, kThreadColumns = 16, kRowLanes = 4, kRowWarps = 2, kColumnWarps = 2;
+  /// Rows 2 i and 2 i + 1 and columns 2 j and 2 j + 1 are a D of mma (mma.cuh).
+  static constexpr bool kMmaSums = true;
   __device__ __forceinline__ float& sum(int i, int j) { return sums_[i / 2][j / 2][i % 2 * 2 + j % 2]; }
   __device__ __forceinline__ int thread_row(int i) const { return warp_row_ + i * 8 + lane_ / 4; }
   __device__ __forceinline__ int thread_column(int j) const {

@@ -14,13 +14,20 @@ struct Case {
   int64_t rows, columns;
   DType dtype;
   bool tf32 = false;
+  bool words = false;
 };
 
 std::string name_of(const char* direction, const Case& c) {
-  return fmt::format("contrastive loss {}, {} x {}{}", direction, c.rows, c.columns,
+  return fmt::format("contrastive loss {}, {} x {}{}{}", direction, c.rows, c.columns,
                      c.tf32                  ? ", tf32"
                      : c.dtype == DType::f32 ? ", f32"
-                                             : "");
+                                             : "",
+                     c.words ? ", words" : "");
+}
+
+// The sets of so many rows, or none.
+TensorView words(Counts& counts, const Case& c, int64_t rows) {
+  return c.words ? counts.tensor(Role::statistic, {rows, 4}, DType::i32) : TensorView();
 }
 
 // For features and their gradients; `scratch` is what else has to move, in bytes. `products`: of rows x
@@ -28,14 +35,17 @@ std::string name_of(const char* direction, const Case& c) {
 Bounds bounds(const Case& c, double elements, double scratch, int products) {
   const bool tensor_cores = c.tf32 || c.dtype == DType::bf16;
   const double bytes = elements * static_cast<double>(size_of(c.dtype));
-  return {
-      .activation_bytes = bytes,
-      .most_traffic = 1.0,
-      .most_scratch = scratch / bytes,
-      .useful_flop = tensor_cores ? 2.0 * static_cast<double>(c.rows * c.columns * kDepth * products) : 0.0,
-      .least_useful = tensor_cores ? 1.0 : 0.0,
-      .vectors_only = tensor_cores,  // f32 operands are copied element by element
-      .tf32 = c.tf32};
+  // With words, tensor cores count the bits that two sets of 128 have in common, and the bits of each set.
+  const int64_t depth = kDepth * products + (c.words ? 128 : 0);
+  return {.activation_bytes = bytes,
+          .most_traffic = 1.0,
+          .most_scratch = scratch / bytes,
+          .useful_flop = tensor_cores ? 2.0 * static_cast<double>(c.rows * c.columns * depth) : 0.0,
+          .least_useful = !tensor_cores ? 0.0
+                          : c.words     ? 0.88
+                                        : 1.0,
+          .vectors_only = tensor_cores,  // f32 operands are copied element by element
+          .tf32 = c.tf32};
 }
 
 // Operands of the logits: images once for each 128 texts, texts once for each 128 images.
@@ -47,6 +57,8 @@ void forward(Counts& counts, const Case& c) {
   const ContrastiveLossForward p{.image = counts.tensor(Role::activation, {c.rows, kDepth}, c.dtype),
                                  .text = counts.tensor(Role::activation, {c.columns, kDepth}, c.dtype),
                                  .log_scale = counts.tensor(Role::statistic, {1}, DType::f32),
+                                 .image_words = words(counts, c, c.rows),
+                                 .text_words = words(counts, c, c.columns),
                                  .loss = counts.tensor(Role::statistic, {1}, DType::f32),
                                  .row_lse = counts.tensor(Role::statistic, {c.rows}, DType::f32),
                                  .column_lse = counts.tensor(Role::statistic, {c.columns}, DType::f32),
@@ -66,6 +78,8 @@ void backward(Counts& counts, const Case& c) {
   const ContrastiveLossBackward p{.image = features(c.rows),
                                   .text = features(c.columns),
                                   .log_scale = counts.tensor(Role::statistic, {1}, DType::f32),
+                                  .image_words = words(counts, c, c.rows),
+                                  .text_words = words(counts, c, c.columns),
                                   .row_lse = counts.tensor(Role::statistic, {c.rows}, DType::f32),
                                   .column_lse = counts.tensor(Role::statistic, {c.columns}, DType::f32),
                                   .dloss = counts.tensor(Role::statistic, {1}, DType::f32),
@@ -83,10 +97,13 @@ void backward(Counts& counts, const Case& c) {
 }  // namespace
 
 void count_contrastive_loss(Counts& counts) {
-  for (const Case& c : {Case{512, 512, DType::bf16}, Case{256, 1024, DType::bf16}, Case{256, 256, DType::f32},
-                        Case{512, 512, DType::f32, true}}) {
-    forward(counts, c);
-    backward(counts, c);
+  for (Case c : {Case{512, 512, DType::bf16}, Case{256, 1024, DType::bf16}, Case{256, 256, DType::f32},
+                 Case{512, 512, DType::f32, true}}) {
+    for (const bool with_words : {false, true}) {
+      c.words = with_words;
+      forward(counts, c);
+      backward(counts, c);
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,8 @@ struct ContrastiveLossProblem {
             .text = text.view(),
             .log_scale = log_scale.view(),
             .label_offset = c.label_offset,
+            .image_words = view_or_none(image_words),
+            .text_words = view_or_none(text_words),
             .loss = loss.view(),
             .row_lse = row_lse.view(),
             .column_lse = column_lse.view(),
@@ -57,6 +60,8 @@ struct ContrastiveLossProblem {
             .text = text.view(),
             .log_scale = log_scale.view(),
             .label_offset = c.label_offset,
+            .image_words = view_or_none(image_words),
+            .text_words = view_or_none(text_words),
             .row_lse = row_lse.view(),
             .column_lse = column_lse.view(),
             .dloss = dloss.view(),
@@ -73,6 +78,10 @@ struct ContrastiveLossProblem {
   /// With tf32 what the products see: errors are then those of the sums alone.
   ContrastiveLossInputs reference_inputs(bool tf32 = false) const {
     ContrastiveLossInputs in{c, image.to_doubles(), text.to_doubles(), log_scale.at(0)};
+    if (image_words) {
+      in.image_words = bits_of(*image_words);
+      in.text_words = bits_of(*text_words);
+    }
     if (tf32) {
       for (std::vector<double>* features : {&in.image, &in.text}) {
         for (double& x : *features) x = to_tf32(x);
@@ -89,8 +98,18 @@ struct ContrastiveLossProblem {
 
   cases::ContrastiveLossCase c;
   Buffer image, text, log_scale, dloss;
+  std::optional<Buffer> image_words, text_words;
   Buffer loss = Buffer::zeros({1}, DType::f32), dlog_scale = loss, row_lse = loss, positive = loss,
          column_lse = loss, dimage = loss, dtext = loss;
+
+ private:
+  static TensorView view_or_none(const std::optional<Buffer>& words) {
+    return words ? words->view() : TensorView();
+  }
+  static std::vector<uint32_t> bits_of(const Buffer& words) {
+    const auto* first = reinterpret_cast<const uint32_t*>(words.data<int32_t>());
+    return {first, first + words.elements()};
+  }
 };
 
 /// Fails the test where an output is further from float64 than its derived error. With tf32 `expected` is of

@@ -1,6 +1,7 @@
 // float64 reference of the contrastive loss.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "tests/cases/contrastive_loss_cases.h"
@@ -12,7 +13,13 @@ struct ContrastiveLossInputs {
   std::vector<double> image;  // [rows, depth]
   std::vector<double> text;   // [columns, depth]
   double log_scale;
+  // Sets of 128 bits, [rows, 4] and [columns, 4], or both empty.
+  std::vector<uint32_t> image_words = {}, text_words = {};
 };
+
+/// Whether the pair is left out of the loss: no positive, and one of two sets that are not empty contains the
+/// other.
+bool ref_left_out(const ContrastiveLossInputs& in, int64_t i, int64_t j);
 
 struct ContrastiveLossResult {
   double loss;
