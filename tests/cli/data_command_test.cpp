@@ -79,6 +79,20 @@ TEST_CASE("data prepare rebuilds a set of which a shard is damaged, and names a 
       CHECK(read_file(out / name) == good);
     }
   }
+  // What earlier versions wrote has no sizes, and a damaged file may have anything.
+  const fs::path statistics = out / "statistics.json";
+  const auto good = nlohmann::json::parse(read_file(statistics));
+  for (const nlohmann::json& sizes :
+       {nlohmann::json(), nlohmann::json(5), nlohmann::json{{"train-000.tar", "x"}}}) {
+    auto other = good;
+    other["shard_bytes"] = sizes;
+    if (sizes.is_null()) other.erase("shard_bytes");
+    write_file_atomic(statistics, other.dump());
+    const CommandResult again = run_cuclip(arguments);
+    INFO(again.err);
+    CHECK(again.exit_code == 0);
+    CHECK(nlohmann::json::parse(read_file(statistics)).at("shard_bytes") == good.at("shard_bytes"));
+  }
   folder.write("out/train-099.tar", "somebody else's");
   const CommandResult result = run_cuclip(arguments);
   CHECK(result.exit_code == 0);

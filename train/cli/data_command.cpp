@@ -41,15 +41,15 @@ std::string earlier_result(const PrepareOptions& options) {
   const nlohmann::json found = nlohmann::json::parse(text, nullptr, false);
   const nlohmann::json wanted = nlohmann::json::parse(to_json(PrepareReport{}, options));
   if (!found.is_object() || found.value("options", nlohmann::json()) != wanted.at("options")) return "";
+  const nlohmann::json sizes =
+      found.value("shard_bytes", nlohmann::json());  // none in earlier versions' sets
   for (const char* shards : {"train_shards", "held_out_shards"}) {
-    for (const nlohmann::json& name : found.value(shards, nlohmann::json::array())) {
-      if (!name.is_string()) return "";
+    for (const nlohmann::json& entry : found.value(shards, nlohmann::json::array())) {
+      if (!entry.is_string()) return "";
+      const auto name = entry.get<std::string>();
       std::error_code missing;
-      const uintmax_t bytes = std::filesystem::file_size(options.out / name.get<std::string>(), missing);
-      if (missing ||
-          found.value("shard_bytes", nlohmann::json()).value(name.get<std::string>(), int64_t{-1}) !=
-              static_cast<int64_t>(bytes))
-        return "";
+      const uintmax_t bytes = std::filesystem::file_size(options.out / name, missing);
+      if (missing || !sizes.contains(name) || sizes[name] != bytes) return "";
     }
   }
   return text;
@@ -59,9 +59,7 @@ void prepare(const Options& options) {
   const std::string earlier = options.force ? "" : earlier_result(options.prepare);
   if (!earlier.empty()) {
     warn(options.prepare.out.string() +
-         " already exists, made with the same options; --force rebuilds it (whether its sources have changed "
-         "was not "
-         "looked at)");
+         " already exists, made with the same options; --force rebuilds it (its sources were not compared)");
     const std::set<std::string> own = listed_shards(options.prepare.out);
     for (const std::string& name : shards_in(options.prepare.out)) {
       if (!own.contains(name)) warn((options.prepare.out / name).string() + " does not belong to this set");
