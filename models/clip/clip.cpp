@@ -37,9 +37,10 @@ Tensor Clip::encode_text(Tape& tape, const TextInput& text) const {
   return ops::l2_normalize(tape, text_.forward(tape, text, options_.dtype, options_.recomputation));
 }
 
-Tensor Clip::loss(Tape& tape, const Tensor& image_features, const Tensor& text_features) const {
+Tensor Clip::loss(Tape& tape, const Tensor& image_features, const Tensor& text_features,
+                  const Tensor& words) const {
   const TraceRange range("loss");
-  return ops::contrastive_loss(tape, image_features, text_features, log_scale_);
+  return ops::contrastive_loss(tape, image_features, text_features, log_scale_, words);
 }
 
 Tensor Clip::text_hidden_states(Tape& tape, const Tensor& tokens) const {

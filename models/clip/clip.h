@@ -39,8 +39,10 @@ class Clip {
   Tensor encode_text(Tape& tape, const Tensor& tokens) const;
   /// The same for text that is already trimmed and on the context's device: nothing is copied or waited for.
   Tensor encode_text(Tape& tape, const TextInput& text) const;
-  /// CLIP's loss for features that belong together row by row: f32 [1].
-  Tensor loss(Tape& tape, const Tensor& image_features, const Tensor& text_features) const;
+  /// CLIP's loss for features that belong together row by row: f32 [1]. With words, as ops::contrastive_loss
+  /// takes them, pairs whose captions say the same are not contrasted.
+  Tensor loss(Tape& tape, const Tensor& image_features, const Tensor& text_features,
+              const Tensor& words = {}) const;
   /// tokens → [B, context_length, C] before pooling and projection.
   Tensor text_hidden_states(Tape& tape, const Tensor& tokens) const;
 

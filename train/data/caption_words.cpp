@@ -86,6 +86,12 @@ std::string without_accents(std::string_view text) {
   return out;
 }
 
+std::string with_article(const std::string& word) {
+  const std::string plain = without_accents(word);
+  const bool vowel = !plain.empty() && std::string_view("aeiou").find(plain.front()) != std::string::npos;
+  return (vowel ? "an " : "a ") + word;
+}
+
 std::string fold_word(std::string_view word) {
   std::string folded = lower_utf8(word);
   if (folded.size() > 3 && ends_with(folded, "ies")) return folded.replace(folded.size() - 3, 3, "y");

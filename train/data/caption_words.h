@@ -28,6 +28,10 @@ std::string caption_key(std::string_view caption, Numbers numbers = Numbers::kee
 /// In lower case, without the accents of Latin letters: "Frédéric" -> "frederic".
 std::string without_accents(std::string_view text);
 
+/// The word after "a", or after "an" where it begins with a, e, i, o or u, with or without an accent. It goes
+/// by the letter: "an apple", and also "an unicorn".
+std::string with_article(const std::string& word);
+
 bool is_digits(std::string_view word);
 std::string lower_utf8(std::string_view text);  // bytes that are not UTF-8 stay as they are
 

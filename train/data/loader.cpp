@@ -16,6 +16,7 @@
 #include "core/clock.h"
 #include "kernels/common/signals.h"
 #include "models/image/image_transform.h"
+#include "train/data/caption_parts.h"
 #include "train/data/permutation.h"
 #include "train/data/sample_store.h"
 
@@ -79,6 +80,7 @@ class Loader::Impl {
   Slot* slot_with_work();
   Slot make_slot(const LoaderPosition& position) const;
   void fill(Slot& slot, int64_t first, int64_t last, int64_t& bad_samples);
+  void set_caption(Batch& batch, int64_t place, const std::string& caption, SplitMix64& rng) const;
   void tokenise(Batch& batch, int64_t first, int64_t last) const;
   int64_t good_sample(int64_t index, const DecodedSample*& sample, DecodedSample& spare);
   void check_bad_fraction() const;
@@ -156,6 +158,7 @@ Slot Loader::Impl::make_slot(const LoaderPosition& position) const {
   const int64_t pixels = int64_t{options_.image_size} * options_.image_size;
   slot.batch.images.resize(static_cast<size_t>(options_.batch_size * pixels * 3));
   slot.batch.captions.resize(static_cast<size_t>(options_.batch_size));
+  slot.batch.words.resize(static_cast<size_t>(options_.batch_size) * std::tuple_size_v<WordSet>);
   if (options_.tokenizer != nullptr)
     slot.batch.tokens.resize(static_cast<size_t>(options_.batch_size * options_.context_length));
   slot.batch.epoch = position.epoch;
@@ -229,15 +232,30 @@ void Loader::Impl::fill(Slot& slot, int64_t first, int64_t last, int64_t& bad_sa
     bad_samples += index != wanted;
     // Keyed by the place's own sample: a stand-in is cropped unlike itself elsewhere in the epoch.
     SplitMix64 rng = sample_rng(options_.seed, epoch, static_cast<uint64_t>(wanted));
-    std::string& caption = slot.batch.captions[static_cast<size_t>(place)];
-    caption = sample->captions[rng.below(sample->captions.size())];
+    const std::string& caption = sample->captions[rng.below(sample->captions.size())];
     TrainingTransform transform = usual;
     if (says_left_or_right(caption)) transform.flip_probability = 0;
+    set_caption(slot.batch, place, caption, rng);
     training_pixels(
         sample->picture, transform, rng,
         std::span(slot.batch.images).subspan(static_cast<size_t>(place * bytes), static_cast<size_t>(bytes)));
   }
   if (options_.tokenizer != nullptr) tokenise(slot.batch, first, last);
+}
+
+void Loader::Impl::set_caption(Batch& batch, int64_t place, const std::string& caption,
+                               SplitMix64& rng) const {
+  std::string phrase = caption, text = caption;
+  if (options_.caption_augment > 0 && rng.uniform() < options_.caption_augment) {
+    const std::vector<std::string> parts = caption_parts(caption);
+    if (!parts.empty()) {
+      phrase = parts[rng.below(parts.size())];
+      text = as_query(phrase, rng);
+    }
+  }
+  batch.captions[static_cast<size_t>(place)] = std::move(text);
+  const WordSet words = word_set(phrase);
+  std::copy(words.begin(), words.end(), batch.words.begin() + place * std::ssize(words));
 }
 
 // The captions of the places from `first` to before `last`.

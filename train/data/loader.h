@@ -36,6 +36,9 @@ struct LoaderOptions {
   double scale_max = 1.0;
   double flip_probability = 0.0;
 
+  /// The probability that a picture comes with a part of its caption, worded as a query (caption_parts.h).
+  double caption_augment = 0.0;
+
   int64_t max_pixels = 100'000'000;  // of one picture; larger ones are bad samples
 
   /// Pictures are kept decoded if the whole set is expected to fit into this. They are then kept with the
@@ -50,6 +53,7 @@ struct Batch {
   std::vector<uint8_t> images;        // [batch_size, image_size, image_size, 3]
   std::vector<std::string> captions;  // [batch_size], one of each picture's, drawn anew each epoch
   std::vector<int32_t> tokens;        // [batch_size, context_length], Tokenizer::encode_padded of these
+  std::vector<int32_t> words;  // [batch_size, 4], word_set of each caption or of the part drawn from it
   int64_t epoch = 0;
   int64_t index = 0;        // within the epoch
   int64_t bad_samples = 0;  // places that were filled by another sample because theirs was bad

@@ -113,12 +113,6 @@ std::vector<std::vector<int64_t>> pictures_with_words(std::span<const std::vecto
   return pictures;
 }
 
-std::string with_article(const std::string& word) {
-  const std::string plain = without_accents(word);
-  const bool vowel = !plain.empty() && std::string_view("aeiou").find(plain.front()) != std::string::npos;
-  return (vowel ? "an " : "a ") + word;
-}
-
 std::span<const std::string> everyday_words() {
   static const Words words = {"bird",     "flower", "car",   "tree",  "cat",      "dog",    "fish",
                               "house",    "star",   "heart", "flag",  "hat",      "guitar", "boat",

@@ -35,10 +35,6 @@ PictureCollection encode_collection(const Clip& model, const Dataset& dataset, i
 std::vector<std::vector<int64_t>> pictures_with_words(std::span<const std::vector<std::string>> captions,
                                                       std::span<const std::string> words);
 
-/// The word after "a", or after "an" where it begins with a, e, i, o or u, with or without an accent. It goes
-/// by the letter: "an apple", and also "an unicorn".
-std::string with_article(const std::string& word);
-
 /// Words for things that people draw and photograph.
 std::span<const std::string> everyday_words();
 

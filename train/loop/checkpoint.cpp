@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +11,7 @@
 #include "models/files/names.h"
 #include "models/files/safetensors.h"
 #include "models/inference/checkpoint_folders.h"
+#include "train/loop/train_config.h"
 
 namespace cuclip {
 namespace {
@@ -256,9 +258,16 @@ std::string read_setting(const fs::path& checkpoint, const std::string& name) {
 
 void check_settings(const fs::path& checkpoint, const Settings& settings) {
   const nlohmann::json then = read_checkpoint_state(checkpoint)["settings"];
+  // A setting that is younger than the checkpoint: what it did then is what the default does now.
+  const Settings defaults = identity(TrainConfig{});
+  const auto default_of = [&](const std::string& name) {
+    const auto found =
+        std::find_if(defaults.begin(), defaults.end(), [&](const auto& s) { return s.first == name; });
+    return found == defaults.end() ? std::string() : found->second;
+  };
   std::string differences;
   for (const auto& [name, value] : settings) {
-    const std::string before = then.value(name, std::string());
+    const std::string before = then.contains(name) ? then.value(name, std::string()) : default_of(name);
     if (before != value) differences += fmt::format("\n  --{}: was '{}', is '{}'", name, before, value);
   }
   CUCLIP_CHECK(

@@ -180,7 +180,8 @@ void make_loader(OpenedRun& run) {
                                                       .context_length = run.clip_config.text.context_length,
                                                       .scale_min = config.aug_scale_min,
                                                       .scale_max = config.aug_scale_max,
-                                                      .flip_probability = config.hflip});
+                                                      .flip_probability = config.hflip,
+                                                      .caption_augment = config.caption_augment});
   run.loader->restore({.epoch = run.state.epoch, .batch = run.state.batch_in_epoch});
 }
 

@@ -18,6 +18,7 @@ MicroBatch to_tensors(OpenedRun& run, const Batch& batch) {
                                                     static_cast<uint64_t>(run.config.seed), first);
     micro.kept = Tensor::from<int32_t>(host, {n, std::ssize(kept) / n}, kept);
   }
+  if (run.config.mask_duplicates) micro.words = Tensor::from<int32_t>(host, {n, 4}, batch.words);
   return micro;
 }
 

@@ -14,24 +14,26 @@ StepComputation::Features StepComputation::encode(Tape& tape, const MicroBatch& 
 Tensor StepComputation::whole_batch(const MicroBatch& input) const {
   Tape tape(model_.context());
   const Features features = encode(tape, input);
-  const Tensor loss = model_.loss(tape, features.image, features.text);
+  const Tensor loss = model_.loss(tape, features.image, features.text, input.words);
   tape.backward(loss);
   return loss;
 }
 
 Tensor StepComputation::accumulated(std::span<const MicroBatch> inputs) const {
   Context& context = model_.context();
-  std::vector<Tensor> images, texts;
+  std::vector<Tensor> images, texts, words;
   for (const MicroBatch& input : inputs) {
     Tape silent(context, Tape::Mode::inference);
     const Features features = encode(silent, input);
     images.push_back(features.image);
     texts.push_back(features.text);
+    if (input.words) words.push_back(input.words);
   }
   Tape loss_tape(context);
   const std::array<Tensor, 2> leaves{loss_tape.leaf(concatenate(context, images)),
                                      loss_tape.leaf(concatenate(context, texts))};
-  const Tensor loss = model_.loss(loss_tape, leaves[0], leaves[1]);
+  const Tensor loss =
+      model_.loss(loss_tape, leaves[0], leaves[1], words.empty() ? Tensor() : concatenate(context, words));
   const Tape::Seed seed{loss, Tensor::full(context, {1}, 1.0f)};
   const std::vector<Tensor> gradients = loss_tape.backward(std::span(&seed, 1), leaves);
   int64_t row = 0;

@@ -13,7 +13,8 @@ std::vector<int64_t> shapes_of(const StepInputs& inputs) {
   std::vector<int64_t> extents;
   for (const MicroBatch& input : inputs.batches) {
     extents.insert(extents.end(),
-                   {input.images.size(0), input.tokens.size(1), input.kept ? input.kept.size(1) : 0});
+                   {input.images.size(0), input.tokens.size(1), input.kept ? input.kept.size(1) : 0,
+                    input.words ? input.words.size(0) : 0});
   }
   return extents;
 }
@@ -68,6 +69,7 @@ StepInputs StepReplay::upload(std::span<const MicroBatch> batches, float lr) {
       add(input.tokens, batches[i].tokens.bytes());
       add(input.end, input.end.bytes());
       add(input.kept, input.kept.bytes());
+      add(input.words, input.words.bytes());
     }
     return end;
   };

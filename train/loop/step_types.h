@@ -18,7 +18,9 @@ struct MicroBatch {
   Tensor images;  // u8 [B, S, S, 3]
   Tensor tokens;  // i32 [B, context_length]; ready for a step: [B, L], cut by trim_text
   Tensor kept{};  // i32 [B, K]: the tokens that patch dropout leaves of each picture; none: all
-  Tensor end{};   // i32 [B]: where each text ends; none before the batch is ready for a step
+  Tensor
+      words{};  // i32 [B, 4]: word_set of each caption, for a loss that leaves out duplicates; none: the plain one
+  Tensor end{};  // i32 [B]: where each text ends; none before the batch is ready for a step
 };
 
 /// All that a step reads and that changes from one to the next, where it computes.

@@ -45,6 +45,7 @@ struct TrainConfig {
   double wd = 0.2;
   int64_t warmup = -1;  // steps; -1: a tenth of the run
   double grad_clip_norm = 0;
+  bool mask_duplicates = false;
   Precision precision = Precision::fp32;
   bool grad_checkpointing = false;
   bool lock_image = false;
@@ -54,6 +55,7 @@ struct TrainConfig {
   double aug_scale_min = 0.9;
   double aug_scale_max = 1.0;
   double hflip = 0.0;
+  double caption_augment = 0.0;
   double force_patch_dropout = 0.0;
 
   // The run.
