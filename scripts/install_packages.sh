@@ -12,7 +12,7 @@ set -euo pipefail
 declare -A groups=(
   [build]="g++ cmake ninja-build pkg-config libcli11-dev nlohmann-json3-dev libfmt-dev libarchive-dev libjpeg-dev
            zlib1g-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev libutf8proc-dev libpugixml-dev libxxhash-dev
-           libtomlplusplus-dev"
+           libtomlplusplus-dev libfreetype-dev"
   [data]="openclipart-svg openclipart-png tuxpaint-stamps-default"
   [test]="catch2 clang clang-format libclang-rt-dev ccache unzip python3 python3-pip libzstd-dev liblz4-dev
           libbenchmark-dev"
