@@ -100,8 +100,22 @@ struct Collection {
   const char* name;
   const char* folder;  // below the root of a system
   std::vector<Need> needs;
-  RawPairs (*list)(const fs::path& folder, int threads);
+  std::function<RawPairs(const fs::path& folder, int threads)> list;
 };
+
+Collection font(const FontCollection& of, const char* font_package, const char* names_package) {
+  return {.name = of.name,
+          .folder = "usr/share",
+          .needs = {{of.font, font_package}, {of.names, names_package}},
+          .list = [of](const fs::path& folder, int) { return list_font(folder, of); }};
+}
+
+Collection words(const char* name, const char* folder, const char* package,
+                 std::vector<WordFolder> (*folders)()) {
+  return {.name = name, .folder = folder, .needs = {{".", package}}, .list = [=](const fs::path& below, int) {
+            return list_word_pictures(below, name, folders());
+          }};
+}
 
 const std::vector<Collection>& collections() {
   static const std::vector<Collection> table = {
@@ -113,41 +127,19 @@ const std::vector<Collection>& collections() {
        "usr/share/tuxpaint/stamps",
        {{".", "tuxpaint-stamps-default"}},
        [](const fs::path& folder, int) { return list_tuxpaint(folder); }},
-      {"noto-emoji",
-       "usr/share",
-       {{kNotoEmoji.font, "fonts-noto-color-emoji"}, {kNotoEmoji.names, "unicode-cldr-core"}},
-       [](const fs::path& folder, int) { return list_font(folder, kNotoEmoji); }},
-      {"symbola",
-       "usr/share",
-       {{kSymbola.font, "fonts-symbola"}, {kSymbola.names, "unicode-cldr-core"}},
-       [](const fs::path& folder, int) { return list_font(folder, kSymbola); }},
-      {"material-icons",
-       "usr/share",
-       {{kMaterialIcons.font, "fonts-materialdesignicons-webfont"},
-        {kMaterialIcons.names, "fonts-materialdesignicons-webfont"}},
-       [](const fs::path& folder, int) { return list_font(folder, kMaterialIcons); }},
-      {"font-awesome",
-       "usr/share",
-       {{kFontAwesome.font, "fonts-font-awesome"}, {kFontAwesome.names, "fonts-font-awesome"}},
-       [](const fs::path& folder, int) { return list_font(folder, kFontAwesome); }},
+      font(kNotoEmoji, "fonts-noto-color-emoji", "unicode-cldr-core"),
+      font(kSymbola, "fonts-symbola", "unicode-cldr-core"),
+      font(kNotoSymbols, "fonts-noto-core", "unicode-cldr-core"),
+      font(kMaterialIcons, "fonts-materialdesignicons-webfont", "fonts-materialdesignicons-webfont"),
+      font(kGoogleIcons, "fonts-material-design-icons-iconfont", "fonts-material-design-icons-iconfont"),
+      font(kFontAwesome, "fonts-font-awesome", "fonts-font-awesome"),
       {"gemojione",
        "usr/share/rubygems-integration/all/gems/gemojione-3.3.0",
        {{"config/index.json", "ruby-gemojione"}, {"assets/png", "ruby-gemojione"}},
        [](const fs::path& folder, int) { return list_gemojione(folder); }},
-      {"pysiogame",
-       "usr/share/games/pysiogame/res/images/art4apps",
-       {{".", "pysiogame"}},
-       [](const fs::path& folder, int) {
-         return list_word_pictures(folder, "pysiogame", pysiogame_folders());
-       }},
-      {"qabcs",
-       "usr/share/qabcs/abcs/all/pics",
-       {{".", "qabcs-data"}},
-       [](const fs::path& folder, int) { return list_word_pictures(folder, "qabcs", qabcs_folders()); }},
-      {"scratch",
-       "usr/share/scratch/Media",
-       {{"Costumes", "scratch"}, {"Backgrounds", "scratch"}},
-       [](const fs::path& folder, int) { return list_word_pictures(folder, "scratch", scratch_folders()); }},
+      words("pysiogame", "usr/share/games/pysiogame/res/images/art4apps", "pysiogame", pysiogame_folders),
+      words("qabcs", "usr/share/qabcs/abcs/all/pics", "qabcs-data", qabcs_folders),
+      words("scratch", "usr/share/scratch/Media", "scratch", scratch_folders),
   };
   return table;
 }

@@ -22,21 +22,33 @@ struct Ink {
   Colour colour;
 };
 
+// Those five apart are easily told from each other.
 constexpr std::array<Ink, 10> kInks{{{"red", {220, 30, 30}},
                                      {"orange", {245, 130, 20}},
                                      {"yellow", {240, 205, 20}},
-                                     {"green", {30, 150, 50}},
-                                     {"blue", {30, 80, 210}},
-                                     {"purple", {125, 45, 165}},
                                      {"pink", {245, 120, 175}},
+                                     {"turquoise", {35, 185, 180}},
+                                     {"blue", {30, 80, 210}},
+                                     {"green", {30, 150, 50}},
+                                     {"purple", {125, 45, 165}},
                                      {"brown", {125, 75, 35}},
-                                     {"grey", {130, 130, 130}},
-                                     {"turquoise", {35, 185, 180}}}};
+                                     {"grey", {130, 130, 130}}}};
+constexpr Ink kBlack{.name = "", .colour = {0, 0, 0}};
 
-Ink ink_of(const std::string& key) {
+// What the character is drawn with, once with each.
+std::vector<Ink> inks_of(const std::string& key, Inks inks) {
   const uint64_t hash = XXH64(key.data(), key.size(), 0);
-  if (hash % 10 < 4) return {.name = "", .colour = {0, 0, 0}};
-  return kInks[(hash / 10) % kInks.size()];
+  const Ink& first = kInks[hash / 10 % kInks.size()];
+  const Ink& second = kInks[(hash / 10 + kInks.size() / 2) % kInks.size()];
+  switch (inks) {
+    case Inks::own:
+      return {kBlack};
+    case Inks::one:
+      return {hash % 10 < 4 ? kBlack : first};
+    case Inks::three:
+      return {kBlack, first, second};
+  }
+  return {};
 }
 
 bool names_colour(const std::string& text) {
@@ -47,47 +59,49 @@ bool names_colour(const std::string& text) {
   });
 }
 
-std::vector<PictureName> read_names(const std::filesystem::path& file, FontNames kind) {
+std::vector<PictureName> read_names(const std::filesystem::path& file, std::string_view css_prefix) {
   const std::string text = read_file(file);
-  return kind == FontNames::cldr ? names_from_cldr(text, file.string()) : names_from_css(text, file.string());
+  return css_prefix.empty() ? names_from_cldr(text, file.string())
+                            : names_from_css(text, file.string(), css_prefix);
 }
 
 }  // namespace
 
 RawPairs list_font(const std::filesystem::path& folder, const FontCollection& collection) {
   RawPairs result;
-  const auto font = std::make_shared<const GlyphFont>(folder / collection.font, collection.in_colour);
-  for (const PictureName& name : read_names(folder / collection.names, collection.kind)) {
-    RawPair pair;
-    pair.key = std::string(collection.name) + "/" + name.id;
+  const bool in_colour = collection.inks == Inks::own;
+  const auto font = std::make_shared<const GlyphFont>(folder / collection.font, in_colour);
+  for (PictureName& name : read_names(folder / collection.names, collection.css_prefix)) {
+    const std::string key = std::string(collection.name) + "/" + name.id;
     if (!font->has(name.character)) {
-      result.bad.add("no picture", pair.key);
+      // CLDR names more than any one font has; a style sheet names what its font should have.
+      if (collection.css_prefix[0] != 0) result.bad.add("no picture", key);
       continue;
     }
-    DrawingMetadata drawing{.path = {}, .title = name.name, .creator = {}, .keywords = name.keywords};
-    Ink ink{.name = "", .colour = {0, 0, 0}};
-    if (!collection.in_colour) {
-      if (names_colour(name.name)) {
-        result.bad.add("named after a colour", pair.key + ": " + name.name);
-        continue;
-      }
-      std::erase_if(drawing.keywords, names_colour);
-      ink = ink_of(pair.key);
-      if (!ink.name.empty()) drawing.title = std::string(ink.name) + " " + name.name;
+    if (!in_colour && names_colour(name.name)) {
+      result.bad.add("named after a colour", key + ": " + name.name);
+      continue;
     }
-    drawing.keywords.emplace_back(collection.keyword);
-    pair.original = name.name;
-    pair.captions = {normalise_caption(DrawingCaptioner({}).caption(drawing)).text};
-    pair.drawing = true;
-    pair.draw = [font, character = name.character, colour = ink.colour] {
-      return font->draw(character, colour);
-    };
-    if (pair.captions[0].empty()) {
-      result.bad.add("no caption", pair.key);
-    } else {
-      result.pairs.push_back(std::move(pair));
+    if (!in_colour) std::erase_if(name.keywords, names_colour);
+    if (collection.css_prefix[0] != 0) name.keywords.emplace_back("icon");
+    for (const Ink& ink : inks_of(key, collection.inks)) {
+      const std::string of_colour = ink.name.empty() ? "" : std::string(ink.name) + " ";
+      RawPair& pair = result.pairs.emplace_back();
+      pair.key = ink.name.empty() || collection.inks == Inks::one ? key : key + "-" + std::string(ink.name);
+      pair.original = name.name;
+      pair.captions = {
+          normalise_caption(
+              DrawingCaptioner({}).caption(
+                  {.path = {}, .title = of_colour + name.name, .creator = {}, .keywords = name.keywords}))
+              .text};
+      pair.drawing = true;
+      pair.draw = [font, character = name.character, colour = ink.colour] {
+        return font->draw(character, colour);
+      };
     }
   }
+  CUCLIP_CHECK(!result.pairs.empty(), "{}: {} has none of the characters that {} names", collection.name,
+               (folder / collection.font).string(), (folder / collection.names).string());
   return result;
 }
 

@@ -88,8 +88,9 @@ std::vector<PictureName> names_from_cldr(const std::string& xml, const std::stri
 namespace {
 
 // "checkbox-blank-circle-outline" -> "checkbox blank circle"; nothing where the icon is crossed out.
-std::string icon_name(const std::string& id) {
-  static const std::set<std::string> kHowDrawn = {"alt", "o", "outline", "variant"};
+std::string icon_name(std::string id) {
+  static const std::set<std::string> kHowDrawn = {"alt", "o", "outline", "outlined", "variant"};
+  std::replace(id.begin(), id.end(), '_', '-');
   Words words = split(id, '-');
   if (std::find(words.begin(), words.end(), "off") != words.end()) return "";
   std::erase_if(words, [](const std::string& word) {
@@ -98,15 +99,15 @@ std::string icon_name(const std::string& id) {
   return fmt::format("{}", fmt::join(words, " "));
 }
 
-// The ids in ".fa-remove:before, .fa-close:before": what follows the first hyphen.
-Words icon_ids(std::string_view selectors) {
+// The ids in ".fa-remove:before, .fa-close:before": what is between the prefix and the colon.
+Words icon_ids(std::string_view selectors, std::string_view prefix) {
   Words ids;
   for (const std::string& selector : split(selectors, ',')) {
-    const size_t hyphen = selector.find('-'), colon = selector.find(':');
-    if (selector.empty() || selector[0] != '.' || hyphen == std::string::npos || colon == std::string::npos ||
-        hyphen > colon)
+    const size_t colon = selector.find(':');
+    if (selector.compare(0, prefix.size(), prefix) != 0 || colon == std::string::npos ||
+        colon <= prefix.size())
       continue;
-    ids.push_back(selector.substr(hyphen + 1, colon - hyphen - 1));
+    ids.push_back(selector.substr(prefix.size(), colon - prefix.size()));
   }
   return ids;
 }
@@ -127,9 +128,25 @@ char32_t content_of(std::string_view declarations) {
              : 0;
 }
 
+// Unicode's old names say "black" for filled and "white" for hollow, whatever colours a picture has.
+std::string without_fill(const std::string& name) {
+  static const std::set<std::string> kFills = {"black", "heavy", "white"};
+  Words words = split(name, ' ');
+  std::erase_if(words, [](const std::string& word) { return kFills.contains(word); });
+  return fmt::format("{}", fmt::join(words, " "));
+}
+
+// What EmojiOne's keywords say of moods and company, not of the picture.
+bool is_useless_keyword(const std::string& keyword) {
+  static const std::set<std::string> keywords = {
+      "blue-square", "boys night", "diversity", "girls night", "hipster", "penis", "sex", "sexy", "vagina"};
+  return keywords.contains(keyword);
+}
+
 }  // namespace
 
-std::vector<PictureName> names_from_css(const std::string& css, const std::string& file) {
+std::vector<PictureName> names_from_css(const std::string& css, const std::string& file,
+                                        std::string_view prefix) {
   std::vector<PictureName> names;
   bool any = false;
   const std::string_view text = css;
@@ -137,7 +154,7 @@ std::vector<PictureName> names_from_css(const std::string& css, const std::strin
     const size_t open = text.find('{', at), close = text.find('}', at);
     if (close == std::string_view::npos) break;
     if (open < close) {
-      const Words ids = icon_ids(text.substr(at, open - at));
+      const Words ids = icon_ids(text.substr(at, open - at), prefix);
       const char32_t character = content_of(text.substr(open + 1, close - open - 1));
       if (!ids.empty() && character != 0) {
         any = true;
@@ -148,8 +165,8 @@ std::vector<PictureName> names_from_css(const std::string& css, const std::strin
     }
     at = close + 1;
   }
-  CUCLIP_CHECK(any, "{}: expected rules such as .mdi-bike:before {{ content: \"\\F0A3\"; }}, found none",
-               file);
+  CUCLIP_CHECK(any, "{}: expected rules such as {}bike:before {{ content: \"\\F0A3\"; }}, found none", file,
+               prefix);
   return names;
 }
 
@@ -165,11 +182,13 @@ std::vector<PictureName> names_from_gemojione(const std::string& json, const std
       return entry[member].get<std::string>();
     };
     const std::string category = text("category");
-    PictureName name{.id = text("unicode"), .character = 0, .name = text("name"), .keywords = {}};
+    PictureName name{
+        .id = text("unicode"), .character = 0, .name = without_fill(text("name")), .keywords = {}};
     if (category == "modifier" || contains(key, "_tone") || is_letter_or_digit(name.name)) continue;
     if (category == "flags") name.name = "flag of " + name.name;
     for (const nlohmann::json& keyword : entry.value("keywords", nlohmann::json::array())) {
-      if (keyword.is_string()) name.keywords.push_back(keyword.get<std::string>());
+      if (keyword.is_string() && !is_useless_keyword(keyword.get<std::string>()))
+        name.keywords.push_back(keyword.get<std::string>());
     }
     names.push_back(std::move(name));
   }

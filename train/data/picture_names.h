@@ -20,11 +20,12 @@ struct PictureName {
 /// English.
 std::vector<PictureName> names_from_cldr(const std::string& xml, const std::string& file);
 
-/// The style sheet of a font of icons: `.mdi-bike:before { content: "\F0A3"; }` is the icon "bike". Several
-/// names of an icon give its name and keywords. What only says how an icon is drawn ("outline", "variant", a
+/// The style sheet of a font of icons: with the prefix ".mdi-", `.mdi-bike:before { content: "\F0A3"; }` is
+/// the icon "bike". Several names of an icon give its name and keywords. What only says how an icon is drawn ("outline", "variant", a
 /// trailing "o") is left out of its name; icons that are crossed out ("-off") are left out. Throws InputError
 /// where there is no such rule.
-std::vector<PictureName> names_from_css(const std::string& css, const std::string& file);
+std::vector<PictureName> names_from_css(const std::string& css, const std::string& file,
+                                        std::string_view prefix);
 
 /// EmojiOne's index.json, as the Ruby gem gemojione has it: {"bike": {"unicode": "1F6B2", "name": "bicycle",
 /// "category": "travel", "keywords": ["bike", ...]}, ...}; `id` is "unicode". Left out are variants of the
