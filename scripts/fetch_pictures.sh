@@ -53,7 +53,7 @@ if ((${#wanted[@]} == 0)); then
   [[ -z $(ls -A "$folder/.unpacked") ]] || exit 0
   refuse 1 "apt knows none of the packages: its lists may be missing (as root: apt-get update)"
 fi
-echo "Fetching ${#wanted[@]} packages, $(((bytes + 999999) / 1000000)) MB, into $folder"
+echo "Fetching ${#wanted[@]} of ${#packages[@]} packages, $(((bytes + 999999) / 1000000)) MB, into $folder"
 
 downloads=$(mktemp -d "$folder/.download-XXXXXX")
 trap 'rm -rf "$downloads"' EXIT
@@ -63,7 +63,7 @@ for package in "${wanted[@]}"; do
   # The user apt downloads as when root calls it may not write here.
   (cd "$downloads" && apt-get download -qq -o APT::Sandbox::User=root "$package") ||
     refuse 1 "apt-get could not download $package: see above"
-  dpkg-deb --extract "$downloads"/*.deb "$folder"
+  dpkg-deb --extract "$downloads"/*.deb "$folder" || refuse 1 "dpkg-deb could not unpack $package: see above"
   rm "$downloads"/*.deb
   touch "$folder/.unpacked/$package"  # last: what was cut off before is unpacked again
 done

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From a clean machine to a CLIP model of your own: installs Debian packages, builds, fetches and prepares some
-# ten thousand pictures with captions, trains, evaluates on held-out pairs, and searches the pictures with words.
+# From a clean machine to a CLIP model of your own: installs Debian packages, builds, fetches and prepares
+# thousands of pictures with captions, trains, evaluates on held-out pairs, and searches the pictures with
+# words.
 # Works from any folder and asks no questions; run again, it reuses what is there.
 #
 #   train/quickstart.sh                    results in runs/quickstart
@@ -14,7 +15,7 @@ run="${CUCLIP_RUNS:-runs}/quickstart"
 shortened=()
 case "${1:-}" in
   "") ;;
-  -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
   --max-steps)
     [[ "${2:-}" =~ ^[1-9][0-9]*$ ]] || {
       echo "train/quickstart.sh: --max-steps takes a number of steps, got '${2:-}' (see --help)" >&2

@@ -19,7 +19,7 @@ struct RawPair {
   std::vector<std::string> captions;  // normalised; the first is the one to evaluate with
   bool drawing = false;               // on white or transparent ground: the ground around it may be cut off
 
-  // Where the picture is: drawn when it is asked for (from several threads), a file, or a sample of a data set.
+  // Where the picture is: drawn when asked for (from several threads), a file, or a sample of a data set.
   std::function<Image()> draw;
   std::filesystem::path file;
   std::shared_ptr<const Dataset> dataset;

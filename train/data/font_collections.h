@@ -8,10 +8,10 @@
 
 namespace cuclip {
 
-/// In which colours a font's characters are drawn: their own, which they must have; black for two in five and
-/// one of ten colours for the others; or three pictures of each, black and in two of the colours, so that what
-/// a colour's name means shows. Which colours depends on the picture's key alone. Their names precede the
-/// character's: "red bicycle".
+/// In which colours a font's characters are drawn: their own, which they must have; black for two in five
+/// and one of ten colours for the others; or three pictures of each, black and in two of the colours, so that
+/// what a colour's name means shows. Which colours depends on the picture's key alone. Their names come
+/// before the character's: "red bicycle".
 enum class Inks { own, one, three };
 
 struct FontCollection {
@@ -55,9 +55,9 @@ inline constexpr FontCollection kFontAwesome{.name = "font-awesome",
                                              .css_prefix = ".fa-",
                                              .inks = Inks::one};
 
-/// The characters that have a name and that the font has; those named by a style sheet have the keyword "icon".
-/// Where the font has no colours of its own, characters named after a colour are left out. Throws InputError
-/// where font or names cannot be used.
+/// The characters that have a name and that the font has; those named by a style sheet have the keyword
+/// "icon". Where the font has no colours of its own, characters named after a colour are left out. Throws
+/// InputError where font or names cannot be used.
 RawPairs list_font(const std::filesystem::path& folder, const FontCollection& collection);
 
 }  // namespace cuclip

@@ -14,16 +14,16 @@ struct PictureName {
   std::vector<std::string> keywords;
 };
 
-/// The annotations of CLDR (common/annotations/en.xml): names of pictographs and emoji of a single code point,
-/// in its order; not those of letters, punctuation, arrows and operators, and not the modifiers for skin.
-/// `file` is for messages. Throws InputError for what is not such a file, and for another language than
+/// The annotations of CLDR (common/annotations/en.xml): names of pictographs and emoji of a single code
+/// point, in its order; not those of letters, punctuation, arrows and operators, and not the modifiers for
+/// skin. `file` is for messages. Throws InputError for what is not such a file, and for another language than
 /// English.
 std::vector<PictureName> names_from_cldr(const std::string& xml, const std::string& file);
 
 /// The style sheet of a font of icons: with the prefix ".mdi-", `.mdi-bike:before { content: "\F0A3"; }` is
-/// the icon "bike". Several names of an icon give its name and keywords. What only says how an icon is drawn ("outline", "variant", a
-/// trailing "o") is left out of its name; icons that are crossed out ("-off") are left out. Throws InputError
-/// where there is no such rule.
+/// the icon "bike". Several names of an icon give its name and keywords. What only says how an icon is drawn
+/// ("outline", "variant", a trailing "o") is left out of its name; icons that are crossed out ("-off") are
+/// left out. Throws InputError where there is no such rule.
 std::vector<PictureName> names_from_css(const std::string& css, const std::string& file,
                                         std::string_view prefix);
 
