@@ -10,33 +10,18 @@
 #include "models/image/image.h"
 #include "tests/support/buffer.h"
 #include "tests/support/command.h"
+#include "tests/train/boxes_font.h"
 #include "train/data/glyph_font.h"
 #include "train/data/picture_names.h"
 #include "train/data/sample.h"
 
 using namespace cuclip;
 using Catch::Matchers::Contains;
+using cuclip::test::boxes_font;
 using cuclip::test::TemporaryFolder;
 using Strings = std::vector<std::string>;
 
 namespace {
-
-// A bitmap font (BDF, a text format that FreeType reads): each character is a black box of width x height
-// pixels.
-std::string boxes_font(const Strings& characters_in_hex, int width, int height) {
-  std::string font = fmt::format(
-      "STARTFONT 2.1\nFONT -t-boxes-medium-r-normal--{1}-{1}0-75-75-c-{0}0-iso10646-1\nSIZE {1} 75 75\n"
-      "FONTBOUNDINGBOX {0} {1} 0 0\nSTARTPROPERTIES 4\nFONT_ASCENT {1}\nFONT_DESCENT 0\n"
-      "CHARSET_REGISTRY \"ISO10646\"\nCHARSET_ENCODING \"1\"\nENDPROPERTIES\nCHARS {2}\n",
-      width, height, characters_in_hex.size());
-  for (const std::string& hex : characters_in_hex) {
-    font += fmt::format("STARTCHAR u{0}\nENCODING {1}\nSWIDTH 500 0\nDWIDTH {2} 0\nBBX {2} {3} 0 0\nBITMAP\n",
-                        hex, std::stoul(hex, nullptr, 16), width, height);
-    for (int y = 0; y < height; ++y) font += std::string(static_cast<size_t>(width / 4), 'F') + "\n";
-    font += "ENDCHAR\n";
-  }
-  return font + "ENDFONT\n";
-}
 
 std::string cldr(const std::string& annotations, const std::string& language = "en") {
   return "<?xml version=\"1.0\" encoding=\"UTF-8\" ?><ldml><identity><language type=\"" + language +

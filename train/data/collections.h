@@ -17,6 +17,7 @@ struct RawPair {
   std::string key;
   std::string original;               // the caption as it was found, for the statistics
   std::vector<std::string> captions;  // normalised; the first is the one to evaluate with
+  std::string icon_name;              // of icons, which have the words of programs: without the colour
   bool drawing = false;               // on white or transparent ground: the ground around it may be cut off
 
   // Where the picture is: drawn when asked for (from several threads), a file, or a sample of a data set.

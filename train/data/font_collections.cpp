@@ -1,5 +1,6 @@
 #include "train/data/font_collections.h"
 
+#include <fmt/format.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -70,12 +71,13 @@ std::vector<PictureName> read_names(const std::filesystem::path& file, std::stri
 RawPairs list_font(const std::filesystem::path& folder, const FontCollection& collection) {
   RawPairs result;
   const bool in_colour = collection.inks == Inks::own;
+  const bool is_icon = collection.css_prefix[0] != 0;
   const auto font = std::make_shared<const GlyphFont>(folder / collection.font, in_colour);
   for (PictureName& name : read_names(folder / collection.names, collection.css_prefix)) {
     const std::string key = std::string(collection.name) + "/" + name.id;
     if (!font->has(name.character)) {
       // CLDR names more than any one font has; a style sheet names what its font should have.
-      if (collection.css_prefix[0] != 0) result.bad.add("no picture", key);
+      if (is_icon) result.bad.add("no picture", key);
       continue;
     }
     if (!in_colour && names_colour(name.name)) {
@@ -83,12 +85,14 @@ RawPairs list_font(const std::filesystem::path& folder, const FontCollection& co
       continue;
     }
     if (!in_colour) std::erase_if(name.keywords, names_colour);
-    if (collection.css_prefix[0] != 0) name.keywords.emplace_back("icon");
+    const std::string icon_name = fmt::format("{} {}", name.name, fmt::join(name.keywords, " "));
+    if (is_icon) name.keywords.emplace_back("icon");
     for (const Ink& ink : inks_of(key, collection.inks)) {
       const std::string of_colour = ink.name.empty() ? "" : std::string(ink.name) + " ";
       RawPair& pair = result.pairs.emplace_back();
       pair.key = ink.name.empty() || collection.inks == Inks::one ? key : key + "-" + std::string(ink.name);
       pair.original = name.name;
+      if (is_icon) pair.icon_name = icon_name;
       pair.captions = {
           normalise_caption(
               DrawingCaptioner({}).caption(
