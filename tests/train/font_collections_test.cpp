@@ -52,8 +52,8 @@ TEST_CASE("CLDR's annotations name pictographs of one code point") {
   const std::string xml =
       cldr(annotation("🚲", "bicycle", "bicycle | bike") + annotation("{", "open brace", "x") +
            annotation("🏽", "medium skin tone", "x") + annotation("👨‍🦰", "man: red hair", "x") +
-           annotation("→", "right arrow", "arrow") + annotation("Ⓜ", "circled M", "x") +
-           "<annotation cp=\"🐈\">cat | pet</annotation>");
+           annotation("→", "right arrow", "arrow") + annotation("⪺", "succeeds not", "math") +
+           annotation("Ⓜ", "circled M", "x") + "<annotation cp=\"🐈\">cat | pet</annotation>");
   const std::vector<PictureName> names = names_from_cldr(xml, "en.xml");
   REQUIRE(names.size() == 1);
   CHECK(names[0].name == "bicycle");

@@ -63,7 +63,7 @@ GlyphFont::GlyphFont(const std::filesystem::path& file, bool in_colour) : face_(
                f.bytes.size(), error);
   CUCLIP_CHECK(!in_colour || FT_HAS_COLOR(f.face),
                "{}: expected a font with colour bitmaps, found one without", f.name);
-  if (FT_IS_SCALABLE(f.face) && !FT_HAS_FIXED_SIZES(f.face)) {
+  if (!in_colour && FT_IS_SCALABLE(f.face)) {
     CUCLIP_CHECK(FT_Set_Pixel_Sizes(f.face, 0, kSize) == 0, "{}: FreeType cannot scale it to {} pixels",
                  f.name, kSize);
     return;

@@ -30,10 +30,11 @@ Words split(std::string_view text, char separator) {
   }
 }
 
-// Technical signs, dingbats, emoji; not the letters and digits in circles and squares between them.
+// Technical signs, shapes, dingbats, emoji; not the letters and digits in circles and squares, the arrows and
+// the operators between them.
 bool is_pictograph(char32_t c) {
-  return (c >= 0x2300 && c < 0x2460) || (c >= 0x2580 && c < 0x2C00) || (c >= 0x1F000 && c < 0x1F100) ||
-         c >= 0x1F300;
+  return (c >= 0x2300 && c < 0x2460) || (c >= 0x2580 && c < 0x27C0) || (c >= 0x2B00 && c < 0x2C00) ||
+         (c >= 0x1F000 && c < 0x1F100) || c >= 0x1F300;
 }
 
 bool contains(std::string_view text, std::string_view part) {
