@@ -19,6 +19,7 @@ set(cuclip_private_headers
     "models/image/(image_formats|resample_passes)"
     "models/text/(html_entities|mojibake|unicode|windows_1252|word_split)"
     "train/data/(caption_words|collections|drawing_captions|duplicates|input_file|permutation|prepared_picture|prepared_set)"
+    "train/data/(font_collections|glyph_font|picture_names|word_pictures)"
     "train/data/(sample_store|shard_writer|synthetic_scene|tar_index)"
     "train/loop/(machine_peak|step_batches|train_settings)" train/cli/.*)
 file(GLOB_RECURSE headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS

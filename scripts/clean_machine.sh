@@ -246,7 +246,7 @@ for toolkit in "${toolkits[@]}"; do
   record "user: packages missing" told_what_is_missing
   for user in "${users[@]}"; do
     if [[ $user == user ]]; then
-      groups=(build data)
+      groups=(build)
       if [[ " ${parts[*]} " =~ \ (presets|tests)\  ]]; then groups+=(test); fi
       record "root: packages for user" enter root scripts/install_packages.sh "${groups[@]}"
     fi

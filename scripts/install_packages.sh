@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing. Usage: install_packages.sh GROUP...
 #   build       to build and use cuclip: compiler, CMake and the libraries that it links
-#   data        for train/quickstart.sh: the two picture collections that it trains on
 #   test        for tests/run.sh, besides build: Catch2, clang, clang-format, ccache, what tests link
 #   clean       for scripts/clean_machine.sh: what makes a minimal Debian
 #   bench       for bench/, besides build
@@ -12,8 +11,7 @@ set -euo pipefail
 declare -A groups=(
   [build]="g++ cmake ninja-build pkg-config libcli11-dev nlohmann-json3-dev libfmt-dev libarchive-dev libjpeg-dev
            zlib1g-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev libutf8proc-dev libpugixml-dev libxxhash-dev
-           libtomlplusplus-dev"
-  [data]="openclipart-svg openclipart-png tuxpaint-stamps-default"
+           libtomlplusplus-dev libfreetype-dev"
   [test]="catch2 clang clang-format libclang-rt-dev ccache unzip python3 python3-pip libzstd-dev liblz4-dev
           libbenchmark-dev"
   [clean]="debootstrap git"
@@ -23,7 +21,7 @@ declare -A groups=(
 if (($# == 0)); then echo "install_packages.sh: no group given; there are: ${!groups[*]} (see --help)" >&2; exit 2; fi
 wanted=()
 for group in "$@"; do
-  if [[ $group == -h || $group == --help ]]; then sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0; fi
+  if [[ $group == -h || $group == --help ]]; then sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0; fi
   [[ -v "groups[$group]" ]] || { echo "install_packages.sh: no group '$group'; there are: ${!groups[*]}" >&2; exit 2; }
   read -r -d '' -a names <<<"${groups[$group]}" || true
   wanted+=("${names[@]}")

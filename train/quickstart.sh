@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From a clean machine to a CLIP model of your own: installs Debian packages, builds, prepares a few thousand
-# real pictures with captions, trains, evaluates on held-out pairs, and searches the pictures with words.
+# From a clean machine to a CLIP model of your own: installs Debian packages, builds, fetches and prepares
+# thousands of pictures with captions, trains, evaluates on held-out pairs, and searches the pictures with
+# words.
 # Works from any folder and asks no questions; run again, it reuses what is there.
 #
 #   train/quickstart.sh                    results in runs/quickstart
@@ -14,7 +15,7 @@ run="${CUCLIP_RUNS:-runs}/quickstart"
 shortened=()
 case "${1:-}" in
   "") ;;
-  -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
   --max-steps)
     [[ "${2:-}" =~ ^[1-9][0-9]*$ ]] || {
       echo "train/quickstart.sh: --max-steps takes a number of steps, got '${2:-}' (see --help)" >&2
@@ -27,12 +28,14 @@ esac
 if (($# > 0)); then echo "train/quickstart.sh: unknown argument '$1' (see --help)" >&2; exit 2; fi
 
 data="$run/data"
+pictures="${CUCLIP_RUNS:-runs}/pictures"
 model="$run/model"
 cuclip=build/bin/cuclip
 say() { printf '\n== %s\n' "$*"; }
 
-say "1/6  Debian packages: compiler, libraries, two picture collections (about 320 MB to fetch)"
-scripts/install_packages.sh build data
+say "1/6  Debian packages: compiler and libraries; picture collections, which are only unpacked (about 430 MB)"
+scripts/install_packages.sh build
+scripts/fetch_pictures.sh "$pictures"
 
 say "2/6  Build (a few minutes on 2 cores the first time)"
 mkdir -p build
@@ -40,9 +43,9 @@ cmake --preset cpu >build/cpu.configure.log || { cat build/cpu.configure.log; ex
 cmake --build --preset cpu --target cuclip
 ln -sfn cpu/bin build/bin
 
-say "3/6  Data: drawings and photographs with captions"
+say "3/6  Data: drawings, icons and photographs with captions"
 if [[ ! -e "$data/statistics.json" ]] || grep -q '"unfinished"' "$data/statistics.json"; then
-  "$cuclip" data prepare --from openclipart --from tuxpaint --held-out 500 --out "$data"
+  "$cuclip" data prepare --from "collections:$pictures" --held-out 500 --out "$data"
 else
   echo "already in $data"
 fi

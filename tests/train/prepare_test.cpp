@@ -14,6 +14,7 @@
 #include "models/image/image_decode.h"
 #include "tests/support/buffer.h"
 #include "tests/support/file_events.h"
+#include "tests/train/boxes_font.h"
 #include "tests/train/data_fixtures.h"
 #include "train/data/caption_words.h"
 #include "train/data/collections.h"
@@ -330,6 +331,29 @@ TEST_CASE("the collections are read from their folders") {
   REQUIRE(pairs.pairs.size() == 1);
   CHECK(pairs.pairs[0].captions[0] == "A snowy owl, animal, bird");
   CHECK(pairs.bad.by_reason == std::map<std::string, int64_t>{{"no picture", 1}});
+}
+
+TEST_CASE("icons whose words no other picture has are left out, whatever their colour") {
+  const TemporaryFolder folder;
+  std::vector<test::BoxCharacter> characters;
+  std::string css;
+  const Strings names = {"bicycle", "kubernetes", "kubernetes-login", "format-login", "format-kubernetes"};
+  for (size_t i = 0; i < names.size(); ++i) {
+    characters.push_back({.code = fmt::format("F{:03X}", i), .width = 8 << i});
+    css += fmt::format(".fa-{}:before {{ content: \"\\f{:03x}\"; }}\n", names[i], i);
+  }
+  folder.write("fonts/truetype/font-awesome/fontawesome-webfont.ttf", test::boxes_font(characters, 96));
+  folder.write("fonts-font-awesome/css/font-awesome.css", css);
+  for (int i = 0; i < 60; ++i) {  // each word is with two drawings, and none is with too many
+    const std::string thing = i < 2 ? "bicycle" : fmt::format("thing{}x", std::string(size_t(i / 2), 'y'));
+    folder.write(fmt::format("stamps/s{}.png", i), encode_png(blocks(32, 32, static_cast<uint64_t>(i))));
+    folder.write(fmt::format("stamps/s{}.txt", i), fmt::format("{} {}", i % 30 == 0 ? "red" : "blue", thing));
+  }
+  PrepareOptions o = options(folder, 0);
+  o.from = {"tuxpaint:" + (folder.path() / "stamps").string(), "font-awesome:" + folder.path().string()};
+  const PrepareReport report = prepare_dataset(o);
+  CHECK(report.left_out.by_reason == std::map<std::string, int64_t>{{"no word in common with others", 4}});
+  CHECK(report.train.pictures == 61);
 }
 
 TEST_CASE("statistics of a data set count samples, repetitions and damage") {

@@ -85,8 +85,10 @@ void stats(const Options& options) {
 void add_prepare(CLI::App* command, const std::shared_ptr<Options>& options) {
   CLI::App* sub = command->add_subcommand("prepare", "Clean, balance, split and write WebDataset shards");
   PrepareOptions& prepare_options = options->prepare;
-  sub->add_option("--from", prepare_options.from,
-                  "openclipart, tuxpaint, a folder, a .csv/.tsv or shards; may be given several times")
+  sub->add_option(
+         "--from", prepare_options.from,
+         "collections or collections:FOLDER (every known one that is there), one of them (openclipart, "
+         "tuxpaint, ...), a folder, a .csv/.tsv or shards; may be given several times")
       ->required();
   never_empty(sub->add_option("--out", prepare_options.out, "Folder for the shards and statistics.json"))
       ->required();
@@ -135,7 +137,7 @@ void add_data_command(CLI::App& app) {
   command->require_subcommand(1);
   command->footer(
       "Example:\n"
-      "  cuclip data prepare --from openclipart --from tuxpaint --held-out 500 --out pairs\n"
+      "  cuclip data prepare --from collections:fetched --held-out 500 --out pairs\n"
       "  cuclip data prepare --from photos.csv --image-size 256 --out photos\n"
       "  cuclip data stats \"pairs/train-*.tar\"");
   add_prepare(command, options);

@@ -14,6 +14,8 @@
 #include "train/data/caption_words.h"
 #include "train/data/captions.h"
 #include "train/data/drawing_captions.h"
+#include "train/data/font_collections.h"
+#include "train/data/word_pictures.h"
 
 namespace cuclip {
 namespace {
@@ -88,12 +90,108 @@ std::optional<DrawingMetadata> read_metadata(const std::string& svg, std::string
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find_first_of("\r\n")); }
 
+// Something that a collection needs, below its folder, and Debian's package that has it.
+struct Need {
+  const char* path;
+  const char* package;
+};
+
+struct Collection {
+  const char* name;
+  const char* folder;  // below the root of a system
+  std::vector<Need> needs;
+  std::function<RawPairs(const fs::path& folder, int threads)> list;
+};
+
+Collection font(const FontCollection& of, const char* font_package, const char* names_package) {
+  return {.name = of.name,
+          .folder = "usr/share",
+          .needs = {{of.font, font_package}, {of.names, names_package}},
+          .list = [of](const fs::path& folder, int) { return list_font(folder, of); }};
+}
+
+Collection words(const char* name, const char* folder, const char* package,
+                 std::vector<WordFolder> (*folders)()) {
+  return {.name = name, .folder = folder, .needs = {{".", package}}, .list = [=](const fs::path& below, int) {
+            return list_word_pictures(below, name, folders());
+          }};
+}
+
+const std::vector<Collection>& collections() {
+  static const std::vector<Collection> table = {
+      {"openclipart",
+       "usr/share/openclipart",
+       {{"svg", "openclipart-svg"}, {"png", "openclipart-png"}},
+       list_openclipart},
+      {"tuxpaint",
+       "usr/share/tuxpaint/stamps",
+       {{".", "tuxpaint-stamps-default"}},
+       [](const fs::path& folder, int) { return list_tuxpaint(folder); }},
+      font(kNotoEmoji, "fonts-noto-color-emoji", "unicode-cldr-core"),
+      font(kSymbola, "fonts-symbola", "unicode-cldr-core"),
+      font(kNotoSymbols, "fonts-noto-core", "unicode-cldr-core"),
+      font(kMaterialIcons, "fonts-materialdesignicons-webfont", "fonts-materialdesignicons-webfont"),
+      font(kGoogleIcons, "fonts-material-design-icons-iconfont", "fonts-material-design-icons-iconfont"),
+      font(kFontAwesome, "fonts-font-awesome", "fonts-font-awesome"),
+      {"gemojione",
+       "usr/share/rubygems-integration/all/gems/gemojione-3.3.0",
+       {{"config/index.json", "ruby-gemojione"}, {"assets/png", "ruby-gemojione"}},
+       [](const fs::path& folder, int) { return list_gemojione(folder); }},
+      words("pysiogame", "usr/share/games/pysiogame/res/images/art4apps", "pysiogame", pysiogame_folders),
+      words("qabcs", "usr/share/qabcs/abcs/all/pics", "qabcs-data", qabcs_folders),
+      words("scratch", "usr/share/scratch/Media", "scratch", scratch_folders),
+  };
+  return table;
+}
+
+// What is missing of a collection, in words; empty if it is all there.
+std::string missing_of(const Collection& collection, const fs::path& folder) {
+  std::vector<std::string> paths, packages;
+  for (const Need& need : collection.needs) {
+    const fs::path path = (folder / need.path).lexically_normal();
+    if (path_exists(path)) continue;
+    paths.push_back(path.string());
+    if (std::find(packages.begin(), packages.end(), need.package) == packages.end())
+      packages.emplace_back(need.package);
+  }
+  if (paths.empty()) return "";
+  return fmt::format("{}: expected {}, of the Debian {} {}", collection.name, fmt::join(paths, " and "),
+                     packages.size() == 1 ? "package" : "packages", fmt::join(packages, " and "));
+}
+
 // "NAME" is the collection where Debian has it, "NAME:FOLDER" elsewhere; nothing for another name.
-std::optional<fs::path> collection_folder(const std::string& from, const std::string& name,
-                                          const fs::path& installed) {
+std::optional<fs::path> folder_of(const std::string& from, const std::string& name,
+                                  const fs::path& installed) {
   if (from == name) return installed;
   if (from.compare(0, name.size() + 1, name + ":") == 0) return from.substr(name.size() + 1);
   return std::nullopt;
+}
+
+RawPairs list_collection(const Collection& collection, const fs::path& folder, int threads) {
+  const std::string missing = missing_of(collection, folder);
+  CUCLIP_CHECK(missing.empty(), "{}; install that, or say {}:FOLDER", missing, collection.name);
+  return collection.list(folder, threads);
+}
+
+RawPairs list_collections(const fs::path& root, int threads) {
+  RawPairs all;
+  for (const Collection& collection : collections()) {
+    const fs::path folder = root / collection.folder;
+    std::string missing = missing_of(collection, folder);
+    if (!missing.empty()) {
+      all.notes.push_back("left out: " + missing);
+      continue;
+    }
+    RawPairs found = collection.list(folder, threads);
+    std::move(found.pairs.begin(), found.pairs.end(), std::back_inserter(all.pairs));
+    all.bad.add(found.bad);
+    all.notes.insert(all.notes.end(), found.notes.begin(), found.notes.end());
+  }
+  CUCLIP_CHECK(!all.pairs.empty(),
+               "collections: found none of {} below {}; scripts/fetch_pictures.sh FOLDER fetches them, and "
+               "collections:FOLDER reads them",
+               fmt::join(collection_names(), ", "), root.string());
+  return all;
 }
 
 }  // namespace
@@ -159,20 +257,23 @@ RawPairs list_tuxpaint(const fs::path& folder) {
   return result;
 }
 
+bool names_collection(const std::string& from) {
+  const std::string kind = from.substr(0, from.find(':'));
+  const std::vector<std::string> names = collection_names();
+  return kind == "collections" || std::find(names.begin(), names.end(), kind) != names.end();
+}
+
+std::vector<std::string> collection_names() {
+  std::vector<std::string> names;
+  for (const Collection& collection : collections()) names.emplace_back(collection.name);
+  return names;
+}
+
 RawPairs list_pairs(const std::string& from, const DatasetOptions& options, int threads) {
-  if (const auto folder = collection_folder(from, "openclipart", "/usr/share/openclipart")) {
-    CUCLIP_CHECK(is_folder(*folder / "svg") && is_folder(*folder / "png"),
-                 "openclipart: expected {0}/svg and {0}/png; install the Debian packages openclipart-svg and "
-                 "openclipart-png, or say openclipart:FOLDER",
-                 folder->string());
-    return list_openclipart(*folder, threads);
-  }
-  if (const auto folder = collection_folder(from, "tuxpaint", "/usr/share/tuxpaint/stamps")) {
-    CUCLIP_CHECK(is_folder(*folder),
-                 "tuxpaint: expected {}; install the Debian package tuxpaint-stamps-default, or say "
-                 "tuxpaint:FOLDER",
-                 folder->string());
-    return list_tuxpaint(*folder);
+  if (const auto root = folder_of(from, "collections", "/")) return list_collections(*root, threads);
+  for (const Collection& collection : collections()) {
+    if (const auto folder = folder_of(from, collection.name, fs::path("/") / collection.folder))
+      return list_collection(collection, *folder, threads);
   }
   RawPairs result;
   const std::shared_ptr<const Dataset> dataset = open_dataset(from, options);

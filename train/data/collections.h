@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,9 +17,11 @@ struct RawPair {
   std::string key;
   std::string original;               // the caption as it was found, for the statistics
   std::vector<std::string> captions;  // normalised; the first is the one to evaluate with
+  std::string icon_name;              // of icons, which have the words of programs: without the colour
   bool drawing = false;               // on white or transparent ground: the ground around it may be cut off
 
-  // Where the picture is: a file, or a sample of a data set.
+  // Where the picture is: drawn when asked for (from several threads), a file, or a sample of a data set.
+  std::function<Image()> draw;
   std::filesystem::path file;
   std::shared_ptr<const Dataset> dataset;
   int64_t index = 0;
@@ -30,11 +33,17 @@ struct RawPairs {
   std::vector<std::string> notes;  // Dataset::notes()
 };
 
-/// The pictures of `from`: "openclipart" or "tuxpaint" (Debian's packages openclipart-svg and
-/// openclipart-png, and tuxpaint-stamps-default; "openclipart:FOLDER" and "tuxpaint:FOLDER" elsewhere), or a
-/// data set as open_dataset takes it. If a collection is not there, throws InputError naming the package to
-/// install.
+/// The pictures of `from`: a collection's name ("openclipart", where Debian's packages have it;
+/// "openclipart:FOLDER" elsewhere), all collections that are there ("collections", or "collections:FOLDER"
+/// where the packages were unpacked below FOLDER, as scripts/fetch_pictures.sh does; a note says which are
+/// missing), or a data set as open_dataset takes it. If a collection that is named, or all of them, are not
+/// there, throws InputError naming the packages.
 RawPairs list_pairs(const std::string& from, const DatasetOptions& options, int threads);
+
+/// Whether `from` is a collection or all of them, in the words of list_pairs.
+bool names_collection(const std::string& from);
+/// The collections' names, in the order in which they are read.
+std::vector<std::string> collection_names();
 
 /// The Open Clip Art Library: folder/svg has the metadata, folder/png the pictures of the same names.
 RawPairs list_openclipart(const std::filesystem::path& folder, int threads);

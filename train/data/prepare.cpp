@@ -95,6 +95,7 @@ struct Candidate {
   std::string extension;
   Spool::Extent bytes;
   PictureFingerprint fingerprint;
+  std::string icon_name;
   bool drawing = false;
   int64_t structure_group = 0;  // pictures with the same structure, whatever their colours
 
@@ -177,6 +178,7 @@ void Preparation::read_pictures() {
                 .extension = std::string(word(picture.format)),
                 .bytes = spool_.append(picture.bytes),
                 .fingerprint = picture.fingerprint,
+                .icon_name = pair.icon_name,
                 .drawing = pair.drawing};
       damage[i] = std::move(picture.damage);
     } catch (const SampleError& error) {
@@ -225,13 +227,16 @@ void Preparation::join_duplicates() {
 }
 
 // A program's name under its icon, a word in another language, a misspelling: where no word of a caption
-// occurs in any other, nothing can be learned from it.
+// occurs in any other, nothing can be learned from it. Icons do not speak for each other: they have in common
+// what programs are called and do.
 void Preparation::drop_uninformative() {
   std::unordered_map<std::string, int64_t> pictures_with;
   std::vector<std::set<std::string>> words(candidates_.size());
   for (size_t i = 0; i < candidates_.size(); ++i) {
-    for (const std::string& word : folded_words(candidates_[i].caption())) {
-      if (!is_digits(word) && word.size() > 1 && words[i].insert(word).second) ++pictures_with[word];
+    const std::string& icon_name = candidates_[i].icon_name;
+    for (const std::string& word : folded_words(icon_name.empty() ? candidates_[i].caption() : icon_name)) {
+      if (is_digits(word) || word.size() == 1 || !words[i].insert(word).second) continue;
+      if (icon_name.empty()) ++pictures_with[word];
     }
   }
   // Words like "icon" or "flag" occur so often that they say only what kind of picture it is.
@@ -239,8 +244,8 @@ void Preparation::drop_uninformative() {
   filter("no word in common with others", [&](size_t i) {
     if (!candidates_[i].drawing) return true;
     return std::any_of(words[i].begin(), words[i].end(), [&](const std::string& word) {
-      const int64_t count = pictures_with.at(word);
-      return count >= 2 && count <= too_often;
+      const auto count = pictures_with.find(word);
+      return count != pictures_with.end() && count->second >= 2 && count->second <= too_often;
     });
   });
 }

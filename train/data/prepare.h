@@ -49,7 +49,8 @@ struct PrepareReport {
 ///      are shrunk.
 ///   2. Pictures that are the same become one, with the captions of all (for drawings, whose captions are
 ///      made of titles and keywords, only the longest).
-///   3. Drawings are left out if no word of the caption occurs in any other.
+///   3. Drawings are left out if no word of the caption occurs in any other; icons, if no word of their name
+///      occurs in the caption of a picture that is none.
 ///   4. Captions that are too frequent are thinned out.
 ///   5. The held-out pairs are those with the smallest hashes of their captions among the pictures that
 ///      nothing in training resembles: no picture, recoloured picture or caption is on both sides.

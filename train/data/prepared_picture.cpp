@@ -39,6 +39,11 @@ PixelRect drawn_part(const ImageView& picture) {
 }
 
 std::string picture_bytes(const RawPair& pair, std::string& name, Image& rendered) {
+  if (pair.draw) {
+    name = pair.key;
+    rendered = pair.draw();
+    return "";
+  }
   if (!pair.dataset) {
     name = pair.file.string();
     return read_file(pair.file);

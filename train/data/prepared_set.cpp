@@ -5,6 +5,7 @@
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
+#include "train/data/collections.h"
 
 namespace cuclip {
 namespace {
@@ -43,8 +44,7 @@ nlohmann::json statistics_of(const fs::path& folder) {
 
 // Sources that do not name a file: see list_pairs.
 bool is_collection(const std::string& spec) {
-  const std::string kind = spec.substr(0, spec.find(':'));
-  return kind == "openclipart" || kind == "tuxpaint" || kind == "synthetic";
+  return names_collection(spec) || spec.substr(0, spec.find(':')) == "synthetic";
 }
 
 }  // namespace
