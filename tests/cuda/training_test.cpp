@@ -229,6 +229,22 @@ TEST_CASE("a step that finds the device full uses what the context has cached") 
   CHECK(step.memory().bytes_reserved > before);
 }
 
+TEST_CASE("a replayed step leaves out duplicates as the CPU does, and knows whether it has to") {
+  CUCLIP_NEEDS_CUDA();
+  const uint64_t seed = test::rng()();
+  Twin cpu(Device::cpu, DType::f32, seed), cuda(Device::cuda, DType::f32, seed);
+  TrainStep on_cpu(cpu.model, cpu.optimizer), on_cuda(cuda.model, cuda.optimizer);
+  std::vector<int32_t> words(4 * kBatch);
+  for (size_t i = 0; i < kBatch; ++i) words[4 * i + 3] = 1 << (i % 4);
+  MicroBatch with = cuda.batch;
+  with.words = Tensor::from<int32_t>(cuda.context.host(), {kBatch, 4}, words);
+  for (const MicroBatch& batch : {with, cuda.batch, with, cuda.batch, with}) {
+    const float expected = on_cpu.run(std::span(&batch, 1), 1e-3f).loss;
+    CHECK(on_cuda.run(std::span(&batch, 1), 1e-3f).loss == Approx(expected).epsilon(1e-5));
+  }
+  CHECK(on_cuda.replayed_kernels() > 0);
+}
+
 TEST_CASE("accumulated batches on CUDA give the gradients of the whole batch") {
   CUCLIP_NEEDS_CUDA();
   const uint64_t seed = test::rng()();

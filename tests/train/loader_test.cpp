@@ -11,6 +11,7 @@
 #include "models/text/bpe_trainer.h"
 #include "tests/support/paths.h"
 #include "tests/train/data_fixtures.h"
+#include "train/data/caption_parts.h"
 #include "train/data/eval_data.h"
 #include "train/data/permutation.h"
 #include "train/data/synthetic.h"
@@ -154,6 +155,40 @@ TEST_CASE("batches carry their captions' tokens, whoever made them and however l
   CHECK(padded > 0);
   o.tokenizer = nullptr;
   CHECK(Loader(*dataset, o).next().tokens.empty());
+}
+
+TEST_CASE("a share of the captions is parts of them as queries, and each comes with its set of words") {
+  const auto dataset = open_dataset("synthetic:shapes?size=32&count=200");
+  Loader plain(*dataset, options(100, 0));
+  LoaderOptions o = options(100, 0);
+  o.caption_augment = 0.5;
+  Loader reference(*dataset, o);
+  o.workers = 3;
+  Loader loader(*dataset, o);
+  std::set<std::string> whole;
+  for (int64_t i = 0; i < dataset->size(); ++i) {
+    for (std::string& caption : dataset->captions(i)) whole.insert(std::move(caption));
+  }
+  int parts = 0;
+  for (int i = 0; i < 10; ++i) {
+    const Batch unchanged = plain.next(), expected = reference.next(), batch = loader.next();
+    check_same(batch, expected);
+    CHECK(batch.words == expected.words);
+    REQUIRE(batch.words.size() == 4 * batch.captions.size());
+    for (size_t j = 0; j < batch.captions.size(); ++j) {
+      const bool part = whole.count(batch.captions[j]) == 0;
+      parts += part;
+      CHECK(whole.count(unchanged.captions[j]) == 1);
+      const WordSet full = word_set(unchanged.captions[j]);
+      bool contained = true;
+      for (size_t k = 0; k < 4; ++k) contained = contained && (batch.words[4 * j + k] & ~full[k]) == 0;
+      CHECK(contained);
+      if (!part)
+        CHECK(std::equal(full.begin(), full.end(), batch.words.begin() + static_cast<int64_t>(4 * j)));
+    }
+  }
+  // Half of 1,000 draws, less those that are a whole caption again; 5 standard deviations are 80.
+  CHECK((parts > 250 && parts < 580));
 }
 
 TEST_CASE("an epoch shows every sample at most once, drops what fills no batch, and differs from the next") {

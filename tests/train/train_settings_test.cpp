@@ -26,11 +26,13 @@ TEST_CASE("what a resumed run must agree on has the names, the order and the wor
                                                                      {"wd", "0.2"},
                                                                      {"warmup", "-1"},
                                                                      {"grad-clip-norm", "0"},
+                                                                     {"mask-duplicates", "false"},
                                                                      {"precision", "tf32"},
                                                                      {"lock-image", "true"},
                                                                      {"seed", "0"},
                                                                      {"aug-scale", "0.9 1"},
                                                                      {"hflip", "0"},
+                                                                     {"caption-augment", "0"},
                                                                      {"force-patch-dropout", "0"}};
   CHECK(identity(config) == expected);
 }

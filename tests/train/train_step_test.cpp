@@ -41,6 +41,7 @@ struct Trainer {
     int64_t row = 0;
     for (const int64_t size : sizes) {
       parts.push_back({batch.images.rows(row, size), batch.tokens.rows(row, size)});
+      if (batch.words) parts.back().words = batch.words.rows(row, size);
       row += size;
     }
     return parts;
@@ -59,11 +60,14 @@ struct How {
   DType dtype = DType::f32;
   bool recomputation = false;
   std::vector<int64_t> sizes{kBatch};
+  std::vector<int32_t> words{};  // [kBatch, 4]; none: the plain loss
 };
 
 Run run(uint64_t seed, const How& how) {
   Trainer trainer(seed, how.threads, how.dtype, how.recomputation, {.clip_norm = 1.0f});
   TrainStep step(trainer.model, trainer.optimizer);
+  if (!how.words.empty())
+    trainer.batch.words = Tensor::from<int32_t>(trainer.context, {kBatch, 4}, how.words);
   Run out;
   out.result = step.run(trainer.pieces(how.sizes), 1e-3f);
   out.gradient = trainer.optimizer.exp_avg().to_floats();
@@ -127,6 +131,23 @@ TEST_CASE("accumulated gradients are those of the whole batch, with all its nega
   }
   // Losses of the pieces on their own would be near ln 6 instead of ln 12.
   CHECK(whole.result.loss > std::log(6.0f));
+}
+
+TEST_CASE("pairs whose sets of words contain one another are not contrasted, in whichever batch they are") {
+  const uint64_t seed = test::rng()();
+  // Sets of one bit each, then two pairs that say the same and one that says more.
+  std::vector<int32_t> words(4 * kBatch);
+  for (size_t i = 0; i < kBatch; ++i) words[4 * i] = 1 << i;
+  const Run plain = run(seed, {}), distinct = run(seed, {.words = words});
+  CHECK(same(distinct, plain));
+  words[4 * 9] = words[4 * 2];
+  words[4 * 11] |= words[4 * 4];
+  const Run whole = run(seed, {.words = words});
+  CHECK(whole.result.loss < plain.result.loss);
+  const Run parts = run(seed, {.sizes = {5, 7}, .words = words});
+  CHECK(parts.result.loss == Approx(whole.result.loss).epsilon(1e-6));
+  for (const size_t i : {2, 4, 9, 11}) words[4 * i] = 1 << i;
+  CHECK(same(run(seed, {.words = words}), plain));
 }
 
 TEST_CASE("a training step has the same bits on any number of threads, recomputed or not") {

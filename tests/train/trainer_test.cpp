@@ -136,6 +136,23 @@ TEST_CASE("resuming with other settings lists every difference") {
                                          Catch::Contains("--seed: was '0', is '7'"));
 }
 
+TEST_CASE("a setting that is younger than a checkpoint had its default there") {
+  TemporaryFolder folder;
+  TrainConfig config = small_config(folder / "run");
+  train(config, 1);
+  const fs::path file = folder / "run/checkpoints/step-1/state.json";
+  std::string state = read_file(file);
+  const std::string setting = "\"caption-augment\": \"0\"";
+  REQUIRE(state.find(setting) != state.npos);
+  state.replace(state.find(setting), setting.size(), "\"another\": \"0\"");
+  write_file_atomic(file, state);
+  config.resume = "latest";
+  config.caption_augment = 0.5;
+  REQUIRE_THROWS_WITH(train(config), Catch::Contains("--caption-augment: was '0', is '0.5'"));
+  config.caption_augment = 0;
+  CHECK_NOTHROW(train(config, 2));
+}
+
 TEST_CASE("a folder with checkpoints is not trained into again by accident") {
   TemporaryFolder folder;
   train(small_config(folder / "run"), 1);
