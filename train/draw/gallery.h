@@ -16,9 +16,9 @@ struct Gallery {
   std::span<const std::string> captions;  // as many as images; a newline breaks the line
 };
 
-/// A complete HTML document with the pictures embedded as PNG, large ones at a longer edge of 480 pixels. Texts
-/// may be any bytes: control characters and invalid UTF-8 are shown as \x1b. Throws InputError if there is no
-/// picture, or if the number of captions differs.
+/// A complete HTML document with the pictures embedded as PNG, large ones at a longer edge of 480 pixels.
+/// Texts may be any bytes: control characters and invalid UTF-8 are shown as \x1b. Throws InputError if there
+/// is no picture, or if the number of captions differs.
 std::string gallery_html(const Gallery& gallery);
 
 }  // namespace cuclip::draw
