@@ -105,6 +105,12 @@ TEST_CASE_METHOD(ModelOnDisk, "a picture is found by itself in an index of its f
   CHECK(words.exit_code == 0);  // the index knows its model
   CHECK(std::count(words.out.begin(), words.out.end(), '\n') == 8);
   CHECK(read_file(folder / "sheet.png").starts_with("\x89PNG"));
+  const std::string page = folder / "found.html";
+  CHECK(cuclip_json({"search", index, "<i>a", "--html", page})["html"] == page);
+  const std::string html = read_file(page);
+  CHECK_THAT(html, Contains("<h1>\"&lt;i&gt;a\"</h1>") && Contains("7.png</figcaption>"));
+  const std::string picture = pictures + "/below/7.png";
+  CHECK(run_cuclip({"search", index, "a", "--html", picture}).exit_code == 2);
 }
 
 TEST_CASE_METHOD(ModelOnDisk, "a data set can be indexed, and its pictures drawn") {

@@ -20,6 +20,8 @@ const char* name_of(OutputKind kind) {
       return "PNG picture";
     case OutputKind::svg:
       return "SVG drawing";
+    case OutputKind::html:
+      return "HTML page";
     case OutputKind::gzip:
       return "gzip file";
     case OutputKind::json:
@@ -50,6 +52,8 @@ bool may_become(const std::string& file, OutputKind kind) {
       return start.starts_with("\x89PNG");
     case OutputKind::svg:
       return start.find("<svg") != std::string::npos || start.starts_with("<?xml");
+    case OutputKind::html:
+      return start.starts_with("<!DOCTYPE html>");
     case OutputKind::gzip:
       return start.starts_with("\x1f\x8b");
     case OutputKind::json:

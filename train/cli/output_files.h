@@ -9,7 +9,7 @@
 namespace cuclip {
 
 /// What a command writes: a file that is there is replaced only by one of its own kind.
-enum class OutputKind { npy, safetensors, png, svg, gzip, json, merges, index };
+enum class OutputKind { npy, safetensors, png, svg, html, gzip, json, merges, index };
 
 /// By the end of the name: .npy, .safetensors, .png, .svg, .gz; `otherwise` for others.
 OutputKind kind_of_name(const std::string& file, OutputKind otherwise);

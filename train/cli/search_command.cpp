@@ -23,6 +23,7 @@
 #include "train/data/dataset.h"
 #include "train/data/sample_store.h"
 #include "train/draw/contact_sheet.h"
+#include "train/draw/gallery.h"
 
 namespace cuclip {
 namespace {
@@ -31,7 +32,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   ModelFlags model;
-  std::string index, words, image, contact_sheet;
+  std::string index, words, image, contact_sheet, html;
   int64_t top = 12;
   bool json = false;
 };
@@ -120,12 +121,19 @@ void draw_hits(const Options& options, const FeatureIndex& index, const std::vec
       options.image.empty() ? fmt::format("\"{}\"", options.words) : escaped_name(options.image);
   const std::string subtitle =
       fmt::format("the {} most similar of {}", hits.size(), counted(std::ssize(index.names), "picture"));
-  draw::write_scene(options.contact_sheet, draw::contact_sheet({.title = title,
-                                                                .subtitle = subtitle,
-                                                                .images = images,
-                                                                .captions = captions,
-                                                                .columns = 4,
-                                                                .caption_lines = 3}));
+  if (!options.contact_sheet.empty()) {
+    draw::write_scene(options.contact_sheet, draw::contact_sheet({.title = title,
+                                                                  .subtitle = subtitle,
+                                                                  .images = images,
+                                                                  .captions = captions,
+                                                                  .columns = 4,
+                                                                  .caption_lines = 3}));
+  }
+  if (!options.html.empty()) {
+    write_file_atomic(
+        options.html,
+        draw::gallery_html({.title = title, .subtitle = subtitle, .images = images, .captions = captions}));
+  }
 }
 
 // For a folder it takes no time to see which pictures are gone.
@@ -163,13 +171,16 @@ nlohmann::ordered_json hits_json(const Options& options, const FeatureIndex& ind
   json["searched"] = index.names.size();
   json["hits"] = list;
   if (!options.contact_sheet.empty()) put_name(json, "contact_sheet", options.contact_sheet);
+  if (!options.html.empty()) put_name(json, "html", options.html);
   return json;
 }
 
-// The sheet shows pictures of the index and must not overwrite one.
-void check_sheet(const Options& options, const FeatureIndex& index) {
+// A drawing shows pictures of the index and must not overwrite one.
+void check_drawing(const Options& options, const FeatureIndex& index, const std::string& file,
+                   OutputKind kind) {
+  if (file.empty()) return;
   std::vector<std::string> inputs = {options.index, options.image};
-  if (path_exists(options.contact_sheet)) {
+  if (path_exists(file)) {
     for (int64_t row = 0; index.is_folder && row < std::ssize(index.names); ++row) {
       inputs.push_back(index.path(row).string());
     }
@@ -180,8 +191,7 @@ void check_sheet(const Options& options, const FeatureIndex& index) {
       for (const std::string& name : index.names) inputs.push_back((folder / name).string());
     }
   }
-  check_can_write(options.contact_sheet, kind_of_name(options.contact_sheet, OutputKind::svg),
-                  inputs_with(options.model, inputs));
+  check_can_write(file, kind, inputs_with(options.model, inputs));
 }
 
 void run_search(Options options) {
@@ -200,7 +210,8 @@ void run_search(Options options) {
                  options.index, index.model);
     options.model.model = index.model;
   }
-  if (!options.contact_sheet.empty()) check_sheet(options, index);
+  check_drawing(options, index, options.contact_sheet, kind_of_name(options.contact_sheet, OutputKind::svg));
+  check_drawing(options, index, options.html, OutputKind::html);
   Session session(options.model);
   CUCLIP_CHECK(model_fingerprint(session.model()) == index.model_fingerprint,
                "{}: this index was built with different weights ({}) from those of {}; rebuild it with this "
@@ -215,7 +226,7 @@ void run_search(Options options) {
     print_hits(index, hits);
   if (std::fflush(stdout) != 0)
     throw std::system_error(errno, std::generic_category(), "cannot write to standard output");
-  if (options.contact_sheet.empty())
+  if (options.contact_sheet.empty() && options.html.empty())
     warn_of_missing(index, hits);
   else
     draw_hits(options, index, hits);
@@ -235,6 +246,8 @@ void add_search_command(CLI::App& app) {
   never_empty(command->add_option(
       "--contact-sheet", options->contact_sheet,
       "Draw the pictures found, .png or .svg; one that is gone gets an empty cell and a warning"));
+  never_empty(command->add_option("--html", options->html,
+                                  "Write the pictures found as one HTML page that holds them"));
   command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model, false);
   command->footer(

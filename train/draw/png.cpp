@@ -72,6 +72,22 @@ void append_filtered_row(std::string& out, const uint8_t* row, const uint8_t* ab
   out.append(best.begin(), best.end());
 }
 
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t group = 0;
+    for (size_t k = 0; k < 3; ++k) {
+      group = group << 8 | (i + k < bytes.size() ? static_cast<uint8_t>(bytes[i + k]) : 0u);
+    }
+    for (size_t k = 0; k < 4; ++k) {
+      text += i + k <= bytes.size() ? kAlphabet[group >> (18 - 6 * k) & 63] : '=';
+    }
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string encode_png(const ImageView& image) {
@@ -102,6 +118,10 @@ std::string encode_png(const ImageView& image) {
   append_chunk(file, "IDAT", data);
   append_chunk(file, "IEND", "");
   return file;
+}
+
+std::string png_data_uri(const ImageView& image) {
+  return "data:image/png;base64," + base64(encode_png(image));
 }
 
 void write_png(const std::filesystem::path& path, const ImageView& image) {

@@ -15,22 +15,6 @@ namespace {
 
 constexpr const char* kFontFamily = "Helvetica, Arial, 'Liberation Sans', sans-serif";
 
-std::string base64(std::string_view bytes) {
-  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t group = 0;
-    for (size_t k = 0; k < 3; ++k) {
-      group = group << 8 | (i + k < bytes.size() ? static_cast<uint8_t>(bytes[i + k]) : 0u);
-    }
-    for (size_t k = 0; k < 4; ++k) {
-      text += i + k <= bytes.size() ? kAlphabet[group >> (18 - 6 * k) & 63] : '=';
-    }
-  }
-  return text;
-}
-
 // For attributes and text. What XML does not allow, above all control characters, becomes U+FFFD.
 std::string escape(std::string_view utf8) {
   std::string out;
@@ -97,8 +81,8 @@ struct SvgWriter {
   }
 
   void operator()(const Picture& p) {
-    out += fmt::format("<image {} preserveAspectRatio=\"none\" href=\"data:image/png;base64,{}\"/>\n",
-                       place(p.x, p.y, p.width, p.height), base64(encode_png(p.image)));
+    out += fmt::format("<image {} preserveAspectRatio=\"none\" href=\"{}\"/>\n",
+                       place(p.x, p.y, p.width, p.height), png_data_uri(p.image));
   }
 };
 
