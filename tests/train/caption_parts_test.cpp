@@ -61,7 +61,7 @@ TEST_CASE("a caption that has all the words of another has its set of bits") {
     CHECK(contains(whole, word_set(part)));
   CHECK(word_set("") == WordSet{});
   CHECK(word_set("of the") == WordSet{});
-  // Two bits each of 128: a word's bits are among another's with a probability of 2.4e-4, 39 of the pairs here.
+  // Two bits each of 128: a word's bits are among another's with a probability of 2.4e-4, here 39 times.
   std::set<std::string> words;
   while (words.size() < 400) words.insert(fmt::format("{}q", letters(test::rng()() % 1'000'000)));
   int64_t collisions = -std::ssize(words);  // each with itself
