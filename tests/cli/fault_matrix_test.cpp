@@ -62,7 +62,7 @@ struct Matrix : ModelOnDisk {
     fs::create_directories(folder / "nothing");
     for (const std::string extension : {"", ".png", ".safetensors", ".json", ".csv"})
       REQUIRE(::mkfifo(at("pipe" + extension).c_str(), 0600) == 0);
-    for (const char* extension : {".npy", ".txt", ".svg", ".png", ".safetensors", ".cuclip-index"})
+    for (const char* extension : {".npy", ".txt", ".svg", ".png", ".html", ".safetensors", ".cuclip-index"})
       fs::create_directories(folder / ("folder"s + extension));
     REQUIRE(cuclip({"index", pictures, "--out", folder / "good.cuclip-index"}).exit_code == 0);
     const std::string index = read_file(folder / "good.cuclip-index");
