@@ -177,7 +177,6 @@ TEST_CASE_METHOD(ModelOnDisk, "arguments that contradict or lack something are r
       {{"encode", "text", "--out", folder / "f.npy"}, "--texts-file"},
       {{"encode", "audio", "--out", folder / "f.npy"}, "subcommand"},
       {{"search", index}, "neither"},
-      {{"search", index, "a", "--image", picture(0)}, "both"},
       {{"search", index, "a", "--top", "0"}, "--top"},
       {{"search", index, "a", "--contact-sheet", "s.gif"}, ".png or .svg"},
       {{"convert", "--to", "onnx", "--out", folder / "x"}, "--to"},

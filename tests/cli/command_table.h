@@ -133,6 +133,7 @@ inline std::vector<Command> commands_with_a_model() {
       command({"search"},
               {{"index", Kind::index, "@good.cuclip-index"},
                {"words", Kind::text, "a b"},
+               {"--templates", Kind::lines, "@templates.txt"},
                {"--contact-sheet", Kind::out_file, "@s.png"},
                {"--html", Kind::out_file, "@s.html"}},
               {kModel}),

@@ -45,7 +45,7 @@ TEST_CASE("a misspelt command or flag is named, with the nearest") {
       {{"eval", "zero-shot", "--data", "--x", "--class", "c"}, {"--class", "did you mean --classes?"}},
       {{"--versoin"}, {"'--versoin'", "did you mean --version?"}},
       {{"info", "--json", "surplus"}, {"\"surplus\"", "cuclip info"}},
-      {{"search", "i", "a", "red", "bicycle"},
+      {{"classify", "my", "red", "bicycle", "--labels", "a", "--model", "m"},
        {"too many arguments: \"red\" \"bicycle\"; quote text that contains spaces"}},
       {{"info", "[x]"}, {"too many arguments: \"[x]\";"}},
       {{"info", "--", "x"}, {"too many arguments: \"x\";"}},

@@ -1,0 +1,70 @@
+#include "train/cli/search_queries.h"
+
+#include <fmt/core.h>
+
+#include <filesystem>
+
+#include "core/rows.h"
+#include "models/files/text_file.h"
+#include "models/inference/encode.h"
+#include "models/inference/zero_shot.h"
+#include "train/cli/printing.h"
+#include "train/cli/texts.h"
+
+namespace cuclip {
+namespace {
+
+constexpr const char* kFromInput = "-";
+
+SearchQuery parsed(const std::string& words, const std::string& what) {
+  require_text(words, what);
+  SearchQuery query{.words = words, .terms = parse_query(words)};
+  for (const QueryTerm& term : query.terms) require_text(term.text, what + ": a term");
+  return query;
+}
+
+Tensor encode_images(const Clip& model, const std::vector<std::string>& images) {
+  if (images.empty()) return {};
+  const std::vector<std::filesystem::path> files(images.begin(), images.end());
+  const EncodedPictures encoded = encode_picture_files(model, files);
+  // The mean of the others would be the answer to another question.
+  if (!encoded.unreadable.empty()) fail_input("--image: {}", encoded.unreadable.front().reason);
+  report_damaged(encoded.damaged);
+  return encoded.features;
+}
+
+}  // namespace
+
+bool is_from_input(std::span<const std::string> words) {
+  return words.size() == 1 && words.front() == kFromInput;
+}
+
+std::vector<SearchQuery> given_queries(const std::vector<std::string>& words) {
+  const std::vector<std::string> given = is_from_input(words) ? read_lines(kFromInput) : words;
+  std::vector<SearchQuery> queries;
+  for (size_t i = 0; i < given.size(); ++i) {
+    queries.push_back(
+        parsed(given[i], given.size() == 1 ? "search: the words" : fmt::format("search: query {}", i + 1)));
+  }
+  if (queries.empty()) queries.emplace_back();
+  return queries;
+}
+
+Tensor encode_queries(Session& session, std::span<const SearchQuery> queries,
+                      const std::vector<std::string>& images, std::span<const std::string> templates) {
+  const Tensor pictures = encode_images(session.model(), images);
+  const Tensor all =
+      Tensor::empty(session.context, {std::ssize(queries), session.model().config().embed_dim}, DType::f32);
+  for (size_t q = 0; q < queries.size(); ++q) {
+    std::vector<std::string> texts;
+    for (const QueryTerm& term : queries[q].terms) texts.push_back(term.text);
+    Tensor features;
+    if (!texts.empty())
+      features = zero_shot_classifier(session.model(), session.loaded.tokenizer(), texts, templates);
+    copy_rows(session.context, compose_query(session.context, queries[q].terms, features, pictures), all,
+              static_cast<int64_t>(q));
+  }
+  return all;
+}
+
+}  // namespace cuclip

@@ -1,0 +1,32 @@
+// What cuclip search is asked for, from its arguments to vectors.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "models/inference/search_query.h"
+#include "train/cli/session.h"
+
+namespace cuclip {
+
+/// Words as they were given, and their terms; neither where pictures are all that is given.
+struct SearchQuery {
+  std::string words;
+  std::vector<QueryTerm> terms;
+};
+
+/// Whether the queries come from standard input: "-" is the only one.
+bool is_from_input(std::span<const std::string> words);
+
+/// The queries, each checked (require_text, parse_query); those of standard input for "-". None: one without
+/// words. Throws InputError.
+std::vector<SearchQuery> given_queries(const std::vector<std::string>& words);
+
+/// f32 [queries.size(), E], rows of unit length: each query, its terms filled into all templates and averaged
+/// (zero_shot.h), together with the pictures of these files (compose_query). Reports damaged pictures. Throws
+/// InputError for a picture that cannot be read.
+Tensor encode_queries(Session& session, std::span<const SearchQuery> queries,
+                      const std::vector<std::string>& images, std::span<const std::string> templates);
+
+}  // namespace cuclip
