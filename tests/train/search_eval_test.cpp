@@ -1,5 +1,7 @@
 #include "train/data/search_eval.h"
 
+#include "train/data/caption_words.h"
+
 #include <catch2/catch.hpp>
 
 #include "models/inference/zero_shot.h"
