@@ -11,7 +11,7 @@
 
 namespace cuclip {
 
-/// What a subtracted term counts for; everything else counts 1. Chosen by trial (docs/performance.md, Search).
+/// What a subtracted term counts for; everything else counts 1. Chosen by trial (docs/performance.md).
 inline constexpr float kSubtractedWeight = 0.33f;
 
 struct QueryTerm {
@@ -24,9 +24,9 @@ struct QueryTerm {
 ///   red bicycle +water -"road sign"     ->  red bicycle, water, minus road sign
 /// The words without a sign are one term, and it comes first. A sign counts only at the start of a word, and
 /// for that word, or for the phrase in quotation marks after it. Quotation marks at the start of a word keep
-/// what they enclose as it is and are left out: "-" in them is the character. A query with neither stays as it
-/// is, to the byte. Throws InputError for a term with nothing in it, a quotation mark that is never closed,
-/// and terms that are both added and subtracted, in whatever case.
+/// what they enclose as it is and are left out: "-" in them is the character. A query with neither stays as
+/// it is, to the byte. Throws InputError for a term with nothing in it, a quotation mark that is never
+/// closed, and terms that are both added and subtracted, in whatever case.
 std::vector<QueryTerm> parse_query(std::string_view words);
 
 /// The direction of the sum, f32 [1, E] of unit length, of the terms' features `texts` [terms.size(), E] with

@@ -4,6 +4,7 @@
 #include "core/file_io.h"
 #include "tests/support/model_on_disk.h"
 #include "tests/support/paths.h"
+#include "train/data/threshold_eval.h"
 
 namespace cuclip::test {
 namespace {
@@ -99,6 +100,33 @@ TEST_CASE_METHOD(CaptionedFolder, "eval search refuses words that it cannot ask 
   folder.write("pictures/4.png", "<html>");
   check_refused({"--words", folder.write("house.txt", "house\n"), "--max-bad-fraction", "0.5"},
                 "(1 word, the first: \"house\")");
+}
+
+TEST_CASE_METHOD(CaptionedFolder, "eval search measures the automatic threshold of searches") {
+  CHECK_FALSE(search_json({}).contains("threshold_auto"));
+  for (int i = 0; i < 10; ++i) {
+    const std::string name = "pictures/more" + std::to_string(i);
+    folder.write(name + ".png", bmp_bytes(random_image(13, 13)));
+    folder.write(name + ".txt", i < 9 ? "a cat and a volcano" : "two cats");
+  }
+  const auto json = search_json({"--threshold", "auto", "--templates", "simple"})["threshold_auto"];
+  CHECK(json["least_pictures"] == 10);
+  CHECK(json["words_present"] == 1);  // cat; bird has 3
+  CHECK(json["words_absent"] == words_often_absent().size() - 1);
+  for (const char* form : {"bare", "with_article", "templates"}) {
+    CHECK((json[form]["missed"] == 0 || json[form]["missed"] == 1));
+    CHECK(json[form]["refused"].get<double>() >= 0);
+    CHECK(json[form]["refused"].get<double>() <= 1);
+  }
+  CHECK(json["bare"]["threshold"] == json["with_article"]["threshold"]);
+  CHECK(json["bare"]["threshold"] != json["templates"]["threshold"]);
+  const std::string bird = folder.write("words.txt", "bird\n");
+  const auto none = search_json({"--threshold", "auto", "--words", bird})["threshold_auto"];
+  CHECK(none["words_present"] == 0);
+  CHECK(none["bare"]["missed"].is_null());
+  CHECK_THAT(search({"--threshold", "auto"}).out,
+             Contains("1 word with at least 10 pictures") && Contains("rightly refused"));
+  check_refused({"--threshold", "0.5"}, "--threshold must be one of auto");
 }
 
 TEST_CASE_METHOD(CaptionedFolder, "standard input is read once") {

@@ -28,6 +28,7 @@
 #include "train/data/eval_data.h"
 #include "train/data/search_eval.h"
 #include "train/data/synthetic_eval.h"
+#include "train/data/threshold_eval.h"
 #include "train/loop/run_folder.h"
 
 namespace cuclip {
@@ -106,6 +107,7 @@ constexpr const char* kSearchExample =
 
 struct SearchOptions : PairsOptions {
   std::optional<std::string> words, templates;
+  std::string threshold;
   int64_t top = 12;
 };
 
@@ -175,6 +177,17 @@ void print_scores(const SearchScores& scores) {
              escaped_name(fmt::format("{}", fmt::join(scores.missing, ", "))));
 }
 
+void print_threshold(const ThresholdScores& scores) {
+  fmt::print("\n--threshold auto: {} with at least {} pictures, {} in no caption\n",
+             counted(scores.present, "word"), ThresholdScores::kLeastPictures,
+             counted(scores.absent, "word"));
+  fmt::print("{:<12}  {:>9}  {:>14}  {:>15}\n", "", "threshold", "wrongly refused", "rightly refused");
+  for (const ThresholdForm& form : scores.forms) {
+    fmt::print("{:<12}  {:9.4f}  {:15.3f}  {:15.3f}\n", form.name == "with_article" ? "a/an" : form.name,
+               form.threshold, form.missed, form.refused);
+  }
+}
+
 void search(const SearchOptions& options) {
   const std::vector<std::string> words = words_to_ask(options.words);
   const std::vector<std::string> templates =
@@ -190,10 +203,19 @@ void search(const SearchOptions& options) {
   const SearchScores scores =
       evaluate_search(session.model(), session.loaded.tokenizer(), collection, words, options.top, templates);
   require_some_word(!scores.words.empty(), options, words);
-  if (!options.json) return print_scores(scores);
+  std::optional<ThresholdScores> threshold;
+  if (!options.threshold.empty()) {
+    threshold = evaluate_threshold(session.model(), session.loaded.tokenizer(), collection, words, templates);
+  }
+  if (!options.json) {
+    print_scores(scores);
+    if (threshold) print_threshold(*threshold);
+    return;
+  }
   Json json = named(session, options.data);
   put_bad(json, collection.bad);
   json.update(to_json(scores));
+  if (threshold) json["threshold_auto"] = to_json(*threshold);
   print_json(json);
 }
 
@@ -317,6 +339,10 @@ void add_search(CLI::App* command) {
       sub->add_option("--templates", options->templates,
                       "Also ask with these, averaged: simple (\"a photo of a {}.\"), openai7, none, or "
                       "a file with one per line (- for standard input)"));
+  one_of(sub->add_option("--threshold", options->threshold,
+                         "Also how often that of cuclip search refuses words with at least 10 pictures "
+                         "(wrongly) and ordinary words that are in no caption (rightly)"),
+         {"auto"});
   sub->footer(fmt::format("{}{}\n{}", kSearchHelp, fmt::join(everyday_words(), " "), kSearchExample));
   sub->callback([options] { search(*options); });
 }

@@ -1,0 +1,64 @@
+#include "train/data/threshold_eval.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <set>
+
+#include "models/inference/relevance.h"
+#include "tests/support/buffer.h"
+#include "tests/support/tiny_model.h"
+
+namespace cuclip::test {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+TEST_CASE("the words that are often absent are distinct, and in no other list") {
+  const auto words = words_often_absent();
+  CHECK(words.size() >= 150);
+  const std::set<std::string> distinct(words.begin(), words.end());
+  CHECK(distinct.size() == words.size());
+  for (const std::string& word : everyday_words()) CHECK_FALSE(distinct.contains(word));
+  for (const std::string& prompt : prompts_without_pictures()) CHECK_FALSE(distinct.contains(prompt));
+}
+
+TEST_CASE("shares count the words that ten pictures have, and those that none has") {
+  Context context(2);
+  Clip model(context, tiny_config());
+  randomise(model);
+  const Tokenizer tokenizer = tiny_tokenizer();
+  PictureCollection collection;
+  constexpr size_t kPictures = 24;
+  std::vector<uint8_t> pixels(kPictures * 12 * 12 * 3);
+  for (uint8_t& byte : pixels) byte = static_cast<uint8_t>(rng()());
+  collection.features = encode_pixels(model, pixels);
+  for (size_t i = 0; i < kPictures; ++i) {
+    const std::string ten = i < 10 ? "birds" : "x", nine = i < 9 ? "apple" : "y";
+    collection.captions.push_back({ten + " " + nine, i == 20 ? "a volcano" : "z"});
+  }
+  const Strings words = {"bird", "apple", "x", "boat"};
+  const ThresholdScores scores = evaluate_threshold(model, tokenizer, collection, words);
+  CHECK(scores.present == 2);  // bird, x
+  CHECK(scores.absent == std::ssize(words_often_absent()) - 1);
+  REQUIRE(scores.forms.size() == 2);
+  const RelevanceScale scale = make_relevance_scale(model, tokenizer, collection.features, {});
+  Strings absent(words_often_absent().begin(), words_often_absent().end());
+  std::erase(absent, "volcano");
+  const auto share = [&](Strings asked, bool article) {
+    for (std::string& word : asked) word = article ? with_article(word) : word;
+    const std::vector<double> of = scale.scores(encode_texts(model, tokenizer, asked));
+    const auto refused =
+        std::count_if(of.begin(), of.end(), [&](double s) { return s <= scale.threshold(); });
+    return static_cast<double>(refused) / static_cast<double>(asked.size());
+  };
+  for (const bool article : {false, true}) {
+    const ThresholdForm& form = scores.forms[article ? 1 : 0];
+    CHECK(form.name == (article ? "with_article" : "bare"));
+    CHECK(form.threshold == scale.threshold());
+    CHECK(form.missed == share({"bird", "x"}, article));
+    CHECK(form.refused == share(absent, article));
+  }
+}
+
+}  // namespace
+}  // namespace cuclip::test

@@ -1,0 +1,100 @@
+#include "train/data/threshold_eval.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "models/inference/relevance.h"
+#include "models/inference/zero_shot.h"
+#include "train/data/caption_words.h"
+
+namespace cuclip {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Words = std::vector<std::string>;
+
+constexpr const char* kOftenAbsent =
+    "tractor submarine volcano sandwich pancake giraffe kangaroo octopus lobster jellyfish walrus "
+    "hedgehog raccoon squirrel beaver otter penguin ostrich flamingo parrot pigeon swan vulture "
+    "mosquito cockroach grasshopper caterpillar scorpion lizard crocodile skyscraper escalator elevator "
+    "staircase balcony chimney fireplace bathtub shower toilet sink faucet refrigerator oven stove "
+    "toaster blender kettle teapot saucer napkin tablecloth pillow blanket mattress curtain carpet "
+    "wardrobe drawer closet bookshelf spaghetti noodle dumpling sushi burrito taco omelette sausage "
+    "bacon steak meatball waffle doughnut muffin pretzel popcorn pineapple mango papaya coconut avocado "
+    "blueberry raspberry blackberry apricot plum fig celery broccoli cauliflower spinach cabbage "
+    "lettuce cucumber surfboard skateboard snowboard trampoline treadmill dumbbell hammock tent canoe "
+    "kayak raft paddle snorkel wheelchair stroller ambulance forklift bulldozer excavator scooter moped "
+    "limousine caravan trailer tram subway monorail gondola saxophone trombone tuba harmonica bagpipe "
+    "cello harp xylophone tambourine stethoscope syringe thermometer bandage dentist surgeon nurse "
+    "astronaut firefighter butcher barber plumber necklace bracelet earring sweater cardigan jacket "
+    "raincoat pajamas slipper sandal mitten scarf apron waterfall canyon glacier iceberg desert swamp "
+    "meadow orchard vineyard harbor lagoon cliff microwave dishwasher vacuum projector typewriter "
+    "telescope binoculars microscope sunglasses lipstick perfume toothbrush toothpaste shampoo towel "
+    "wedding funeral graduation parade carnival picnic concert rodeo marathon wrestling karate ballet "
+    "choir ";
+
+Json share_json(double share) { return std::isnan(share) ? Json() : Json(share); }
+
+// Share of the queries that are not relevant.
+double share_refused(const RelevanceScale& scale, const Tensor& queries) {
+  if (!queries) return std::numeric_limits<double>::quiet_NaN();
+  const std::vector<double> scores = scale.scores(queries);
+  const auto refused =
+      std::count_if(scores.begin(), scores.end(), [&](double s) { return !scale.is_relevant(s); });
+  return static_cast<double>(refused) / static_cast<double>(scores.size());
+}
+
+}  // namespace
+
+std::span<const std::string> words_often_absent() {
+  static const Words words = caption_words(kOftenAbsent);
+  return words;
+}
+
+ThresholdScores evaluate_threshold(const Clip& model, const Tokenizer& tokenizer,
+                                   const PictureCollection& collection, std::span<const std::string> words,
+                                   std::span<const std::string> templates) {
+  Words present, absent;
+  const auto pictures = pictures_with_words(collection.captions, words);
+  for (size_t w = 0; w < words.size(); ++w)
+    if (std::ssize(pictures[w]) >= ThresholdScores::kLeastPictures) present.push_back(words[w]);
+  const std::span<const std::string> others = words_often_absent();
+  const auto of_others = pictures_with_words(collection.captions, others);
+  for (size_t w = 0; w < others.size(); ++w)
+    if (of_others[w].empty()) absent.push_back(others[w]);
+
+  ThresholdScores scores{.present = std::ssize(present), .absent = std::ssize(absent), .forms = {}};
+  const auto add = [&](const std::string& name, const RelevanceScale& scale, const auto& encode) {
+    const auto refused = [&](const Words& asked) {
+      return share_refused(scale, asked.empty() ? Tensor() : encode(asked));
+    };
+    scores.forms.push_back({name, scale.threshold(), refused(present), refused(absent)});
+  };
+  const RelevanceScale plain = make_relevance_scale(model, tokenizer, collection.features, {});
+  add("bare", plain, [&](const Words& asked) { return encode_texts(model, tokenizer, asked); });
+  add("with_article", plain, [&](const Words& asked) {
+    Words texts;
+    for (const std::string& word : asked) texts.push_back(with_article(word));
+    return encode_texts(model, tokenizer, texts);
+  });
+  if (!templates.empty()) {
+    add("templates", make_relevance_scale(model, tokenizer, collection.features, templates),
+        [&](const Words& asked) { return zero_shot_classifier(model, tokenizer, asked, templates); });
+  }
+  return scores;
+}
+
+Json to_json(const ThresholdScores& scores) {
+  Json json = {{"least_pictures", ThresholdScores::kLeastPictures},
+               {"words_present", scores.present},
+               {"words_absent", scores.absent}};
+  for (const ThresholdForm& form : scores.forms) {
+    json[form.name] = {{"threshold", form.threshold},
+                       {"missed", share_json(form.missed)},
+                       {"refused", share_json(form.refused)}};
+  }
+  return json;
+}
+
+}  // namespace cuclip
