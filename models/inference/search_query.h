@@ -25,8 +25,8 @@ struct QueryTerm {
 /// The words without a sign are one term, and it comes first. A sign counts only at the start of a word, and
 /// for that word, or for the phrase in quotation marks after it. Quotation marks at the start of a word keep
 /// what they enclose as it is and are left out: "-" in them is the character. A query with neither stays as
-/// it is, to the byte. Throws InputError for a term with nothing in it, a quotation mark that is never
-/// closed, and terms that are both added and subtracted, in whatever case.
+/// it is, to the byte. Throws InputError for a term with nothing in it, for a quotation mark that is never
+/// closed, and for terms that are both added and subtracted, in whatever case.
 std::vector<QueryTerm> parse_query(std::string_view words);
 
 /// The direction of the sum, f32 [1, E] of unit length, of the terms' features `texts` [terms.size(), E] with

@@ -1,4 +1,5 @@
 #include "train/data/threshold_eval.h"
+#include "train/data/caption_words.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
