@@ -157,7 +157,7 @@ struct Matrix : ModelOnDisk {
       case Kind::pictures:
         return with(no_file(".png"), {empty, page, {"/dev/zero", "/dev/zero"}});
       case Kind::text:
-        return faults_of_text(argument.name == "words" ? "neither" : "must not be empty");
+        return faults_of_text("must not be empty");
       case Kind::lines:
         return faults_of_lines("one entry per line");
       case Kind::captions:
