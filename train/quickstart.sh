@@ -53,7 +53,7 @@ shards=("$data"/train-*.tar)
 train_data="$data/train-{000..$(printf %03d $((${#shards[@]} - 1)))}.tar"
 held_out="$data/held-out-000.tar"
 
-if ((${#shortened[@]} > 0)); then say "4/6  Training, ${shortened[1]} steps"; else say "4/6  Training (1 to 8 minutes on 2 cores)"; fi
+if ((${#shortened[@]} > 0)); then say "4/6  Training, ${shortened[1]} steps"; else say "4/6  Training (7 minutes on 2 fast cores, some 40 on slow ones without bf16 or AVX-512)"; fi
 # Products in bf16 are twice as fast where the processor has them; elsewhere they would run in f32 all the
 # same.
 precision=fp32
