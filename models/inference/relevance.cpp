@@ -7,6 +7,7 @@
 #include "kernels/similarity/similarity.h"
 #include "models/inference/encode.h"
 #include "models/inference/zero_shot.h"
+#include "models/text/english.h"
 
 namespace cuclip {
 namespace {
@@ -32,7 +33,7 @@ std::vector<std::string> make_prompts() {
   std::istringstream words(kWordsWithoutPictures);
   for (std::string word; words >> word;) {
     prompts.push_back(word);
-    prompts.push_back("a " + word);
+    prompts.push_back(with_article(word));
   }
   return prompts;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "models/text/english.h"
 #include "train/data/caption_words.h"
 
 using namespace cuclip;

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "models/inference/zero_shot.h"
+#include "models/text/english.h"
 #include "tests/support/buffer.h"
 #include "tests/support/command.h"
 #include "tests/support/tiny_model.h"

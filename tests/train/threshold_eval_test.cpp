@@ -6,6 +6,7 @@
 #include <set>
 
 #include "models/inference/relevance.h"
+#include "models/text/english.h"
 #include "tests/support/buffer.h"
 #include "tests/support/tiny_model.h"
 

@@ -3,8 +3,9 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <span>
+#include <utility>
 
+#include "models/text/english.h"
 #include "train/data/caption_words.h"
 
 namespace cuclip {
@@ -20,12 +21,6 @@ bool is_function_word(const std::string& lower) {
 
 bool says_something(const std::string& word) {
   return word.size() > 1 && !is_digits(word) && !is_function_word(lower_utf8(word));
-}
-
-std::string_view trimmed(std::string_view text) {
-  const size_t first = text.find_first_not_of(' ');
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(' ') - first + 1);
 }
 
 // "flowers", but not "glass": "a flowers" is no English.
@@ -49,16 +44,13 @@ std::vector<std::string> caption_parts(std::string_view caption) {
     if (std::find(parts.begin(), parts.end(), part) == parts.end()) parts.push_back(std::move(part));
   };
   bool title = true;
-  for (size_t start = 0; start <= caption.size(); title = false) {
-    const size_t end = std::min(caption.find(',', start), caption.size());
-    const std::string part(trimmed(caption.substr(start, end - start)));
-    start = end + 1;
+  for (const std::string& part : split_parts(caption, ',')) {
     const std::vector<std::string> words = caption_words(part);
+    const bool is_title = std::exchange(title, false);
     if (std::none_of(words.begin(), words.end(), says_something)) continue;
     add(part);
-    if (!title) continue;
     for (const std::string& word : words) {
-      if (says_something(word)) add(word);
+      if (is_title && says_something(word)) add(word);
     }
   }
   return parts;
@@ -77,10 +69,8 @@ std::string as_query(const std::string& phrase, SplitMix64& rng) {
 WordSet word_set(std::string_view caption) {
   constexpr int kBitsPerWord = 2;
   WordSet set{};
-  for (const std::string& word : caption_words(caption)) {
-    const std::string lower = lower_utf8(word);
-    if (is_function_word(lower)) continue;
-    const std::string folded = fold_word(word);
+  for (const std::string& folded : folded_words(caption)) {
+    if (is_function_word(folded)) continue;
     uint64_t hash = XXH64(folded.data(), folded.size(), 0);
     for (int i = 0; i < kBitsPerWord; ++i, hash >>= 7)
       set[(hash >> 5) & 3] |= static_cast<int32_t>(1u << (hash & 31));

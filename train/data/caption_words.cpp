@@ -1,10 +1,9 @@
 #include "train/data/caption_words.h"
 
-#include <utf8proc.h>
-
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
+
+#include "models/text/english.h"
 
 namespace cuclip {
 namespace {
@@ -39,6 +38,19 @@ std::vector<std::string> caption_words(std::string_view text) {
   return words;
 }
 
+std::vector<std::string> split_parts(std::string_view text, char separator) {
+  constexpr std::string_view kBlanks = " \t\r\n";
+  std::vector<std::string> parts;
+  while (true) {
+    const size_t end = std::min(text.find(separator), text.size());
+    const std::string_view part = text.substr(0, end);
+    const size_t first = std::min(part.find_first_not_of(kBlanks), part.size());
+    parts.emplace_back(part.substr(first, part.find_last_not_of(kBlanks) + 1 - first));
+    if (end == text.size()) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
 std::string split_camel_case(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -50,46 +62,6 @@ std::string split_camel_case(std::string_view text) {
 
 bool is_digits(std::string_view word) {
   return !word.empty() && std::all_of(word.begin(), word.end(), is_digit);
-}
-
-std::string lower_utf8(std::string_view text) {
-  std::string out;
-  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
-  auto left = static_cast<utf8proc_ssize_t>(text.size());
-  while (left > 0) {
-    utf8proc_int32_t c = 0;
-    const utf8proc_ssize_t length = utf8proc_iterate(bytes, left, &c);
-    if (length <= 0) {  // not UTF-8: as it is
-      out += static_cast<char>(*bytes);
-      ++bytes, --left;
-      continue;
-    }
-    utf8proc_uint8_t encoded[4];
-    const utf8proc_ssize_t n = utf8proc_encode_char(utf8proc_tolower(c), encoded);
-    out.append(reinterpret_cast<const char*>(encoded), static_cast<size_t>(n));
-    bytes += length;
-    left -= length;
-  }
-  return out;
-}
-
-std::string without_accents(std::string_view text) {
-  const std::string lower = lower_utf8(text);
-  utf8proc_uint8_t* mapped = nullptr;
-  const auto options =
-      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_STRIPMARK);
-  const utf8proc_ssize_t length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(lower.data()),
-                                               static_cast<utf8proc_ssize_t>(lower.size()), &mapped, options);
-  if (length < 0) return lower;  // not UTF-8
-  std::string out(reinterpret_cast<const char*>(mapped), static_cast<size_t>(length));
-  std::free(mapped);
-  return out;
-}
-
-std::string with_article(const std::string& word) {
-  const std::string plain = without_accents(word);
-  const bool vowel = !plain.empty() && std::string_view("aeiou").find(plain.front()) != std::string::npos;
-  return (vowel ? "an " : "a ") + word;
 }
 
 std::string fold_word(std::string_view word) {

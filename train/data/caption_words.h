@@ -25,14 +25,9 @@ std::vector<std::string> folded_words(std::string_view text);
 enum class Numbers { keep, leave_out };
 std::string caption_key(std::string_view caption, Numbers numbers = Numbers::keep);
 
-/// In lower case, without the accents of Latin letters: "Frédéric" -> "frederic".
-std::string without_accents(std::string_view text);
-
-/// The word after "a", or after "an" where it begins with a, e, i, o or u, with or without an accent. It goes
-/// by the letter: "an apple", and also "an unicorn".
-std::string with_article(const std::string& word);
-
 bool is_digits(std::string_view word);
-std::string lower_utf8(std::string_view text);  // bytes that are not UTF-8 stay as they are
+
+/// What the separator divides a text into, each part without the blanks around it. There is always one.
+std::vector<std::string> split_parts(std::string_view text, char separator);
 
 }  // namespace cuclip

@@ -11,6 +11,7 @@
 #include "core/file_io.h"
 #include "kernels/common/parallel.h"
 #include "models/files/folder_walk.h"
+#include "models/text/english.h"
 #include "train/data/caption_words.h"
 #include "train/data/captions.h"
 #include "train/data/drawing_captions.h"

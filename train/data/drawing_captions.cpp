@@ -10,6 +10,7 @@
 #include <set>
 #include <string_view>
 
+#include "models/text/english.h"
 #include "train/data/caption_words.h"
 
 namespace cuclip {

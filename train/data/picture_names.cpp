@@ -21,13 +21,9 @@ namespace {
 using Words = std::vector<std::string>;
 
 Words split(std::string_view text, char separator) {
-  Words parts;
-  while (true) {
-    const size_t end = std::min(text.find(separator), text.size());
-    parts.push_back(normalise_caption(text.substr(0, end)).text);
-    if (end == text.size()) return parts;
-    text.remove_prefix(end + 1);
-  }
+  Words parts = split_parts(text, separator);
+  for (std::string& part : parts) part = normalise_caption(part).text;
+  return parts;
 }
 
 // Technical signs, shapes, dingbats, emoji; not the letters and digits in circles and squares, the arrows and

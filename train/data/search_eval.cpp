@@ -6,6 +6,7 @@
 #include "models/files/names.h"
 #include "models/image/image_decode.h"
 #include "models/inference/zero_shot.h"
+#include "models/text/english.h"
 #include "models/text/text_cleaning.h"
 #include "models/text/unicode.h"
 #include "models/text/word_split.h"
@@ -58,13 +59,6 @@ class WantedWords {
   std::vector<Words> parts_;
   std::multimap<std::string, size_t> by_first_part_;
 };
-
-// The words, each with its article.
-Words with_articles(std::span<const std::string> words) {
-  Words result;
-  for (const std::string& word : words) result.push_back(with_article(word));
-  return result;
-}
 
 Json form_json(const QueryRanking& ranking) {
   return {{"precision", ranking.precision}, {"average_precision", ranking.average_precision}};

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <unordered_map>
 
+#include "models/text/english.h"
 #include "train/data/synthetic_scene.h"
 
 namespace cuclip {
@@ -122,7 +123,7 @@ void ask_combination(SetBuilder& builder, bool held_out, SplitMix64& rng) {
     for (int object = 0; object < shapes::kObjects; ++object) {
       const Combination one{static_cast<shapes::Colour>(colour), static_cast<shapes::Object>(object)};
       if (one == what) right = choices.size();
-      choices.push_back(shapes::with_article(shapes::phrase(one)));
+      choices.push_back(with_article(shapes::phrase(one)));
     }
   }
   builder.add(shapes::make_single(what, rng), choices, right);
@@ -153,10 +154,10 @@ void ask_negation(SetBuilder& builder, SplitMix64& rng) {
   Combination second = first;
   while (second.object == first.object) second = shapes::random_combination(rng, false);
   const bool present = rng.below(2) == 1;
-  const std::string subject = shapes::with_article(shapes::phrase(first));
+  const std::string subject = with_article(shapes::phrase(first));
   const std::string other = shapes::name(second.object);
   const std::vector<std::string> choices = {fmt::format("{} and no {}", subject, other),
-                                            fmt::format("{} and {}", subject, shapes::with_article(other))};
+                                            fmt::format("{} and {}", subject, with_article(other))};
   const auto relation = static_cast<Relation>(rng.below(shapes::kRelations));
   builder.add(present ? shapes::make_pair(first, second, relation, rng) : shapes::make_single(first, rng),
               choices, present);

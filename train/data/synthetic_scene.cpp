@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "models/text/english.h"
+
 namespace cuclip::shapes {
 namespace {
 
@@ -121,11 +123,6 @@ std::string name(Object object) { return kObjectNames[static_cast<size_t>(object
 
 std::string phrase(const Combination& what) {
   return fmt::format("{} {}", kColourNames[static_cast<size_t>(what.colour)], name(what.object));
-}
-
-std::string with_article(const std::string& phrase) {
-  const bool vowel = std::string("aeiou").find(phrase[0]) != std::string::npos;
-  return (vowel ? "an " : "a ") + phrase;
 }
 
 std::string counted(const Combination& what, int count) {

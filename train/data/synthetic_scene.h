@@ -60,7 +60,6 @@ Scene make_pair(const Combination& first, const Combination& second, Relation re
 
 std::string name(Object object);
 std::string phrase(const Combination& what);              // "red car"
-std::string with_article(const std::string& phrase);      // "a red car", "an orange car"
 std::string counted(const Combination& what, int count);  // "three red cars", "one red car"
 std::string related(const Combination& first, Relation relation, const Combination& second);
 

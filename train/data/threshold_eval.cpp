@@ -6,6 +6,7 @@
 
 #include "models/inference/relevance.h"
 #include "models/inference/zero_shot.h"
+#include "models/text/english.h"
 #include "train/data/caption_words.h"
 
 namespace cuclip {
@@ -73,11 +74,8 @@ ThresholdScores evaluate_threshold(const Clip& model, const Tokenizer& tokenizer
   };
   const RelevanceScale plain = make_relevance_scale(model, tokenizer, collection.features, {});
   add("bare", plain, [&](const Words& asked) { return encode_texts(model, tokenizer, asked); });
-  add("with_article", plain, [&](const Words& asked) {
-    Words texts;
-    for (const std::string& word : asked) texts.push_back(with_article(word));
-    return encode_texts(model, tokenizer, texts);
-  });
+  add("with_article", plain,
+      [&](const Words& asked) { return encode_texts(model, tokenizer, with_articles(asked)); });
   if (!templates.empty()) {
     add("templates", make_relevance_scale(model, tokenizer, collection.features, templates),
         [&](const Words& asked) { return zero_shot_classifier(model, tokenizer, asked, templates); });

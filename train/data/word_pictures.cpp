@@ -7,6 +7,7 @@
 
 #include "core/file_io.h"
 #include "models/files/folder_walk.h"
+#include "models/text/english.h"
 #include "train/data/caption_words.h"
 #include "train/data/captions.h"
 #include "train/data/drawing_captions.h"
@@ -20,16 +21,6 @@ namespace fs = std::filesystem;
 bool is_picture(const fs::path& file) {
   static const std::set<std::string> kExtensions = {".png", ".jpg", ".jpeg"};
   return kExtensions.contains(lower_utf8(file.extension().string()));
-}
-
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> parts;
-  for (size_t start = 0; start < text.size();) {
-    const size_t end = std::min(text.find(',', start), text.size());
-    parts.push_back(text.substr(start, end - start));
-    start = end + 1;
-  }
-  return parts;
 }
 
 // Appends the picture, or says why it cannot be used.
@@ -72,7 +63,7 @@ RawPairs list_word_pictures(const fs::path& folder, const std::string& name,
           .path = {},
           .title = fmt::format("{}", fmt::join(file_name_words(stem.string(), ""), " ")),
           .creator = {},
-          .keywords = split_at_commas(part.keywords)};
+          .keywords = split_parts(part.keywords, ',')};
       add_picture(result, std::move(pair), about);
     }
   }

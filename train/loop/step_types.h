@@ -19,7 +19,7 @@ struct MicroBatch {
   Tensor tokens;  // i32 [B, context_length]; ready for a step: [B, L], cut by trim_text
   Tensor kept{};  // i32 [B, K]: the tokens that patch dropout leaves of each picture; none: all
   Tensor
-      words{};  // i32 [B, 4]: word_set of each caption, for a loss that leaves out duplicates; none: the plain one
+      words{};  // i32 [B, 4]: word_set of each caption, by which duplicates are left out; none: the plain loss
   Tensor end{};  // i32 [B]: where each text ends; none before the batch is ready for a step
 };
 
