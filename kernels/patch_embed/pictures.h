@@ -3,14 +3,16 @@
 
 #include <array>
 
+#include "kernels/common/pixel_scale.h"
 #include "kernels/common/tensor_view.h"
 
 namespace cuclip {
 
-struct Pictures {
+struct Pictures : PixelScale {
   Pictures(const TensorView& image, int64_t patch, const std::array<float, 3>& mean,
            const std::array<float, 3>& stddev)
-      : batch(image.size(0)),
+      : PixelScale(mean, stddev),
+        batch(image.size(0)),
         height(image.size(image.dtype == DType::u8 ? 1 : 2)),
         columns(image.size(image.dtype == DType::u8 ? 2 : 3)),
         patch(patch),
@@ -18,10 +20,6 @@ struct Pictures {
         length(3 * patch * patch) {
     if (image.dtype == DType::u8) {
       bytes = image.as<uint8_t>();
-      for (size_t c = 0; c < 3; ++c) {
-        scale[c] = static_cast<float>(1.0 / (255.0 * static_cast<double>(stddev[c])));
-        shift[c] = static_cast<float>(-static_cast<double>(mean[c]) / static_cast<double>(stddev[c]));
-      }
     } else {
       planar = image.as<float>();
     }
@@ -32,8 +30,6 @@ struct Pictures {
   int64_t length;                  // values of a patch
   const uint8_t* bytes = nullptr;  // [B, H, W, 3], or
   const float* planar = nullptr;   // [B, 3, H, W]
-  float scale[3] = {};             // a byte is normalised to byte * scale + shift
-  float shift[3] = {};
 };
 
 }  // namespace cuclip
