@@ -14,6 +14,7 @@ Parameter& ParameterStore::add(std::string name, const Shape& shape, ParameterRo
   parameter.name = std::move(name);
   parameter.shape = shape;
   parameter.role = role;
+  parameter.frozen = role == ParameterRole::statistic;
   parameter.initialiser = initialiser;
   parameter.offset = arena_size_;
   arena_size_ += round_up(shape.elements(), kAlignment);
@@ -67,14 +68,16 @@ Parameter& ParameterStore::get(std::string_view name) {
 
 int64_t ParameterStore::count() const {
   int64_t n = 0;
-  for (const Parameter& parameter : parameters_) n += parameter.shape.elements();
+  for (const Parameter& parameter : parameters_) {
+    if (parameter.role != ParameterRole::statistic) n += parameter.shape.elements();
+  }
   return n;
 }
 
 Parameter& ParameterScope::add(const std::string& name, const Shape& shape, ParameterRole role,
                                const Initialiser& initialiser) const {
   Parameter& parameter = store_.add(prefix_ + name, shape, role, initialiser);
-  parameter.frozen = frozen_;
+  parameter.frozen = parameter.frozen || frozen_;
   return parameter;
 }
 

@@ -12,13 +12,15 @@ namespace cuclip {
 
 /// What a parameter is for: what the optimiser decides by.
 enum class ParameterRole : uint8_t {
-  weight,     // what a product multiplies by: a matrix, or filters
+  weight,     // what a product multiplies by: a matrix, or a vision transformer's patch filters
+  filters,    // of conv2d, [out, k, k, in]; files have them as PyTorch does, [out, in, k, k]
   bias,       // what is added to a product
   norm,       // scale and shift of a normalisation
   embedding,  // a table of vectors that are looked up
   position,   // vectors that are added by position
   token,      // a vector that stands in a sequence: the class token
   scale,      // a learned factor: the temperature
+  statistic,  // what batch normalisation has measured: kept with the parameters, never learned
 };
 
 /// One learned tensor. value is the f32 master copy; bf16 is the copy that products in bf16 read.
@@ -27,7 +29,7 @@ struct Parameter {
   Shape shape;
   ParameterRole role = ParameterRole::weight;
   Initialiser initialiser = Initialiser::zeros();
-  bool frozen = false;  // left as it is by the optimiser
+  bool frozen = false;  // left as it is by the optimiser, as statistics always are
   int64_t offset = 0;   // in the arenas, in elements
   Tensor value;
   Tensor gradient;  // f32; empty for inference

@@ -33,6 +33,7 @@ constexpr Pair kInner[] = {
     {"mlp.c_fc", "mlp.fc1"}, {"mlp.c_proj", "mlp.fc2"},
 };
 
+constexpr std::string_view kKeysAndValues = "kv_proj";
 constexpr std::string_view kBlocks = "transformer.resblocks.";
 
 StoredWeight block_weight(std::string_view name) {
@@ -60,12 +61,22 @@ StoredWeight block_weight(std::string_view name) {
 
 }  // namespace
 
-StoredWeight stored_weight(std::string_view name, WeightNames names) {
-  if (names == WeightNames::open_clip) return {.names = {std::string(name)}};
+StoredWeight stored_weight(const Parameter& parameter, WeightNames names) {
+  const std::string& name = parameter.name;
+  if (names == WeightNames::open_clip) {
+    StoredWeight stored{.names = {name}};
+    if (parameter.role == ParameterRole::filters) stored.order = StoredOrder::channels_first;
+    if (const size_t place = name.find(kKeysAndValues); place != name.npos) {
+      const std::string before = name.substr(0, place), after = name.substr(place + kKeysAndValues.size());
+      stored.names = {before + "k_proj" + after, before + "v_proj" + after};
+    }
+    return stored;
+  }
   for (const auto& [ours, theirs] : kOuter) {
     if (name == ours) {
       return {.names = {std::string(theirs)},
-              .transposed = name == "visual.proj" || name == "text_projection"};
+              .order = name == "visual.proj" || name == "text_projection" ? StoredOrder::transposed
+                                                                          : StoredOrder::same};
     }
   }
   CUCLIP_CHECK(name.find(kBlocks) != name.npos, "there is no name in transformers for the parameter {}",
@@ -75,7 +86,8 @@ StoredWeight stored_weight(std::string_view name, WeightNames names) {
 
 bool is_ignored_weight(std::string_view name) {
   return name == "input_resolution" || name == "context_length" || name == "vocab_size" ||
-         name.ends_with("attn_mask") || name.ends_with("position_ids");
+         name.ends_with("attn_mask") || name.ends_with("position_ids") ||
+         name.ends_with("num_batches_tracked");
 }
 
 std::string_view without_wrappers(std::string_view name) {

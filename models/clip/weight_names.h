@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/parameter.h"
+
 namespace cuclip {
 
 enum class WeightNames {
@@ -12,19 +14,26 @@ enum class WeightNames {
   hugging_face,  // transformers' CLIPModel
 };
 
-/// One parameter as a file has it: the tensors `names`, stacked along the first dimension (queries, keys and
-/// values are apart in transformers), all of them transposed where `transposed` (its projections are linear
-/// layers, [out, in]).
-struct StoredWeight {
-  std::vector<std::string> names;
-  bool transposed = false;
+/// In which order a file has the values of a parameter.
+enum class StoredOrder {
+  same,
+  transposed,      // [n, m] for [m, n]: projections, which are linear layers in transformers
+  channels_first,  // [out, in, k, k] for [out, k, k, in]: PyTorch's convolutions
 };
 
-/// Where the parameter that open_clip calls `name` is stored under the other convention.
-StoredWeight stored_weight(std::string_view name, WeightNames names);
+/// One parameter as a file has it: the tensors `names`, stacked along the first dimension. Queries, keys and
+/// values are apart in transformers, keys and values of the attention pooling everywhere.
+struct StoredWeight {
+  std::vector<std::string> names;
+  StoredOrder order = StoredOrder::same;
+};
+
+/// How the parameter is stored under this convention.
+StoredWeight stored_weight(const Parameter& parameter, WeightNames names);
 
 /// True for tensors that files carry beside the parameters and that nothing reads: OpenAI's input_resolution,
-/// context_length and vocab_size, transformers' position_ids, and attention masks.
+/// context_length and vocab_size, transformers' position_ids, attention masks, and how many batches PyTorch's
+/// batch normalisation has seen (num_batches_tracked, which PyTorch does not miss either).
 bool is_ignored_weight(std::string_view name);
 
 /// The name without what training wrappers put in front of it: "module.", "state_dict." and "model.", any

@@ -1,5 +1,6 @@
 #include "models/clip/weights.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -60,7 +61,8 @@ WeightNames names_in(const Entries& entries) {
 std::vector<int64_t> part_shape(const Shape& shape, const StoredWeight& stored) {
   std::vector<int64_t> part;
   for (int i = 0; i < shape.rank(); ++i) part.push_back(shape[i]);
-  if (stored.transposed) std::swap(part[0], part[1]);
+  if (stored.order == StoredOrder::transposed) std::swap(part[0], part[1]);
+  if (stored.order == StoredOrder::channels_first) std::rotate(part.begin() + 1, part.end() - 1, part.end());
   if (stored.names.size() > 1) part[0] /= static_cast<int64_t>(stored.names.size());
   return part;
 }
@@ -87,7 +89,7 @@ void check_fit(const ParameterStore& store, const Entries& entries, WeightNames 
   Misfits misfits;
   std::set<std::string> known;
   for (const Parameter& parameter : store.parameters()) {
-    const StoredWeight stored = stored_weight(parameter.name, names);
+    const StoredWeight stored = stored_weight(parameter, names);
     for (const std::string& name : stored.names) {
       known.insert(name);
       const auto it = entries.find(name);
@@ -122,10 +124,25 @@ std::vector<float> read_values(const SafetensorsEntry& entry, const std::string&
   return values;
 }
 
-// out [columns, rows] = the transpose of in [rows, columns].
-void transpose(const float* in, int64_t rows, int64_t columns, float* out) {
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; ++c) out[c * rows + r] = in[r * columns + c];
+// out [n, columns, rows] = the transposes of in [n, rows, columns].
+void transpose(const float* in, int64_t n, int64_t rows, int64_t columns, float* out) {
+  for (; n > 0; --n, in += rows * columns, out += rows * columns) {
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < columns; ++c) out[c * rows + r] = in[r * columns + c];
+    }
+  }
+}
+
+// From the order of the parameter to that of the file, or the other way round.
+enum class Direction { to_file, from_file };
+void reorder(const Shape& shape, StoredOrder order, Direction direction, const float* in, float* out) {
+  const bool whole = order == StoredOrder::transposed;
+  const int64_t n = whole ? 1 : shape[0], last = shape[shape.rank() - 1];
+  const int64_t rows = shape.elements() / n / last;
+  if (direction == Direction::to_file) {
+    transpose(in, n, rows, last, out);
+  } else {
+    transpose(in, n, last, rows, out);
   }
 }
 
@@ -136,8 +153,8 @@ void fill(const Parameter& parameter, const StoredWeight& stored, const Entries&
   for (const std::string& name : stored.names) {
     const SafetensorsEntry& entry = *entries.at(name);
     const std::vector<float> values = read_values(entry, name, file);
-    if (stored.transposed) {
-      transpose(values.data(), entry.shape[0], entry.shape[1], out);
+    if (stored.order != StoredOrder::same) {
+      reorder(parameter.shape, stored.order, Direction::from_file, values.data(), out);
     } else if (!needs_resampling(parameter, stored, entry)) {
       std::memcpy(out, values.data(), values.size() * sizeof(float));
     } else {
@@ -157,7 +174,7 @@ void load_weights(Clip& model, const std::filesystem::path& path) {
   const WeightNames names = names_in(entries);
   check_fit(model.parameters(), entries, names, path.string());
   for (const Parameter& parameter : model.parameters().parameters()) {
-    fill(parameter, stored_weight(parameter.name, names), entries, path.string());
+    fill(parameter, stored_weight(parameter, names), entries, path.string());
   }
   model.parameters().refresh_bf16(model.context());
 }
@@ -168,13 +185,14 @@ void save_weights(const Clip& model, const std::filesystem::path& path,
   Context& host = model.context().host();
   std::vector<Tensor> written;  // keeps their memory until the file is
   for (const Parameter& parameter : model.parameters().parameters()) {
-    const StoredWeight stored = stored_weight(parameter.name, names);
+    const StoredWeight stored = stored_weight(parameter, names);
     Tensor value = parameter.value.to(host);
-    if (stored.transposed) {
-      const int64_t rows = value.size(0), columns = value.size(1);
-      const Tensor transposed = Tensor::empty(host, {columns, rows}, DType::f32);
-      transpose(value.data<float>(), rows, columns, transposed.data<float>());
-      value = transposed;
+    if (stored.order != StoredOrder::same) {
+      const std::vector<int64_t> extents = part_shape(parameter.shape, stored);
+      const Tensor reordered = Tensor::empty(host, Shape(std::span<const int64_t>(extents)), DType::f32);
+      reorder(parameter.shape, stored.order, Direction::to_file, value.data<float>(),
+              reordered.data<float>());
+      value = reordered;
     }
     written.push_back(value);
     const auto parts = static_cast<int64_t>(stored.names.size());

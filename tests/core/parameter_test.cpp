@@ -63,3 +63,13 @@ TEST_CASE("a scope's parameters have its prefix and are frozen with it") {
   CHECK_THROWS_WITH(outer.inner("x.").add("w", {1}, Role::weight, Initialiser::zeros()),
                     "two parameters are called a.x.w");
 }
+
+TEST_CASE("statistics are kept with the parameters, but neither learned nor counted") {
+  ParameterStore store;
+  const ParameterScope scope(store);
+  const Parameter& variance = scope.add("bn.running_var", {5}, Role::statistic, Initialiser::ones());
+  scope.add("bn.weight", {5}, Role::norm, Initialiser::ones());
+  CHECK(variance.frozen);
+  CHECK_FALSE(store.get("bn.weight").frozen);
+  CHECK(store.count() == 5);
+}

@@ -16,7 +16,8 @@ Tensor to_tensor(Context& context, const std::vector<AdamWSegment>& segments) {
 }  // namespace
 
 bool has_weight_decay(const Parameter& parameter) {
-  return parameter.role == ParameterRole::weight || parameter.role == ParameterRole::embedding;
+  return parameter.role == ParameterRole::weight || parameter.role == ParameterRole::filters ||
+         parameter.role == ParameterRole::embedding;
 }
 
 Optimizer::Optimizer(Context& context, ParameterStore& store, const OptimizerOptions& options)
