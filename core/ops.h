@@ -41,6 +41,23 @@ struct SumAndNorm {
 SumAndNorm residual_layer_norm(Tape& tape, const Tensor& x, const Tensor& delta, Parameter& weight,
                                Parameter& bias, float eps = 1e-5f);
 
+/// Batch normalisation over all dimensions but the last, with an optional residual addition and ReLU behind
+/// it: relu(normalised x + residual). In training it normalises by the batch's statistics, and moves the
+/// running ones unless `update_statistics` is off, as it has to be when the same batch is computed again;
+/// otherwise it normalises by the running ones, and throws InputError if the tape records.
+struct BatchNormParameters {
+  Parameter& weight;                 // [C]
+  Parameter& bias;                   // [C]
+  Tensor running_mean, running_var;  // f32 [C]
+  bool training = true;
+  bool update_statistics = true;
+};
+Tensor batch_norm(Tape& tape, const Tensor& x, const BatchNormParameters& p, bool relu,
+                  const Tensor& residual = {});
+
+/// The mean over windows of k x k that do not overlap: x [B, H, W, C] → [B, H / k, W / k, C], rounded down.
+Tensor avg_pool2d(Tape& tape, const Tensor& x, int64_t k);
+
 /// a + b.
 Tensor add(Tape& tape, const Tensor& a, const Tensor& b);
 
@@ -63,6 +80,12 @@ Tensor token_embed(Tape& tape, const Tensor& tokens, Parameter& table, Parameter
 /// Rows of each sequence: x [B, S, C] → [B, C], row index[b] (i32 [B]), or row 0 if no index is given; with
 /// index i32 [B, K], ascending in each sequence, → [B, K, C].
 Tensor pool(Tape& tape, const Tensor& x, const Tensor& index);
+
+/// The mean of each sequence in front of it, and positions [S + 1, C] on all: x [B, S, C] → [B, S + 1, C].
+Tensor mean_token(Tape& tape, const Tensor& x, Parameter& positions);
+
+/// Attention of one query for each head: q [B, C], keys and values side by side kv [B, S, 2C] → [B, C].
+Tensor attention_pool(Tape& tape, const Tensor& q, const Tensor& kv, int64_t heads);
 
 /// Rows to unit length: x [N, E].
 Tensor l2_normalize(Tape& tape, const Tensor& x);

@@ -92,6 +92,30 @@ HWY_INLINE void store_left(VF v, T* p, int64_t left) {
 }
 HWY_INLINE hn::Mask<F32> mask_left(int64_t left) { return hn::FirstN(F32(), static_cast<size_t>(left)); }
 
+/// For loops that are written once for both: vectors of whole lanes and, at the end of a row, vectors of its
+/// last n < lanes() elements.
+struct Whole {
+  template <typename T>
+  HWY_INLINE VF get(const T* p) const {
+    return load(p);
+  }
+  template <typename T>
+  HWY_INLINE void put(VF v, T* p) const {
+    store(v, p);
+  }
+};
+struct Partial {
+  int64_t n;
+  template <typename T>
+  HWY_INLINE VF get(const T* p) const {
+    return load_n(p, n);
+  }
+  template <typename T>
+  HWY_INLINE void put(VF v, T* p) const {
+    store_n(v, p, n);
+  }
+};
+
 /// out[i] = a[i] + b[i], rounded once to Out; out may be a or b.
 template <typename A, typename B, typename Out>
 HWY_INLINE void add_arrays(const A* a, const B* b, Out* out, int64_t n) {

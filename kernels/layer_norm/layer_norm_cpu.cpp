@@ -109,29 +109,6 @@ void forward_rows(const LayerNormForward& p, int64_t begin, int64_t end) {
   }
 }
 
-// Vectors of whole lanes or, at the end of a row, of its first n elements.
-struct Whole {
-  template <typename T>
-  HWY_INLINE VF get(const T* p) const {
-    return load(p);
-  }
-  template <typename T>
-  HWY_INLINE void put(VF v, T* p) const {
-    store(v, p);
-  }
-};
-struct Partial {
-  int64_t n;
-  template <typename T>
-  HWY_INLINE VF get(const T* p) const {
-    return load_n(p, n);
-  }
-  template <typename T>
-  HWY_INLINE void put(VF v, T* p) const {
-    store_n(v, p, n);
-  }
-};
-
 // The pointers and statistics of one row.
 template <typename T>
 struct BackwardRow {

@@ -1,0 +1,11 @@
+// CPU entry points of attention pooling; arguments are already validated.
+#pragma once
+
+#include "kernels/attention_pool/attention_pool.h"
+
+namespace cuclip {
+
+void attention_pool_forward_cpu(const AttentionPoolForward& p, const ExecContext& ctx);
+void attention_pool_backward_cpu(const AttentionPoolBackward& p, const ExecContext& ctx);
+
+}  // namespace cuclip

@@ -1,0 +1,77 @@
+// Batch normalisation over all dimensions but the last, with an optional residual addition and ReLU fused
+// behind it (Ioffe & Szegedy 2015, "Batch Normalization").
+//
+//   mean_c = 1/N sum_n x_nc,  var_c = 1/N sum_n (x_nc - mean_c)^2,  rstd_c = 1 / sqrt(var_c + eps)
+//   y_nc = relu((x_nc - mean_c) * rstd_c * weight_c + bias_c + residual_nc)
+//
+// x, residual, y and their gradients share one dtype, f32 or bf16, and one shape [..., C] of any rank >= 1; N
+// rows are all the leading dimensions together. Everything per channel is f32 [C]. y is computed in f32 and
+// rounded once. Every tensor is contiguous.
+//
+// The variance is summed around a value near the mean, in blocks of rows: it keeps its precision under any
+// mean. Blocks are cut by the shape alone and added in order: same bits for any number of threads. NaN and
+// infinities in a channel make that channel NaN, its statistics with it, and no other; one in the residual
+// stays where it is, and relu(NaN) is NaN.
+#pragma once
+
+#include "kernels/common/exec_context.h"
+#include "kernels/common/tensor_view.h"
+
+namespace cuclip {
+
+/// Normalises by the batch's own statistics, in training. The running statistics become
+/// (1 - momentum) * running + momentum * batch's, as in PyTorch: with N / (N - 1) times the variance that
+/// normalised. y may be the memory of x or residual.
+struct BatchNormForward {
+  TensorView x;           // [..., C], at least two rows
+  TensorView weight;      // f32 [C]
+  TensorView bias;        // f32 [C]
+  TensorView residual{};  // optional
+  bool relu = false;
+  TensorView y;               // out
+  TensorView mean;            // out, f32 [C]
+  TensorView rstd;            // out, f32 [C]
+  TensorView running_mean{};  // f32 [C], updated in place; this and running_var both or neither
+  TensorView running_var{};   // f32 [C], updated in place
+  float momentum = 0.1f;
+  float eps = 1e-5f;
+};
+
+/// Normalises by running statistics: y = relu((x - running_mean) / sqrt(running_var + eps) * weight + bias +
+/// residual). y may be the memory of x or residual. Any number of rows, none included.
+struct BatchNormInference {
+  TensorView x;
+  TensorView weight;        // f32 [C]
+  TensorView bias;          // f32 [C]
+  TensorView running_mean;  // f32 [C]
+  TensorView running_var;   // f32 [C]
+  TensorView residual{};    // optional
+  bool relu = false;
+  TensorView y;  // out
+  float eps = 1e-5f;
+};
+
+/// Of BatchNormForward. With g = dy where y > 0 (dy itself where no y is given) and xhat = (x - mean) * rstd:
+///   dx = weight * rstd * (g - 1/N sum_n g - xhat * 1/N sum_n (g * xhat))
+///   dresidual = g,  dweight += sum_n g * xhat,  dbias += sum_n g
+/// dx may be the memory of dy or of x, and dresidual that of dy, but not both the same.
+struct BatchNormBackward {
+  TensorView dy;
+  TensorView x;
+  TensorView weight;       // f32 [C]
+  TensorView mean;         // f32 [C], the forward's
+  TensorView rstd;         // f32 [C], the forward's
+  TensorView y{};          // the forward's result; given where relu was set
+  TensorView dx;           // out, overwritten
+  TensorView dresidual{};  // out, overwritten; optional
+  TensorView dweight;      // f32 [C], accumulated into
+  TensorView dbias;        // f32 [C], accumulated into
+};
+
+/// All throw InputError for a missing tensor, a wrong shape or dtype, or strides that are not contiguous;
+/// forward and backward also for fewer than two rows.
+void batch_norm_forward(const BatchNormForward& p, const ExecContext& ctx);
+void batch_norm_inference(const BatchNormInference& p, const ExecContext& ctx);
+void batch_norm_backward(const BatchNormBackward& p, const ExecContext& ctx);
+
+}  // namespace cuclip

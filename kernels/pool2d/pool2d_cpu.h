@@ -1,0 +1,11 @@
+// CPU entry points of average pooling; arguments are already validated.
+#pragma once
+
+#include "kernels/pool2d/pool2d.h"
+
+namespace cuclip {
+
+void avg_pool2d_forward_cpu(const AvgPool2dForward& p, const ExecContext& ctx);
+void avg_pool2d_backward_cpu(const AvgPool2dBackward& p, const ExecContext& ctx);
+
+}  // namespace cuclip
