@@ -7,10 +7,11 @@ install(TARGETS cuclip RUNTIME)
 # a user's header includes is a user's too: the consumer test compiles them where the private ones are not.
 set(cuclip_private_headers
     # how one device computes an operation, and what its files share
-    kernels/.*_cpu kernels/.*_cuda kernels/.*-inl "kernels/tiles/(row_slices|tile_product)"
+    kernels/.*_cpu kernels/.*_cuda kernels/.*-inl "kernels/tiles/(one_dnn|row_slices|tile_product)"
     "kernels/common/(dispatch|host_device|scratch_plan|simd_targets|tuning)"
     kernels/adamw/adamw_control kernels/attention/attention_any
     "kernels/contrastive_loss/(contrastive_loss_tile|left_out_pairs)" kernels/patch_embed/pictures
+    "kernels/conv2d/(conv2d_shape|convolution)"
     kernels/pointwise/gelu_tail "kernels/random/(philox|random_values)" kernels/similarity/similarity_rows
     # parts of the floors above
     core/ops/.* "core/(clock|counted)"

@@ -1,47 +1,26 @@
 #include "kernels/tiles/tile_product.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <cstring>
-#include <functional>
 #include <mutex>
-#include <oneapi/dnnl/dnnl.hpp>
-#include <unordered_map>
 #include <vector>
 
 #include "kernels/common/check.h"
-#include "kernels/common/signals.h"
-
-// oneDNN is built on GNU OpenMP; these two are all that is needed of it.
-extern "C" {
-void omp_set_num_threads(int);
-int omp_get_max_threads();
-}
+#include "kernels/tiles/one_dnn.h"
 
 namespace cuclip {
 namespace {
 
-// Primitives kept for each thread. Shapes repeat from step to step; a cache that outgrows this is emptied.
-constexpr size_t kMaxCachedProducts = 512;
-
-class SingleThreadedOpenMp {
- public:
-  SingleThreadedOpenMp() : before_(omp_get_max_threads()) {
-    if (before_ != 1) omp_set_num_threads(1);
-  }
-  ~SingleThreadedOpenMp() {
-    if (before_ != 1) omp_set_num_threads(before_);
-  }
-
- private:
-  int before_;
+struct Product {
+  dnnl::memory::desc a, b, c, scratchpad;
+  dnnl::matmul primitive;
 };
 
-// What a oneDNN primitive depends on: the arguments without the pointers.
-using Key = std::array<int64_t, 11>;
+using Products = PrimitiveCache<11, Product>;
 
-Key key_of(const TileProduct& p) {
+// What a oneDNN primitive depends on: the arguments without the pointers.
+Products::Key key_of(const TileProduct& p) {
   return {p.m,
           p.n,
           p.k,
@@ -55,37 +34,13 @@ Key key_of(const TileProduct& p) {
           p.accumulate};
 }
 
-struct KeyHash {
-  size_t operator()(const Key& key) const {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (int64_t v : key) h = (h ^ static_cast<uint64_t>(v)) * 0x9e3779b97f4a7c15u;
-    return h ^ (h >> 29);
-  }
-};
-
-dnnl::memory::data_type to_dnnl(DType dtype) {
-  return dtype == DType::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
-}
-
-struct Product {
-  dnnl::memory::desc a, b, c, scratchpad;
-  dnnl::matmul primitive;
-};
-
-// oneDNN's objects of one thread. Nothing here changes a result; it only saves setting up again.
+// oneDNN's objects of one thread.
 struct ThreadState {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
-  std::unordered_map<Key, Product, KeyHash> products;
+  Products products;
   std::vector<std::byte> scratchpad;
   std::array<std::vector<float>, 2> widened;
-
-  const Product& find(const TileProduct& p) {
-    const Key key = key_of(p);
-    if (auto it = products.find(key); it != products.end()) return it->second;
-    if (products.size() >= kMaxCachedProducts) products.clear();
-    return products.emplace(key, create(p)).first->second;
-  }
 
   Product create(const TileProduct& p) const {
     using dnnl::memory;
@@ -113,15 +68,13 @@ struct ThreadState {
   }
 
   void execute(const TileProduct& p) {
-    const Product& product = find(p);
+    const Product& product = products.find(key_of(p), [&] { return create(p); });
     scratchpad.resize(std::max(scratchpad.size(), product.scratchpad.get_size()));
-    const auto wrap = [&](const dnnl::memory::desc& desc, const void* data) {
-      return dnnl::memory(desc, engine, const_cast<void*>(data));
-    };
-    product.primitive.execute(stream, {{DNNL_ARG_SRC, wrap(product.a, p.a)},
-                                       {DNNL_ARG_WEIGHTS, wrap(product.b, p.b)},
-                                       {DNNL_ARG_DST, wrap(product.c, p.c)},
-                                       {DNNL_ARG_SCRATCHPAD, wrap(product.scratchpad, scratchpad.data())}});
+    product.primitive.execute(stream,
+                              {{DNNL_ARG_SRC, wrap(product.a, engine, p.a)},
+                               {DNNL_ARG_WEIGHTS, wrap(product.b, engine, p.b)},
+                               {DNNL_ARG_DST, wrap(product.c, engine, p.c)},
+                               {DNNL_ARG_SCRATCHPAD, wrap(product.scratchpad, engine, scratchpad.data())}});
   }
 };
 
@@ -144,11 +97,6 @@ const float* widen(std::vector<float>& to, const void* from, int64_t rows, int64
 
 // The same product with the inputs widened to f32 (exact) and the result rounded once.
 void execute_widened(const TileProduct& p, ThreadState& state) {
-  static std::once_flag warned;
-  std::call_once(warned, [] {
-    std::fprintf(stderr,
-                 "cuclip: this processor has no bf16 matrix product (AVX-512); using f32, more slowly\n");
-  });
   TileProduct wide = p;
   wide.input = wide.output = DType::f32;
   const int64_t rows_a = p.transpose_a ? p.k : p.m, columns_a = p.transpose_a ? p.m : p.k;
@@ -187,6 +135,16 @@ bool has_native_bf16_product() {
   return native;
 }
 
+bool must_widen(DType input) {
+  if (input != DType::bf16 || has_native_bf16_product()) return false;
+  static std::once_flag warned;
+  std::call_once(warned, [] {
+    std::fprintf(stderr,
+                 "cuclip: this processor has no bf16 matrix product (AVX-512); using f32, more slowly\n");
+  });
+  return true;
+}
+
 void tile_product(const TileProduct& p) {
   if (p.m == 0 || p.n == 0) return;
   if (p.k == 0) {
@@ -197,11 +155,9 @@ void tile_product(const TileProduct& p) {
     }
     return;
   }
-  SingleThreadedOpenMp single_threaded;
-  SignalScope scope;
-  scope.hold();
+  const OneDnnScope scope;
   try {
-    if (p.input == DType::bf16 && !has_native_bf16_product()) {
+    if (must_widen(p.input)) {
       execute_widened(p, thread_state());
     } else {
       thread_state().execute(p);

@@ -34,4 +34,7 @@ void tile_product(const TileProduct& p);
 /// True when this processor has products of bf16 inputs in hardware or oneDNN's emulation of them.
 bool has_native_bf16_product();
 
+/// True when such inputs have to be widened to f32 on this processor. The first time, a warning says so.
+bool must_widen(DType input);
+
 }  // namespace cuclip

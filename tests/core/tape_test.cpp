@@ -139,6 +139,54 @@ TEST_CASE("gradients of the contrastive loss with words match finite differences
   check(log_scale.value, log_scale.gradient);
 }
 
+TEST_CASE("gradients through two convolutions match finite differences") {
+  Context context(2);
+  ParameterStore store;
+  Parameter& first = store.add("first", {4, 3, 3, 2}, ParameterRole::weight, Initialiser::zeros());
+  Parameter& second = store.add("second", {3, 1, 1, 4}, ParameterRole::weight, Initialiser::zeros());
+  store.allocate(context, {.gradients = true});
+  for (Parameter& p : store.parameters()) p.value.assign(random_tensor(context, p.shape).to_floats());
+  const Tensor x = random_tensor(context, {2, 5, 6, 2}), seed = random_tensor(context, {2, 3, 3, 3});
+  const auto forward = [&](Tape& tape, const Tensor& in) {
+    return ops::conv2d(tape, ops::conv2d(tape, in, first, 2, 1), second, 1, 0);
+  };
+  const auto objective = [&] {
+    Tape tape(context, Tape::Mode::inference);
+    const std::vector<float> y = forward(tape, x).to_floats(), c = seed.to_floats();
+    double sum = 0;
+    for (size_t i = 0; i < y.size(); ++i) sum += static_cast<double>(y[i]) * static_cast<double>(c[i]);
+    return sum;
+  };
+  // Each weight or pixel is a factor of the objective once: differences are exact but for rounding, 2^-24 of
+  // sums of up to 200 terms of some tens in all.
+  const auto check = [&](const Tensor& values, const Tensor& gradient) {
+    for (int64_t i = 0; i < values.elements(); ++i) {
+      float& v = values.data<float>()[i];
+      const float before = v;
+      v = before + 1;
+      const double above = objective();
+      v = before - 1;
+      const double below = objective();
+      v = before;
+      REQUIRE(static_cast<double>(gradient.data<float>()[i]) ==
+              Approx((above - below) / 2).epsilon(0).margin(1e-3));
+    }
+  };
+  Tape tape(context);
+  const Tensor leaf = tape.leaf(x);
+  const Tape::Seed seeds{forward(tape, leaf), seed};
+  check(x, tape.backward(std::span(&seeds, 1), std::span(&leaf, 1)).front());
+  for (Parameter& p : store.parameters()) check(p.value, p.gradient);
+
+  // Of pictures from outside no gradient is wanted: the weights' are the same.
+  const std::vector<float> gradients = store.gradients().to_floats();
+  store.zero_gradients();
+  Tape from_data(context);
+  const Tape::Seed seeds_from_data{forward(from_data, x), seed};
+  from_data.backward(std::span(&seeds_from_data, 1));
+  REQUIRE(store.gradients().to_floats() == gradients);
+}
+
 TEST_CASE("a recomputed function gives the same outputs and gradients, bit for bit") {
   SmallNet net;
   const Tensor x = random_tensor(net.context, {5, 6}), seed = random_tensor(net.context, {5, 6});

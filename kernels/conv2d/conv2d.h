@@ -1,0 +1,59 @@
+// Two-dimensional convolution with square kernels (as it is called: cross-correlation), the layer of residual
+// networks (He et al. 2016, "Deep Residual Learning for Image Recognition").
+//
+//   conv[n, oh, ow, o] = sum over i, j, c of x[n, oh s - p + i, ow s - p + j, c] weight[o, i, j, c]
+//   y = relu(conv + bias + residual)
+//
+// with stride s, padding p of zeros on every side and 0 <= i, j < K. The channels come last: x is [N, H, W,
+// Cin], weight [Cout, K, K, Cin], y [N, OH, OW, Cout] with OH = (H + 2 p - K) / s + 1, rounded down, and OW
+// likewise. Any K, Cin, Cout, s >= 1 and p >= 0; the padded picture is no smaller than the kernel. N may be
+// 0.
+//
+// x, weight, residual, y and the gradients of activations share one dtype, f32 or bf16; bias and dweight are
+// f32. Sums are f32, and what is added to them is added in f32; a result is rounded once. With
+// ProductPolicy::tf32 f32 operands are rounded to tf32 on CUDA. NaN stays NaN, through relu too. Every tensor
+// is contiguous and no output overlaps another tensor. Same bits for any number of threads.
+#pragma once
+
+#include "kernels/common/exec_context.h"
+#include "kernels/common/tensor_view.h"
+
+namespace cuclip {
+
+/// Rows of the result for `extent` rows of the picture; columns likewise. 0 where the kernel does not
+/// fit.
+constexpr int64_t conv2d_extent(int64_t extent, int64_t kernel, int64_t stride, int64_t padding) {
+  return extent + 2 * padding < kernel ? 0 : (extent + 2 * padding - kernel) / stride + 1;
+}
+
+struct Conv2dForward {
+  TensorView x;           // [N, H, W, Cin], f32 or bf16
+  TensorView weight;      // [Cout, K, K, Cin], x's dtype
+  TensorView bias{};      // optional, f32 [Cout]
+  TensorView residual{};  // optional, [N, OH, OW, Cout], x's dtype
+  bool relu = false;
+  TensorView y;  // out, [N, OH, OW, Cout], x's dtype
+  int64_t stride = 1;
+  int64_t padding = 0;
+};
+
+/// Gradients of the convolution alone, without bias, residual and relu:
+///   dx[n, h, w, c]        = sum over o, i, j with h = oh s - p + i, w = ow s - p + j
+///                           of dy[n, oh, ow, o] weight[o, i, j, c]
+///   dweight[o, i, j, c]  += sum over n, oh, ow of dy[n, oh, ow, o] x[n, oh s - p + i, ow s - p + j, c]
+struct Conv2dBackward {
+  TensorView x;          // [N, H, W, Cin], f32 or bf16
+  TensorView weight;     // [Cout, K, K, Cin], x's dtype
+  TensorView dy;         // [N, OH, OW, Cout], x's dtype
+  TensorView dx{};       // optional out, [N, H, W, Cin], x's dtype, overwritten
+  TensorView dweight{};  // optional, f32 [Cout, K, K, Cin], accumulated into
+  int64_t stride = 1;
+  int64_t padding = 0;
+};
+
+/// Both throw InputError for a missing tensor, a wrong shape or dtype, strides that are not contiguous, a
+/// stride below 1, a negative padding, or a kernel larger than the padded picture.
+void conv2d_forward(const Conv2dForward& p, const ExecContext& ctx);
+void conv2d_backward(const Conv2dBackward& p, const ExecContext& ctx);
+
+}  // namespace cuclip

@@ -1,0 +1,192 @@
+#include "kernels/conv2d/convolution.h"
+
+#include "kernels/common/check.h"
+#include "kernels/tiles/one_dnn.h"
+
+namespace cuclip {
+namespace {
+
+using Description = dnnl::memory::desc;
+
+const dnnl::engine& engine() {
+  static const dnnl::engine shared(dnnl::engine::kind::cpu, 0);
+  return shared;
+}
+
+dnnl::stream& stream() {
+  thread_local dnnl::stream own(engine());
+  return own;
+}
+
+// Calls body() as oneDNN has to be called; what it throws becomes an Error.
+template <typename Body>
+auto with_one_dnn(Body&& body) {
+  const OneDnnScope scope;
+  try {
+    return body();
+  } catch (const dnnl::error& e) {
+    fail("conv2d: oneDNN: {}", e.what());
+  }
+}
+
+// What makes a primitive: in oneDNN's order of dimensions, whatever the memory's.
+struct Setup {
+  Setup(const ConvolutionSpec& spec, int64_t pictures)
+      : x({pictures, spec.shape.channels, spec.shape.height, spec.shape.width}, to_dnnl(spec.dtype),
+          dnnl::memory::format_tag::nhwc),
+        y({pictures, spec.shape.outputs, spec.shape.out_height, spec.shape.out_width}, to_dnnl(spec.dtype),
+          dnnl::memory::format_tag::nhwc),
+        weight(weight_as(spec, dnnl::memory::format_tag::any)),
+        steps{spec.shape.stride, spec.shape.stride},
+        border{spec.shape.padding, spec.shape.padding} {
+    if (spec.bias) {
+      bias = Description({spec.shape.outputs}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::a);
+    }
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    if (spec.accumulate) {
+      dnnl::post_ops sum;
+      sum.append_sum(1.0f);
+      attributes.set_post_ops(sum);
+    }
+  }
+
+  // The gradient of a weight is f32.
+  static Description weight_as(const ConvolutionSpec& spec, dnnl::memory::format_tag tag) {
+    const Conv2dShape& s = spec.shape;
+    const DType dtype = spec.pass == ConvolutionPass::weights ? DType::f32 : spec.dtype;
+    return Description({s.outputs, s.channels, s.kernel, s.kernel}, to_dnnl(dtype), tag);
+  }
+
+  Description x, y, weight, bias;
+  dnnl::memory::dims steps, border;
+  dnnl::primitive_attr attributes;
+};
+
+constexpr auto kDirect = dnnl::algorithm::convolution_direct;
+
+#if DNNL_VERSION_MAJOR < 3
+dnnl::convolution_forward::primitive_desc forward_of(const Setup& s) {
+  return {
+      {dnnl::prop_kind::forward_training, kDirect, s.x, s.weight, s.bias, s.y, s.steps, s.border, s.border},
+      s.attributes,
+      engine()};
+}
+template <typename Pass>
+typename Pass::primitive_desc backward_of(const Setup& s) {
+  const auto hint = forward_of(s);
+  return {{kDirect, s.x, s.weight, s.y, s.steps, s.border, s.border}, s.attributes, engine(), hint};
+}
+#else
+dnnl::convolution_forward::primitive_desc forward_of(const Setup& s) {
+  return {engine(),    dnnl::prop_kind::forward_training,
+          kDirect,     s.x,
+          s.weight,    s.bias,
+          s.y,         s.steps,
+          s.border,    s.border,
+          s.attributes};
+}
+template <typename Pass>
+typename Pass::primitive_desc backward_of(const Setup& s) {
+  const auto hint = forward_of(s);
+  return {engine(), kDirect, s.x, s.weight, s.y, s.steps, s.border, s.border, hint, s.attributes};
+}
+#endif
+
+using Cache = PrimitiveCache<13, Convolution>;
+
+Cache::Key key_of(const ConvolutionSpec& spec) {
+  const Conv2dShape& s = spec.shape;
+  return {static_cast<int64_t>(spec.pass),
+          spec.pictures,
+          spec.like,
+          static_cast<int64_t>(spec.dtype),
+          spec.bias,
+          spec.accumulate,
+          s.height,
+          s.width,
+          s.channels,
+          s.outputs,
+          s.kernel,
+          s.stride,
+          s.padding};
+}
+
+}  // namespace
+
+Convolution Convolution::find(const ConvolutionSpec& spec) {
+  thread_local Cache cache;
+  return with_one_dnn([&] { return cache.find(key_of(spec), [&] { return Convolution(spec); }); });
+}
+
+Convolution::Convolution(const ConvolutionSpec& spec) : pass_(spec.pass) {
+  Setup setup(spec, spec.like);
+  const auto take = [&](auto describe, auto weight_of, auto type) {
+    weight_ = weight_of(describe(setup));
+    if (spec.pictures != spec.like) {
+      setup = Setup(spec, spec.pictures);
+      setup.weight = weight_;
+    }
+    const auto description = describe(setup);
+    scratchpad_ = description.scratchpad_desc();
+    primitive_ = typename decltype(type)::type(description);
+  };
+  const auto weights = [](const auto& d) { return d.weights_desc(); };
+  switch (pass_) {
+    case ConvolutionPass::forward:
+      take(forward_of, weights, std::type_identity<dnnl::convolution_forward>());
+      break;
+    case ConvolutionPass::data:
+      take(backward_of<dnnl::convolution_backward_data>, weights,
+           std::type_identity<dnnl::convolution_backward_data>());
+      break;
+    case ConvolutionPass::weights:
+      take(
+          backward_of<dnnl::convolution_backward_weights>,
+          [](const auto& d) { return d.diff_weights_desc(); },
+          std::type_identity<dnnl::convolution_backward_weights>());
+      break;
+  }
+  x_ = setup.x;
+  y_ = setup.y;
+  bias_ = setup.bias;
+  plain_weight_ = Setup::weight_as(spec, dnnl::memory::format_tag::ohwi);
+  if (pass_ == ConvolutionPass::weights) {
+    dnnl::post_ops sum;
+    sum.append_sum(1.0f);
+    dnnl::primitive_attr adding;
+    adding.set_post_ops(sum);
+    reorder_ = dnnl::reorder({engine(), weight_, engine(), plain_weight_, adding});
+  } else {
+    reorder_ = dnnl::reorder({engine(), plain_weight_, engine(), weight_});
+  }
+}
+
+void Convolution::order_weight(const void* weight, void* ordered) const {
+  with_one_dnn([&] {
+    reorder_.execute(stream(), {{DNNL_ARG_FROM, wrap(plain_weight_, engine(), weight)},
+                                {DNNL_ARG_TO, wrap(weight_, engine(), ordered)}});
+  });
+}
+
+void Convolution::add_ordered(const float* ordered, float* dweight) const {
+  with_one_dnn([&] {
+    reorder_.execute(stream(), {{DNNL_ARG_FROM, wrap(weight_, engine(), ordered)},
+                                {DNNL_ARG_TO, wrap(plain_weight_, engine(), dweight)}});
+  });
+}
+
+void Convolution::run(const void* x, const void* weight, const float* bias, const void* y,
+                      void* scratchpad) const {
+  const bool forward = pass_ == ConvolutionPass::forward, weights = pass_ == ConvolutionPass::weights;
+  with_one_dnn([&] {
+    std::unordered_map<int, dnnl::memory> arguments{
+        {pass_ == ConvolutionPass::data ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, wrap(x_, engine(), x)},
+        {weights ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, wrap(weight_, engine(), weight)},
+        {forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, wrap(y_, engine(), y)},
+        {DNNL_ARG_SCRATCHPAD, wrap(scratchpad_, engine(), scratchpad)}};
+    if (bias) arguments.emplace(DNNL_ARG_BIAS, wrap(bias_, engine(), bias));
+    primitive_.execute(stream(), arguments);
+  });
+}
+
+}  // namespace cuclip

@@ -1,0 +1,26 @@
+// Shapes for tests and benchmarks of the convolution.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace cuclip::cases {
+
+struct Conv2dCase {
+  int64_t batch, height, width, channels, outputs, kernel, stride, padding;
+};
+
+/// One element; pictures of one pixel; odd sizes; Cin 1 and 3; K 1, 2, 3, 5 and 7; strides that leave the
+/// last rows out, or, larger than the kernel, pixels in between; more padding than kernel; a kernel that just
+/// fits, and one larger than the picture; several tasks on the CPU, the last one shorter, and several slices
+/// of the weight's gradient; on CUDA whole 16-byte vectors, and more than one tile each way.
+inline std::vector<Conv2dCase> conv2d_cases() {
+  return {{1, 1, 1, 1, 1, 1, 1, 0},    {2, 1, 1, 5, 3, 3, 1, 1},     {3, 9, 7, 5, 7, 3, 1, 1},
+          {2, 9, 7, 3, 5, 5, 2, 2},    {2, 8, 6, 16, 24, 3, 2, 1},   {3, 7, 7, 17, 33, 1, 2, 0},
+          {2, 6, 6, 32, 40, 1, 1, 0},  {2, 5, 8, 1, 4, 3, 1, 0},     {1, 4, 4, 6, 5, 1, 1, 1},
+          {2, 11, 10, 3, 16, 3, 2, 1}, {2, 9, 9, 4, 6, 2, 3, 0},     {1, 3, 3, 4, 4, 3, 1, 0},
+          {2, 2, 3, 4, 4, 5, 1, 2},    {1, 15, 13, 3, 8, 7, 4, 3},   {70, 4, 4, 8, 8, 3, 1, 1},
+          {137, 4, 3, 8, 16, 1, 1, 0}, {3, 14, 14, 24, 40, 3, 1, 1}, {2, 13, 12, 64, 136, 3, 1, 1}};
+}
+
+}  // namespace cuclip::cases
