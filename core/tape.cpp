@@ -11,12 +11,13 @@ void Grads::add(const Tensor& x, const Tensor& gradient) {
   CUCLIP_CHECK(gradient.elements() == x.elements(), "gradient of a tensor {} has shape {}",
                x.shape().to_string(), gradient.shape().to_string());
   Tensor& slot = gradients_[static_cast<size_t>(x.tape_index())];
+  const Shape& shape = shapes_[static_cast<size_t>(x.tape_index())];
   if (!slot) {
-    slot = gradient.reshaped(x.shape());
+    slot = gradient.reshaped(shape);
     return;
   }
-  Tensor sum = Tensor::empty(context_, x.shape(), slot.dtype());
-  cuclip::add({.a = slot, .b = gradient.reshaped(x.shape()), .out = sum}, context_.exec());
+  Tensor sum = Tensor::empty(context_, shape, slot.dtype());
+  cuclip::add({.a = slot, .b = gradient.reshaped(shape), .out = sum}, context_.exec());
   slot = sum;
 }
 
@@ -27,20 +28,24 @@ bool Tape::needs_record(std::initializer_list<Tensor> inputs, bool parameters) c
 }
 
 void Tape::record(std::span<Tensor> outputs, Backward backward) {
-  nodes_.push_back({next_index_, static_cast<int>(outputs.size()), std::move(backward)});
-  for (Tensor& output : outputs) output.tape_index_ = next_index_++;
+  nodes_.push_back({static_cast<int>(shapes_.size()), static_cast<int>(outputs.size()), std::move(backward)});
+  for (Tensor& output : outputs) {
+    output.tape_index_ = static_cast<int>(shapes_.size());
+    shapes_.push_back(output.shape());
+  }
 }
 
 Tensor Tape::leaf(const Tensor& value) {
   Tensor result = value;
-  result.tape_index_ = next_index_++;
+  result.tape_index_ = static_cast<int>(shapes_.size());
+  shapes_.push_back(value.shape());
   return result;
 }
 
 std::vector<Tensor> Tape::backward(std::span<const Seed> seeds, std::span<const Tensor> leaves) {
   CUCLIP_CHECK(recording(), "backward on a tape that does not record");
   const TraceRange range("backward");
-  Grads grads(context_, static_cast<size_t>(next_index_));
+  Grads grads(context_, shapes_);
   for (const Seed& seed : seeds) grads.add(seed.output, seed.gradient);
   for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
     auto first = grads.gradients_.begin() + node->first_output;

@@ -27,8 +27,9 @@ class Tape;
 /// The gradients of activations during a backward pass.
 class Grads {
  public:
-  /// The gradient of the i-th output of the operation that is being differentiated. None (a Tensor that is
-  /// false) if nothing downstream used that output; at least one output has a gradient.
+  /// The gradient of the i-th output of the operation that is being differentiated, in the shape that the
+  /// output was recorded with. None (a Tensor that is false) if nothing downstream used that output; at least
+  /// one output has a gradient.
   Tensor output(int i = 0) const { return gradients_[static_cast<size_t>(first_output_ + i)]; }
   /// True when `x` was computed from something that needs a gradient; if not, add() ignores what it is given.
   bool needs(const Tensor& x) const { return x.tape_index() >= 0; }
@@ -39,9 +40,11 @@ class Grads {
 
  private:
   friend class Tape;
-  Grads(Context& context, size_t size) : context_(context), gradients_(size) {}
+  Grads(Context& context, const std::vector<Shape>& shapes)
+      : context_(context), shapes_(shapes), gradients_(shapes.size()) {}
   Context& context_;
-  std::vector<Tensor> gradients_;  // by tape index
+  const std::vector<Shape>& shapes_;  // by tape index
+  std::vector<Tensor> gradients_;     // by tape index
   int first_output_ = 0;
 };
 
@@ -92,7 +95,7 @@ class Tape {
   Context& context_;
   Mode mode_;
   std::vector<Node> nodes_;
-  int next_index_ = 0;
+  std::vector<Shape> shapes_;  // by tape index
 };
 
 /// Recomputes instead of remembering (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"):

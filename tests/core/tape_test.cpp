@@ -236,6 +236,22 @@ TEST_CASE("the backward pass lets saved tensors go as it leaves them") {
   REQUIRE(net.context.allocator().statistics().bytes_in_use == before);
 }
 
+TEST_CASE("a gradient has the shape that the tensor had on the tape, however it was reshaped") {
+  Context context(1);
+  Tape tape(context);
+  const Tensor leaf = tape.leaf(random_tensor(context, {2, 3}));
+  Shape seen;
+  Tensor y = Tensor::empty(context, {3, 2}, DType::f32);
+  tape.record(y, [&seen, x = leaf.reshaped({6})](Grads& g) {
+    seen = g.output().shape();
+    g.add(x, g.output());
+  });
+  const Tape::Seed seeds{y.reshaped({1, 6}), random_tensor(context, {6})};
+  const Tensor gradient = tape.backward(std::span(&seeds, 1), std::span(&leaf, 1)).front();
+  REQUIRE(seen == Shape{3, 2});
+  REQUIRE(gradient.shape() == Shape{2, 3});
+}
+
 TEST_CASE("an inference tape records nothing") {
   SmallNet net;
   Tape tape(net.context, Tape::Mode::inference);
