@@ -45,7 +45,7 @@ void conv2d(benchmark::State& state, DType dtype, Pass pass) {
   set_rates(state, 2.0 * static_cast<double>(n * out * out * outputs * kernel * kernel * channels), 0);
 }
 
-// The layers of a small residual network on pictures of 64 pixels: stem, four stages, the end of a bottleneck.
+// A small residual network on pictures of 64 pixels: the stem, four stages, the end of a bottleneck.
 void sizes(benchmark::internal::Benchmark* b) {
   b->ArgNames({"N", "side", "Cin", "Cout", "K", "stride"})->Unit(benchmark::kMicrosecond)->UseRealTime();
   b->Args({256, 64, 3, 16, 3, 2})->Args({256, 32, 32, 32, 3, 1})->Args({256, 16, 64, 64, 3, 1});
