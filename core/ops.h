@@ -74,8 +74,7 @@ struct PatchEmbedParameters {
 };
 Tensor patch_embed(Tape& tape, const Tensor& image, const PatchEmbedParameters& p, DType dtype);
 
-/// Convolution without bias (kernels/conv2d/conv2d.h): x [N, H, W, Cin], weight [Cout, K, K, Cin] → [N, OH, OW,
-/// Cout].
+/// Convolution without bias: x [N, H, W, Cin], weight [Cout, K, K, Cin] → [N, OH, OW, Cout].
 Tensor conv2d(Tape& tape, const Tensor& x, const Parameter& weight, int64_t stride, int64_t padding);
 
 /// Token and position embeddings: tokens i32 [B, S] → [B, S, C] in `dtype`.

@@ -2,6 +2,7 @@
 
 #include "kernels/common/dispatch.h"
 #include "kernels/conv2d/conv2d_cpu.h"
+#include "kernels/conv2d/conv2d_cuda.h"
 #include "kernels/conv2d/conv2d_shape.h"
 
 namespace cuclip {
@@ -35,8 +36,7 @@ void conv2d_forward(const Conv2dForward& p, const ExecContext& ctx) {
   if (p.bias) check_tensor("conv2d_forward: bias", p.bias, DType::f32, {p.weight.size(0)});
   if (p.residual) check_tensor("conv2d_forward: residual", p.residual, p.x.dtype, p.y.shape);
   if (p.x.size(0) == 0) return;
-  CUCLIP_DISPATCH("conv2d_forward", ctx, conv2d_forward_cpu(p, ctx),
-                  fail("conv2d: there is no CUDA kernel of it yet"));
+  CUCLIP_DISPATCH("conv2d_forward", ctx, conv2d_forward_cpu(p, ctx), conv2d_forward_cuda(p, ctx));
 }
 
 void conv2d_backward(const Conv2dBackward& p, const ExecContext& ctx) {
@@ -44,8 +44,7 @@ void conv2d_backward(const Conv2dBackward& p, const ExecContext& ctx) {
   if (p.dx) check_tensor("conv2d_backward: dx", p.dx, p.x.dtype, p.x.shape);
   if (p.dweight) check_tensor("conv2d_backward: dweight", p.dweight, DType::f32, p.weight.shape);
   if (p.x.size(0) == 0) return;
-  CUCLIP_DISPATCH("conv2d_backward", ctx, conv2d_backward_cpu(p, ctx),
-                  fail("conv2d: there is no CUDA kernel of it yet"));
+  CUCLIP_DISPATCH("conv2d_backward", ctx, conv2d_backward_cpu(p, ctx), conv2d_backward_cuda(p, ctx));
 }
 
 }  // namespace cuclip

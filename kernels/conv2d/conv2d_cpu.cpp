@@ -3,6 +3,8 @@
 // The weight is brought into oneDNN's order first. Where the processor has no bf16 product a task widens its
 // pictures to f32 (exact) and rounds its results once. The weight's gradient is a sum over all pictures: each
 // task's goes to scratch, and they are added in order.
+//
+// oneDNN's code for SSE reads vectors only where they are aligned: other tensors' pictures are copied.
 #include "kernels/conv2d/conv2d_cpu.h"
 
 #include <algorithm>
@@ -30,13 +32,16 @@ std::byte* element(const TensorView& view, int64_t index) {
   return static_cast<std::byte*>(view.data) + static_cast<size_t>(index) * size_of(view.dtype);
 }
 
-void widen(const void* from, int64_t count, float* to) {
+bool vector_aligned(const TensorView& view) { return reinterpret_cast<uintptr_t>(view.data) % 16 == 0; }
+
+void widen(const void* from, int64_t count, void* to) {
   const auto* narrow = static_cast<const bfloat16*>(from);
-  for (int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(narrow[i]);
+  for (int64_t i = 0; i < count; ++i) static_cast<float*>(to)[i] = static_cast<float>(narrow[i]);
 }
 
-void narrow(const float* from, int64_t count, void* to) {
-  for (int64_t i = 0; i < count; ++i) static_cast<bfloat16*>(to)[i] = bfloat16(from[i]);
+void narrow(const void* from, int64_t count, void* to) {
+  const auto* wide = static_cast<const float*>(from);
+  for (int64_t i = 0; i < count; ++i) static_cast<bfloat16*>(to)[i] = bfloat16(wide[i]);
 }
 
 // After rounding, which changes no sign. NaN stays NaN, which oneDNN's own would make 0.
@@ -54,29 +59,34 @@ void relu(const TensorView& view, int64_t first, int64_t count) {
   }
 }
 
-// One pass over the batch in tasks of `per_task` pictures, with what it has in scratch: the weight in oneDNN's
-// order, or a sum of the weight's gradient for each task.
+// One pass over the batch in tasks of `spec.pictures` pictures, with what it has in scratch: the weight in
+// oneDNN's order, or a sum of the weight's gradient for each task. x and y are the gradients in the backward.
 class PictureTasks {
  public:
-  PictureTasks(const ConvolutionSpec& spec, const ExecContext& ctx)
+  PictureTasks(const ConvolutionSpec& spec, const TensorView& x, const TensorView& y, const ExecContext& ctx)
       : pass_(spec.pass),
         shape_(spec.shape),
+        x_(x),
+        y_(y),
         per_task_(spec.pictures),
         reads_y_(spec.pass != ConvolutionPass::forward || spec.accumulate),
         widens_(must_widen(spec.dtype)),
+        copies_(widens_ || !vector_aligned(x) || !vector_aligned(y)),
         whole_(convolution_of(spec, per_task_)),
-        last_(convolution_of(spec, shape_.batch - (count() - 1) * per_task_)) {
+        last_(convolution_of(spec, pictures(count() - 1))) {
     const auto workers = static_cast<int64_t>(ctx.pool->size());
-    const auto wide = [&](int64_t elements) { return plan_.add<float>(widens_ ? elements : 0); };
-    weight_bytes_ = round_up(static_cast<int64_t>(whole_.weight_bytes()), int64_t{Scratch::kAlignment});
-    scratchpad_bytes_ =
-        round_up(static_cast<int64_t>(std::max(whole_.scratchpad_bytes(), last_.scratchpad_bytes())),
-                 int64_t{Scratch::kAlignment});
-    weights_ = plan_.add<std::byte>(weight_bytes_ * (pass_ == ConvolutionPass::weights ? count() : 1));
+    const auto element = static_cast<int64_t>(size_of(widens_ ? DType::f32 : spec.dtype));
+    const bool sums = pass_ == ConvolutionPass::weights;
+    weight_bytes_ = aligned(whole_.weight_bytes());
+    scratchpad_bytes_ = aligned(std::max(whole_.scratchpad_bytes(), last_.scratchpad_bytes()));
+    x_bytes_ = copies_ ? aligned(per_task_ * shape_.picture() * element) : 0;
+    y_bytes_ = copies_ ? aligned(per_task_ * shape_.out_picture() * element) : 0;
+    weights_ = plan_.add<std::byte>(weight_bytes_ * (sums ? count() : 1));
     scratchpads_ = plan_.add<std::byte>(scratchpad_bytes_ * workers);
-    wide_weight_ = wide(pass_ == ConvolutionPass::weights ? 0 : shape_.weights());
-    wide_x_ = wide(workers * per_task_ * shape_.picture());
-    wide_y_ = wide(workers * per_task_ * shape_.out_picture());
+    xs_ = plan_.add<std::byte>(x_bytes_ * workers);
+    ys_ = plan_.add<std::byte>(y_bytes_ * workers);
+    wide_weight_ = plan_.add<float>(widens_ && !sums ? shape_.weights() : 0);
+    bias_ = plan_.add<float>(spec.bias ? shape_.outputs : 0);
     plan_.reserve(ctx);
   }
 
@@ -85,39 +95,40 @@ class PictureTasks {
   int64_t first(int64_t task) const { return task * per_task_; }
   int64_t pictures(int64_t task) const { return std::min(per_task_, shape_.batch - first(task)); }
 
-  void order_weight(const TensorView& weight) const {
+  void take_weight(const TensorView& weight) const {
     if (widens_) widen(weight.data, shape_.weights(), plan_[wide_weight_]);
     whole_.order_weight(widens_ ? plan_[wide_weight_] : weight.data, plan_[weights_]);
   }
+  void take_bias(const TensorView& bias) const {
+    std::copy_n(bias.as<float>(), shape_.outputs, plan_[bias_]);
+  }
+
   /// A task's sums of the weight's gradient, in oneDNN's order: so many floats.
   float* gradient(int64_t task) const {
     return reinterpret_cast<float*>(plan_[weights_] + task * weight_bytes_);
   }
-  int64_t gradient_size() const {
-    return static_cast<int64_t>(whole_.weight_bytes()) / static_cast<int64_t>(sizeof(float));
-  }
-  void add_ordered(const float* gradient, float* dweight) const { whole_.add_ordered(gradient, dweight); }
+  int64_t gradient_size() const { return static_cast<int64_t>(whole_.weight_bytes() / sizeof(float)); }
+  void add_to(float* dweight) const { whole_.add_ordered(gradient(0), dweight); }
 
-  void run(int64_t task, int worker, const TensorView& x, const TensorView& y, const float* bias) const {
+  void run(int64_t task, int worker) const {
     const int64_t of_x = pictures(task) * shape_.picture(), of_y = pictures(task) * shape_.out_picture();
-    void* in_x = element(x, first(task) * shape_.picture());
-    void* in_y = element(y, first(task) * shape_.out_picture());
-    const auto convolve = [&](const void* task_x, const void* task_y) {
-      (task == count() - 1 ? last_ : whole_)
-          .run(task_x, pass_ == ConvolutionPass::weights ? gradient(task) : gradient(0), bias, task_y,
-               plan_[scratchpads_] + worker * scratchpad_bytes_);
-    };
-    if (!widens_) return convolve(in_x, in_y);
-    float* wide_x = plan_[wide_x_] + worker * per_task_ * shape_.picture();
-    float* wide_y = plan_[wide_y_] + worker * per_task_ * shape_.out_picture();
-    if (pass_ != ConvolutionPass::data) widen(in_x, of_x, wide_x);
-    if (reads_y_) widen(in_y, of_y, wide_y);
-    convolve(wide_x, wide_y);
-    if (pass_ == ConvolutionPass::data) narrow(wide_x, of_x, in_x);
-    if (pass_ == ConvolutionPass::forward) narrow(wide_y, of_y, in_y);
+    void* in_x = element(x_, first(task) * shape_.picture());
+    void* in_y = element(y_, first(task) * shape_.out_picture());
+    if (!copies_) return convolve(task, worker, in_x, in_y);
+    void* task_x = plan_[xs_] + worker * x_bytes_;
+    void* task_y = plan_[ys_] + worker * y_bytes_;
+    if (pass_ != ConvolutionPass::data) copy_in(in_x, of_x, task_x);
+    if (reads_y_) copy_in(in_y, of_y, task_y);
+    convolve(task, worker, task_x, task_y);
+    if (pass_ == ConvolutionPass::data) copy_out(task_x, of_x, in_x);
+    if (pass_ == ConvolutionPass::forward) copy_out(task_y, of_y, in_y);
   }
 
  private:
+  static int64_t aligned(size_t bytes) {
+    return static_cast<int64_t>(round_up(bytes, size_t{Scratch::kAlignment}));
+  }
+
   Convolution convolution_of(ConvolutionSpec spec, int64_t pictures) const {
     if (widens_) spec.dtype = DType::f32;
     spec.like = per_task_;
@@ -125,15 +136,32 @@ class PictureTasks {
     return Convolution::find(spec);
   }
 
+  void convolve(int64_t task, int worker, const void* x, const void* y) const {
+    const Convolution& convolution = task == count() - 1 ? last_ : whole_;
+    convolution.run(x, gradient(pass_ == ConvolutionPass::weights ? task : 0), plan_[bias_], y,
+                    plan_[scratchpads_] + worker * scratchpad_bytes_);
+  }
+
+  void copy_in(const void* from, int64_t count, void* to) const {
+    widens_ ? widen(from, count, to) : copy(from, count, to);
+  }
+  void copy_out(const void* from, int64_t count, void* to) const {
+    widens_ ? narrow(from, count, to) : copy(from, count, to);
+  }
+  void copy(const void* from, int64_t count, void* to) const {
+    std::memcpy(to, from, static_cast<size_t>(count) * size_of(x_.dtype));
+  }
+
   ConvolutionPass pass_;
   Conv2dShape shape_;
+  TensorView x_, y_;
   int64_t per_task_;
-  bool reads_y_, widens_;
+  bool reads_y_, widens_, copies_;
   Convolution whole_, last_;
-  int64_t weight_bytes_, scratchpad_bytes_;
+  int64_t weight_bytes_, scratchpad_bytes_, x_bytes_, y_bytes_;
   ScratchPlan plan_;
-  ScratchPlan::Slot<std::byte> weights_{}, scratchpads_{};
-  ScratchPlan::Slot<float> wide_weight_{}, wide_x_{}, wide_y_{};
+  ScratchPlan::Slot<std::byte> weights_{}, scratchpads_{}, xs_{}, ys_{};
+  ScratchPlan::Slot<float> wide_weight_{}, bias_{};
 };
 
 int64_t pictures_of_task(const Conv2dShape& s) {
@@ -150,18 +178,17 @@ int64_t pictures_of_slice(const Conv2dShape& s) {
 
 void data_gradient(const Conv2dBackward& p, const Conv2dShape& s, const ExecContext& ctx) {
   const PictureTasks tasks(
-      {.pass = ConvolutionPass::data, .shape = s, .pictures = pictures_of_task(s), .dtype = p.x.dtype}, ctx);
-  tasks.order_weight(p.weight);
-  parallel_for(ctx, tasks.count(),
-               [&](int64_t task, int worker) { tasks.run(task, worker, p.dx, p.dy, nullptr); });
+      {.pass = ConvolutionPass::data, .shape = s, .pictures = pictures_of_task(s), .dtype = p.x.dtype}, p.dx,
+      p.dy, ctx);
+  tasks.take_weight(p.weight);
+  parallel_for(ctx, tasks.count(), [&](int64_t task, int worker) { tasks.run(task, worker); });
 }
 
 void weight_gradient(const Conv2dBackward& p, const Conv2dShape& s, const ExecContext& ctx) {
   const PictureTasks slices(
       {.pass = ConvolutionPass::weights, .shape = s, .pictures = pictures_of_slice(s), .dtype = p.x.dtype},
-      ctx);
-  parallel_for(ctx, slices.count(),
-               [&](int64_t slice, int worker) { slices.run(slice, worker, p.x, p.dy, nullptr); });
+      p.x, p.dy, ctx);
+  parallel_for(ctx, slices.count(), [&](int64_t slice, int worker) { slices.run(slice, worker); });
   float* sums = slices.gradient(0);
   const int64_t size = slices.count() == 1 ? 0 : slices.gradient_size();
   parallel_for(ctx, ceil_div(size, kAddedTogether), [&](int64_t task, int) {
@@ -171,7 +198,7 @@ void weight_gradient(const Conv2dBackward& p, const Conv2dShape& s, const ExecCo
       for (int64_t i = begin; i < end; ++i) sums[i] += from[i];
     }
   });
-  slices.add_ordered(sums, p.dweight.as<float>());
+  slices.add_to(p.dweight.as<float>());
 }
 
 }  // namespace
@@ -184,15 +211,16 @@ void conv2d_forward_cpu(const Conv2dForward& p, const ExecContext& ctx) {
                             .dtype = p.x.dtype,
                             .bias = static_cast<bool>(p.bias),
                             .accumulate = static_cast<bool>(p.residual)},
-                           ctx);
-  tasks.order_weight(p.weight);
+                           p.x, p.y, ctx);
+  tasks.take_weight(p.weight);
+  if (p.bias) tasks.take_bias(p.bias);
   parallel_for(ctx, tasks.count(), [&](int64_t task, int worker) {
     const int64_t first = tasks.first(task) * s.out_picture(), count = tasks.pictures(task) * s.out_picture();
     if (p.residual) {
       std::memcpy(element(p.y, first), element(p.residual, first),
                   static_cast<size_t>(count) * size_of(p.y.dtype));
     }
-    tasks.run(task, worker, p.x, p.y, p.bias ? p.bias.as<float>() : nullptr);
+    tasks.run(task, worker);
     if (p.relu) relu(p.y, first, count);
   });
 }

@@ -37,6 +37,7 @@ struct Setup {
         y({pictures, spec.shape.outputs, spec.shape.out_height, spec.shape.out_width}, to_dnnl(spec.dtype),
           dnnl::memory::format_tag::nhwc),
         weight(weight_as(spec, dnnl::memory::format_tag::any)),
+        forward_weight(weight.dims(), to_dnnl(spec.dtype), dnnl::memory::format_tag::any),
         steps{spec.shape.stride, spec.shape.stride},
         border{spec.shape.padding, spec.shape.padding} {
     if (spec.bias) {
@@ -57,7 +58,7 @@ struct Setup {
     return Description({s.outputs, s.channels, s.kernel, s.kernel}, to_dnnl(dtype), tag);
   }
 
-  Description x, y, weight, bias;
+  Description x, y, weight, forward_weight, bias;
   dnnl::memory::dims steps, border;
   dnnl::primitive_attr attributes;
 };
@@ -65,29 +66,28 @@ struct Setup {
 constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 
 #if DNNL_VERSION_MAJOR < 3
-dnnl::convolution_forward::primitive_desc forward_of(const Setup& s) {
-  return {
-      {dnnl::prop_kind::forward_training, kDirect, s.x, s.weight, s.bias, s.y, s.steps, s.border, s.border},
-      s.attributes,
-      engine()};
+dnnl::convolution_forward::primitive_desc forward_of(const Setup& s, const Description& weight) {
+  return {{dnnl::prop_kind::forward_training, kDirect, s.x, weight, s.bias, s.y, s.steps, s.border, s.border},
+          s.attributes,
+          engine()};
 }
 template <typename Pass>
 typename Pass::primitive_desc backward_of(const Setup& s) {
-  const auto hint = forward_of(s);
+  const auto hint = forward_of(s, s.forward_weight);
   return {{kDirect, s.x, s.weight, s.y, s.steps, s.border, s.border}, s.attributes, engine(), hint};
 }
 #else
-dnnl::convolution_forward::primitive_desc forward_of(const Setup& s) {
+dnnl::convolution_forward::primitive_desc forward_of(const Setup& s, const Description& weight) {
   return {engine(),    dnnl::prop_kind::forward_training,
           kDirect,     s.x,
-          s.weight,    s.bias,
+          weight,      s.bias,
           s.y,         s.steps,
           s.border,    s.border,
           s.attributes};
 }
 template <typename Pass>
 typename Pass::primitive_desc backward_of(const Setup& s) {
-  const auto hint = forward_of(s);
+  const auto hint = forward_of(s, s.forward_weight);
   return {engine(), kDirect, s.x, s.weight, s.y, s.steps, s.border, s.border, hint, s.attributes};
 }
 #endif
@@ -118,7 +118,7 @@ Convolution Convolution::find(const ConvolutionSpec& spec) {
   return with_one_dnn([&] { return cache.find(key_of(spec), [&] { return Convolution(spec); }); });
 }
 
-Convolution::Convolution(const ConvolutionSpec& spec) : pass_(spec.pass) {
+Convolution::Convolution(const ConvolutionSpec& spec) : pass_(spec.pass), has_bias_(spec.bias) {
   Setup setup(spec, spec.like);
   const auto take = [&](auto describe, auto weight_of, auto type) {
     weight_ = weight_of(describe(setup));
@@ -133,7 +133,8 @@ Convolution::Convolution(const ConvolutionSpec& spec) : pass_(spec.pass) {
   const auto weights = [](const auto& d) { return d.weights_desc(); };
   switch (pass_) {
     case ConvolutionPass::forward:
-      take(forward_of, weights, std::type_identity<dnnl::convolution_forward>());
+      take([](const Setup& s) { return forward_of(s, s.weight); }, weights,
+           std::type_identity<dnnl::convolution_forward>());
       break;
     case ConvolutionPass::data:
       take(backward_of<dnnl::convolution_backward_data>, weights,
@@ -184,7 +185,7 @@ void Convolution::run(const void* x, const void* weight, const float* bias, cons
         {weights ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, wrap(weight_, engine(), weight)},
         {forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, wrap(y_, engine(), y)},
         {DNNL_ARG_SCRATCHPAD, wrap(scratchpad_, engine(), scratchpad)}};
-    if (bias) arguments.emplace(DNNL_ARG_BIAS, wrap(bias_, engine(), bias));
+    if (has_bias_) arguments.emplace(DNNL_ARG_BIAS, wrap(bias_, engine(), bias));
     primitive_.execute(stream(), arguments);
   });
 }

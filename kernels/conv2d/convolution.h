@@ -37,11 +37,13 @@ class Convolution {
   void add_ordered(const float* ordered, float* dweight) const;
 
   /// Reads and writes as the pass says; `weight` is in oneDNN's order, and is written by the pass for it.
+  /// `bias` is read where the spec has one.
   void run(const void* x, const void* weight, const float* bias, const void* y, void* scratchpad) const;
 
  private:
   explicit Convolution(const ConvolutionSpec& spec);
   ConvolutionPass pass_;
+  bool has_bias_;
   dnnl::memory::desc x_, weight_, bias_, y_, scratchpad_, plain_weight_;
   dnnl::primitive primitive_;
   dnnl::primitive reorder_;  // to oneDNN's order, or adding from it

@@ -1,0 +1,117 @@
+// The convolution on CUDA: the windows of all positions times the weight, [N OH OW, K K Cin] by [K K Cin,
+// Cout], with the tile products of kernels/tiles. No window is ever written to memory.
+//
+// A tile is 128 positions by 128 channels of y. Bytes moved by a tile: the windows of its positions once, a
+// pixel as often as it is in one of them, so that K = 3 asks for each about nine times, eight of which the
+// caches answer; 128 rows of the weight; residual and y once.
+#include "kernels/common/launch.cuh"
+#include "kernels/conv2d/conv2d_cuda.h"
+#include "kernels/conv2d/windows.cuh"
+#include "kernels/tiles/product_policy.h"
+
+namespace cuclip {
+namespace {
+
+template <typename T>
+struct ForwardArguments {
+  Windows<T> windows;
+  Operand<T> weight;
+  const float* bias;  // null, or [columns]
+  const T* residual;  // null, or as y
+  bool relu;
+  T* y;
+  int64_t columns;
+  int row_tiles;
+  int column_tiles;
+  bool whole;  // 16-byte accesses fit y's rows and what is added to them
+};
+
+template <bool kWhole, BlockProduct Product, typename T>
+__device__ __forceinline__ void store(Product& product, const ForwardArguments<T>& p, const TilePlace& at) {
+  for_each_vector<T>(product, at, p.columns, [&](int64_t row, int64_t column, int n, auto& v) {
+    constexpr int kSize = Vec<T>::kSize;
+    if (row >= p.windows.rows) return;
+    const int64_t to = row * p.columns + column;
+    float added[kSize];
+    if (p.bias) {
+      if constexpr (kWhole) {
+        load_floats(p.bias + column, added);
+      } else {
+        load_part(p.bias + column, n, added);
+      }
+#pragma unroll
+      for (int j = 0; j < kSize; ++j) v[j] += added[j];
+    }
+    if (p.residual) {
+      load_columns<kWhole>(p.residual + to, n, added);
+#pragma unroll
+      for (int j = 0; j < kSize; ++j) v[j] += added[j];
+    }
+    if (p.relu) {
+#pragma unroll
+      for (int j = 0; j < kSize; ++j) v[j] = v[j] < 0.0f ? 0.0f : v[j];  // NaN stays NaN
+    }
+    store_columns<kWhole>(p.y + to, n, v);
+  });
+}
+
+template <BlockProduct Product, typename T = typename Product::Input>
+__global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
+    conv2d_forward_kernel(const ForwardArguments<T> p) {
+  extern __shared__ uint4 shared[];
+  const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
+  const Operand<T> windows{nullptr, 0, 0};
+  Product product(p.windows, static_cast<int>(at.row), p.windows.rows, 0, windows, p.weight, at,
+                  p.windows.elements, false, shared);
+  run_pipeline(product, steps_of<T>(p.windows.elements));
+  p.whole ? store<true>(product, p, at) : store<false>(product, p, at);
+}
+
+template <typename T>
+ForwardArguments<T> arguments_of(const Conv2dForward& p) {
+  const Conv2dShape s(p.x, p.weight, p.stride, p.padding);
+  const int64_t elements = s.kernel * s.kernel * s.channels;
+  ForwardArguments<T> a{.windows = windows_of<T>(p.x, s),
+                        .weight = {p.weight.as<T>(), elements, s.outputs},
+                        .bias = p.bias ? p.bias.as<float>() : nullptr,
+                        .residual = p.residual ? p.residual.as<T>() : nullptr,
+                        .relu = p.relu,
+                        .y = p.y.as<T>(),
+                        .columns = s.outputs,
+                        .row_tiles = static_cast<int>(tiles_of(s.batch * s.positions())),
+                        .column_tiles = static_cast<int>(tiles_of(s.outputs)),
+                        .whole = false};
+  a.whole = s.outputs % Vec<T>::kSize == 0 && aligned_to(kVecBytes, a.bias, a.residual, a.y);
+  return a;
+}
+
+template <template <Along, Along, bool, bool> typename Base, typename T>
+void run(const Conv2dForward& p, const ExecContext& ctx) {
+  const ForwardArguments<T> a = arguments_of<T>(p);
+  const bool vectors = a.windows.in_chunks() && vector_lines(a.weight);
+  with_product<Base, Along::reduction, Along::reduction, false>(
+      vectors, [&]<typename P>(std::type_identity<P>) {
+        launch({.kernel = "conv2d_forward_kernel",
+                .grid = {int64_t{a.row_tiles} * a.column_tiles},
+                .threads = P::kThreads,
+                .shared_bytes = kPipelineBytes},
+               conv2d_forward_kernel<WindowProduct<P, 0>>, ctx, a);
+      });
+}
+
+}  // namespace
+
+void conv2d_forward_cuda(const Conv2dForward& p, const ExecContext& ctx) {
+  if (p.x.dtype == DType::bf16) {
+    run<MmaProduct, bfloat16>(p, ctx);
+  } else {
+    product_policy(ctx).tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
+  }
+}
+
+void conv2d_backward_cuda(const Conv2dBackward& p, const ExecContext& ctx) {
+  if (p.dx) conv2d_data_gradient_cuda(p, ctx);
+  if (p.dweight) conv2d_weight_gradient_cuda(p, ctx);
+}
+
+}  // namespace cuclip
