@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 
 #include "core/parameter.h"
 #include "core/tape.h"
@@ -15,8 +16,9 @@
 
 namespace cuclip::ops {
 
-/// x · weightᵀ + bias: x [..., K], weight [N, K], bias [N] → [..., N].
-Tensor linear(Tape& tape, const Tensor& x, Parameter& weight, Parameter& bias);
+/// x · weightᵀ + bias: x [..., K], weight [N, K], bias [N] → [..., N], in x's dtype or in f32.
+Tensor linear(Tape& tape, const Tensor& x, Parameter& weight, Parameter& bias,
+              std::optional<DType> out = std::nullopt);
 
 /// x · weight with an f32 result: x [B, K], weight [K, N] → f32 [B, N]. CLIP's projections.
 Tensor project(Tape& tape, const Tensor& x, Parameter& weight);
@@ -63,6 +65,11 @@ Tensor add(Tape& tape, const Tensor& a, const Tensor& b);
 
 /// Multi-head self-attention over packed queries, keys and values: qkv [B, S, 3C] → [B, S, C].
 Tensor attention(Tape& tape, const Tensor& qkv, int64_t heads, bool causal);
+
+/// Pictures as activations (kernels/pixels): image u8 [B, H, W, 3], normalised with mean and stddev, or f32
+/// [B, 3, H, W], which are → [B, H, W, 3] in `dtype`. They get no gradient.
+Tensor pixels(Tape& tape, const Tensor& image, const std::array<float, 3>& mean,
+              const std::array<float, 3>& stddev, DType dtype);
 
 /// Patches, class token and positions: image u8 [B, H, W, 3] (normalised with mean and stddev on the way) or
 /// f32 [B, 3, H, W] → [B, 1 + patches, C] in `dtype`.

@@ -4,16 +4,28 @@
 
 namespace cuclip::ops {
 
-Tensor linear(Tape& tape, const Tensor& x, Parameter& weight, Parameter& bias) {
+namespace {
+
+// A gradient in the dtype that products take it in.
+Tensor as_dtype(Context& context, const Tensor& gradient, DType dtype) {
+  if (gradient.dtype() == dtype) return gradient;
+  Tensor result = Tensor::empty(context, gradient.shape(), dtype);
+  cast({.x = gradient, .out = result}, context.exec());
+  return result;
+}
+
+}  // namespace
+
+Tensor linear(Tape& tape, const Tensor& x, Parameter& weight, Parameter& bias, std::optional<DType> out) {
   Context& context = tape.context();
   const Tensor x2 = as_matrix(x);
-  Tensor y = Tensor::empty(context, with_last(x.shape(), weight.shape[0]), x.dtype());
+  Tensor y = Tensor::empty(context, with_last(x.shape(), weight.shape[0]), out.value_or(x.dtype()));
   gemm({.a = x2, .b = weight.as(x.dtype()), .c = as_matrix(y), .transpose_b = true, .bias = bias.value},
        context.exec());
   if (tape.needs_record({x}, true)) {
     tape.record(y, [x, &weight, &bias](Grads& g) {
       const ExecContext exec = g.context().exec();
-      const Tensor dy = as_matrix(g.output());
+      const Tensor dy = as_matrix(as_dtype(g.context(), g.output(), x.dtype()));
       gemm_weight_gradient({.dy = dy, .x = as_matrix(x), .dweight = weight.gradient, .dbias = bias.gradient},
                            exec);
       if (!g.needs(x)) return;
@@ -32,11 +44,7 @@ Tensor project(Tape& tape, const Tensor& x, Parameter& weight) {
   if (tape.needs_record({x}, true)) {
     tape.record(y, [x, &weight](Grads& g) {
       const ExecContext exec = g.context().exec();
-      Tensor dy = g.output();
-      if (dy.dtype() != x.dtype()) {
-        dy = Tensor::empty(g.context(), dy.shape(), x.dtype());
-        cast({.x = g.output(), .out = dy}, exec);
-      }
+      const Tensor dy = as_dtype(g.context(), g.output(), x.dtype());
       // weight is [in, out]: its gradient is xᵀ·dy, the roles of a Linear's dy and x exchanged.
       gemm_weight_gradient({.dy = x, .x = dy, .dweight = weight.gradient}, exec);
       if (!g.needs(x)) return;

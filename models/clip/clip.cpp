@@ -1,6 +1,7 @@
 #include "models/clip/clip.h"
 
 #include <cmath>
+
 namespace cuclip {
 
 Clip::Clip(Context& context, const ClipConfig& config, const ClipOptions& options)
@@ -8,7 +9,7 @@ Clip::Clip(Context& context, const ClipConfig& config, const ClipOptions& option
       config_(config),
       options_(options),
       text_(ParameterScope(store_), config),
-      vision_(ParameterScope(store_, "visual.", options.lock_image), config),
+      vision_(make_image_encoder(ParameterScope(store_, "visual.", options.lock_image), config)),
       log_scale_(store_.add("logit_scale", {}, ParameterRole::scale,
                             Initialiser::constant(std::log(1.0f / 0.07f)))) {
   check_floating("clip: dtype", options.dtype);
@@ -17,13 +18,17 @@ Clip::Clip(Context& context, const ClipConfig& config, const ClipOptions& option
 
 void Clip::initialise(uint64_t seed) { store_.initialise(context_, seed); }
 
-Tensor Clip::encode_image(Tape& tape, const Tensor& images, const Tensor& kept) const {
+Tensor Clip::encode_image(Tape& tape, const Tensor& images, const Tensor& kept,
+                          BatchStatistics statistics) const {
   const TraceRange range("encode image");
   const Tensor here = images.to(context_), kept_here = kept.to(context_);
   Tape silent(context_, Tape::Mode::inference);
   Tape& image_tape = options_.lock_image ? silent : tape;
-  return ops::l2_normalize(
-      image_tape, vision_.forward(image_tape, here, options_.dtype, options_.recomputation, kept_here));
+  const ImagePass pass{.dtype = options_.dtype,
+                       .recomputation = options_.recomputation,
+                       .statistics = options_.lock_image ? BatchStatistics::running : statistics,
+                       .kept = kept_here};
+  return ops::l2_normalize(image_tape, vision_->forward(image_tape, here, pass));
 }
 
 Tensor Clip::encode_text(Tape& tape, const Tensor& tokens) const {

@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "models/clip/clip_config.h"
+#include "models/clip/image_encoder.h"
 #include "models/clip/text_transformer.h"
-#include "models/clip/vision_transformer.h"
 
 namespace cuclip {
 
@@ -33,8 +33,10 @@ class Clip {
   void initialise(uint64_t seed);
 
   /// images u8 [B, S, S, 3] or normalised f32 [B, 3, S, S] → f32 [B, E] of unit length. `kept`: i32 [B, K],
-  /// the tokens to see, ascending from 0 (the class token); none: all.
-  Tensor encode_image(Tape& tape, const Tensor& images, const Tensor& kept = Tensor()) const;
+  /// the tokens for a vision transformer to see, ascending from 0 (the class token); none: all. `statistics`:
+  /// what a modified ResNet normalises by; a recorded pass needs the batch's.
+  Tensor encode_image(Tape& tape, const Tensor& images, const Tensor& kept = Tensor(),
+                      BatchStatistics statistics = BatchStatistics::running) const;
   /// tokens i32 [B, context_length], in the host's memory → f32 [B, E] of unit length.
   Tensor encode_text(Tape& tape, const Tensor& tokens) const;
   /// The same for text that is already trimmed and on the context's device: nothing is copied or waited for.
@@ -63,7 +65,7 @@ class Clip {
   ClipOptions options_;
   ParameterStore store_;
   TextTransformer text_;
-  VisionTransformer vision_;
+  std::unique_ptr<const ImageEncoder> vision_;
   Parameter& log_scale_;
 };
 

@@ -17,6 +17,8 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
+constexpr int kResnetStride = 32;
+
 // Reads the members of one JSON object and remembers which were asked for, so that the others can be refused.
 class Reader {
  public:
@@ -33,6 +35,15 @@ class Reader {
   void read(const char* key, int& value) {
     const json* found = find(key);
     if (found) value = positive_whole_number(*found, where_, key, 1 << 30);
+  }
+
+  void read(const char* key, std::array<int, 4>& value) {
+    const json* found = find(key);
+    if (!found) return;
+    CUCLIP_CHECK(found->is_array() && found->size() == 4,
+                 "{}: {} must be a whole number, or four of them for a modified ResNet, got {}", where_, key,
+                 found->dump());
+    for (size_t i = 0; i < 4; ++i) value[i] = positive_whole_number((*found)[i], where_, key, 1 << 30);
   }
 
   void read(const char* key, float& value) {
@@ -98,17 +109,21 @@ class Reader {
 
 void read_vision(const json& object, const std::string& name, ClipConfig::Vision& vision) {
   Reader reader(object, name + ": vision_cfg");
-  const auto layers = object.find("layers");
-  CUCLIP_CHECK(
-      layers == object.end() || !layers->is_array(),
-      "{}: vision_cfg: layers is a list: modified ResNets are not built in yet, only vision transformers",
-      name);
   reader.read("image_size", vision.image_size);
-  reader.read("patch_size", vision.patch_size);
   reader.read("width", vision.width);
-  reader.read("layers", vision.layers);
   reader.read("head_width", vision.head_width);
-  reader.read("mlp_ratio", vision.mlp_ratio);
+  const auto layers = object.find("layers");
+  if (layers != object.end() && layers->is_array()) {
+    reader.read("layers", vision.stages);
+    reader.accept_only("patch_size", {nullptr});
+    reader.accept_only("mlp_ratio", {vision.mlp_ratio});
+    vision.patch_size = kResnetStride;
+    vision.layers = 0;
+  } else {
+    reader.read("layers", vision.layers);
+    reader.read("patch_size", vision.patch_size);
+    reader.read("mlp_ratio", vision.mlp_ratio);
+  }
   reader.accept_only("ls_init_value", {nullptr});
   reader.accept_only("patch_dropout", {0, 0.0});
   reader.accept_only("attentional_pool", {false});
@@ -166,6 +181,10 @@ ClipConfig make(int embed, int image, int patch, ClipConfig::Vision vision, Clip
 
 ClipConfig::Text clip_text(int width) { return {.width = width, .heads = width / 64}; }
 
+ClipConfig resnet(int embed, int image, int width, const std::array<int, 4>& stages, ClipConfig::Text text) {
+  return make(embed, image, kResnetStride, {.width = width, .layers = 0, .stages = stages}, text);
+}
+
 }  // namespace
 
 std::vector<NamedClipConfig> builtin_clip_configs() {
@@ -183,6 +202,11 @@ std::vector<NamedClipConfig> builtin_clip_configs() {
       {"ViT-B-16", make(512, 224, 16, base, clip_text(512))},
       {"ViT-L-14", make(768, 224, 14, large, clip_text(768))},
       {"ViT-L-14-336", make(768, 336, 14, large, clip_text(768))},
+      {"RN50", resnet(1024, 224, 64, {3, 4, 6, 3}, clip_text(512))},
+      {"RN101", resnet(512, 224, 64, {3, 4, 23, 3}, clip_text(512))},
+      {"RN50x4", resnet(640, 288, 80, {4, 6, 10, 6}, clip_text(640))},
+      {"RN50x16", resnet(768, 384, 96, {6, 8, 18, 8}, clip_text(768))},
+      {"RN50x64", resnet(1024, 448, 128, {3, 15, 36, 10}, clip_text(1024))},
   };
   const size_t plain = configs.size();
   for (size_t i = 2; i < plain; ++i) {
@@ -202,8 +226,13 @@ void validate(const ClipConfig& c) {
   in_range("vision image_size", c.vision.image_size, 1, 1 << 13);
   in_range("vision patch_size", c.vision.patch_size, 1, c.vision.image_size);
   in_range("vision width", c.vision.width, 1, kMaxWidth);
-  in_range("vision layers", c.vision.layers, 1, kMaxLayers);
-  in_range("vision head_width", c.vision.head_width, 1, c.vision.width);
+  if (c.vision.is_resnet()) {
+    for (const int blocks : c.vision.stages) in_range("vision layers", blocks, 1, kMaxLayers);
+    CUCLIP_CHECK(c.vision.width % 2 == 0, "vision width of a ResNet must be even, got {}", c.vision.width);
+  } else {
+    in_range("vision layers", c.vision.layers, 1, kMaxLayers);
+  }
+  in_range("vision head_width", c.vision.head_width, 1, c.vision.attention_width());
   in_range("text context_length", c.text.context_length, 2, kMaxLength);  // start and end
   in_range("text vocab_size", c.text.vocab_size, 3, kMaxVocabulary);
   in_range("text width", c.text.width, 1, kMaxWidth);
@@ -217,10 +246,12 @@ void validate(const ClipConfig& c) {
   }
   in_range("vision width times mlp_ratio", c.vision.mlp_width(), 1, 64 * kMaxWidth);
   in_range("text width times mlp_ratio", c.text.mlp_width(), 1, 64 * kMaxWidth);
-  CUCLIP_CHECK(c.vision.image_size % c.vision.patch_size == 0,
-               "image_size {} is not a multiple of patch_size {}", c.vision.image_size, c.vision.patch_size);
-  CUCLIP_CHECK(c.vision.width % c.vision.head_width == 0,
-               "vision width {} is not a multiple of head_width {}", c.vision.width, c.vision.head_width);
+  CUCLIP_CHECK(c.vision.image_size % c.vision.patch_size == 0, "image_size {} is not a multiple of {} {}",
+               c.vision.image_size, c.vision.is_resnet() ? "a ResNet's stride" : "patch_size",
+               c.vision.patch_size);
+  CUCLIP_CHECK(c.vision.attention_width() % c.vision.head_width == 0,
+               "vision width {} is not a multiple of head_width {}", c.vision.attention_width(),
+               c.vision.head_width);
   CUCLIP_CHECK(c.text.width % c.text.heads == 0, "text width {} is not a multiple of its {} heads",
                c.text.width, c.text.heads);
 }
@@ -258,15 +289,19 @@ ClipConfig parse_clip_config(std::string_view text, std::string_view name_view) 
 }
 
 std::string clip_config_json(const ClipConfig& c) {
+  ordered_json vision = {{"image_size", c.vision.image_size},
+                         {"layers", c.vision.layers},
+                         {"width", c.vision.width},
+                         {"head_width", c.vision.head_width}};
+  if (c.vision.is_resnet()) {
+    vision["layers"] = c.vision.stages;
+  } else {
+    vision["patch_size"] = c.vision.patch_size;
+    vision["mlp_ratio"] = c.vision.mlp_ratio;
+  }
   const ordered_json model = {{"embed_dim", c.embed_dim},
                               {"quick_gelu", c.quick_gelu},
-                              {"vision_cfg",
-                               {{"image_size", c.vision.image_size},
-                                {"layers", c.vision.layers},
-                                {"width", c.vision.width},
-                                {"head_width", c.vision.head_width},
-                                {"patch_size", c.vision.patch_size},
-                                {"mlp_ratio", c.vision.mlp_ratio}}},
+                              {"vision_cfg", vision},
                               {"text_cfg",
                                {{"context_length", c.text.context_length},
                                 {"vocab_size", c.text.vocab_size},

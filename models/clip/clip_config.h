@@ -11,15 +11,20 @@
 namespace cuclip {
 
 struct ClipConfig {
+  /// A vision transformer, or with `stages` a modified ResNet.
   struct Vision {
     int image_size = 224;  // pixels, square
-    int patch_size = 32;
-    int width = 768;
-    int layers = 12;
+    int patch_size = 32;   // of a ResNet: what the strides come to, always 32
+    int width = 768;       // of a ResNet: channels after the stem
+    int layers = 12;       // of a ResNet: 0
     int head_width = 64;
-    float mlp_ratio = 4.0f;
+    float mlp_ratio = 4.0f;       // not used by a ResNet
+    std::array<int, 4> stages{};  // blocks of each stage of a ResNet, where `layers` is a list in open_clip
 
-    int heads() const { return width / head_width; }
+    bool is_resnet() const { return stages[0] > 0; }
+    /// What attention works on: the transformer's width, or the channels of a ResNet's last stage.
+    int attention_width() const { return is_resnet() ? width * 32 : width; }
+    int heads() const { return attention_width() / head_width; }
     int patches() const { return (image_size / patch_size) * (image_size / patch_size); }
     int mlp_width() const { return static_cast<int>(static_cast<float>(width) * mlp_ratio); }
     bool operator==(const Vision&) const = default;

@@ -18,14 +18,53 @@ double blocks_flops(double width, double mlp_width, double layers, double length
   return layers * (length * qkv + attention) + ((layers - 1) * length + 1) * after;
 }
 
+// One convolution of a modified ResNet, which gives out_edge x out_edge rows of channels.
+struct Convolution {
+  int64_t in_channels, out_channels, kernel, out_edge;
+
+  int64_t parameters() const {  // with those of the norm behind it
+    return in_channels * out_channels * kernel * kernel + 2 * out_channels;
+  }
+  int64_t flops() const { return 2 * out_edge * out_edge * in_channels * out_channels * kernel * kernel; }
+};
+
+// Calls visit for every convolution of the network.
+template <typename Visit>
+void for_convolutions(const ClipConfig::Vision& v, Visit visit) {
+  const int64_t half = v.image_size / 2, width = v.width;
+  visit(Convolution{3, width / 2, 3, half});
+  visit(Convolution{width / 2, width / 2, 3, half});
+  visit(Convolution{width / 2, width, 3, half});
+  int64_t in = width, edge = half / 2;
+  for (size_t stage = 0; stage < v.stages.size(); ++stage) {
+    const int64_t inner = width << stage, out = 4 * inner;
+    for (int block = 0; block < v.stages[stage]; ++block, in = out) {
+      const int64_t after = stage > 0 && block == 0 ? edge / 2 : edge;
+      visit(Convolution{in, inner, 1, edge});
+      visit(Convolution{inner, inner, 3, edge});
+      visit(Convolution{inner, out, 1, after});
+      if (block == 0) visit(Convolution{in, out, 1, after});
+      edge = after;
+    }
+  }
+}
+
+int64_t vision_parameters(const ClipConfig::Vision& v, int64_t embed) {
+  const int64_t width = v.attention_width(), positions = (v.patches() + 1) * width;
+  if (v.is_resnet()) {
+    int64_t count = positions + 3 * (width * width + width) + width * embed + embed;
+    for_convolutions(v, [&](const Convolution& c) { count += c.parameters(); });
+    return count;
+  }
+  return width * 3 * v.patch_size * v.patch_size + width + positions + 4 * width +
+         v.layers * block_parameters(width, v.mlp_width()) + width * embed;
+}
+
 }  // namespace
 
 int64_t parameter_count(const ClipConfig& c) {
-  const auto& v = c.vision;
   const auto& t = c.text;
-  const int64_t vw = v.width, tw = t.width, embed = c.embed_dim;
-  const int64_t vision = vw * 3 * v.patch_size * v.patch_size + vw + (v.patches() + 1) * vw + 4 * vw +
-                         v.layers * block_parameters(vw, v.mlp_width()) + vw * embed;
+  const int64_t tw = t.width, embed = c.embed_dim, vision = vision_parameters(c.vision, embed);
   const int64_t text = t.vocab_size * tw + t.context_length * tw +
                        t.layers * block_parameters(tw, t.mlp_width()) + 2 * tw + tw * embed;
   return vision + text + 1;
@@ -33,7 +72,14 @@ int64_t parameter_count(const ClipConfig& c) {
 
 double image_forward_flops(const ClipConfig& c, int64_t patches) {
   const auto& v = c.vision;
-  const double width = v.width, rows = static_cast<double>(patches + 1);
+  const double width = v.attention_width(), rows = static_cast<double>(patches + 1);
+  if (v.is_resnet()) {
+    int64_t convolutions = 0;
+    for_convolutions(v, [&](const Convolution& one) { convolutions += one.flops(); });
+    // Keys and values of every row; the query and the output of one.
+    const double projections = 2 * width * (width * (2 * rows + 1) + c.embed_dim);
+    return static_cast<double>(convolutions) + projections + 4 * width * rows;
+  }
   const double embed = 2 * (rows - 1) * width * 3 * v.patch_size * v.patch_size;
   return embed + blocks_flops(width, v.mlp_width(), v.layers, rows, rows * rows) + 2 * width * c.embed_dim;
 }

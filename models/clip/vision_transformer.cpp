@@ -47,12 +47,11 @@ VisionTransformer::VisionTransformer(const ParameterScope& scope, const ClipConf
       transformer_(scope.inner("transformer."), config.vision.layers, block_shape(config)),
       ln_post_(scope, "ln_post", config.vision.width) {}
 
-Tensor VisionTransformer::forward(Tape& tape, const Tensor& images, DType dtype, bool recomputation,
-                                  const Tensor& kept) const {
-  Tensor embedded = ops::patch_embed(tape, images, embed_, dtype);
-  if (kept) embedded = ops::pool(tape, embedded, kept);
+Tensor VisionTransformer::forward(Tape& tape, const Tensor& images, const ImagePass& pass) const {
+  Tensor embedded = ops::patch_embed(tape, images, embed_, pass.dtype);
+  if (pass.kept) embedded = ops::pool(tape, embedded, pass.kept);
   const Tensor x = ops::layer_norm(tape, embedded, ln_pre_.weight, ln_pre_.bias);
-  const Residual out = transformer_.forward_pooled(tape, x, Tensor(), recomputation);
+  const Residual out = transformer_.forward_pooled(tape, x, Tensor(), pass.recomputation);
   const Tensor pooled =
       ops::residual_layer_norm(tape, out.x, out.delta, ln_post_.weight, ln_post_.bias).normalised;
   return ops::project(tape, pooled, proj_);

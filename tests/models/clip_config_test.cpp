@@ -11,7 +11,9 @@ using namespace cuclip;
 TEST_CASE("the built-in models have the published numbers of parameters") {
   // Millions, to two digits after the point.
   const std::pair<const char*, double> published[] = {
-      {"ViT-B-32", 151.28}, {"ViT-B/16", 149.62}, {"ViT-L-14", 427.62}, {"ViT-L/14@336", 427.94}};
+      {"ViT-B-32", 151.28},     {"ViT-B/16", 149.62}, {"ViT-L-14", 427.62},
+      {"ViT-L/14@336", 427.94}, {"RN50", 102.01},     {"RN101", 119.69},
+      {"RN50x4", 178.30},       {"RN50x16", 290.98},  {"RN50x64", 623.26}};
   for (const auto& [name, millions] : published) {
     INFO(name);
     CHECK(static_cast<double>(parameter_count(load_clip_config(name))) / 1e6 ==
@@ -20,7 +22,7 @@ TEST_CASE("the built-in models have the published numbers of parameters") {
 }
 
 TEST_CASE("the parameter count is that of the model that is built") {
-  for (const char* name : {"cuclip-tiny", "cuclip-small"}) {
+  for (const char* name : {"cuclip-tiny", "cuclip-small", "RN50"}) {
     Context context(1);
     const Clip model(context, load_clip_config(name));
     CHECK(model.parameters().count() == parameter_count(model.config()));
@@ -39,6 +41,12 @@ TEST_CASE("open_clip's bare model configuration is read, with defaults for what 
           "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}})",
       "test");
   CHECK(config == load_clip_config("ViT-B-32"));
+  const ClipConfig resnet = parse_clip_config(
+      R"({"embed_dim": 1024,
+          "vision_cfg": {"image_size": 224, "layers": [3, 4, 6, 3], "width": 64, "patch_size": null},
+          "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}})",
+      "test");
+  CHECK(resnet == load_clip_config("RN50"));
 }
 
 TEST_CASE("configurations that would mean something else are refused by name") {
@@ -49,7 +57,15 @@ TEST_CASE("configurations that would mean something else are refused by name") {
         "f.json");
   };
   CHECK_NOTHROW(parse(R"({"width": 64})"));
-  CHECK_THROWS_WITH(parse(R"({"layers": [3, 4, 6, 3]})"), Catch::Contains("modified ResNets"));
+  CHECK_THROWS_WITH(parse(R"({"layers": [3, 4, 6]})"), Catch::Contains("or four of them"));
+  CHECK_THROWS_WITH(parse(R"({"layers": [3, 4, 6, 0]})"), Catch::Contains("layers must be a whole number"));
+  CHECK_THROWS_WITH(parse(R"({"layers": [1, 1, 1, 1], "width": 7})"), Catch::Contains("must be even, got 7"));
+  CHECK_THROWS_WITH(parse(R"({"layers": [1, 1, 1, 1], "width": 8, "patch_size": 16})"),
+                    Catch::Contains("patch_size = 16 is not built in"));
+  CHECK_THROWS_WITH(parse(R"({"layers": [1, 1, 1, 1], "width": 8, "image_size": 100})"),
+                    "f.json: image_size 100 is not a multiple of a ResNet's stride 32");
+  CHECK_THROWS_WITH(parse(R"({"layers": [1, 1, 1, 1], "width": 2, "head_width": 48})"),
+                    "f.json: vision width 64 is not a multiple of head_width 48");
   CHECK_THROWS_WITH(parse(R"({"timm_model_name": "x"})"), Catch::Contains("unknown key \"timm_model_name\""));
   CHECK_THROWS_WITH(parse(R"({"ls_init_value": 0.1})"), Catch::Contains("ls_init_value"));
   CHECK_THROWS_WITH(parse(R"({"image_size": 30, "patch_size": 8})"),
@@ -172,4 +188,16 @@ TEST_CASE("the work of a forward pass is that of its products") {
   const double embed = 2 * 64 * 192, qkv = 2 * 2 * 64 * 192, attention = 2 * 2 * 2 * 2 * 64;
   const double out = 2 * 64 * 64, mlp = 2 * 2 * 64 * 256, projection = 2 * 64 * 32;
   CHECK(image_forward_flops(c, c.vision.patches()) == embed + qkv + attention + out + mlp + projection);
+
+  // A ResNet of 32 x 32 pixels and four blocks: stem at 16 x 16, stages at 8 x 8, 4 x 4, 2 x 2 and 1 x 1.
+  c.vision = {.image_size = 32, .patch_size = 32, .width = 2, .layers = 0, .stages = {1, 1, 1, 1}};
+  const double stem = 2.0 * 16 * 16 * 9 * (3 * 1 + 1 * 1 + 1 * 2);
+  // In every stage: in -> n and n -> n before the stride, n -> 4n and the shortcut in -> 4n behind it.
+  const double first = 2.0 * 64 * (2 * 2 + 9 * 2 * 2 + 2 * 8 + 2 * 8);
+  const double second = 2.0 * (64 * (8 * 4 + 9 * 4 * 4) + 16 * (4 * 16 + 8 * 16));
+  const double third = 2.0 * (16 * (16 * 8 + 9 * 8 * 8) + 4 * (8 * 32 + 16 * 32));
+  const double fourth = 2.0 * (4 * (32 * 16 + 9 * 16 * 16) + 1 * (16 * 64 + 32 * 64));
+  // Two rows, the mean and the one place: keys and values of both, query and output of one.
+  const double attended = 2.0 * 64 * (64 * 5 + 32) + 4.0 * 64 * 2;
+  CHECK(image_forward_flops(c, 1) == stem + first + second + third + fourth + attended);
 }

@@ -15,7 +15,7 @@ namespace {
 
 struct Outputs {
   std::vector<float> image, text, loss;
-  std::map<std::string, std::vector<float>> gradients;
+  std::map<std::string, std::vector<float>> gradients;  // of a statistic: what the step has made of it
 
   bool operator==(const Outputs&) const = default;
 };
@@ -26,13 +26,15 @@ Outputs run(const OpenClipRecording& recording, ClipOptions options = {}, int th
   Clip model(context, recording.config(), options);
   recording.load_weights(model);
   Tape tape(context);
-  const Tensor image = model.encode_image(tape, recording.images(context));
+  const Tensor image =
+      model.encode_image(tape, recording.images(context), Tensor(), BatchStatistics::of_batch);
   const Tensor text = model.encode_text(tape, recording.tokens(context));
   const Tensor loss = model.loss(tape, image, text);
   Outputs outputs{image.to_floats(), text.to_floats(), loss.to_floats(), {}};
   tape.backward(loss);
   for (const Parameter& p : model.parameters().parameters()) {
-    outputs.gradients[p.name] = p.gradient.to_floats();
+    outputs.gradients[p.name] =
+        p.role == ParameterRole::statistic ? p.value.to_floats() : p.gradient.to_floats();
   }
   return outputs;
 }
@@ -60,15 +62,20 @@ double relative_error(std::span<const float> actual, std::span<const float> expe
   return norm(difference(actual, expected)) / norm(expected);
 }
 
-// Which parts of in_proj's [q | k | v] bias. The keys' bias shifts all scores of a query alike, which a
-// softmax does not see: its gradient is zero, and what is computed for it is rounding.
-std::span<const float> keys(std::span<const float> bias) {
-  return bias.subspan(bias.size() / 3, bias.size() / 3);
+// The keys' part of in_proj's bias [q | k | v] and of kv_proj's [k | v], empty of any other parameter. It
+// shifts all scores of a query alike, which a softmax does not see: its gradient is zero, and what is computed
+// for it is rounding.
+std::span<const float> keys(const std::string& name, std::span<const float> values) {
+  const size_t size = values.size();
+  if (name.ends_with("in_proj_bias")) return values.subspan(size / 3, size / 3);
+  if (name.ends_with("kv_proj.bias")) return values.subspan(0, size / 2);
+  return {};
 }
-std::vector<float> without_keys(std::span<const float> bias) {
-  std::vector<float> rest(bias.begin(), bias.end());
-  const auto third = static_cast<ptrdiff_t>(bias.size() / 3);
-  rest.erase(rest.begin() + third, rest.begin() + 2 * third);
+std::vector<float> without_keys(const std::string& name, std::span<const float> values) {
+  const std::span<const float> part = keys(name, values);
+  std::vector<float> rest(values.begin(), values.end());
+  const auto first = rest.begin() + (part.empty() ? 0 : part.data() - values.data());
+  rest.erase(first, first + std::ssize(part));
   return rest;
 }
 
@@ -80,22 +87,22 @@ struct Worst {
 Worst worst_gradient(const Outputs& actual, const Outputs& expected) {
   Worst worst;
   for (const auto& [name, gradient] : expected.gradients) {
-    const std::vector<float>& got = actual.gradients.at(name);
-    const bool in_proj_bias = name.ends_with("in_proj_bias");
-    const double error = in_proj_bias ? relative_error(without_keys(got), without_keys(gradient))
-                                      : relative_error(got, gradient);
+    const double error =
+        relative_error(without_keys(name, actual.gradients.at(name)), without_keys(name, gradient));
     if (!(error <= worst.error)) worst = {name, error};
     if (std::isnan(error)) return worst;
   }
   return worst;
 }
 
-Outputs recorded(const OpenClipRecording& recording, const Outputs& like) {
+Outputs recorded(const OpenClipRecording& recording) {
   Outputs outputs{
       recording.values("output.image"), recording.values("output.text"), recording.values("output.loss"), {}};
-  for (const auto& [name, gradient] : like.gradients) {
-    outputs.gradients[name] = recording.values("gradient." + name);
-  }
+  Context context(1);
+  Clip results(context, recording.config());
+  recording.load_results(results);
+  for (const Parameter& p : results.parameters().parameters())
+    outputs.gradients[p.name] = p.value.to_floats();
   return outputs;
 }
 
@@ -104,13 +111,14 @@ Outputs recorded(const OpenClipRecording& recording, const Outputs& like) {
 // The recording itself is within 2.5e-7 (outputs) and 2e-6 (gradients, relative) of the same computation in
 // f64; two f32 programs that are both right therefore differ by a few 1e-7 and a few 1e-6. A wrong formula
 // shows clearly: GELU's tanh approximation moves embeddings by 5e-5 and gradients by 8e-4, QuickGELU in
-// GELU's place by 3e-3 and more.
+// GELU's place by 3e-3 and more. Batch normalisation over 20 to 5,120 values of a channel is not as well
+// conditioned: the ResNet's recording is within 1.3e-6 and 9.2e-6.
 TEST_CASE("embeddings, loss and every gradient are open_clip's") {
   const std::string name = GENERATE(from_range(test::kOpenClipRecordings));
   const int64_t target = GENERATE(from_range(test::simd_targets()));
   const test::SimdTargetScope scope(target);
   const OpenClipRecording recording(name);
-  const Outputs actual = run(recording), expected = recorded(recording, actual);
+  const Outputs actual = run(recording), expected = recorded(recording);
   const float image = largest(difference(actual.image, expected.image));
   const float text = largest(difference(actual.text, expected.text));
   const float loss = largest(difference(actual.loss, expected.loss));
@@ -122,11 +130,21 @@ TEST_CASE("embeddings, loss and every gradient are open_clip's") {
   const Worst worst = worst_gradient(actual, expected);
   float key_bias = 0;
   for (const auto& [parameter, gradient] : actual.gradients) {
-    if (parameter.ends_with("in_proj_bias")) key_bias = std::max(key_bias, largest(keys(gradient)));
+    key_bias = std::max(key_bias, largest(keys(parameter, gradient)));
   }
   INFO("gradient of " << worst.name << ": " << worst.error << ", of the key biases " << key_bias);
-  CHECK(worst.error <= 1e-5);
+  CHECK(worst.error <= (recording.config().vision.is_resnet() ? 3e-5 : 1e-5));
   CHECK(key_bias <= 1e-6f);
+}
+
+TEST_CASE("a ResNet that is used goes by its running statistics, as open_clip's does") {
+  Context context(2);
+  const OpenClipRecording recording("resnet");
+  Clip model(context, recording.config());
+  recording.load_weights(model);
+  Tape tape(context, Tape::Mode::inference);
+  const std::vector<float> features = model.encode_image(tape, recording.images(context)).to_floats();
+  CHECK(largest(difference(features, recording.values("output.evaluated"))) <= 2e-6f);
 }
 
 TEST_CASE("activation recomputation gives the same bits") {
@@ -144,18 +162,29 @@ TEST_CASE("any number of threads gives the same bits") {
   CHECK(run(recording, {.dtype = dtype}, 3) == one);
 }
 
-// bf16 rounds each activation by at most u = 2^-8 of its size. From pixels to features an activation passes
-// through the embedding, ten roundings a layer (norm, qkv, probabilities, heads, projection, sum, norm, two
-// in the feed-forward layer, its result) and the last norm: n = 10 L + 2 roundings, which are independent, so
-// that their relative errors add up as √n u. The way back to a weight has as many again. A factor of two
-// covers what single layers amplify.
+// From pixels to features an activation passes through the embedding, ten roundings a layer (norm, qkv,
+// probabilities, heads, projection, sum, norm, two in the feed-forward layer, its result) and the last norm.
+// In a ResNet every convolution and every norm rounds, three of each in the stem and in a block, and every
+// average; the attention pooling rounds tokens, query, keys and values, and heads.
+double roundings(const ClipConfig& config) {
+  const ClipConfig::Vision& v = config.vision;
+  const double text = 10.0 * config.text.layers + 2.0;
+  if (!v.is_resnet()) return std::max(10.0 * v.layers + 2.0, text);
+  double count = 6 + 1 + 3 + 4;  // stem, its pooling, the strides', the attention's
+  for (const int blocks : v.stages) count += 6.0 * blocks;
+  return std::max(count, text);
+}
+
+// bf16 rounds each activation by at most u = 2^-8 of its size: n roundings, which are independent, so that
+// their relative errors add up as √n u. The way back to a weight has as many again. A factor of two covers
+// what single layers amplify. Of a ResNet the gradients are not compared: the loss does not depend on how
+// large a filter in front of a norm is, so that its gradient is what is left of a difference.
 TEST_CASE("bf16 stays within its rounding of f32") {
   const OpenClipRecording recording(GENERATE(from_range(test::kOpenClipRecordings)));
   const Outputs exact = run(recording), low = run(recording, {.dtype = DType::bf16});
   const double u = test::roundoff(DType::bf16);
-  const int layers = std::max(recording.config().vision.layers, recording.config().text.layers);
-  const double forward = 2 * std::sqrt(10.0 * layers + 2.0) * u;
-  const double backward = 2 * std::sqrt(2 * (10.0 * layers + 2.0)) * u;
+  const double n = roundings(recording.config());
+  const double forward = 2 * std::sqrt(n) * u, backward = 2 * std::sqrt(2 * n) * u;
 
   const double image = relative_error(low.image, exact.image), text = relative_error(low.text, exact.text);
   const Worst worst = worst_gradient(low, exact);
@@ -163,7 +192,7 @@ TEST_CASE("bf16 stays within its rounding of f32") {
                 << worst.error << " of " << backward);
   CHECK(image <= forward);
   CHECK(text <= forward);
-  CHECK(worst.error <= backward);
+  if (!recording.config().vision.is_resnet()) CHECK(worst.error <= backward);
   // And it is bf16: f32 would be closer by orders of magnitude.
   CHECK(image >= u / 10);
   CHECK(text >= u / 10);

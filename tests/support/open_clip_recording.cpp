@@ -1,7 +1,10 @@
 #include "tests/support/open_clip_recording.h"
+#include "models/clip/weights.h"
+#include "tests/support/command.h"
 #include "tests/support/paths.h"
 
 #include <cstring>
+#include <deque>
 
 namespace cuclip::test {
 namespace {
@@ -44,20 +47,20 @@ std::vector<float> OpenClipRecording::values(const std::string& name) const {
   return values;
 }
 
-void OpenClipRecording::load_weights(Clip& model) const {
-  size_t recorded = 0;
-  for (const auto& [name, stored] : file_.tensors()) recorded += name.starts_with("weight.");
-  CUCLIP_CHECK(recorded == model.parameters().parameters().size(),
-               "open_clip has {} parameters, this model {}", recorded,
-               model.parameters().parameters().size());
-  for (Parameter& parameter : model.parameters().parameters()) {
-    const SafetensorsEntry& stored = entry("weight." + parameter.name);
-    CUCLIP_CHECK(shape_of(stored) == parameter.shape, "{}: expected {}, found {}", parameter.name,
-                 parameter.shape.to_string(), stored.describe());
-    copy_to_f32(stored, parameter.name,
-                std::span(parameter.value.data<float>(), static_cast<size_t>(parameter.shape.elements())));
+void OpenClipRecording::load(Clip& model, std::initializer_list<std::string_view> prefixes) const {
+  std::deque<std::vector<float>> memory;
+  std::vector<std::pair<std::string, TensorView>> tensors;
+  for (const auto& [name, stored] : file_.tensors()) {
+    for (const std::string_view prefix : prefixes) {
+      if (!name.starts_with(prefix)) continue;
+      memory.push_back(values(name));
+      tensors.emplace_back(name.substr(prefix.size()), make_view(memory.back().data(), shape_of(stored)));
+    }
   }
-  model.parameters().refresh_bf16(model.context());
+  const TemporaryFolder folder;
+  const std::filesystem::path file = folder / "weights.safetensors";
+  write_safetensors(file, tensors);
+  cuclip::load_weights(model, file);
 }
 
 }  // namespace cuclip::test

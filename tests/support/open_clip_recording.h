@@ -9,7 +9,7 @@
 
 namespace cuclip::test {
 
-/// One recorded model: "gelu" or "quick_gelu".
+/// One recorded model: "gelu", "quick_gelu" or "resnet".
 class OpenClipRecording {
  public:
   explicit OpenClipRecording(const std::string& name);
@@ -19,11 +19,15 @@ class OpenClipRecording {
   Tensor images(Context& context) const;
   Tensor tokens(Context& context) const;
   /// Gives the model open_clip's weights; both must have the same parameters.
-  void load_weights(Clip& model) const;
-  /// "output.image", "output.text", "output.loss", "gradient.<parameter>", "weight.<parameter>".
+  void load_weights(Clip& model) const { load(model, {"weight."}); }
+  /// Gives the model the loss's gradients in place of its weights, and the running statistics after the step.
+  void load_results(Clip& model) const { load(model, {"gradient.", "statistic."}); }
+  /// "output.image", "output.text", "output.loss"; of the ResNet also "output.evaluated".
   std::vector<float> values(const std::string& name) const;
 
  private:
+  // The tensors whose names begin with one of the prefixes, without it, by way of a file.
+  void load(Clip& model, std::initializer_list<std::string_view> prefixes) const;
   const SafetensorsEntry& entry(const std::string& name) const;
 
   ClipConfig config_;
@@ -31,6 +35,6 @@ class OpenClipRecording {
 };
 
 /// The configurations that were recorded.
-inline const std::vector<std::string> kOpenClipRecordings{"gelu", "quick_gelu"};
+inline const std::vector<std::string> kOpenClipRecordings{"gelu", "quick_gelu", "resnet"};
 
 }  // namespace cuclip::test

@@ -6,14 +6,15 @@
 #include "core/rows.h"
 
 namespace cuclip {
-StepComputation::Features StepComputation::encode(Tape& tape, const MicroBatch& input) const {
-  return {model_.encode_image(tape, input.images, input.kept),
+StepComputation::Features StepComputation::encode(Tape& tape, const MicroBatch& input,
+                                                  BatchStatistics statistics) const {
+  return {model_.encode_image(tape, input.images, input.kept, statistics),
           model_.encode_text(tape, TextInput{input.tokens, input.end})};
 }
 
 Tensor StepComputation::whole_batch(const MicroBatch& input) const {
   Tape tape(model_.context());
-  const Features features = encode(tape, input);
+  const Features features = encode(tape, input, BatchStatistics::of_batch);
   const Tensor loss = model_.loss(tape, features.image, features.text, input.words);
   tape.backward(loss);
   return loss;
@@ -24,7 +25,7 @@ Tensor StepComputation::accumulated(std::span<const MicroBatch> inputs) const {
   std::vector<Tensor> images, texts, words;
   for (const MicroBatch& input : inputs) {
     Tape silent(context, Tape::Mode::inference);
-    const Features features = encode(silent, input);
+    const Features features = encode(silent, input, BatchStatistics::of_batch);
     images.push_back(features.image);
     texts.push_back(features.text);
     if (input.words) words.push_back(input.words);
@@ -39,7 +40,7 @@ Tensor StepComputation::accumulated(std::span<const MicroBatch> inputs) const {
   int64_t row = 0;
   for (const MicroBatch& input : inputs) {
     Tape tape(context);
-    const Features features = encode(tape, input);
+    const Features features = encode(tape, input, BatchStatistics::of_batch_again);
     const int64_t rows = features.image.size(0);
     const std::array<Tape::Seed, 2> seeds{Tape::Seed{features.image, gradients[0].rows(row, rows)},
                                           Tape::Seed{features.text, gradients[1].rows(row, rows)}};

@@ -23,7 +23,7 @@ class StepComputation {
   struct Features {
     Tensor image, text;
   };
-  Features encode(Tape& tape, const MicroBatch& input) const;
+  Features encode(Tape& tape, const MicroBatch& input, BatchStatistics statistics) const;
   Tensor whole_batch(const MicroBatch& input) const;
   Tensor accumulated(std::span<const MicroBatch> inputs) const;
 

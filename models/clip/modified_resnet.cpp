@@ -1,0 +1,132 @@
+#include "models/clip/modified_resnet.h"
+
+namespace cuclip {
+namespace {
+
+using Role = ParameterRole;
+
+// The statistics of a batch that is computed again have been counted.
+BatchStatistics once_more(BatchStatistics statistics) {
+  return statistics == BatchStatistics::of_batch ? BatchStatistics::of_batch_again : statistics;
+}
+
+std::vector<Bottleneck> make_blocks(const ParameterScope& scope, const ClipConfig::Vision& v) {
+  std::vector<Bottleneck> blocks;
+  int64_t channels = v.width;
+  for (size_t stage = 0; stage < v.stages.size(); ++stage) {
+    const int64_t inner = int64_t{v.width} << stage;
+    for (int i = 0; i < v.stages[stage]; ++i) {
+      const int64_t stride = stage > 0 && i == 0 ? 2 : 1;
+      blocks.emplace_back(scope.inner(fmt::format("layer{}.{}.", stage + 1, i)), channels, inner, stride);
+      channels = inner * Bottleneck::kExpansion;
+    }
+  }
+  return blocks;
+}
+
+}  // namespace
+
+ConvolutionAndNorm::ConvolutionAndNorm(const ParameterScope& scope,
+                                       const std::pair<std::string, std::string>& names, int64_t in_channels,
+                                       int64_t out_channels, int64_t kernel, int64_t stride, float scale)
+    : stride_(stride),
+      padding_(kernel / 2),
+      filters_(scope.add(names.first + ".weight", {out_channels, kernel, kernel, in_channels}, Role::filters,
+                         Initialiser::fan_in(in_channels * kernel * kernel))),
+      weight_(scope.add(names.second + ".weight", {out_channels}, Role::norm, Initialiser::constant(scale))),
+      bias_(scope.add(names.second + ".bias", {out_channels}, Role::norm, Initialiser::zeros())),
+      running_mean_(
+          scope.add(names.second + ".running_mean", {out_channels}, Role::statistic, Initialiser::zeros())),
+      running_var_(
+          scope.add(names.second + ".running_var", {out_channels}, Role::statistic, Initialiser::ones())) {}
+
+Tensor ConvolutionAndNorm::forward(Tape& tape, const Tensor& x, BatchStatistics statistics, bool relu,
+                                   const Tensor& residual) const {
+  return ops::batch_norm(tape, ops::conv2d(tape, x, filters_, stride_, padding_),
+                         {.weight = weight_,
+                          .bias = bias_,
+                          .running_mean = running_mean_.value,
+                          .running_var = running_var_.value,
+                          .training = statistics != BatchStatistics::running,
+                          .update_statistics = statistics == BatchStatistics::of_batch},
+                         relu, residual);
+}
+
+Bottleneck::Bottleneck(const ParameterScope& scope, int64_t in_channels, int64_t inner, int64_t stride)
+    : stride_(stride),
+      first_(scope, {"conv1", "bn1"}, in_channels, inner, 1),
+      second_(scope, {"conv2", "bn2"}, inner, inner, 3),
+      third_(scope, {"conv3", "bn3"}, inner, inner * kExpansion, 1, 1, 0.0f) {
+  // Within "downsample", open_clip numbers the average pooling -1.
+  if (stride > 1 || in_channels != inner * kExpansion)
+    shortcut_.emplace(scope, std::pair{"downsample.0", "downsample.1"}, in_channels, inner * kExpansion, 1);
+}
+
+Tensor Bottleneck::forward(Tape& tape, const Tensor& x, BatchStatistics statistics) const {
+  const auto strided = [&](const Tensor& in) {
+    return stride_ > 1 ? ops::avg_pool2d(tape, in, stride_) : in;
+  };
+  Tensor shortcut = x;
+  if (shortcut_) shortcut = shortcut_->forward(tape, strided(x), statistics, /*relu=*/false);
+  const Tensor inner = second_.forward(tape, first_.forward(tape, x, statistics), statistics);
+  return third_.forward(tape, strided(inner), statistics, /*relu=*/true, shortcut);
+}
+
+AttentionPool::AttentionPool(const ParameterScope& scope, const ClipConfig& config)
+    : heads_(config.vision.heads()),
+      position_(scope.add("positional_embedding",
+                          {config.vision.patches() + 1, config.vision.attention_width()}, Role::position,
+                          Initialiser::normal(inverse_sqrt(config.vision.attention_width())))),
+      kv_weight_(scope.add("kv_proj.weight",
+                           {2 * config.vision.attention_width(), config.vision.attention_width()},
+                           Role::weight, Initialiser::normal(inverse_sqrt(config.vision.attention_width())))),
+      kv_bias_(scope.add("kv_proj.bias", {2 * config.vision.attention_width()}, Role::bias,
+                         Initialiser::fan_in(config.vision.attention_width()))),
+      q_weight_(scope.add("q_proj.weight", {config.vision.attention_width(), config.vision.attention_width()},
+                          Role::weight, Initialiser::normal(inverse_sqrt(config.vision.attention_width())))),
+      q_bias_(scope.add("q_proj.bias", {config.vision.attention_width()}, Role::bias,
+                        Initialiser::fan_in(config.vision.attention_width()))),
+      out_weight_(scope.add("c_proj.weight", {config.embed_dim, config.vision.attention_width()},
+                            Role::weight,
+                            Initialiser::normal(inverse_sqrt(config.vision.attention_width())))),
+      out_bias_(scope.add("c_proj.bias", {config.embed_dim}, Role::bias,
+                          Initialiser::fan_in(config.vision.attention_width()))) {}
+
+Tensor AttentionPool::forward(Tape& tape, const Tensor& x) const {
+  const Tensor places = x.reshaped({x.size(0), x.size(1) * x.size(2), x.size(3)});
+  const Tensor all = ops::mean_token(tape, places, position_);
+  const Tensor query = ops::linear(tape, ops::pool(tape, all, Tensor()), q_weight_, q_bias_);
+  const Tensor kv = ops::linear(tape, all, kv_weight_, kv_bias_);
+  return ops::linear(tape, ops::attention_pool(tape, query, kv, heads_), out_weight_, out_bias_, DType::f32);
+}
+
+ModifiedResnet::ModifiedResnet(const ParameterScope& scope, const ClipConfig& config)
+    : mean_(config.mean),
+      stddev_(config.stddev),
+      stem_{{scope, {"conv1", "bn1"}, 3, config.vision.width / 2, 3, 2},
+            {scope, {"conv2", "bn2"}, config.vision.width / 2, config.vision.width / 2, 3},
+            {scope, {"conv3", "bn3"}, config.vision.width / 2, config.vision.width, 3}},
+      blocks_(make_blocks(scope, config.vision)),
+      pool_(scope.inner("attnpool."), config) {}
+
+Tensor ModifiedResnet::forward(Tape& tape, const Tensor& images, const ImagePass& pass) const {
+  CUCLIP_CHECK(!pass.kept, "modified ResNet: there are no tokens to leave out");
+  Tensor x = ops::pixels(tape, images, mean_, stddev_, pass.dtype);
+  for (const ConvolutionAndNorm& layer : stem_) x = layer.forward(tape, x, pass.statistics);
+  x = ops::avg_pool2d(tape, x, 2);
+  for (const Bottleneck& block : blocks_) {
+    if (!pass.recomputation) {
+      x = block.forward(tape, x, pass.statistics);
+      continue;
+    }
+    // The first time nothing is recorded.
+    const auto run = [&block, statistics = pass.statistics](Tape& t, const std::vector<Tensor>& in) {
+      const BatchStatistics now = t.recording() ? once_more(statistics) : statistics;
+      return std::vector<Tensor>{block.forward(t, in[0], now)};
+    };
+    x = recompute(tape, {x}, run)[0];
+  }
+  return pool_.forward(tape, x);
+}
+
+}  // namespace cuclip
