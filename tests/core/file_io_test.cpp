@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <fstream>
 #include <functional>
 #include <utility>
 
@@ -159,20 +160,23 @@ TEST_CASE("a file that changes while it is read is refused, one that is replaced
   CHECK(read.stamp.bytes == 10);
   CHECK(read.stamp.mtime_ns == info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec);
 
-  const auto changed = Contains(path.string()) && Contains("changed while it was read");
-  before_reading = [&] { folder.write("x", "Some words"); };  // as long as before
-  CHECK_THROWS_WITH(read_stamped_file(path), changed);
-  before_reading = [&] { append_to_file(path, "!"); };
-  CHECK_THROWS_WITH(read_stamped_file(path), changed);
+  const auto check_refused = [&](const std::function<void()>& change) {
+    before_reading = change;
+    CHECK_THROWS_WITH(read_stamped_file(path),
+                      Contains(path.string()) && Contains("changed while it was read"));
+    CHECK_FALSE(before_reading);
+  };
+  const auto overwrite = [&](const std::string& words) { std::ofstream(path) << words; };
+  check_refused([&] { overwrite("Some words"); });  // as long as before
+  check_refused([&] { append_to_file(path, "!"); });
   for (const char* words : {"some more words", "words", ""}) {
     INFO(words);
-    folder.write("x", "some words");
+    overwrite("some words");
     fs::last_write_time(path, old);
-    before_reading = [&] {
-      folder.write("x", words);
+    check_refused([&] {
+      overwrite(words);
       fs::last_write_time(path, old);  // the size tells by itself
-    };
-    CHECK_THROWS_WITH(read_stamped_file(path), changed);
+    });
   }
 
   folder.write("x", "some words");
