@@ -15,8 +15,8 @@
 namespace cuclip {
 namespace {
 
-// Format 2 has "files", "precision" and "missing". A cuclip that encodes pictures otherwise than the one before
-// needs another format: features of both would stand side by side in one index.
+// Format 2 has "files", "precision" and "missing". When pictures come to be encoded otherwise than before,
+// the number must be raised: features of both would stand side by side in one index.
 constexpr std::string_view kAnyFormat = "cuclip-index ", kFormat1 = "cuclip-index 1",
                            kFormat = "cuclip-index 2";
 constexpr int64_t kBytesPerFile = 24;

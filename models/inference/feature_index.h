@@ -44,15 +44,16 @@ struct FeatureIndex {
 std::string model_fingerprint(const Clip& model);
 
 /// Writes a safetensors file: "features" in f32 or bf16, "names", "rows" and, where they are known, "files":
-/// u8 [N, 24], for each row the size, the mtime_ns and the xxh3 as little-endian integers of 64 bits. The rest is metadata
-/// (a source or model that is not valid UTF-8 percent-encoded, as "source_bytes", "model_bytes"). Atomic.
+/// u8 [N, 24], for each row the size, the mtime_ns and the xxh3 as little-endian integers of 64 bits. The
+/// rest is metadata (a source or model that is not valid UTF-8 percent-encoded, as "source_bytes",
+/// "model_bytes"). Atomic. Throws InputError for files of another number than the names.
 void save_index(const FeatureIndex& index, const std::filesystem::path& path);
 
 /// Whether an index may be written there: there is nothing, an empty file, or an index.
 bool may_become_index(const std::filesystem::path& path);
 
-/// Reads formats 1 and 2. Throws InputError for a file that is not an index, a damaged one, or one that a newer
-/// cuclip made.
+/// Reads formats 1 and 2. Throws InputError for a file that is not an index, a damaged one, or one that a
+/// newer cuclip made.
 FeatureIndex load_index(Context& context, const std::filesystem::path& path);
 
 struct Hit {

@@ -73,7 +73,7 @@ FolderIndexer::FolderIndexer(const Clip& model, FeatureIndex about, std::filesys
                model.config().embed_dim, earlier_ ? earlier_->features.size(1) : 0);
   for (int64_t row = 0; row < std::ssize(used_); ++row) {
     row_of_name_.emplace(earlier_->names[static_cast<size_t>(row)], row);
-    rows_of_hash_.emplace(earlier_->files[static_cast<size_t>(row)].xxh3, row);
+    row_of_hash_.emplace(earlier_->files[static_cast<size_t>(row)].xxh3, row);
   }
   for (int64_t i = 0; i < std::ssize(files_); ++i) {
     const std::string& name = files_[static_cast<size_t>(i)].name.native();
@@ -98,17 +98,16 @@ bool FolderIndexer::is_unchanged(int64_t file) const {
          earlier_->files[static_cast<size_t>(row->second)].stamp == found.stamp;
 }
 
-// An earlier row of the same contents, the one of the same name if there are several; -1 if there is none.
+// An earlier row of the same contents, the one of the same name if that is one; -1 if there is none.
 int64_t FolderIndexer::find_contents(int64_t file, const IndexedFile& contents) const {
-  int64_t found = -1;
-  const auto [first, last] = rows_of_hash_.equal_range(contents.xxh3);
-  for (auto at = first; at != last; ++at) {
-    const auto row = static_cast<size_t>(at->second);
-    if (earlier_->files[row].stamp.bytes != contents.stamp.bytes) continue;
-    if (earlier_->names[row] == files_[static_cast<size_t>(file)].name) return at->second;
-    found = std::max(found, at->second);
-  }
-  return found;
+  const auto has_them = [&](int64_t row) {
+    const IndexedFile& earlier = earlier_->files[static_cast<size_t>(row)];
+    return earlier.xxh3 == contents.xxh3 && earlier.stamp.bytes == contents.stamp.bytes;
+  };
+  const auto namesake = row_of_name_.find(files_[static_cast<size_t>(file)].name);
+  if (namesake != row_of_name_.end() && has_them(namesake->second)) return namesake->second;
+  const auto other = row_of_hash_.find(contents.xxh3);
+  return other != row_of_hash_.end() && has_them(other->second) ? other->second : -1;
 }
 
 FolderIndexer::Loaded FolderIndexer::load(int64_t file) const {

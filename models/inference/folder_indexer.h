@@ -15,9 +15,9 @@
 
 namespace cuclip {
 
-/// Why the features of `earlier` cannot stand for those of an index that is to be like `wanted` (its model,
-/// precision, stored type and kind), as the end of a sentence that begins with the index's name; empty if they
-/// can.
+/// Why the features of `earlier` cannot be those of an index that is to be like `wanted` (its model,
+/// precision, stored type and kind), as the end of a sentence that begins with the index's name; empty if
+/// they can.
 std::string why_not_reusable(const FeatureIndex& earlier, const FeatureIndex& wanted);
 
 /// Encodes the pictures of a folder that an earlier index does not have, and takes the others from there. A
@@ -82,11 +82,11 @@ class FolderIndexer {
   const std::filesystem::path folder_;
   const std::vector<PictureFile> files_;
   const std::optional<FeatureIndex> earlier_;
-  const bool same_source_;                                   // of the earlier index
-  std::unordered_map<std::string, int64_t> place_of_name_;   // in files_
-  std::unordered_map<std::string, int64_t> row_of_name_;     // in earlier_
-  std::unordered_multimap<uint64_t, int64_t> rows_of_hash_;  // in earlier_
-  std::vector<int64_t> to_do_;                               // in files_, ascending
+  const bool same_source_;                                  // of the earlier index
+  std::unordered_map<std::string, int64_t> place_of_name_;  // in files_
+  std::unordered_map<std::string, int64_t> row_of_name_;    // in earlier_
+  std::unordered_map<uint64_t, int64_t> row_of_hash_;       // in earlier_, the first
+  std::vector<int64_t> to_do_;                              // in files_, ascending
 
   mutable std::mutex mutex_;  // of what follows: run() changes it, snapshot() reads it
   std::vector<Row> rows_;

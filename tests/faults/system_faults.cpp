@@ -9,8 +9,8 @@
 //   FAULT_AT     number of the call that goes wrong, the first is 1; nothing goes wrong without
 //   FAULT_HOW    "kill": half of a write is done, then the process is gone; "ENOSPC": half of a write is
 //                done, that call and all that follow fail; another errno's name: the call fails, once;
-//                "rewrite", "vanish": somebody else writes the file's last byte anew, or removes the file, and
-//                the call is done
+//                "rewrite", "vanish": somebody else writes the file's last byte anew, or removes the file,
+//                and the call is done
 //   FAULT_EVER   set: all that follow fail too
 //
 // Calls that the C library makes within itself (fopen, opendir) are not seen: cuclip writes with none of

@@ -5,8 +5,10 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <map>
+#include <thread>
 
 #include "tests/support/buffer.h"
 #include "tests/support/command.h"
@@ -284,6 +286,27 @@ TEST_CASE_METHOD(ManyPictures, "an interruption loses nothing of an earlier inde
       const std::string now = name.starts_with("many/") ? "elsewhere/" + name.substr(5) : name;
       CHECK(after.at(now) == features);
     }
+  }
+}
+
+TEST_CASE_METHOD(ManyPictures, "the index can be had on another thread while it is made") {
+  const int64_t all = 4 * kPictureBatch + 9;
+  FolderIndexer whole = indexer();
+  std::atomic<bool> ended{false};
+  std::vector<FeatureIndex> seen;
+  std::thread watching([&] {
+    while (!ended) {
+      FeatureIndex part = whole.snapshot();
+      if (seen.empty() || part.names.size() > seen.back().names.size()) seen.push_back(std::move(part));
+    }
+  });
+  whole.run([](int64_t) { std::this_thread::yield(); });
+  ended = true;
+  watching.join();
+  const auto last = by_name(whole.snapshot());
+  for (const FeatureIndex& part : seen) {
+    CHECK(std::ssize(part.names) + part.missing == all);
+    for (const auto& [name, features] : by_name(part)) CHECK(features == last.at(name));
   }
 }
 
