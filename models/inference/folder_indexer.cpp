@@ -159,19 +159,23 @@ void FolderIndexer::take(int64_t file, Loaded loaded, Batch& batch) {
   }
 }
 
+// The first of those that wait, at most kPictureBatch.
 void FolderIndexer::encode(Batch& batch) {
-  if (batch.files.empty()) return;
-  std::vector<float> features = encode_pixels(model_, batch.pixels).to_floats();
-  const int64_t width = std::ssize(features) / std::ssize(batch.files);
-  const std::lock_guard lock(mutex_);
-  const float* next = encoded_.emplace_back(std::move(features)).data();
-  for (const auto& [file, contents] : batch.files) {
-    rows_[static_cast<size_t>(file)] = {.state = State::indexed, .file = contents, .features = next};
-    next += width;
+  const int64_t count = std::min(kPictureBatch, std::ssize(batch.files));
+  const size_t bytes = batch.pixels.size() / batch.files.size() * static_cast<size_t>(count);
+  std::vector<float> features = encode_pixels(model_, std::span(batch.pixels).first(bytes)).to_floats();
+  {
+    const std::lock_guard lock(mutex_);
+    const float* next = encoded_.emplace_back(std::move(features)).data();
+    for (const auto& [file, contents] : std::span(batch.files).first(static_cast<size_t>(count))) {
+      rows_[static_cast<size_t>(file)] = {.state = State::indexed, .file = contents, .features = next};
+      next += model_.config().embed_dim;
+    }
+    counts_.encoded += count;
+    done_ += count;
   }
-  counts_.encoded += std::ssize(batch.files);
-  done_ += std::ssize(batch.files);
-  batch = {};
+  batch.files.erase(batch.files.begin(), batch.files.begin() + count);
+  batch.pixels.erase(batch.pixels.begin(), batch.pixels.begin() + static_cast<std::ptrdiff_t>(bytes));
 }
 
 void FolderIndexer::run(const EncodeProgress& progress) {
@@ -187,7 +191,8 @@ void FolderIndexer::run(const EncodeProgress& progress) {
       for (int64_t i = 0; i < count; ++i)
         take(to_do_[static_cast<size_t>(first + i)], std::move(loaded[static_cast<size_t>(i)]), batch);
     }
-    if (std::ssize(batch.files) >= kPictureBatch || first + count == to_do()) encode(batch);
+    const int64_t enough = first + count == to_do() ? 1 : kPictureBatch;
+    while (std::ssize(batch.files) >= enough) encode(batch);
     if (progress) progress(done());
   }
   CUCLIP_CHECK(passed_over_.size() < files_.size(), "none of the {} pictures can be read; the first: {}",

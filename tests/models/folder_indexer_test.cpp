@@ -290,6 +290,25 @@ TEST_CASE_METHOD(ManyPictures, "an interruption loses nothing of an earlier inde
   }
 }
 
+TEST_CASE_METHOD(ManyPictures, "batches are full, whatever is passed over and reused between them") {
+  const Done first = index();
+  for (int i = 0; i < 4 * kPictureBatch; ++i) {
+    const std::string name = fmt::format("many/{:03}.bmp", i);
+    if (i % 3 == 0) put(name, "no picture");
+    if (i % 3 == 1) put(name, random_image(6, 6), 1);  // as many bytes as before
+  }
+  for (const bool anew : {false, true}) {
+    FolderIndexer indexer = anew ? this->indexer() : this->indexer(first.index);
+    std::vector<int64_t> done;
+    indexer.run([&](int64_t now) { done.push_back(now); });
+    CHECK(done.back() == indexer.to_do());
+    CHECK(std::is_sorted(done.begin(), done.end()));
+    check_as_fresh(indexer.snapshot());
+    CHECK(indexer.passed_over().size() == 86);
+    CHECK(indexer.counts().encoded == (anew ? 179 : 85));
+  }
+}
+
 TEST_CASE_METHOD(ManyPictures, "the index can be had on another thread while it is made") {
   const int64_t all = 4 * kPictureBatch + 9;
   FolderIndexer whole = indexer();
