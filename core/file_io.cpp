@@ -154,21 +154,55 @@ bool is_folder(const std::filesystem::path& path) {
   return std::filesystem::is_directory(path, unknown);
 }
 
-std::string read_file(const std::filesystem::path& path, int64_t max_bytes, Pipes pipes) {
+FileStamp stamp_of(const struct ::stat& info) {
+  constexpr int64_t kNanoseconds = 1'000'000'000;
+  return {.bytes = info.st_size, .mtime_ns = info.st_mtim.tv_sec * kNanoseconds + info.st_mtim.tv_nsec};
+}
+
+namespace {
+
+struct stat status_of(const OpenFile& file, const std::filesystem::path& path) {
+  struct stat info {};
+  CUCLIP_CHECK(::fstat(file.fd, &info) == 0, "cannot read {}: {}", path.string(), reason());
+  return info;
+}
+
+// A file that read_file takes, as it is before it is read.
+struct FileToRead {
+  std::unique_ptr<OpenFile> file;
+  FileStamp stamp;
+};
+
+FileToRead open_to_read(const std::filesystem::path& path, int64_t max_bytes, Pipes pipes) {
   // Opening a pipe waits for its writer, as a reader expects: until then it would seem to be at its
   // end.
   const int wait_or_not = pipes == Pipes::allowed ? 0 : O_NONBLOCK;
-  const OpenFile file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | wait_or_not)};
+  auto file = std::make_unique<OpenFile>(::open(path.c_str(), O_RDONLY | O_CLOEXEC | wait_or_not));
   // "File name too long" puzzles those who did not mean a file's name.
-  CUCLIP_CHECK(file.fd >= 0, "cannot read {}: {}", path.string(),
+  CUCLIP_CHECK(file->fd >= 0, "cannot read {}: {}", path.string(),
                errno == ENAMETOOLONG ? "the file name is too long" : reason());
-  struct stat info {};
-  CUCLIP_CHECK(::fstat(file.fd, &info) == 0, "cannot read {}: {}", path.string(), reason());
+  const struct stat info = status_of(*file, path);
   CUCLIP_CHECK(!S_ISDIR(info.st_mode), "cannot read {}: it is a folder, expected a file", path.string());
   const bool pipe = S_ISFIFO(info.st_mode) && pipes == Pipes::allowed;
   CUCLIP_CHECK(S_ISREG(info.st_mode) || pipe, "cannot read {}: it is not a regular file", path.string());
   check_bytes(info.st_size, max_bytes, path.string());
-  return read_to_end(file.fd, path.string(), max_bytes);
+  return {.file = std::move(file), .stamp = stamp_of(info)};
+}
+
+}  // namespace
+
+std::string read_file(const std::filesystem::path& path, int64_t max_bytes, Pipes pipes) {
+  return read_to_end(open_to_read(path, max_bytes, pipes).file->fd, path.string(), max_bytes);
+}
+
+StampedContents read_stamped_file(const std::filesystem::path& path, int64_t max_bytes) {
+  const FileToRead open = open_to_read(path, max_bytes, Pipes::refused);
+  StampedContents read{.contents = read_to_end(open.file->fd, path.string(), max_bytes), .stamp = open.stamp};
+  // The time of a file that is being written may stand still for a moment; its size does not.
+  CUCLIP_CHECK(
+      stamp_of(status_of(*open.file, path)) == open.stamp && std::ssize(read.contents) == open.stamp.bytes,
+      "cannot read {}: it changed while it was read", path.string());
+  return read;
 }
 
 std::string read_to_end(int fd, const std::string& name, int64_t max_bytes) {

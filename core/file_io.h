@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+struct stat;  // the system's
+
 namespace cuclip {
 
 /// Whether there is something at `path`, and whether it is a folder. False where the system cannot tell: what
@@ -30,6 +32,24 @@ enum class Pipes { refused, allowed };
 /// naming the file and the reason, also when there are more than max_bytes.
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes = kMaxReadBytes,
                       Pipes pipes = Pipes::refused);
+
+/// What the system says of a file: where it is the same, one takes the contents to be the same too.
+struct FileStamp {
+  int64_t bytes = 0;
+  int64_t mtime_ns = 0;  // the last change, in nanoseconds since 1970
+
+  bool operator==(const FileStamp&) const = default;
+};
+FileStamp stamp_of(const struct ::stat& info);
+
+struct StampedContents {
+  std::string contents;
+  FileStamp stamp;
+};
+
+/// read_file for a folder that others work in: the stamp is that of the contents. Throws InputError too where
+/// the file changes while it is read.
+StampedContents read_stamped_file(const std::filesystem::path& path, int64_t max_bytes = kMaxReadBytes);
 
 /// What is left to read from an open file, which messages call `name`. Throws InputError as read_file does.
 std::string read_to_end(int fd, const std::string& name, int64_t max_bytes = kMaxReadBytes);

@@ -75,7 +75,7 @@ class Walker {
     struct stat info {};
     if (::stat((top_ / name).c_str(), &info) != 0) return take_unknown(name, errno);
     if (S_ISREG(info.st_mode)) {
-      listing_.files.push_back({.name = name, .bytes = info.st_size});
+      listing_.files.push_back({.name = name, .stamp = stamp_of(info)});
     } else if (!S_ISDIR(info.st_mode)) {
       pass_over(kSpecial, name);
     } else if (const std::error_code error = list(name, info)) {

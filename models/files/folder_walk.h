@@ -9,18 +9,18 @@
 // - The order does not depend on how the file system lists.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "core/file_io.h"
 #include "models/files/passed_over.h"
 
 namespace cuclip {
 
 struct FoundFile {
   std::filesystem::path name;  // relative to the folder
-  int64_t bytes = 0;           // of what a link leads to
+  FileStamp stamp;             // of what a link leads to
 };
 
 struct FolderListing {

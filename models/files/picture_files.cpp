@@ -12,19 +12,25 @@ bool is_picture_file(const std::filesystem::path& path) {
   return has_picture_extension(path.native()) || lower_extension(path.native()) == ".bmp";
 }
 
-std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder,
-                                                 std::vector<std::string>& notes) {
+std::vector<PictureFile> list_pictures(const std::filesystem::path& folder, std::vector<std::string>& notes) {
   const FolderListing listing = walk_folder(folder);
   const std::vector<std::string> passed_over = listing.passed_over.notes(folder.string());
-  std::vector<std::filesystem::path> pictures;
+  std::vector<PictureFile> pictures;
   for (const FoundFile& file : listing.files) {
-    if (is_picture_file(file.name)) pictures.push_back(folder / file.name);
+    if (is_picture_file(file.name)) pictures.push_back({.name = file.name, .stamp = file.stamp});
   }
   CUCLIP_CHECK(!pictures.empty(),
                "{}: found no picture (.jpg, .jpeg, .png, .bmp) in this folder or below{}{}", folder.string(),
                passed_over.empty() ? "" : "\n", fmt::join(passed_over, "\n"));
   notes.insert(notes.end(), passed_over.begin(), passed_over.end());
   return pictures;
+}
+
+std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder,
+                                                 std::vector<std::string>& notes) {
+  std::vector<std::filesystem::path> paths;
+  for (const PictureFile& picture : list_pictures(folder, notes)) paths.push_back(folder / picture.name);
+  return paths;
 }
 
 }  // namespace cuclip

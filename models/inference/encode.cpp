@@ -10,10 +10,7 @@
 namespace cuclip {
 namespace {
 
-// Rows that go through an encoder together: enough to fill the matrix products, few enough for the caches of
-// small models and the memory of large ones.
-constexpr int64_t kPictureBatch = 64;
-constexpr int64_t kTextBatch = 256;
+constexpr int64_t kTextBatch = 256;  // as kPictureBatch; texts have fewer tokens than pictures have patches
 
 // Encodes texts in batches with encode(tape, tokens) → [rows, ...]; returns the results one after the other,
 // in f32.

@@ -14,6 +14,12 @@
 
 namespace cuclip {
 
+/// Pictures that go through the encoder together: enough to fill the matrix products, few enough for the
+/// caches of small models and the memory of large ones. How many there are in a batch, and on some processors
+/// its place among them, changes a picture's features by roundings
+/// (docs/decisions/0013-incremental-index.md).
+inline constexpr int64_t kPictureBatch = 64;
+
 struct UnreadablePicture {
   int64_t index;
   std::string reason;

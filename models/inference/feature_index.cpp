@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 
@@ -14,7 +15,11 @@
 namespace cuclip {
 namespace {
 
-constexpr std::string_view kAnyFormat = "cuclip-index ", kFormat = "cuclip-index 1";
+// Format 2 has "files", "precision" and "missing". When pictures come to be encoded otherwise than before,
+// the number must be raised: features of both would stand side by side in one index.
+constexpr std::string_view kAnyFormat = "cuclip-index ", kFormat1 = "cuclip-index 1",
+                           kFormat = "cuclip-index 2";
+constexpr int64_t kBytesPerFile = 24;
 
 // The entry `name` of dtype and rank, or an error.
 const SafetensorsEntry& entry_of(const Safetensors& file, const char* name,
@@ -66,6 +71,73 @@ std::vector<std::string> split_names(std::span<const std::byte> bytes) {
   return names;
 }
 
+std::string bytes_of(const std::vector<IndexedFile>& files) {
+  std::string bytes;
+  const auto append = [&](uint64_t value) {
+    for (int i = 0; i < 8; ++i, value >>= 8) bytes += static_cast<char>(value);
+  };
+  for (const IndexedFile& file : files) {
+    append(static_cast<uint64_t>(file.stamp.bytes));
+    append(static_cast<uint64_t>(file.stamp.mtime_ns));
+    append(file.xxh3);
+  }
+  return bytes;
+}
+
+std::vector<IndexedFile> split_files(std::span<const std::byte> bytes) {
+  const auto number = [&](size_t at) {
+    uint64_t value = 0;
+    for (size_t i = 8; i-- > 0;) value = value << 8 | std::to_integer<uint64_t>(bytes[at + i]);
+    return value;
+  };
+  std::vector<IndexedFile> files;
+  for (size_t at = 0; at < bytes.size(); at += kBytesPerFile) {
+    files.push_back({.stamp = {.bytes = static_cast<int64_t>(number(at)),
+                               .mtime_ns = static_cast<int64_t>(number(at + 8))},
+                     .xxh3 = number(at + 16)});
+  }
+  return files;
+}
+
+// What format 2 adds to format 1.
+void read_additions(const Safetensors& file, FeatureIndex& index) {
+  index.precision = metadata_of(file, "precision");
+  if (file.find("files")) {
+    const SafetensorsEntry& files = entry_of(file, "files", {"U8"}, 2);
+    CUCLIP_CHECK(files.shape[0] == std::ssize(index.names) && files.shape[1] == kBytesPerFile,
+                 "{}: expected \"files\" of [{}, {}], found {}; the index is damaged", file.file(),
+                 index.names.size(), kBytesPerFile, files.describe());
+    index.files = split_files(files.data);
+  }
+  if (!file.metadata().contains("missing")) return;
+  const std::string missing = metadata_of(file, "missing");
+  const auto [end, error] = std::from_chars(missing.data(), missing.data() + missing.size(), index.missing);
+  CUCLIP_CHECK(error == std::errc() && end == missing.data() + missing.size() && index.missing > 0,
+               "{}: expected a number of pictures that are missing, found \"{}\"; the index is damaged",
+               file.file(), missing);
+}
+
+// Of each row.
+void read_features(Context& context, const Safetensors& file, FeatureIndex& index) {
+  const SafetensorsEntry& features = entry_of(file, "features", {"F32", "BF16"}, 2);
+  const SafetensorsEntry& rows = entry_of(file, "rows", {"I32"}, 1);
+  const int64_t count = features.shape[0];
+  CUCLIP_CHECK(count > 0 && std::ssize(index.names) == count && rows.shape[0] == count,
+               "{}: {} features, {} names and {} row numbers; the index is damaged", file.file(), count,
+               index.names.size(), rows.shape[0]);
+  std::vector<int32_t> places(static_cast<size_t>(count));
+  std::memcpy(places.data(), rows.data.data(), rows.data.size());
+  CUCLIP_CHECK(std::all_of(places.begin(), places.end(), [](int32_t place) { return place >= 0; }),
+               "{}: a picture's place is negative; the index is damaged", file.file());
+  index.rows.assign(places.begin(), places.end());
+  std::vector<float> values(static_cast<size_t>(count * features.shape[1]));
+  copy_to_f32(features, "features", values);
+  CUCLIP_CHECK(std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }),
+               "{}: the features hold values that are not finite; rebuild the index", file.file());
+  index.features = Tensor::from<float>(context, {count, features.shape[1]}, values);
+  index.stored = features.dtype == "BF16" ? DType::bf16 : DType::f32;
+}
+
 }  // namespace
 
 std::filesystem::path FeatureIndex::path(int64_t row) const {
@@ -79,25 +151,33 @@ std::string model_fingerprint(const Clip& model) {
   return fmt::format("{:016x}", XXH3_64bits_withSeed(values.view().data, values.bytes(), seed));
 }
 
-void save_index(const FeatureIndex& index, const std::filesystem::path& path, DType dtype) {
-  std::string names;
+void save_index(const FeatureIndex& index, const std::filesystem::path& path) {
+  CUCLIP_CHECK(index.files.empty() || index.files.size() == index.names.size(),
+               "save_index: {} names and {} files", index.names.size(), index.files.size());
+  std::string names, files = bytes_of(index.files);
   for (const std::string& name : index.names) names.append(name.c_str(), name.size() + 1);
   std::vector<int32_t> rows;
   for (const int64_t row : index.rows) rows.push_back(static_cast<int32_t>(row));
   std::vector<float> values = index.features.to_floats();
   TensorView features = make_view(values.data(), index.features.shape());
   std::vector<bfloat16> low;
-  if (dtype == DType::bf16) {
+  if (index.stored == DType::bf16) {
     for (const float value : values) low.push_back(bfloat16(value));
     features = make_view(low.data(), index.features.shape());
   }
-  const std::vector<std::pair<std::string, TensorView>> tensors = {
+  std::vector<std::pair<std::string, TensorView>> tensors = {
       {"features", features},
       {"names", TensorView(names.data(), DType::u8, {std::ssize(names)})},
       {"rows", make_view(rows.data(), {std::ssize(rows)})}};
   std::map<std::string, std::string> metadata = {{"format", std::string(kFormat)},
                                                  {"kind", index.is_folder ? "folder" : "dataset"},
-                                                 {"model_fingerprint", index.model_fingerprint}};
+                                                 {"model_fingerprint", index.model_fingerprint},
+                                                 {"precision", index.precision}};
+  if (!index.files.empty()) {
+    tensors.emplace_back("files",
+                         TensorView(files.data(), DType::u8, {std::ssize(index.files), kBytesPerFile}));
+  }
+  if (index.missing > 0) metadata["missing"] = std::to_string(index.missing);
   put_path(metadata, "source", index.source);
   put_path(metadata, "model", index.model);
   write_safetensors(path, tensors, metadata);
@@ -119,7 +199,8 @@ FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
   const Safetensors file = open_index(path);
   const std::string format = metadata_of(file, "format");
   CUCLIP_CHECK(
-      format == kFormat, "{}: expected an index (\"{}\"), found \"{}\"{}", path.string(), kFormat, format,
+      format == kFormat || format == kFormat1, "{}: expected an index (\"{}\"), found \"{}\"{}",
+      path.string(), kFormat, format,
       format.starts_with(kAnyFormat) ? ": another version of cuclip made it; rebuild the index" : "");
   FeatureIndex index{.source = path_in(file, "source"),
                      .names = split_names(entry_of(file, "names", {"U8"}, 1).data),
@@ -128,22 +209,8 @@ FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
                      .model = path_in(file, "model"),
                      .model_fingerprint = metadata_of(file, "model_fingerprint"),
                      .features = {}};
-  const SafetensorsEntry& features = entry_of(file, "features", {"F32", "BF16"}, 2);
-  const SafetensorsEntry& rows = entry_of(file, "rows", {"I32"}, 1);
-  const int64_t count = features.shape[0];
-  CUCLIP_CHECK(count > 0 && std::ssize(index.names) == count && rows.shape[0] == count,
-               "{}: {} features, {} names and {} row numbers; the index is damaged", path.string(), count,
-               index.names.size(), rows.shape[0]);
-  std::vector<int32_t> places(static_cast<size_t>(count));
-  std::memcpy(places.data(), rows.data.data(), rows.data.size());
-  CUCLIP_CHECK(std::all_of(places.begin(), places.end(), [](int32_t place) { return place >= 0; }),
-               "{}: a picture's place is negative; the index is damaged", path.string());
-  index.rows.assign(places.begin(), places.end());
-  std::vector<float> values(static_cast<size_t>(count * features.shape[1]));
-  copy_to_f32(features, "features", values);
-  CUCLIP_CHECK(std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }),
-               "{}: the features hold values that are not finite; rebuild the index", path.string());
-  index.features = Tensor::from<float>(context, {count, features.shape[1]}, values);
+  read_features(context, file, index);
+  if (format == kFormat) read_additions(file, index);
   return index;
 }
 

@@ -3,12 +3,25 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
+#include "core/file_io.h"
 #include "models/clip/clip.h"
 
 namespace cuclip {
+
+/// The file of a row as it was when it was encoded.
+struct IndexedFile {
+  FileStamp stamp;
+  uint64_t xxh3 = 0;  // XXH3-64 of the contents
+
+  bool operator==(const IndexedFile&) const = default;
+};
+
+/// For IndexedFile::stamp.mtime_ns: the time says nothing about this file, its contents decide.
+inline constexpr int64_t kNoTime = std::numeric_limits<int64_t>::min();
 
 struct FeatureIndex {
   std::string source;              // the folder or data set that was indexed, absolute where it is a path
@@ -17,7 +30,11 @@ struct FeatureIndex {
   bool is_folder = true;
   std::string model;  // where the model was found
   std::string model_fingerprint;
-  Tensor features;  // f32 [names.size(), E], rows of unit length
+  Tensor features;                      // f32 [names.size(), E], rows of unit length
+  DType stored = DType::f32;            // of the features in the index file: f32 or bf16
+  std::string precision = {};           // that the model ran in, a word of Precision; empty: not known
+  std::vector<IndexedFile> files = {};  // of each row; empty: not known (data sets, indexes of format 1)
+  int64_t missing = 0;  // pictures of the folder that an interrupted indexing did not come to; 0: finished
 
   /// The file of a row, for a folder.
   std::filesystem::path path(int64_t row) const;
@@ -26,14 +43,17 @@ struct FeatureIndex {
 /// A hash of all weights and of the configuration: the same for two models that encode alike.
 std::string model_fingerprint(const Clip& model);
 
-/// Writes a safetensors file: "features" in f32 or bf16, "names" and "rows", the rest as metadata (a source
-/// or model that is not valid UTF-8 percent-encoded, as "source_bytes", "model_bytes"). Atomic.
-void save_index(const FeatureIndex& index, const std::filesystem::path& path, DType dtype = DType::f32);
+/// Writes a safetensors file: "features" in f32 or bf16, "names", "rows" and, where they are known, "files":
+/// u8 [N, 24], for each row the size, the mtime_ns and the xxh3 as little-endian integers of 64 bits. The
+/// rest is metadata (a source or model that is not valid UTF-8 percent-encoded, as "source_bytes",
+/// "model_bytes"). Atomic. Throws InputError for files of another number than the names.
+void save_index(const FeatureIndex& index, const std::filesystem::path& path);
 
 /// Whether an index may be written there: there is nothing, an empty file, or an index.
 bool may_become_index(const std::filesystem::path& path);
 
-/// Throws InputError for a file that is not an index, a damaged one, or one that a newer cuclip made.
+/// Reads formats 1 and 2. Throws InputError for a file that is not an index, a damaged one, or one that a
+/// newer cuclip made.
 FeatureIndex load_index(Context& context, const std::filesystem::path& path);
 
 struct Hit {

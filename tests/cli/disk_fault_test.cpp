@@ -82,6 +82,7 @@ std::vector<Writer> writers(const ModelOnDisk& disk) {
       {"matrix as PNG", {"matrix", "--images", picture, "--texts", "a", "--out", out + "/x.png"}, out},
       {"matrix as SVG", {"matrix", "--images", picture, "--texts", "a", "--out", out + "/x.svg"}, out},
       {"contact sheet", {"search", index, "a cat", "--contact-sheet", out + "/x.png"}, out},
+      {"gallery", {"search", index, "a cat", "--html", out + "/x.html"}, out},
       {"tokenizer",
        {"tokenizer", "train", "--captions", pairs + "/0.txt", "--vocab-size", "520", "--out", out + "/x.gz"},
        out,
@@ -148,6 +149,40 @@ TEST_CASE_METHOD(Disk, "no command leaves half a file when the disk fills up or 
           REQUIRE((name == "statistics.json" || contents == good.at(name)));  // that has the seconds it took
         }
       }
+    }
+  }
+}
+
+TEST_CASE_METHOD(Disk, "an index stays as it was until the new one is there, and is then continued from") {
+  const std::string out = folder / "out", index = out + "/x.cuclip-index";
+  const Arguments arguments = {"index", pictures, "--out", index, "--model", run};
+  const auto hour_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  for (const auto& file : fs::recursive_directory_iterator(pictures))
+    if (file.is_regular_file()) fs::last_write_time(file, hour_ago);
+  fs::create_directories(out);
+  REQUIRE(run_cuclip(arguments).exit_code == 0);
+  const std::string before = read_file(index);
+  folder.write("pictures/new.png", bmp_bytes(random_image(9, 9)));
+  fs::last_write_time(folder / "pictures/new.png", hour_ago);
+  fs::remove(picture(1));
+  const SystemFault none{.under = out, .calls = kChanges};
+  const std::vector<std::string> calls = calls_of(none, arguments);
+  const std::string after = read_file(index);
+  REQUIRE(after != before);
+  for (const std::string how : {"ENOSPC", "EIO", "kill"}) {
+    for (int64_t at = 1; at <= std::ssize(calls); ++at) {
+      write_file_atomic(index, before);
+      const SystemFault fault{.under = out, .calls = kChanges, .how = how, .failing_call = at};
+      const CommandResult result = run_faulty_cuclip(fault, arguments);
+      INFO(how << " at " << calls[static_cast<size_t>(at - 1)] << ": " << result.err);
+      REQUIRE(result.exit_code == (how == "kill" ? -9 : 1));
+      const std::string found = read_file(index);
+      REQUIRE((found == before || found == after));
+      const CommandResult again = run_cuclip(arguments);
+      REQUIRE(again.exit_code == 0);
+      REQUIRE(again.out.find(found == before ? " 1 encoded, 7 unchanged" : " 0 encoded, 8 unchanged") !=
+              std::string::npos);
+      REQUIRE(read_file(index) == after);
     }
   }
 }

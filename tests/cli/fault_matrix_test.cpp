@@ -68,7 +68,7 @@ struct Matrix : ModelOnDisk {
     const std::string index = read_file(folder / "good.cuclip-index");
     folder.write("cut.cuclip-index", index.substr(0, index.size() - 5));
     std::string newer = index;
-    newer.replace(newer.find("cuclip-index 1"), 14, "cuclip-index 2");
+    newer.replace(newer.find("cuclip-index 2"), 14, "cuclip-index 3");
     folder.write("newer.cuclip-index", newer);
   }
 

@@ -12,7 +12,6 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <random>
-#include <sstream>
 #include <thread>
 #include <utility>
 
@@ -103,18 +102,6 @@ class SilentPipe {
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-// What a process has computed for, all its threads together: starting takes a tenth of a second, however busy
-// the machine.
-double processor_seconds(pid_t process) {
-  const std::string stat = read_file("/proc/" + std::to_string(process) + "/stat");
-  std::istringstream fields(stat.substr(stat.rfind(')') + 1));  // the name before it may hold anything
-  std::string passed_over;
-  for (int field = 3; field < 14; ++field) fields >> passed_over;
-  int64_t user = 0, system = 0;
-  fields >> user >> system;
-  return static_cast<double>(user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
 }  // namespace
@@ -290,6 +277,7 @@ TEST_CASE("other commands end immediately and leave nothing half written") {
        {Arguments{"encode", "image", disk.picture(0), pipe.path(), "--out", out + "/a.npy"} + model,
         Arguments{"encode", "text", "--texts-file", pipe.path(), "--out", out + "/a.npy"} + model,
         Arguments{"search", index, "--image", pipe.path(), "--contact-sheet", out + "/a.png"} + model,
+        Arguments{"search", index, "--image", pipe.path(), "--html", out + "/a.html"} + model,
         Arguments{"classify", pipe.path(), "--labels", "a,b"} + model}) {
     INFO(arguments[0] << " " << arguments[1]);
     BackgroundProcess process(command_line(arguments));
@@ -307,7 +295,7 @@ TEST_CASE("other commands end immediately and leave nothing half written") {
         Arguments{"data", "stats", "synthetic:shapes?size=32&count=20000000"}}) {
     INFO(arguments[0] << " " << arguments[1]);
     BackgroundProcess process(command_line(arguments));
-    process.wait_while_running_until("computed", [&] { return processor_seconds(process.pid()) > 0.5; });
+    process.wait_while_running_until("computed", [&] { return process.processor_seconds() > 0.5; });
     process.signal(SIGTERM);
     const auto result = process.result();
     CHECK(result.exit_code == 143);

@@ -131,5 +131,37 @@ TEST_CASE_METHOD(ModelOnDisk, "pictures that cannot be read are listed, or named
   }
 }
 
+TEST_CASE_METHOD(ModelOnDisk,
+                 "a picture that changes or vanishes while it is indexed is passed over by name") {
+  const std::string index = folder / "i.cuclip-index";
+  const auto hour_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  for (const auto& file : fs::recursive_directory_iterator(pictures))
+    if (file.is_regular_file()) fs::last_write_time(file, hour_ago);
+  const Arguments arguments = {"index", pictures, "--out", index, "--model", run, "--json"};
+  const auto meddled = [&](const std::string& file, const std::string& how, const std::string& call) {
+    return run_faulty_cuclip({.under = file, .calls = call, .how = how, .failing_call = 1}, arguments);
+  };
+  const auto check = [&](const CommandResult& result, const std::string& file, const std::string& why) {
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    CHECK_THAT(result.err, Contains("1 picture could not be read") && Contains(file) && Contains(why));
+    const auto json = nlohmann::json::parse(result.out);
+    CHECK(json["unreadable"].size() == 1);
+    return json["pictures"].get<int>();
+  };
+  CHECK(check(meddled("/3.png", "rewrite", "read"), "3.png", "changed while it was read") == 7);
+  CHECK(check(meddled("/3.png", "rewrite", "read"), "3.png", "changed while it was read") == 7);
+  // It is taken when it is at rest.
+  CHECK(cuclip_json({"index", pictures, "--out", index})["encoded"] == 1);
+  fs::last_write_time(picture(4), hour_ago - std::chrono::hours(1));
+  CHECK(check(meddled("/4.png", "vanish", "open"), "4.png", "gone since the folder was listed") == 7);
+  // What was opened is read to its end, whatever becomes of its name.
+  fs::last_write_time(picture(5), hour_ago - std::chrono::hours(1));
+  const CommandResult opened = meddled("/5.png", "vanish", "read");
+  CHECK_FALSE(path_exists(picture(5)));
+  CHECK(nlohmann::json::parse(opened.out)["unchanged"] == 7);
+  CHECK(cuclip_json({"index", pictures, "--out", index})["removed"] == 1);
+}
+
 }  // namespace
 }  // namespace cuclip::test

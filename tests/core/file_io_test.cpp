@@ -1,4 +1,5 @@
-// What write_file_atomic leaves: permissions, links, and what is not a file.
+// What write_file_atomic leaves: permissions, links, and what is not a file. What is read from a file that
+// changes.
 #include "core/file_io.h"
 
 #include <sys/stat.h>
@@ -6,19 +7,28 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <functional>
+#include <utility>
 
 #include "kernels/common/check.h"
 #include "tests/support/command.h"
 
 namespace {
-mode_t mode_before_change = 0;  // of the file whose permissions were set last
-}
+mode_t mode_before_change = 0;         // of the file whose permissions were set last
+std::function<void()> before_reading;  // called once
+}  // namespace
 
 // Instead of the C library's.
 extern "C" int fchmod(int fd, mode_t mode) noexcept {
   struct stat info {};
   if (::fstat(fd, &info) == 0) mode_before_change = info.st_mode & 07777;
   return static_cast<int>(::syscall(SYS_fchmod, fd, mode));
+}
+
+extern "C" ssize_t read(int fd, void* bytes, size_t size) {
+  if (const auto change = std::exchange(before_reading, {})) change();
+  return ::syscall(SYS_read, fd, bytes, size);
 }
 
 namespace cuclip::test {
@@ -135,6 +145,49 @@ TEST_CASE("a temporary file is told from others by its name") {
   for (const char* other : {"latest", "latest.tmp-", "latest.tmp-abcxy", "latest.tmp-abcxyzz",
                             "latest.tmp-abc.yz", "my-latest.tmp-abcxyz", "latest.tmp-abcxyz.tmp-abcxyz"})
     CHECK_FALSE(is_temporary_of(other, "latest"));
+}
+
+TEST_CASE("a file that changes while it is read is refused, one that is replaced is read as it was") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.write("x", "some words");
+  const auto old = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  fs::last_write_time(path, old);
+  struct stat info {};
+  REQUIRE(::stat(path.c_str(), &info) == 0);
+  const StampedContents read = read_stamped_file(path);
+  CHECK(read.contents == "some words");
+  CHECK(read.stamp == stamp_of(info));
+  CHECK(read.stamp.bytes == 10);
+  CHECK(read.stamp.mtime_ns == info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec);
+
+  const auto check_refused = [&](const std::function<void()>& change) {
+    before_reading = change;
+    CHECK_THROWS_WITH(read_stamped_file(path),
+                      Contains(path.string()) && Contains("changed while it was read"));
+    CHECK_FALSE(before_reading);
+  };
+  const auto overwrite = [&](const std::string& words) { std::ofstream(path) << words; };
+  check_refused([&] { overwrite("Some words"); });  // as long as before
+  check_refused([&] { append_to_file(path, "!"); });
+  for (const char* words : {"some more words", "words", ""}) {
+    INFO(words);
+    overwrite("some words");
+    fs::last_write_time(path, old);
+    check_refused([&] {
+      overwrite(words);
+      fs::last_write_time(path, old);  // the size tells by itself
+    });
+  }
+
+  folder.write("x", "some words");
+  before_reading = [&] { write_file_atomic(path, "other words"); };
+  CHECK(read_stamped_file(path).contents == "some words");
+  before_reading = [&] { fs::remove(path); };
+  CHECK(read_stamped_file(path).contents == "other words");
+  CHECK_THROWS_WITH(read_stamped_file(path), Contains("No such file"));
+  CHECK_THROWS_WITH(read_stamped_file(folder.path()), Contains("folder"));
+  CHECK_THROWS_WITH(read_stamped_file("/dev/zero"), Contains("regular file"));
+  CHECK_THROWS_WITH(read_stamped_file(folder.write("x", "abc"), 2), Contains("at most 2 bytes"));
 }
 
 }  // namespace

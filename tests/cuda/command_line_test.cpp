@@ -121,6 +121,8 @@ TEST_CASE_METHOD(ModelOnDisk, "commands on CUDA answer as on the CPU") {
     on(device, {"index", pictures, "--out", index});
     const auto found = on("cuda", {"search", index, "--image", picture(2), "--top", "1"});
     CHECK(found["hits"][0]["similarity"].get<double>() == Approx(1).margin(1e-5));
+    // Features of either device will do.
+    CHECK(on("cuda", {"index", pictures, "--out", index})["unchanged"] == 8);
   }
 }
 

@@ -8,7 +8,9 @@
 //   FAULT_LOG    file that each counted call is written to, a line "KIND PATH" or "rename FROM -> TO"
 //   FAULT_AT     number of the call that goes wrong, the first is 1; nothing goes wrong without
 //   FAULT_HOW    "kill": half of a write is done, then the process is gone; "ENOSPC": half of a write is
-//                done, that call and all that follow fail; another errno's name: the call fails, once
+//                done, that call and all that follow fail; another errno's name: the call fails, once;
+//                "rewrite", "vanish": somebody else writes the file's last byte anew, or removes the file,
+//                and the call is done
 //   FAULT_EVER   set: all that follow fail too
 //
 // Calls that the C library makes within itself (fopen, opendir) are not seen: cuclip writes with none of
@@ -64,6 +66,17 @@ Plan& plan() {
   return *plan;
 }
 
+// What somebody else does to a file meanwhile.
+void meddle(const std::string& how, const std::string& path) {
+  if (how == "vanish") ::syscall(SYS_unlink, path.c_str());
+  if (how != "rewrite") return;
+  const auto fd = static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path.c_str(), O_RDWR | O_CLOEXEC));
+  const off_t last = ::lseek(fd, -1, SEEK_END);
+  char byte = 0;
+  if (::syscall(SYS_pread64, fd, &byte, 1, last) == 1) (void)!::syscall(SYS_pwrite64, fd, &byte, 1, last);
+  ::syscall(SYS_close, fd);
+}
+
 enum class Fate { done, fails, last };
 
 // What happens to a call of this kind on this file; an error is in errno.
@@ -80,6 +93,11 @@ Fate fate_of(const char* kind, const std::string& path, const std::string& more 
   errno = saved;
   if (p.at == 0 || number < p.at || (number > p.at && !p.for_ever)) return Fate::done;
   if (p.how == "kill") return Fate::last;
+  if (p.how == "rewrite" || p.how == "vanish") {
+    meddle(p.how, path);
+    errno = saved;
+    return Fate::done;
+  }
   errno = p.error;
   return Fate::fails;
 }

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "models/files/safetensors.h"
 #include "tests/support/buffer.h"
@@ -38,7 +39,12 @@ FeatureIndex random_index(Context& context, int64_t rows) {
   for (int64_t i = 0; i < rows; ++i) {
     index.names.push_back(fmt::format("folder/\xc3\xa4 \"picture\"\n{}.png", i));
     index.rows.push_back(2 * i);
+    // Numbers that have something in every byte, and the smallest there is.
+    if (index.is_folder)
+      index.files.push_back({.stamp = {.bytes = int64_t{0x0123456789abcdef} + i, .mtime_ns = i % 3 - 1},
+                             .xxh3 = 0xfedcba9876543210 + static_cast<uint64_t>(i)});
   }
+  if (index.is_folder) index.files.front().stamp.mtime_ns = kNoTime;
   return index;
 }
 
@@ -60,6 +66,60 @@ TEST_CASE_METHOD(Fixture, "an index that was saved loads as it was") {
     CHECK(loaded.model == index.model);
     CHECK(loaded.model_fingerprint == index.model_fingerprint);
     CHECK(loaded.features.to_floats() == index.features.to_floats());
+    CHECK(loaded.files == index.files);
+    CHECK(loaded.stored == DType::f32);
+    CHECK(loaded.precision.empty());
+    CHECK(loaded.missing == 0);
+  }
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "an unfinished index says how many pictures are missing, and all say how they were made") {
+  FeatureIndex index = random_index(context, 4);
+  index.missing = 12345678901;
+  index.precision = "bf16";
+  index.stored = DType::bf16;
+  save_index(index, path);
+  const FeatureIndex loaded = load_index(context, path);
+  CHECK(loaded.missing == 12345678901);
+  CHECK(loaded.precision == "bf16");
+  CHECK(loaded.stored == DType::bf16);
+}
+
+using Metadata = std::map<std::string, std::string>;
+
+// What cuclip wrote before there was format 2, and what else is asked for.
+void save_as_format_1(const FeatureIndex& index, const std::filesystem::path& path, const Metadata& more = {},
+                      const Shape& files = {}) {
+  std::string names;
+  for (const std::string& name : index.names) names.append(name.c_str(), name.size() + 1);
+  std::vector<int32_t> rows(index.rows.begin(), index.rows.end());
+  std::vector<uint8_t> numbers(static_cast<size_t>(files.elements()));
+  std::vector<std::pair<std::string, TensorView>> tensors = {
+      {"features", index.features.view()},
+      {"names", TensorView(names.data(), DType::u8, {std::ssize(names)})},
+      {"rows", TensorView(rows.data(), DType::i32, {std::ssize(rows)})}};
+  if (files.rank() > 0) tensors.emplace_back("files", TensorView(numbers.data(), DType::u8, files));
+  Metadata metadata = more;
+  metadata.merge(Metadata{{"format", "cuclip-index 1"},
+                          {"kind", index.is_folder ? "folder" : "dataset"},
+                          {"model_fingerprint", index.model_fingerprint},
+                          {"source", index.source},
+                          {"model", index.model}});
+  write_safetensors(path, tensors, metadata);
+}
+
+TEST_CASE_METHOD(Fixture, "an index of format 1 loads without what it does not say") {
+  for (const int64_t rows : {3, 4}) {
+    const FeatureIndex index = random_index(context, rows);
+    save_as_format_1(index, path);
+    CHECK(may_become_index(path));
+    const FeatureIndex loaded = load_index(context, path);
+    CHECK(loaded.names == index.names);
+    CHECK(loaded.rows == index.rows);
+    CHECK(loaded.features.to_floats() == index.features.to_floats());
+    CHECK(loaded.files.empty());
+    CHECK(loaded.missing == 0);
   }
 }
 
@@ -95,7 +155,9 @@ TEST_CASE_METHOD(Fixture, "features stored in bf16 are rounded and take half the
   const FeatureIndex index = random_index(context, 500);
   save_index(index, path);
   const auto full = std::filesystem::file_size(path);
-  save_index(index, path, DType::bf16);
+  FeatureIndex low = index;
+  low.stored = DType::bf16;
+  save_index(low, path);
   CHECK(full - std::filesystem::file_size(path) >= 500 * 10 * 2 - 64);
   const std::vector<float> exact = index.features.to_floats(),
                            rounded = load_index(context, path).features.to_floats();
@@ -140,6 +202,30 @@ TEST_CASE_METHOD(Fixture, "a fingerprint tells weights and configurations apart"
   CHECK(model_fingerprint(first) != model_fingerprint(third));
 }
 
+TEST_CASE_METHOD(Fixture, "what format 2 adds is refused where it is damaged, and a newer format always") {
+  const FeatureIndex index = random_index(context, 4);
+  const Metadata good = {{"format", "cuclip-index 2"}, {"precision", "fp32"}};
+  save_as_format_1(index, path, good, {4, 24});
+  CHECK(load_index(context, path).files == std::vector<IndexedFile>(4));
+  for (const Shape& shape : {Shape{3, 24}, {4, 23}, {96}, {4, 24, 1}}) {
+    INFO(shape.to_string());
+    save_as_format_1(index, path, good, shape);
+    CHECK_THROWS_WITH(load_index(context, path), Contains("\"files\""));
+  }
+  for (const char* missing : {"0", "-3", "x", "1x", " 1", "", "9223372036854775808"}) {
+    INFO(missing);
+    Metadata bad = good;
+    bad["missing"] = missing;
+    save_as_format_1(index, path, bad, {4, 24});
+    CHECK_THROWS_WITH(load_index(context, path), Contains("missing"));
+  }
+  save_as_format_1(index, path, {{"format", "cuclip-index 2"}}, {4, 24});
+  CHECK_THROWS_WITH(load_index(context, path), Contains("\"precision\""));
+  save_as_format_1(index, path, {{"format", "cuclip-index 3"}, {"precision", "fp32"}}, {4, 24});
+  CHECK_THROWS_WITH(load_index(context, path), Contains("another version"));
+  CHECK(may_become_index(path));
+}
+
 TEST_CASE_METHOD(Fixture, "files that are not an index, or a damaged one, are refused") {
   folder.write("text", "some words that are not an index at all");
   CHECK_THROWS_AS(load_index(context, folder / "text"), InputError);
@@ -155,6 +241,9 @@ TEST_CASE_METHOD(Fixture, "files that are not an index, or a damaged one, are re
   index.names.pop_back();
   save_index(index, path);
   CHECK_THROWS_WITH(load_index(context, path), Contains("damaged"));
+  index = random_index(context, 4);
+  index.files.pop_back();
+  CHECK_THROWS_WITH(save_index(index, path), Contains("4 names and 3 files"));
 
   index = random_index(context, 3);
   index.features.data<float>()[4] = std::numeric_limits<float>::quiet_NaN();

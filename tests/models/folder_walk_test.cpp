@@ -82,7 +82,7 @@ TEST_CASE("files are listed by the names in the folder, in a fixed order, with t
   const FolderListing listing = walk_folder(folder.path());
   CHECK(names(listing) == Strings{"a/1/deep.txt", "a/2.txt", "a-b/1.txt", "b.txt", "caf\xe9.txt", "link.txt",
                                   "z/1/deep.txt", "z/2.txt"});
-  CHECK(listing.files[5].bytes == 4);
+  CHECK(listing.files[5].stamp.bytes == 4);
   CHECK(listing.folders == std::vector<fs::path>{"a", "a/1", "a-b", "z", "z/1"});
   CHECK(notes(listing).empty());
 }

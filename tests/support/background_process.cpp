@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -54,6 +55,16 @@ BackgroundProcess::~BackgroundProcess() {
 }
 
 void BackgroundProcess::signal(int number) const { ::kill(pid_, number); }
+
+double BackgroundProcess::processor_seconds() const {
+  const std::string stat = read_file("/proc/" + std::to_string(pid_) + "/stat");
+  std::istringstream fields(stat.substr(stat.rfind(')') + 1));  // the name before it may hold anything
+  std::string passed_over;
+  for (int field = 3; field < 14; ++field) fields >> passed_over;
+  int64_t user = 0, system = 0;
+  fields >> user >> system;
+  return static_cast<double>(user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
 
 bool BackgroundProcess::ended() {
   if (!waited_) waited_ = ::waitpid(pid_, &status_, WNOHANG) == pid_;

@@ -28,6 +28,9 @@ class BackgroundProcess {
   bool ended();
   /// What it has written to standard error so far.
   std::string said() const;
+  /// What it has computed for, all its threads together: starting takes a tenth of a second, however busy the
+  /// machine.
+  double processor_seconds() const;
   /// Returns when it has done what the words say ("said ..."); throws when it has ended without, or after
   /// minutes.
   void wait_while_running_until(const std::string& what, const std::function<bool()>& happened);

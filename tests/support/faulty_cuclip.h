@@ -13,7 +13,9 @@ namespace cuclip::test {
 struct SystemFault {
   std::string under;
   std::string calls = "create,mkdir,write,fsync,close,rename,exchange,unlink,truncate";
-  std::string how = "";      // "kill", "ENOSPC", "EIO", ...; empty: nothing, the calls are only listed
+  // "kill", "ENOSPC", "EIO", ...; "rewrite", "vanish": what others do to the file; empty: the calls are only
+  // listed
+  std::string how = "";
   int64_t failing_call = 0;  // the one of them that goes wrong, from 1 on
   bool for_ever = false;     // so do all that follow
   std::string log = "";      // file for the list of calls

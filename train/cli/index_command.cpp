@@ -3,16 +3,17 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 
 #include "core/counted.h"
 #include "core/file_io.h"
 #include "models/files/names.h"
-#include "models/files/picture_files.h"
 #include "models/image/image_decode.h"
 #include "models/inference/encode.h"
-#include "models/inference/feature_index.h"
+#include "models/inference/folder_indexer.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
+#include "train/cli/index_saver.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/output_files.h"
 #include "train/cli/printing.h"
@@ -49,31 +50,57 @@ std::string absolute_spec(const std::string& spec) {
 
 struct Indexed {
   FeatureIndex index;
-  std::vector<UnreadablePicture> unreadable;
+  FolderIndexer::Counts counts;
+  std::vector<UnreadablePicture> passed_over;
   std::vector<std::string> damaged;
 };
 
-Indexed index_folder(const Session& session, const std::string& folder) {
-  std::vector<std::string> notes;
-  const std::vector<fs::path> files = find_pictures(folder, notes);
-  print_notes(notes);
-  EncodedPictures encoded =
-      encode_picture_files(session.model(), files, progress_to_terminal("indexed", std::ssize(files)));
-  Indexed result{
-      .index = {}, .unreadable = std::move(encoded.unreadable), .damaged = std::move(encoded.damaged)};
-  result.index.source = fs::absolute(folder).lexically_normal();
-  result.index.is_folder = true;
-  result.index.features = encoded.features;
-  for (const int64_t i : encoded.kept) {
-    result.index.names.push_back(files[static_cast<size_t>(i)].lexically_relative(folder));
-    result.index.rows.push_back(i);
+bool is_written(const std::string& file) {
+  std::error_code unknown;
+  return path_exists(file) && fs::file_size(file, unknown) > 0;
+}
+
+// What the index that is there gives for one like `wanted`; otherwise says why that is nothing.
+std::optional<FeatureIndex> reusable_index(Session& session, const std::string& file,
+                                           const FeatureIndex& wanted) {
+  if (!is_written(file)) return std::nullopt;
+  std::string why;
+  try {
+    FeatureIndex earlier = load_index(session.context.host(), file);
+    why = why_not_reusable(earlier, wanted);
+    if (why.empty()) return earlier;
+    why = file + " " + why;
+  } catch (const InputError& error) {
+    why = error.what();
   }
+  warn(why + "; all pictures are encoded anew");
+  return std::nullopt;
+}
+
+Indexed index_folder(Session& session, const Options& options, const FeatureIndex& about) {
+  std::vector<std::string> notes;
+  std::vector<PictureFile> files = list_pictures(options.source, notes);
+  print_notes(notes);
+  FolderIndexer indexer(session.model(), about, options.source, std::move(files),
+                        reusable_index(session, options.out, about));
+  IndexSaver saver(indexer, options.out);
+  const EncodeProgress show = progress_to_terminal("indexed", indexer.to_do());
+  indexer.run([&](int64_t done) {
+    saver.save_if_due();
+    if (show) show(done);
+  });
+  Indexed result{.index = indexer.snapshot(),
+                 .counts = indexer.counts(),
+                 .passed_over = indexer.passed_over(),
+                 .damaged = indexer.damaged()};
+  saver.finish(result.index);
   return result;
 }
 
-Indexed index_dataset(const Session& session, const std::string& spec) {
-  const auto dataset = open_dataset(spec);
+Indexed index_dataset(const Session& session, const Options& options, const FeatureIndex& about) {
+  const auto dataset = open_dataset(options.source);
   print_notes(dataset->notes());
+  if (is_written(options.out)) warn("the pictures of a data set are always all encoded anew");
   if (dataset->bad().count > 0) warn("samples left out: " + dataset->bad().summary());
   std::vector<std::string> keys(static_cast<size_t>(dataset->size()));
   EncodedPictures encoded = encode_pictures(
@@ -84,44 +111,78 @@ Indexed index_dataset(const Session& session, const std::string& spec) {
         return std::move(sample.picture);
       },
       progress_to_terminal("indexed", dataset->size()));
-  Indexed result{
-      .index = {}, .unreadable = std::move(encoded.unreadable), .damaged = std::move(encoded.damaged)};
-  result.index.source = absolute_spec(spec);
-  result.index.is_folder = false;
+  Indexed result{.index = about,
+                 .counts = {.encoded = std::ssize(encoded.kept)},
+                 .passed_over = std::move(encoded.unreadable),
+                 .damaged = std::move(encoded.damaged)};
   result.index.features = encoded.features;
   for (const int64_t i : encoded.kept) {
     result.index.names.push_back(keys[static_cast<size_t>(i)]);
     result.index.rows.push_back(i);
   }
+  save_index(result.index, options.out);
   return result;
+}
+
+// All that an index has besides its rows.
+FeatureIndex index_to_make(const Options& options, const Clip& model) {
+  const bool folder = is_folder(options.source);
+  FeatureIndex about;
+  about.source =
+      folder ? fs::absolute(options.source).lexically_normal().string() : absolute_spec(options.source);
+  about.is_folder = folder;
+  about.model = path_exists(options.model.model)
+                    ? fs::absolute(options.model.model).lexically_normal().string()
+                    : options.model.model;
+  about.model_fingerprint = model_fingerprint(model);
+  about.precision = word(options.model.precision);
+  about.stored = options.store == StoredType::bf16 ? DType::bf16 : DType::f32;
+  return about;
+}
+
+void print_summary(const Options& options, const Indexed& made) {
+  const auto& [encoded, unchanged, moved, removed] = made.counts;
+  if (options.json) {
+    nlohmann::ordered_json json;
+    put_name(json, "out", options.out);
+    json["pictures"] = made.index.names.size();
+    json["dimensions"] = made.index.features.size(1);
+    json["encoded"] = encoded;
+    json["unchanged"] = unchanged;
+    json["moved"] = moved;
+    json["removed"] = removed;
+    json["unreadable"] = unreadable_json(made.passed_over);
+    json["damaged_pictures_used"] = made.damaged.size();
+    return print_json(json);
+  }
+  fmt::print("{}: {}: {} encoded, {} unchanged, {} moved or copied, {} removed, {} passed over{}\n",
+             escaped_name(options.out), counted(std::ssize(made.index.names), "picture"), encoded, unchanged,
+             moved, removed, made.passed_over.size(),
+             made.passed_over.empty()
+                 ? ""
+                 : fmt::format(" (first: {})", escaped_name(made.passed_over.front().reason)));
 }
 
 void run_index(const Options& options) {
   // Only an index is written over: never a picture or a shard that is itself to be indexed.
   check_can_write(options.out, OutputKind::index, inputs_with(options.model, {}));
   Session session(options.model);
-  Indexed made = is_folder(options.source) ? index_folder(session, options.source)
-                                           : index_dataset(session, options.source);
-  report_unreadable(made.unreadable);
+  const FeatureIndex about = index_to_make(options, session.model());
+  const Indexed made =
+      about.is_folder ? index_folder(session, options, about) : index_dataset(session, options, about);
+  report_unreadable(made.passed_over);
   report_damaged(made.damaged);
-  FeatureIndex& index = made.index;
-  index.model = path_exists(options.model.model)
-                    ? fs::absolute(options.model.model).lexically_normal().string()
-                    : options.model.model;
-  index.model_fingerprint = model_fingerprint(session.model());
-  save_index(index, options.out, options.store == StoredType::bf16 ? DType::bf16 : DType::f32);
-  if (options.json) {
-    nlohmann::ordered_json json;
-    put_name(json, "out", options.out);
-    json["pictures"] = index.names.size();
-    json["dimensions"] = index.features.size(1);
-    json["unreadable"] = unreadable_json(made.unreadable);
-    json["damaged_pictures_used"] = made.damaged.size();
-    return print_json(json);
-  }
-  fmt::print("{}: {}, {} left out\n", escaped_name(options.out), counted(std::ssize(index.names), "picture"),
-             made.unreadable.size());
+  print_summary(options, made);
 }
+
+constexpr const char* kIndexFooter =
+    R"(Run again, it brings the index of a folder up to date: pictures that are new or changed are encoded, those
+that were moved keep their features, those that are gone leave the index. A picture is taken to be unchanged
+if its name, size and time are as before; if only its size is, its contents decide. With another model,
+--precision or --store all are encoded anew, and so are those of shards, a .csv or a .tsv. SIGINT (Ctrl-C),
+SIGTERM and SIGHUP save what is done; SIGKILL costs half a minute's work at most. The same command continues.
+Example:
+  cuclip index photos/ --out photos.cuclip-index --model runs/mine)";
 
 }  // namespace
 
@@ -137,7 +198,7 @@ void add_index_command(CLI::App& app) {
   add_choice(command, "--store", options->store, "Features in fp32 or bf16 (half the size)");
   command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
-  command->footer("Example:\n  cuclip index photos/ --out photos.cuclip-index --model runs/mine");
+  command->footer(kIndexFooter);
   command->callback([options] { run_index(*options); });
 }
 

@@ -6,12 +6,15 @@
 
 #include <atomic>
 #include <cstring>
+#include <exception>
 #include <mutex>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "core/file_io.h"
+#include "models/files/names.h"
 
 namespace cuclip {
 namespace {
@@ -19,8 +22,9 @@ namespace {
 struct State {
   std::mutex mutex;
   const char* last_words = "interrupted";
-  const char* finishing = nullptr;  // set by finish_first
-  std::atomic<int> signal{0};       // remembered since then
+  std::function<std::string()> save;  // of save_when_interrupted
+  const char* finishing = nullptr;    // set by finish_first
+  std::atomic<int> signal{0};         // remembered since then
 };
 
 // Never destroyed: the thread that takes signals outlives main.
@@ -32,19 +36,27 @@ State& state() {
 // Not through stdio: another thread may be in the middle of a line and hold its lock. And without ever
 // waiting: a full pipe that nobody drains must not keep signals from being taken, so then these words are
 // dropped.
-void say(const char* message) {
+void say(const std::string& message) {
   pollfd out{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
   if (::poll(&out, 1, 0) != 1 || (out.revents & POLLOUT) == 0) return;
   const char* start = ::isatty(STDERR_FILENO) == 1 ? "\n" : "";  // after "^C" or a line that rewrites itself
-  const std::string line = std::string(start) + "cuclip: " + message + "\n";
+  const std::string line = std::string(start) + "cuclip: " + escaped_text(message) + "\n";
   (void)!::write(STDERR_FILENO, line.data(), line.size());
+}
+
+std::string saved(const std::function<std::string()>& save) {
+  try {
+    return save();
+  } catch (const std::exception& error) {
+    return std::string("interrupted: ") + error.what();
+  }
 }
 
 void take(int signal) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
   if (s.finishing == nullptr) {
-    say(s.last_words);
+    say(s.save ? saved(s.save) : s.last_words);
     abandon_writes_and_exit(128 + signal);
   }
   int none = 0;
@@ -97,6 +109,11 @@ void take_signals() {
 void say_when_interrupted(const char* message) {
   const std::lock_guard lock(state().mutex);
   state().last_words = message;
+}
+
+void save_when_interrupted(std::function<std::string()> save) {
+  const std::lock_guard lock(state().mutex);
+  state().save = std::move(save);
 }
 
 void finish_first(const char* message) {

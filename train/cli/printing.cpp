@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "core/clock.h"
 #include "core/counted.h"
 #include "models/files/names.h"
+#include "train/loop/progress.h"
 
 namespace cuclip {
 namespace {
@@ -53,9 +55,13 @@ nlohmann::ordered_json unreadable_json(const std::vector<UnreadablePicture>& unr
 }
 
 EncodeProgress progress_to_terminal(const std::string& what, int64_t total) {
-  if (!::isatty(STDERR_FILENO)) return {};
-  return [what, total](int64_t done) {
-    fmt::print(stderr, "\r{} {} of {}{}", what, done, total, done == total ? "\n" : "");
+  if (::isatty(STDERR_FILENO) != 1) return {};
+  return [what, total, start = seconds_now()](int64_t done) {
+    const double rate = static_cast<double>(done) / std::max(seconds_now() - start, 1e-3);
+    const double left = static_cast<double>(total - done) / std::max(rate, 1e-9);
+    // What is erased was longer.
+    fmt::print(stderr, "\r\033[K{} {} of {}, {:.{}f}/s{}", what, done, total, rate, rate < 10 ? 1 : 0,
+               done == total ? "\n" : ", ETA " + format_duration(left));
     std::fflush(stderr);
   };
 }

@@ -34,7 +34,8 @@ void report_damaged(const std::vector<std::string>& damaged);
 /// [{"index", "path" of files, "reason"}, ...]
 nlohmann::ordered_json unreadable_json(const std::vector<UnreadablePicture>& unreadable);
 
-/// Shows how far encoding is, on standard error, where that is a terminal.
+/// Shows how far encoding is, how fast and how long it will take, on standard error, where that is a
+/// terminal. The clock starts now.
 EncodeProgress progress_to_terminal(const std::string& what, int64_t total);
 
 }  // namespace cuclip

@@ -299,6 +299,10 @@ void run_search(Options options) {
                options.html.empty() ? "--contact-sheet" : "--html", queries.size());
   Context reading(1);
   const FeatureIndex index = load_index(reading, options.index);
+  if (index.missing > 0) {
+    warn(fmt::format("{} is unfinished, without {} of {}; the same cuclip index command continues it",
+                     options.index, counted(index.missing, "picture"), index.source));
+  }
   choose_model(options, index);
   check_drawing(options, index, options.contact_sheet, kind_of_name(options.contact_sheet, OutputKind::svg));
   check_drawing(options, index, options.html, OutputKind::html);

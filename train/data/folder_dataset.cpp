@@ -60,7 +60,7 @@ class FolderDataset final : public Dataset {
 
   int64_t size() const override { return std::ssize(entries_); }
   std::string key(int64_t index) const override { return keys_.at(static_cast<size_t>(index)); }
-  int64_t picture_bytes(int64_t index) const override { return at(index).picture.bytes; }
+  int64_t picture_bytes(int64_t index) const override { return at(index).picture.stamp.bytes; }
 
   Sample load(int64_t index) const override {
     Sample sample{.key = key(index), .picture = std::string(), .captions = captions(index)};
