@@ -6,11 +6,11 @@
 
 namespace cuclip {
 
-Tensor Tensor::empty(Context& context, const Shape& shape, DType dtype) {
+Tensor Tensor::empty(CachingAllocator& allocator, const Shape& shape, DType dtype) {
   Tensor tensor;
   tensor.shape_ = shape;
   tensor.dtype_ = dtype;
-  tensor.block_ = context.allocator().allocate(tensor.bytes());
+  tensor.block_ = allocator.allocate(tensor.bytes());
   return tensor;
 }
 

@@ -17,7 +17,11 @@ class Tensor {
  public:
   Tensor() = default;
 
-  static Tensor empty(Context& context, const Shape& shape, DType dtype);
+  static Tensor empty(Context& context, const Shape& shape, DType dtype) {
+    return empty(context.allocator(), shape, dtype);
+  }
+  /// For whoever has an allocator but no context.
+  static Tensor empty(CachingAllocator& allocator, const Shape& shape, DType dtype);
   static Tensor zeros(Context& context, const Shape& shape, DType dtype);
   /// f32, `value` everywhere.
   static Tensor full(Context& context, const Shape& shape, float value);

@@ -59,11 +59,16 @@ LoaderOptions options(int64_t batch_size, int workers) {
   return o;
 }
 
+template <typename T>
+std::vector<T> values(const Tensor& tensor) {
+  return {tensor.data<T>(), tensor.data<T>() + tensor.elements()};
+}
+
 void check_same(const Batch& a, const Batch& b) {
   CHECK(a.epoch == b.epoch);
   CHECK(a.index == b.index);
   CHECK(a.captions == b.captions);
-  CHECK(a.images == b.images);
+  CHECK(values<uint8_t>(a.images) == values<uint8_t>(b.images));
   CHECK(a.bad_samples == b.bad_samples);
 }
 
@@ -105,7 +110,7 @@ TEST_CASE("batches carry their captions' tokens, whoever made them and however l
     Loader loader(*dataset, o);
     for (int i = 0; i < 5; ++i) {
       const Batch batch = loader.next();
-      REQUIRE(batch.tokens == tokenizer.encode_padded(batch.captions, kLength));
+      REQUIRE(values<int32_t>(batch.tokens) == tokenizer.encode_padded(batch.captions, kLength));
       for (const std::string& caption : batch.captions) {
         const int64_t needed = std::ssize(tokenizer.encode_with_specials(caption));
         cut += needed > kLength;
@@ -116,7 +121,7 @@ TEST_CASE("batches carry their captions' tokens, whoever made them and however l
   CHECK(cut > 0);
   CHECK(padded > 0);
   o.tokenizer = nullptr;
-  CHECK(Loader(*dataset, o).next().tokens.empty());
+  CHECK_FALSE(Loader(*dataset, o).next().tokens);
 }
 
 TEST_CASE("a share of the captions is parts of them as queries, and each comes with its set of words") {
@@ -135,18 +140,18 @@ TEST_CASE("a share of the captions is parts of them as queries, and each comes w
   for (int i = 0; i < 10; ++i) {
     const Batch unchanged = plain.next(), expected = reference.next(), batch = loader.next();
     check_same(batch, expected);
-    CHECK(batch.words == expected.words);
-    REQUIRE(batch.words.size() == 4 * batch.captions.size());
+    const std::vector<int32_t> words = values<int32_t>(batch.words);
+    CHECK(words == values<int32_t>(expected.words));
+    REQUIRE(words.size() == 4 * batch.captions.size());
     for (size_t j = 0; j < batch.captions.size(); ++j) {
       const bool part = whole.count(batch.captions[j]) == 0;
       parts += part;
       CHECK(whole.count(unchanged.captions[j]) == 1);
       const WordSet full = word_set(unchanged.captions[j]);
       bool contained = true;
-      for (size_t k = 0; k < 4; ++k) contained = contained && (batch.words[4 * j + k] & ~full[k]) == 0;
+      for (size_t k = 0; k < 4; ++k) contained = contained && (words[4 * j + k] & ~full[k]) == 0;
       CHECK(contained);
-      if (!part)
-        CHECK(std::equal(full.begin(), full.end(), batch.words.begin() + static_cast<int64_t>(4 * j)));
+      if (!part) CHECK(std::equal(full.begin(), full.end(), words.begin() + static_cast<int64_t>(4 * j)));
     }
   }
   // Half of 1,000 draws, less those that are a whole caption again; 5 standard deviations are 80.
@@ -166,7 +171,7 @@ TEST_CASE("an epoch shows every sample at most once, drops what fills no batch, 
       const Batch batch = loader.next();
       CHECK(batch.epoch == epoch);
       CHECK(batch.index == index);
-      CHECK(batch.images.size() == 10 * 16 * 16 * 3);
+      CHECK(batch.images.shape() == Shape{10, 16, 16, 3});
       for (const std::string& caption : batch.captions) {
         CHECK(seen.insert(std::stoll(caption)).second);
         order += caption;
@@ -190,7 +195,7 @@ TEST_CASE("both captions of a picture are drawn in the course of the epochs, and
     captions.insert(batch.captions.begin(), batch.captions.end());
     for (size_t place = 0; place < 10; ++place) {
       if (batch.captions[place].substr(0, 1) != "7") continue;
-      const auto at = batch.images.begin() + static_cast<std::ptrdiff_t>(place * 16 * 16 * 3);
+      const uint8_t* at = batch.images.data<uint8_t>() + place * 16 * 16 * 3;
       crops.emplace(at, at + 16 * 16 * 3);
     }
   }
@@ -233,7 +238,7 @@ TEST_CASE(
   for (int i = 0; i < 9; ++i) {
     const Batch batch = with_all.next();
     check_same(with_some.next(), batch);
-    differs = differs || with_none.next().images != batch.images;
+    differs = differs || values<uint8_t>(with_none.next().images) != values<uint8_t>(batch.images);
   }
   CHECK(differs);
   CHECK_THAT(with_all.describe(), Contains("kept decoded at 20 pixels"));
@@ -350,7 +355,7 @@ TEST_CASE("a picture is not flipped when its caption says left or right") {
   for (int i = 0; i < 4; ++i) {
     const Batch batch = loader.next();
     for (size_t place = 0; place < 32; ++place) {
-      const bool is_flipped = batch.images[place * 16 * 16 * 3] > 128;
+      const bool is_flipped = batch.images.data<uint8_t>()[place * 16 * 16 * 3] > 128;
       if (batch.captions[place] == "Leftwards") CHECK_FALSE(is_flipped);
       flipped += is_flipped;
     }

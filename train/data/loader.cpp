@@ -78,7 +78,7 @@ class Loader::Impl {
   void stop();
   void work();
   Slot* slot_with_work();
-  Slot make_slot(const LoaderPosition& position) const;
+  Slot make_slot(const LoaderPosition& position);
   void fill(Slot& slot, int64_t first, int64_t last, int64_t& bad_samples);
   void set_caption(Batch& batch, int64_t place, const std::string& caption, SplitMix64& rng) const;
   void tokenise(Batch& batch, int64_t first, int64_t last) const;
@@ -90,6 +90,7 @@ class Loader::Impl {
   LoaderOptions options_;
   SampleStore store_;
   bool cached_;
+  CachingAllocator memory_{std::make_shared<const DeviceQueue>(Device::cpu)};  // of the batches
   LoaderPosition position_;  // of the batch that next() returns next; the caller's thread only
   double wait_seconds_ = 0;
 
@@ -153,14 +154,14 @@ LoaderPosition Loader::Impl::after(const LoaderPosition& position) const {
   return {position.epoch + 1, 0};
 }
 
-Slot Loader::Impl::make_slot(const LoaderPosition& position) const {
+Slot Loader::Impl::make_slot(const LoaderPosition& position) {
+  const int64_t n = options_.batch_size, size = options_.image_size;
   Slot slot;
-  const int64_t pixels = int64_t{options_.image_size} * options_.image_size;
-  slot.batch.images.resize(static_cast<size_t>(options_.batch_size * pixels * 3));
-  slot.batch.captions.resize(static_cast<size_t>(options_.batch_size));
-  slot.batch.words.resize(static_cast<size_t>(options_.batch_size) * std::tuple_size_v<WordSet>);
+  slot.batch.images = Tensor::empty(memory_, {n, size, size, 3}, DType::u8);
+  slot.batch.captions.resize(static_cast<size_t>(n));
+  slot.batch.words = Tensor::empty(memory_, {n, std::tuple_size_v<WordSet>}, DType::i32);
   if (options_.tokenizer != nullptr)
-    slot.batch.tokens.resize(static_cast<size_t>(options_.batch_size * options_.context_length));
+    slot.batch.tokens = Tensor::empty(memory_, {n, options_.context_length}, DType::i32);
   slot.batch.epoch = position.epoch;
   slot.batch.index = position.batch;
   return slot;
@@ -236,9 +237,8 @@ void Loader::Impl::fill(Slot& slot, int64_t first, int64_t last, int64_t& bad_sa
     TrainingTransform transform = usual;
     if (says_left_or_right(caption)) transform.flip_probability = 0;
     set_caption(slot.batch, place, caption, rng);
-    training_pixels(
-        sample->picture, transform, rng,
-        std::span(slot.batch.images).subspan(static_cast<size_t>(place * bytes), static_cast<size_t>(bytes)));
+    training_pixels(sample->picture, transform, rng,
+                    {slot.batch.images.data<uint8_t>() + place * bytes, static_cast<size_t>(bytes)});
   }
   if (options_.tokenizer != nullptr) tokenise(slot.batch, first, last);
 }
@@ -255,7 +255,7 @@ void Loader::Impl::set_caption(Batch& batch, int64_t place, const std::string& c
   }
   batch.captions[static_cast<size_t>(place)] = std::move(text);
   const WordSet words = word_set(phrase);
-  std::copy(words.begin(), words.end(), batch.words.begin() + place * std::ssize(words));
+  std::copy(words.begin(), words.end(), batch.words.data<int32_t>() + place * std::ssize(words));
 }
 
 // The captions of the places from `first` to before `last`.
@@ -263,7 +263,7 @@ void Loader::Impl::tokenise(Batch& batch, int64_t first, int64_t last) const {
   const auto captions = std::span<const std::string>(batch.captions)
                             .subspan(static_cast<size_t>(first), static_cast<size_t>(last - first));
   const std::vector<int32_t> tokens = options_.tokenizer->encode_padded(captions, options_.context_length);
-  std::copy(tokens.begin(), tokens.end(), batch.tokens.begin() + first * options_.context_length);
+  std::copy(tokens.begin(), tokens.end(), batch.tokens.data<int32_t>() + first * options_.context_length);
 }
 
 void Loader::Impl::check_bad_fraction() const {

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "models/image/image_transform.h"
+#include "core/tensor.h"
 #include "models/text/tokenizer.h"
 #include "train/data/dataset.h"
 
@@ -49,11 +49,12 @@ struct LoaderOptions {
   double cache_scale = 1.25;
 };
 
+/// Tensors in the host's memory, which the loader does not touch again.
 struct Batch {
-  std::vector<uint8_t> images;        // [batch_size, image_size, image_size, 3]
+  Tensor images;                      // u8 [batch_size, image_size, image_size, 3]
   std::vector<std::string> captions;  // [batch_size], one of each picture's, drawn anew each epoch
-  std::vector<int32_t> tokens;        // [batch_size, context_length], Tokenizer::encode_padded of these
-  std::vector<int32_t> words;  // [batch_size, 4], word_set of each caption or of the part drawn from it
+  Tensor tokens;  // i32 [batch_size, context_length], Tokenizer::encode_padded of these; none without one
+  Tensor words;   // i32 [batch_size, 4], word_set of each caption or of the part drawn from it
   int64_t epoch = 0;
   int64_t index = 0;        // within the epoch
   int64_t bad_samples = 0;  // places that were filled by another sample because theirs was bad
@@ -77,7 +78,8 @@ class Loader {
 
   /// The next batch; epochs follow one another without end, and the rest of an epoch that does not fill a
   /// batch is left out. A bad sample's place is filled by the next good one in the order of the data set.
-  /// Throws InputError once more than max_bad_fraction of the data set has turned out bad.
+  /// Throws InputError once more than max_bad_fraction of the data set has turned out bad, and Error where
+  /// memory has no room for a batch.
   Batch next();
 
   int64_t batches_per_epoch() const;

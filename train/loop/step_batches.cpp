@@ -5,20 +5,17 @@
 namespace cuclip {
 namespace {
 
-MicroBatch to_tensors(OpenedRun& run, const Batch& batch) {
-  const int64_t n = run.config.batch_size, size = run.clip_config.vision.image_size;
-  const int64_t length = run.clip_config.text.context_length;
-  Context& host = run.context.host();
-  MicroBatch micro{Tensor::from<uint8_t>(host, {n, size, size, 3}, batch.images),
-                   Tensor::from<int32_t>(host, {n, length}, batch.tokens)};
+MicroBatch to_micro_batch(OpenedRun& run, const Batch& batch) {
+  const int64_t n = run.config.batch_size;
+  MicroBatch micro{batch.images, batch.tokens};
   const double dropout = run.config.force_patch_dropout;
   if (dropout > 0) {
     const int64_t first = (batch.epoch * run.steps_per_epoch * run.config.accum_freq + batch.index) * n;
     const std::vector<int32_t> kept = choose_tokens(n, run.clip_config.vision.patches(), dropout,
                                                     static_cast<uint64_t>(run.config.seed), first);
-    micro.kept = Tensor::from<int32_t>(host, {n, std::ssize(kept) / n}, kept);
+    micro.kept = Tensor::from<int32_t>(run.context.host(), {n, std::ssize(kept) / n}, kept);
   }
-  if (run.config.mask_duplicates) micro.words = Tensor::from<int32_t>(host, {n, 4}, batch.words);
+  if (run.config.mask_duplicates) micro.words = batch.words;
   return micro;
 }
 
@@ -30,7 +27,7 @@ std::vector<MicroBatch> next_step_batches(OpenedRun& run) {
     Batch batch = run.loader->next();
     // An epoch that is not a multiple of --accum-freq ends with batches that fill no step: they are left out.
     while (batch.index >= run.steps_per_epoch * run.config.accum_freq) batch = run.loader->next();
-    batches.push_back(to_tensors(run, batch));
+    batches.push_back(to_micro_batch(run, batch));
   }
   return batches;
 }

@@ -25,7 +25,7 @@ StepReplay::Slot::Slot(Context& context, size_t bytes)
     : host(context.device(), bytes),
       device(Tensor::empty(context, {static_cast<int64_t>(bytes)}, DType::u8)),
       copied(context.device()),
-      consumed(context.device()) {}
+      computed(context.device()) {}
 
 StepReplay::StepReplay(Context& context, const StepComputation& computation)
     : context_(context),
@@ -43,11 +43,10 @@ StepReplay::~StepReplay() {
 }
 
 void StepReplay::make_room(size_t bytes) {
-  if (inputs_ && inputs_.bytes() >= bytes) return;
-  device_synchronize(context_.device(),
-                     context_.stream());  // the slots' copies are ordered on another stream
-  recorded_.clear();                      // they read the old inputs
-  inputs_ = Tensor::empty(context_, {static_cast<int64_t>(bytes)}, DType::u8);
+  if (slots_[0] && slots_[0]->host.size() >= bytes) return;
+  // The slots' copies are ordered on another stream.
+  device_synchronize(context_.device(), context_.stream());
+  recorded_.clear();  // they read the old slots
   for (std::optional<Slot>& slot : slots_) slot.emplace(context_, bytes);
 }
 
@@ -75,19 +74,19 @@ StepInputs StepReplay::upload(std::span<const MicroBatch> batches, float lr) {
   };
   const size_t bytes = for_each_place([](Tensor&, size_t) {});
   make_room(bytes);
-  Slot& slot = *slots_[next_slot_];
-  next_slot_ = (next_slot_ + 1) % slots_.size();
+  // Whatever reads the latest slot is on the stream by now, even if that step failed half-way.
+  slots_[slot_]->computed.record(context_.stream());
+  slot_ = (slot_ + 1) % slots_.size();
+  Slot& slot = *slots_[slot_];
   slot.copied.synchronize();  // the host memory is free again
   for_each_place([&](Tensor& tensor, size_t from) {
     std::memcpy(slot.host.data() + from, tensor.view().data, tensor.bytes());
-    tensor = inputs_.part(from, tensor.shape(), tensor.dtype());
+    tensor = slot.device.part(from, tensor.shape(), tensor.dtype());
   });
-  slot.consumed.make_stream_wait(copies_.handle());
+  slot.computed.make_stream_wait(copies_.handle());
   device_copy(Device::cuda, slot.device.view().data, slot.host.data(), bytes, copies_.handle());
   slot.copied.record(copies_.handle());
   slot.copied.make_stream_wait(context_.stream());
-  device_copy(Device::cuda, inputs_.view().data, slot.device.view().data, bytes, context_.stream());
-  slot.consumed.record(context_.stream());
   return inputs;
 }
 
@@ -100,7 +99,7 @@ void StepReplay::compute_first(const StepInputs& inputs) {
   // It took more memory than any step before. One segment for all of it can be cut in whatever way the next
   // steps need; what is recorded refers to the old ones.
   device_synchronize(context_.device(), context_.stream());
-  for (auto& [shapes, work] : recorded_) work.reset();
+  for (auto& [shapes, in_slots] : recorded_) in_slots = {};
   workspace_.scratch.release();
   allocator.release_cached();
   allocator.reserve(allocator.statistics().peak_in_use);
@@ -115,7 +114,7 @@ void StepReplay::run(std::span<const MicroBatch> batches, float lr) {
     kernels_ = 0;
     return;
   }
-  std::optional<RecordedWork>& work = entry->second;
+  std::optional<RecordedWork>& work = entry->second[slot_];
   if (!work) work.emplace(context_.stream(), [&] { computation_.run(inputs); });
   work->launch(context_.stream());
   kernels_ = work->kernels();

@@ -1,5 +1,5 @@
 // The training step on CUDA: its inputs are copied to the device during the step before, and its kernels are
-// recorded once for each shape and from then on launched with a single call.
+// recorded once for each shape and place of the inputs and from then on launched with a single call.
 //
 // A step of ten blocks is some 200 kernels, most of them shorter than the host takes to launch one; a
 // replayed step costs it one call. Everything that changes between steps is therefore memory of the device:
@@ -23,8 +23,8 @@ class StepReplay {
   ~StepReplay();
 
   /// Puts one step on the stream. The first step of a shape is computed directly, which loads the kernels and
-  /// shows how much memory it takes; the second one is recorded. Texts are cut to a multiple of 16 tokens, so
-  /// that there are few shapes.
+  /// shows how much memory it takes; the next ones are recorded, once for each of the two places where inputs
+  /// lie. Texts are cut to a multiple of 16 tokens, so that there are few shapes.
   void run(std::span<const MicroBatch> batches, float lr);
 
   /// The number of kernels in the latest step if it was replayed, otherwise 0.
@@ -33,13 +33,14 @@ class StepReplay {
   CachingAllocator::Statistics memory() const { return workspace_.allocator.statistics(); }
 
  private:
-  // One of the places where a batch waits for its turn: the host fills one while the device reads the other.
+  // One of the places where inputs lie: the host fills one while the device computes with the other.
   struct Slot {
     Slot(Context& context, size_t bytes);
     HostStaging host;
-    Tensor device;
-    DeviceEvent copied, consumed;
+    Tensor device;                 // u8: what the slot's steps read
+    DeviceEvent copied, computed;  // what is in `host` is on the device; the slot's latest step is done
   };
+  using RecordedInSlots = std::array<std::optional<RecordedWork>, 2>;
   StepInputs upload(std::span<const MicroBatch> batches, float lr);
   void make_room(size_t bytes);
   void compute_first(const StepInputs& inputs);
@@ -48,10 +49,9 @@ class StepReplay {
   const StepComputation& computation_;
   Workspace workspace_;
   DeviceStream copies_;
-  Tensor inputs_;  // u8: what the recorded steps read
   std::array<std::optional<Slot>, 2> slots_;
-  size_t next_slot_ = 0;
-  std::map<std::vector<int64_t>, std::optional<RecordedWork>> recorded_;  // by shapes; none: computed once
+  size_t slot_ = 0;                                           // the latest step's
+  std::map<std::vector<int64_t>, RecordedInSlots> recorded_;  // by shapes; none: computed once
   int64_t kernels_ = 0;
 };
 

@@ -1,9 +1,9 @@
 // What a training step reads.
 //
-// There are two types of batch. The loader's `Batch` (train/data/loader.h) is plain memory that worker
-// threads fill, and knows its place in the run; it needs no device and no allocator. A `MicroBatch` is
-// tensors: the caller makes it in the host's memory with whole texts; ready_for_step() cuts the texts and
-// sets `end`.
+// There are two types of batch. The loader's `Batch` (train/data/loader.h) is what its threads fill: it has
+// the captions and knows its place in the run. A `MicroBatch` is what a step reads of it: the caller makes it
+// of the batch's tensors, in the host's memory and with whole texts; ready_for_step() cuts the texts and sets
+// `end`.
 #pragma once
 
 #include <span>

@@ -33,8 +33,8 @@ class TrainStep {
   /// the features, and a second, recorded forward pass carries that into the parameters (Gao et al. 2021,
   /// "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"; open_clip's --accum-freq).
   ///
-  /// On Device::cuda it returns when the step is on the stream, at most two steps ahead of the device, and
-  /// steps of the same shapes are recorded once and replayed (step_replay.h).
+  /// On Device::cuda it returns when the step is on the stream, at most three steps ahead of the device, and
+  /// steps of the same shapes are recorded and replayed (step_replay.h).
   void enqueue(std::span<const MicroBatch> batches, float lr);
   /// How the latest step went; waits for it.
   StepResult result() const;
