@@ -124,6 +124,12 @@ std::vector<float> read_values(const SafetensorsEntry& entry, const std::string&
   return values;
 }
 
+void check_variances(const std::vector<float>& values, const std::string& name, const std::string& file) {
+  const auto negative = std::find_if(values.begin(), values.end(), [](float value) { return value < 0; });
+  CUCLIP_CHECK(negative == values.end(), "{}: value {} of {} is {}; a variance is at least 0", file,
+               negative - values.begin(), name, *negative);
+}
+
 // out [n, columns, rows] = the transposes of in [n, rows, columns].
 void transpose(const float* in, int64_t n, int64_t rows, int64_t columns, float* out) {
   for (; n > 0; --n, in += rows * columns, out += rows * columns) {
@@ -153,6 +159,7 @@ void fill(const Parameter& parameter, const StoredWeight& stored, const Entries&
   for (const std::string& name : stored.names) {
     const SafetensorsEntry& entry = *entries.at(name);
     const std::vector<float> values = read_values(entry, name, file);
+    if (parameter.name.ends_with("running_var")) check_variances(values, name, file);
     if (stored.order != StoredOrder::same) {
       reorder(parameter.shape, stored.order, Direction::from_file, values.data(), out);
     } else if (!needs_resampling(parameter, stored, entry)) {

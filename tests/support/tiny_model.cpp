@@ -22,6 +22,13 @@ ClipConfig tiny_config(int image_size) {
   return config;
 }
 
+ClipConfig tiny_resnet_config() {
+  ClipConfig config = tiny_config();
+  config.vision = {
+      .image_size = 64, .patch_size = 32, .width = 4, .layers = 0, .head_width = 16, .stages = {1, 2, 1, 1}};
+  return config;
+}
+
 void randomise(Clip& model) {
   for (const Parameter& parameter : model.parameters().parameters()) {
     // As large as keeps activations near 1: 1/sqrt(the last extent) for matrices.
@@ -30,6 +37,9 @@ void randomise(Clip& model) {
     std::normal_distribution<double> normal(0.0, 1.0 / std::sqrt(fan_in));
     std::vector<float> values(static_cast<size_t>(parameter.shape.elements()));
     for (float& value : values) value = static_cast<float>(normal(rng()));
+    if (parameter.name.ends_with("running_var")) {
+      for (float& value : values) value = std::exp(value);
+    }
     parameter.value.assign(values);
   }
   model.parameters().refresh_bf16(model.context());

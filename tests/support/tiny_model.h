@@ -11,6 +11,9 @@ namespace cuclip::test {
 /// is mixed up fits by chance.
 ClipConfig tiny_config(int image_size = 12);
 
+/// The same texts beside a modified ResNet for pictures of 64 x 64.
+ClipConfig tiny_resnet_config();
+
 /// Gives every parameter its own random values, away from the zeros and ones of a fresh model.
 void randomise(Clip& model);
 

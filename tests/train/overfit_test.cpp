@@ -13,10 +13,9 @@ namespace {
 
 // Pictures of noise with captions of noise share nothing that could be generalised: each pair has to be
 // learned. `sizes` are the micro-batches that the pairs go through the encoders in. Returns each step's loss.
-std::vector<float> overfit(DType dtype, const std::vector<int64_t>& sizes) {
+std::vector<float> overfit(ClipConfig config, DType dtype, const std::vector<int64_t>& sizes) {
   const int64_t pairs = 64, steps = 130;
   Context context(1);  // shapes this small gain nothing from a second
-  ClipConfig config = test::tiny_config();
   config.embed_dim = 40;
   Clip model(context, config, {.dtype = dtype, .training = true});
   model.initialise(test::rng()());
@@ -46,8 +45,10 @@ std::vector<float> overfit(DType dtype, const std::vector<int64_t>& sizes) {
 TEST_CASE("64 pairs are learned by heart") {
   const DType dtype = GENERATE(DType::f32, DType::bf16);
   const std::vector<int64_t> sizes = GENERATE(std::vector<int64_t>{64}, std::vector<int64_t>{40, 24});
-  const std::vector<float> losses = overfit(dtype, sizes);
-  INFO(name_of(dtype) << " in " << sizes.size() << " micro-batches");
+  const ClipConfig config = GENERATE(test::tiny_config(), test::tiny_resnet_config());
+  const std::vector<float> losses = overfit(config, dtype, sizes);
+  INFO((config.vision.is_resnet() ? "ResNet, " : "transformer, ")
+       << name_of(dtype) << " in " << sizes.size() << " micro-batches");
   CHECK(losses.front() > 3.0f);
   CHECK(losses.back() < 0.05f);
 }

@@ -9,6 +9,7 @@
 #include "core/file_io.h"
 #include "models/inference/checkpoint_folders.h"
 #include "tests/support/command.h"
+#include "tests/support/tiny_model.h"
 
 using namespace cuclip;
 using test::TemporaryFolder;
@@ -85,6 +86,30 @@ TEST_CASE("gradient accumulation resumes in the middle of an epoch too") {
   config.resume = "latest";
   REQUIRE(train(config).steps == 6);
   require_same_checkpoint(folder / "whole/checkpoints/step-6", folder / "parts/checkpoints/step-6");
+}
+
+TEST_CASE("a ResNet resumes with its running statistics, and has no patches to leave out") {
+  TemporaryFolder folder;
+  TrainConfig config = small_config(folder / "whole");
+  config.model = folder / "resnet.json";
+  ClipConfig resnet = test::tiny_resnet_config();
+  resnet.vision.image_size = 32;
+  write_file_atomic(config.model, clip_config_json(resnet));
+  config.accum_freq = 2;
+  config.batch_size = 16;
+  REQUIRE(train(config).steps == 24);
+
+  config.out = folder / "parts";
+  REQUIRE(train(config, 5).steps == 5);
+  config.resume = "latest";
+  REQUIRE(train(config).steps == 24);
+  require_same_checkpoint(folder / "whole/checkpoints/step-24", folder / "parts/checkpoints/step-24");
+
+  config = small_config(folder / "dropout");
+  config.model = folder / "resnet.json";
+  config.force_patch_dropout = 0.5;
+  CHECK_THROWS_WITH(train(config),
+                    "--force-patch-dropout 0.5: a modified ResNet has no patches to leave out");
 }
 
 TEST_CASE("lines that an interrupted run logged after its last checkpoint are not there twice") {

@@ -56,6 +56,8 @@ void convert(const Options& options) {
   Session session(options.model);
   const bool hugging_face = options.to == Implementation::hugging_face;
   const WeightNames names = hugging_face ? WeightNames::hugging_face : WeightNames::open_clip;
+  CUCLIP_CHECK(!hugging_face || !session.model().config().vision.is_resnet(),
+               "--to hf: transformers has no modified ResNets; choose open_clip");
   const bool is_file = fs::path(options.out).extension() == ".safetensors";
   const fs::path file = is_file ? fs::path(options.out) : fs::path(options.out) / "model.safetensors";
   const fs::path folder = file.parent_path();

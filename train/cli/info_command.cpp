@@ -26,7 +26,7 @@ Json models_json() {
                       {"flops_per_pair", image_forward_flops(config, config.vision.patches()) +
                                              text_forward_flops(config, config.text.context_length)},
                       {"image_size", config.vision.image_size},
-                      {"patch_size", config.vision.patch_size},
+                      {"patch_size", config.vision.is_resnet() ? Json() : Json(config.vision.patch_size)},
                       {"embed_dim", config.embed_dim},
                       {"context_length", config.text.context_length},
                       {"vocab_size", config.text.vocab_size},
@@ -64,10 +64,11 @@ void print_table(const Json& info) {
   fmt::print("\n{:<24}{:>14}{:>14}{:>8}{:>8}{:>8}{:>9}{:>9}\n", "model", "parameters", "GFLOP/pair", "pixels",
              "patch", "embed", "context", "vocab");
   for (const Json& m : info["models"]) {
+    const std::string patch = m["patch_size"].is_null() ? "-" : m["patch_size"].dump();
     fmt::print("{:<24}{:>14}{:>14.3f}{:>8}{:>8}{:>8}{:>9}{:>9}\n", m["name"].get<std::string>(),
                m["parameters"].get<int64_t>(), m["flops_per_pair"].get<double>() / 1e9,
-               m["image_size"].get<int>(), m["patch_size"].get<int>(), m["embed_dim"].get<int>(),
-               m["context_length"].get<int>(), m["vocab_size"].get<int>());
+               m["image_size"].get<int>(), patch, m["embed_dim"].get<int>(), m["context_length"].get<int>(),
+               m["vocab_size"].get<int>());
   }
   fmt::print(
       "GFLOP/pair: a forward pass over one picture and one text of full length; training takes three times "

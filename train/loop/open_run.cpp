@@ -137,6 +137,9 @@ void make_tokenizer(OpenedRun& run, const std::filesystem::path& checkpoint) {
 
 void make_model(OpenedRun& run, const std::filesystem::path& checkpoint) {
   const TrainConfig& config = run.config;
+  CUCLIP_CHECK(config.force_patch_dropout == 0 || !run.clip_config.vision.is_resnet(),
+               "--force-patch-dropout {}: a modified ResNet has no patches to leave out",
+               config.force_patch_dropout);
   run.model = std::make_unique<Clip>(run.context, run.clip_config,
                                      ClipOptions{.dtype = activation_dtype(config.precision),
                                                  .training = true,

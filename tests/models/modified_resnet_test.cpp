@@ -1,0 +1,122 @@
+#include "models/clip/modified_resnet.h"
+
+#include <catch2/catch.hpp>
+
+#include "models/clip/clip.h"
+#include "models/clip/weights.h"
+#include "models/files/safetensors.h"
+#include "tests/support/buffer.h"
+#include "tests/support/command.h"
+#include "tests/support/random_pairs.h"
+#include "tests/support/tiny_model.h"
+
+using namespace cuclip;
+
+namespace {
+
+struct Fixture {
+  explicit Fixture(const ClipOptions& options = {.training = true}) : model(context, config, options) {
+    test::randomise(model);
+  }
+
+  std::vector<float> statistics() const {
+    std::vector<float> all;
+    for (const Parameter& p : model.parameters().parameters()) {
+      if (p.role != ParameterRole::statistic) continue;
+      const std::vector<float> values = p.value.to_floats();
+      all.insert(all.end(), values.begin(), values.end());
+    }
+    return all;
+  }
+  std::vector<float> encode(BatchStatistics statistics, Tape::Mode mode = Tape::Mode::record) {
+    Tape tape(context, mode);
+    return model.encode_image(tape, images, Tensor(), statistics).to_floats();
+  }
+
+  Context context{2};
+  ClipConfig config = test::tiny_resnet_config();
+  Clip model;
+  Tensor images = test::random_images(context, config, 3);
+};
+
+}  // namespace
+
+TEST_CASE("a batch that is computed again gives the same bits and is not counted again") {
+  Fixture f;
+  const std::vector<float> fresh = f.statistics();
+  const std::vector<float> first = f.encode(BatchStatistics::of_batch, Tape::Mode::inference);
+  const std::vector<float> counted = f.statistics();
+  CHECK(counted != fresh);
+  CHECK(f.encode(BatchStatistics::of_batch_again) == first);
+  CHECK(f.statistics() == counted);
+  CHECK(f.encode(BatchStatistics::running, Tape::Mode::inference) != first);
+  CHECK(f.statistics() == counted);
+}
+
+TEST_CASE("a locked ResNet goes by its running statistics and leaves them alone") {
+  Fixture f(ClipOptions{.training = true, .lock_image = true});
+  const std::vector<float> fresh = f.statistics();
+  const std::vector<float> used = f.encode(BatchStatistics::running, Tape::Mode::inference);
+  CHECK(f.encode(BatchStatistics::of_batch) == used);
+  CHECK(f.statistics() == fresh);
+}
+
+TEST_CASE("a ResNet's weights survive being saved and loaded, and are in PyTorch's order in the file") {
+  Fixture f{ClipOptions{}}, other{ClipOptions{}};
+  test::TemporaryFolder folder;
+  save_weights(f.model, folder / "model.safetensors");
+  load_weights(other.model, folder / "model.safetensors");
+  CHECK(other.model.parameters().values().to_floats() == f.model.parameters().values().to_floats());
+
+  const Safetensors file = Safetensors::open(folder / "model.safetensors");
+  const SafetensorsEntry* filters = file.find("visual.layer2.0.conv2.weight");
+  REQUIRE(filters);
+  CHECK(filters->describe() == "F32 [8, 8, 3, 3]");
+  std::vector<float> theirs(static_cast<size_t>(filters->elements()));
+  copy_to_f32(*filters, "filters", theirs);
+  const std::vector<float> ours =
+      f.model.parameters().get("visual.layer2.0.conv2.weight").value.to_floats();  // [8, 3, 3, 8]
+  CHECK(theirs[((5 * 8 + 6) * 3 + 1) * 3 + 2] == ours[((5 * 3 + 1) * 3 + 2) * 8 + 6]);
+  CHECK(file.find("visual.layer1.0.downsample.1.running_var"));
+  CHECK(file.find("visual.attnpool.k_proj.weight")->describe() == "F32 [128, 128]");
+  CHECK_FALSE(file.find("visual.attnpool.kv_proj.weight"));
+}
+
+TEST_CASE("a file with a variance below zero is refused, what PyTorch counts besides is passed over") {
+  Fixture f{ClipOptions{}}, other{ClipOptions{}};
+  test::TemporaryFolder folder;
+  const std::filesystem::path path = folder / "model.safetensors";
+  save_weights(f.model, path);
+  const Safetensors saved = Safetensors::open(path);
+  std::map<std::string, std::vector<float>> values;
+  std::vector<std::pair<std::string, TensorView>> tensors;
+  const auto write = [&] {
+    tensors.clear();
+    for (auto& [name, of] : values) {
+      const SafetensorsEntry* entry = saved.find(name);
+      const Shape shape = entry ? Shape(std::span<const int64_t>(entry->shape)) : Shape{};
+      tensors.emplace_back(name, make_view(of.data(), shape));
+    }
+    write_safetensors(folder / "other.safetensors", tensors);
+    load_weights(other.model, folder / "other.safetensors");
+  };
+  for (const auto& [name, entry] : saved.tensors()) {
+    values[name].resize(static_cast<size_t>(entry.elements()));
+    copy_to_f32(entry, name, values[name]);
+  }
+  values["visual.bn1.num_batches_tracked"] = {7.0f};
+  CHECK_NOTHROW(write());
+  CHECK(other.model.parameters().values().to_floats() == f.model.parameters().values().to_floats());
+  values["visual.bn2.running_var"][1] = -0.5f;
+  CHECK_THROWS_WITH(write(), Catch::Contains("value 1 of visual.bn2.running_var is -0.5; a variance is at"));
+  values.erase("visual.bn2.running_var");
+  CHECK_THROWS_WITH(write(), Catch::Contains("missing: visual.bn2.running_var [2]"));
+}
+
+TEST_CASE("tokens cannot be left out of a ResNet's pictures") {
+  Fixture f;
+  Tape tape(f.context);
+  const Tensor kept = Tensor::zeros(f.context, {3, 1}, DType::i32);
+  CHECK_THROWS_WITH(f.model.encode_image(tape, f.images, kept, BatchStatistics::of_batch),
+                    "modified ResNet: there are no tokens to leave out");
+}
