@@ -1,6 +1,7 @@
 #include "kernels/attention_pool/attention_pool.h"
 
 #include "kernels/attention_pool/attention_pool_cpu.h"
+#include "kernels/attention_pool/attention_pool_cuda.h"
 #include "kernels/common/dispatch.h"
 
 namespace cuclip {
@@ -27,7 +28,7 @@ void attention_pool_forward(const AttentionPoolForward& p, const ExecContext& ct
   check_attention_pool("attention_pool_forward", p.q, p.kv, p.weights, p.heads);
   check_tensor("attention_pool_forward: out", p.out, p.q.dtype, p.q.shape);
   CUCLIP_DISPATCH("attention_pool_forward", ctx, attention_pool_forward_cpu(p, ctx),
-                  fail("attention_pool: there is no CUDA kernel of it yet"));
+                  attention_pool_forward_cuda(p, ctx));
 }
 
 void attention_pool_backward(const AttentionPoolBackward& p, const ExecContext& ctx) {
@@ -36,7 +37,7 @@ void attention_pool_backward(const AttentionPoolBackward& p, const ExecContext& 
   check_tensor("attention_pool_backward: dq", p.dq, p.q.dtype, p.q.shape);
   check_tensor("attention_pool_backward: dkv", p.dkv, p.q.dtype, p.kv.shape);
   CUCLIP_DISPATCH("attention_pool_backward", ctx, attention_pool_backward_cpu(p, ctx),
-                  fail("attention_pool: there is no CUDA kernel of it yet"));
+                  attention_pool_backward_cuda(p, ctx));
 }
 
 }  // namespace cuclip

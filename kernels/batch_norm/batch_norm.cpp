@@ -1,6 +1,7 @@
 #include "kernels/batch_norm/batch_norm.h"
 
 #include "kernels/batch_norm/batch_norm_cpu.h"
+#include "kernels/batch_norm/batch_norm_cuda.h"
 #include "kernels/common/dispatch.h"
 
 namespace cuclip {
@@ -39,8 +40,7 @@ void batch_norm_forward(const BatchNormForward& p, const ExecContext& ctx) {
     check_tensor("batch_norm: running_mean", p.running_mean, DType::f32, {channels});
     check_tensor("batch_norm: running_var", p.running_var, DType::f32, {channels});
   }
-  CUCLIP_DISPATCH("batch_norm_forward", ctx, batch_norm_forward_cpu(p, ctx),
-                  fail("batch_norm: there is no CUDA kernel of it yet"));
+  CUCLIP_DISPATCH("batch_norm_forward", ctx, batch_norm_forward_cpu(p, ctx), batch_norm_forward_cuda(p, ctx));
 }
 
 void batch_norm_inference(const BatchNormInference& p, const ExecContext& ctx) {
@@ -52,7 +52,7 @@ void batch_norm_inference(const BatchNormInference& p, const ExecContext& ctx) {
   if (p.residual) check_tensor("batch_norm_inference: residual", p.residual, p.x.dtype, p.x.shape);
   check_tensor("batch_norm_inference: y", p.y, p.x.dtype, p.x.shape);
   CUCLIP_DISPATCH("batch_norm_inference", ctx, batch_norm_inference_cpu(p, ctx),
-                  fail("batch_norm: there is no CUDA kernel of it yet"));
+                  batch_norm_inference_cuda(p, ctx));
 }
 
 void batch_norm_backward(const BatchNormBackward& p, const ExecContext& ctx) {
@@ -68,7 +68,7 @@ void batch_norm_backward(const BatchNormBackward& p, const ExecContext& ctx) {
   check_tensor("batch_norm_backward: dweight", p.dweight, DType::f32, {channels});
   check_tensor("batch_norm_backward: dbias", p.dbias, DType::f32, {channels});
   CUCLIP_DISPATCH("batch_norm_backward", ctx, batch_norm_backward_cpu(p, ctx),
-                  fail("batch_norm: there is no CUDA kernel of it yet"));
+                  batch_norm_backward_cuda(p, ctx));
 }
 
 }  // namespace cuclip

@@ -2,6 +2,7 @@
 
 #include "kernels/common/dispatch.h"
 #include "kernels/mean_token/mean_token_cpu.h"
+#include "kernels/mean_token/mean_token_cuda.h"
 
 namespace cuclip {
 namespace {
@@ -21,8 +22,7 @@ void mean_token_forward(const MeanTokenForward& p, const ExecContext& ctx) {
   const Shape longer = check_sequences("mean_token_forward: x", p.x);
   check_tensor("mean_token_forward: positions", p.positions, DType::f32, {longer[1], longer[2]});
   check_tensor("mean_token_forward: y", p.y, p.x.dtype, longer);
-  CUCLIP_DISPATCH("mean_token_forward", ctx, mean_token_forward_cpu(p, ctx),
-                  fail("mean_token: there is no CUDA kernel of it yet"));
+  CUCLIP_DISPATCH("mean_token_forward", ctx, mean_token_forward_cpu(p, ctx), mean_token_forward_cuda(p, ctx));
 }
 
 void mean_token_backward(const MeanTokenBackward& p, const ExecContext& ctx) {
@@ -30,7 +30,7 @@ void mean_token_backward(const MeanTokenBackward& p, const ExecContext& ctx) {
   check_tensor("mean_token_backward: dy", p.dy, p.dx.dtype, longer);
   check_tensor("mean_token_backward: dpositions", p.dpositions, DType::f32, {longer[1], longer[2]});
   CUCLIP_DISPATCH("mean_token_backward", ctx, mean_token_backward_cpu(p, ctx),
-                  fail("mean_token: there is no CUDA kernel of it yet"));
+                  mean_token_backward_cuda(p, ctx));
 }
 
 }  // namespace cuclip

@@ -2,6 +2,7 @@
 
 #include "kernels/common/dispatch.h"
 #include "kernels/pool2d/pool2d_cpu.h"
+#include "kernels/pool2d/pool2d_cuda.h"
 
 namespace cuclip {
 namespace {
@@ -25,14 +26,13 @@ void check_pool2d(std::string_view operation, std::string_view full_name, const 
 
 void avg_pool2d_forward(const AvgPool2dForward& p, const ExecContext& ctx) {
   check_pool2d("avg_pool2d_forward", "x", p.x, "y", p.y, p.k);
-  CUCLIP_DISPATCH("avg_pool2d_forward", ctx, avg_pool2d_forward_cpu(p, ctx),
-                  fail("avg_pool2d: there is no CUDA kernel of it yet"));
+  CUCLIP_DISPATCH("avg_pool2d_forward", ctx, avg_pool2d_forward_cpu(p, ctx), avg_pool2d_forward_cuda(p, ctx));
 }
 
 void avg_pool2d_backward(const AvgPool2dBackward& p, const ExecContext& ctx) {
   check_pool2d("avg_pool2d_backward", "dx", p.dx, "dy", p.dy, p.k);
   CUCLIP_DISPATCH("avg_pool2d_backward", ctx, avg_pool2d_backward_cpu(p, ctx),
-                  fail("avg_pool2d: there is no CUDA kernel of it yet"));
+                  avg_pool2d_backward_cuda(p, ctx));
 }
 
 }  // namespace cuclip
