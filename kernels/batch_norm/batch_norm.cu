@@ -146,9 +146,10 @@ __global__ void __launch_bounds__(kMergeWarps* kWarp)
   if (warp > 0 || !inside) return;
   p.mean[c] = static_cast<float>(mean);
   p.rstd[c] = static_cast<float>(1.0 / sqrt(square / rows + static_cast<double>(p.eps)));
-  if (p.running_mean) {
+  const double variance = square / (rows - 1);
+  if (p.running_mean && isfinite(static_cast<float>(variance))) {
     move_statistic(p.running_mean[c], mean, static_cast<double>(p.momentum));
-    move_statistic(p.running_var[c], square / (rows - 1), static_cast<double>(p.momentum));
+    move_statistic(p.running_var[c], variance, static_cast<double>(p.momentum));
   }
 }
 

@@ -21,7 +21,8 @@ namespace cuclip {
 
 /// Normalises by the batch's own statistics, in training. The running statistics become
 /// (1 - momentum) * running + momentum * batch's, as in PyTorch: with N / (N - 1) times the variance that
-/// normalised. y may be the memory of x or residual.
+/// normalised. Where a channel's is not finite they stay as they are, unlike PyTorch's: a step that training
+/// skips must not spoil them for good. y may be the memory of x or residual.
 struct BatchNormForward {
   TensorView x;           // [..., C], at least two rows
   TensorView weight;      // f32 [C]

@@ -182,13 +182,14 @@ void finish_channel(const BatchNormForward& p, const Merged& all, int64_t rows, 
   const auto n = static_cast<double>(rows);
   p.mean.as<float>()[c] = static_cast<float>(all.mean);
   p.rstd.as<float>()[c] = static_cast<float>(1.0 / std::sqrt(all.square / n + static_cast<double>(p.eps)));
-  if (!p.running_mean) return;
+  const double variance = all.square / (n - 1);
+  if (!p.running_mean || !std::isfinite(static_cast<float>(variance))) return;
   const auto move = [&](float& running, double batch) {
     const auto momentum = static_cast<double>(p.momentum);
     running = static_cast<float>((1.0 - momentum) * static_cast<double>(running) + momentum * batch);
   };
   move(p.running_mean.as<float>()[c], all.mean);
-  move(p.running_var.as<float>()[c], all.square / (n - 1));
+  move(p.running_var.as<float>()[c], variance);
 }
 
 // y of all rows, of either's x, residual, relu, weight and bias. `work` has space for three wide rows.
