@@ -4,7 +4,7 @@
 // There the windows of a tile's 128 positions lie in one run of pixels, 128 + (K - 1)(W + 1) of them. A run's
 // next few channels, as many as a step has, come to shared memory once; the steps that follow are its K²
 // taps, each of which reads the same lines, moved by the tap. Positions whose tap is outside the picture read
-// a line of zeros. So a tile reads each pixel once and not K² times. There are two buffers: while one run of
+// zeros. So a tile reads each pixel once and not K² times. There are two buffers: while one run of
 // channels is multiplied, the next comes in, a part of it with each step.
 #pragma once
 
@@ -74,10 +74,12 @@ class HaloProduct : public HaloBase<T, kAlongB> {
     const int moved = windows_.direction > 0 ? tap : (kernel_ - 1) * (windows_.width + 1) - tap;
     const Vec<T>* from = run(run_);
     const int place = swizzle<kChunks>(row_ + moved, chunk_);
+    // The zeros are as many bytes as the banks have: each lane reads those of the banks that its line is in.
+    const Vec<T>* zeros = reinterpret_cast<const Vec<T>*>(shared_);
     Base::multiply_fragments(stage, [&](uint32_t(&r)[4], int i, int half) {
       const bool there = (inside_[i] >> tap_row_ & inside_[i] >> (kMostTaps + tap_column_) & 1) != 0;
-      const Vec<T>* zeros = reinterpret_cast<const Vec<T>*>(shared_) + chunk_;
-      ldmatrix_x4(r, there ? from + (place ^ (2 * half)) + 16 * kChunks * i : zeros);
+      const int chunk = place ^ (2 * half);
+      ldmatrix_x4(r, there ? from + chunk + 16 * kChunks * i : zeros + chunk % (kZeroBytes / kVecBytes));
       Base::OperandA::round_fragment(r);
     });
     if (++tap_column_ < kernel_) return;
@@ -90,8 +92,8 @@ class HaloProduct : public HaloBase<T, kAlongB> {
  private:
   static constexpr int kChunk = Vec<T>::kSize, kChunks = kStep<T> / kChunk;
   static constexpr int kLineBytes = kChunks * kVecBytes;
-  static constexpr int kZeroBytes = 128;
-  static constexpr int kMostTaps = 15;  // across: bits of inside_
+  static constexpr int kZeroBytes = 128;  // of all banks; buffers are multiples of it
+  static constexpr int kMostTaps = 15;    // across: bits of inside_
 
   /// Where a buffer of lines begins.
   __device__ __forceinline__ Vec<T>* run(int number) const {

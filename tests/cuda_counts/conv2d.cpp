@@ -11,6 +11,11 @@
 namespace cuclip::test {
 namespace {
 
+// The share of tiles' rows, or columns, that there are.
+double whole_tiles(int64_t extent) {
+  return static_cast<double>(extent) / static_cast<double>(round_up(extent, 128));
+}
+
 struct Layer {
   const char* name;
   int64_t side, channels, outputs, kernel;
@@ -30,8 +35,7 @@ struct Layer {
                 size() * static_cast<double>(ceil_div(written, 128) * pixels * read + positions() * written),
             .most_traffic = 1.05,
             .useful_flop = flop(),
-            // Of a tile's 128 columns those that there are, and the last tile's positions.
-            .least_useful = 0.95 * static_cast<double>(written) / static_cast<double>(round_up(written, 128)),
+            .least_useful = 0.99 * whole_tiles(positions()) * whole_tiles(written),
             .vectors_only = false,  // the weight is put into another order element by element
             .tf32 = dtype == DType::f32};
   }
@@ -67,8 +71,7 @@ void count(Counts& counts, const Layer& l) {
                                                       ceil_div(elements, 128) * l.outputs),
               .most_traffic = 1.05,
               .useful_flop = l.flop(),
-              .least_useful = 0.95 * static_cast<double>(l.outputs * elements) /
-                              static_cast<double>(round_up(l.outputs, 128) * round_up(elements, 128)),
+              .least_useful = 0.99 * whole_tiles(l.outputs) * whole_tiles(elements),
               .tf32 = l.dtype == DType::f32},
              [&](const ExecContext& ctx) { conv2d_backward(weights, ctx); });
 }
