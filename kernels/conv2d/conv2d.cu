@@ -5,6 +5,9 @@
 // (halo_product.cuh); 128 rows of the weight; residual and y once. In f32, with a stride, or where the channels
 // are not whole steps, the windows are read as they are: a pixel as often as it is in one of them, for all but
 // the first of which the caches answer.
+#include <algorithm>
+#include <limits>
+
 #include "kernels/common/launch.cuh"
 #include "kernels/conv2d/conv2d_cuda.h"
 #include "kernels/conv2d/halo_product.cuh"
@@ -100,9 +103,19 @@ void run(const Conv2dForward& p, const ExecContext& ctx) {
                                               });
 }
 
+// Pixels and positions, those of the last tile beyond the batch too, are counted in 32 bits.
+void check_counts(const Conv2dShape& s) {
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  const int64_t pictures = s.batch + kTile;
+  CUCLIP_CHECK(pictures <= kMost / std::max(s.height * s.width, s.positions()),
+               "conv2d: {} pictures of {} x {} with results of {} x {} are too many for one call on CUDA",
+               s.batch, s.height, s.width, s.out_height, s.out_width);
+}
+
 }  // namespace
 
 void conv2d_forward_cuda(const Conv2dForward& p, const ExecContext& ctx) {
+  check_counts(Conv2dShape(p.x, p.weight, p.stride, p.padding));
   if (p.x.dtype == DType::bf16) {
     run<MmaProduct, bfloat16>(p, ctx);
   } else {
@@ -111,6 +124,7 @@ void conv2d_forward_cuda(const Conv2dForward& p, const ExecContext& ctx) {
 }
 
 void conv2d_backward_cuda(const Conv2dBackward& p, const ExecContext& ctx) {
+  check_counts(Conv2dShape(p.x, p.weight, p.stride, p.padding));
   if (p.dx) conv2d_data_gradient_cuda(p, ctx);
   if (p.dweight) conv2d_weight_gradient_cuda(p, ctx);
 }

@@ -8,6 +8,8 @@
 // The weight is brought into the order that this needs, [taps, class after class][Cout][Cin], by a first
 // kernel, in scratch (as large as the weight; K = 1 needs none). Bytes moved by a tile: the windows of its
 // pixels in dy, read as the forward reads its own; 128 columns of the weight; dx once.
+#include <algorithm>
+
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
 #include "kernels/conv2d/conv2d_cuda.h"
