@@ -1,12 +1,16 @@
 // The convolution on CUDA: the windows of all positions times the weight, [N OH OW, K K Cin] by [K K Cin,
 // Cout], with the tile products of kernels/tiles. No window is ever written to memory.
 //
-// A tile is 128 positions by 128 channels of y. Bytes moved by a tile: the windows of its positions once, a
-// pixel as often as it is in one of them, so that K = 3 asks for each about nine times, eight of which the
-// caches answer; 128 rows of the weight; residual and y once.
+// A tile is 128 positions by 128 channels of y. Bytes moved by a tile: the pixels of its windows once
+// (halo_product.cuh); 128 rows of the weight; residual and y once. In f32, with a stride, or where the channels
+// are not whole steps, the windows are read as they are: a pixel as often as it is in one of them, for all but
+// the first of which the caches answer.
+#include <algorithm>
+#include <limits>
+
 #include "kernels/common/launch.cuh"
 #include "kernels/conv2d/conv2d_cuda.h"
-#include "kernels/conv2d/windows.cuh"
+#include "kernels/conv2d/halo_product.cuh"
 #include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
@@ -89,19 +93,29 @@ template <template <Along, Along, bool, bool> typename Base, typename T>
 void run(const Conv2dForward& p, const ExecContext& ctx) {
   const ForwardArguments<T> a = arguments_of<T>(p);
   const bool vectors = a.windows.in_chunks() && vector_lines(a.weight);
-  with_product<Base, Along::reduction, Along::reduction, false>(
-      vectors, [&]<typename P>(std::type_identity<P>) {
-        launch({.kernel = "conv2d_forward_kernel",
-                .grid = {int64_t{a.row_tiles} * a.column_tiles},
-                .threads = P::kThreads,
-                .shared_bytes = kPipelineBytes},
-               conv2d_forward_kernel<WindowProduct<P, 0>>, ctx, a);
-      });
+  with_window_product<Base, Along::reduction>(a.windows, a.windows.taps_across, vectors,
+                                              [&]<typename P>(std::type_identity<P>, int shared_bytes) {
+                                                launch({.kernel = "conv2d_forward_kernel",
+                                                        .grid = {int64_t{a.row_tiles} * a.column_tiles},
+                                                        .threads = P::kThreads,
+                                                        .shared_bytes = static_cast<size_t>(shared_bytes)},
+                                                       conv2d_forward_kernel<P>, ctx, a);
+                                              });
+}
+
+// Pixels and positions, those of the last tile beyond the batch too, are counted in 32 bits.
+void check_counts(const Conv2dShape& s) {
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  const int64_t pictures = s.batch + kTile;
+  CUCLIP_CHECK(pictures <= kMost / std::max(s.height * s.width, s.positions()),
+               "conv2d: {} pictures of {} x {} with results of {} x {} are too many for one call on CUDA",
+               s.batch, s.height, s.width, s.out_height, s.out_width);
 }
 
 }  // namespace
 
 void conv2d_forward_cuda(const Conv2dForward& p, const ExecContext& ctx) {
+  check_counts(Conv2dShape(p.x, p.weight, p.stride, p.padding));
   if (p.x.dtype == DType::bf16) {
     run<MmaProduct, bfloat16>(p, ctx);
   } else {
@@ -110,6 +124,7 @@ void conv2d_forward_cuda(const Conv2dForward& p, const ExecContext& ctx) {
 }
 
 void conv2d_backward_cuda(const Conv2dBackward& p, const ExecContext& ctx) {
+  check_counts(Conv2dShape(p.x, p.weight, p.stride, p.padding));
   if (p.dx) conv2d_data_gradient_cuda(p, ctx);
   if (p.dweight) conv2d_weight_gradient_cuda(p, ctx);
 }

@@ -7,11 +7,13 @@
 //
 // The weight is brought into the order that this needs, [taps, class after class][Cout][Cin], by a first
 // kernel, in scratch (as large as the weight; K = 1 needs none). Bytes moved by a tile: the windows of its
-// pixels in dy once, 128 columns of the weight, dx once.
+// pixels in dy, read as the forward reads its own; 128 columns of the weight; dx once.
+#include <algorithm>
+
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
 #include "kernels/conv2d/conv2d_cuda.h"
-#include "kernels/conv2d/windows.cuh"
+#include "kernels/conv2d/halo_product.cuh"
 #include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
@@ -161,13 +163,15 @@ void run(const Conv2dBackward& p, const ExecContext& ctx) {
       .column_tiles = static_cast<int>(tiles_of(s.channels)),
       .whole = s.channels % Vec<T>::kSize == 0 && aligned_to(kVecBytes, p.dx.data)};
   const bool vectors = a.windows.in_chunks() && vector_lines(a.weight);
-  with_product<Base, Along::reduction, Along::outer, false>(vectors, [&]<typename P>(std::type_identity<P>) {
-    launch({.kernel = "conv2d_data_gradient_kernel",
-            .grid = {s.stride * s.stride * a.row_tiles * a.column_tiles},
-            .threads = P::kThreads,
-            .shared_bytes = kPipelineBytes},
-           conv2d_data_gradient_kernel<WindowProduct<P, 0>>, ctx, a);
-  });
+  const int one_class = s.stride == 1 ? classes.kernel : 0;
+  with_window_product<Base, Along::outer>(
+      a.windows, one_class, vectors, [&]<typename P>(std::type_identity<P>, int shared_bytes) {
+        launch({.kernel = "conv2d_data_gradient_kernel",
+                .grid = {s.stride * s.stride * a.row_tiles * a.column_tiles},
+                .threads = P::kThreads,
+                .shared_bytes = static_cast<size_t>(shared_bytes)},
+               conv2d_data_gradient_kernel<P>, ctx, a);
+      });
 }
 
 }  // namespace

@@ -36,8 +36,8 @@ struct Setup {
           dnnl::memory::format_tag::nhwc),
         y({pictures, spec.shape.outputs, spec.shape.out_height, spec.shape.out_width}, to_dnnl(spec.dtype),
           dnnl::memory::format_tag::nhwc),
-        weight(weight_as(spec, dnnl::memory::format_tag::any)),
-        forward_weight(weight.dims(), to_dnnl(spec.dtype), dnnl::memory::format_tag::any),
+        weight(weight_of(spec, dnnl::memory::format_tag::any)),
+        forward_weight(weight_of(spec.shape, spec.dtype, dnnl::memory::format_tag::any)),
         steps{spec.shape.stride, spec.shape.stride},
         border{spec.shape.padding, spec.shape.padding} {
     if (spec.bias) {
@@ -51,11 +51,12 @@ struct Setup {
     }
   }
 
-  // The gradient of a weight is f32.
-  static Description weight_as(const ConvolutionSpec& spec, dnnl::memory::format_tag tag) {
-    const Conv2dShape& s = spec.shape;
-    const DType dtype = spec.pass == ConvolutionPass::weights ? DType::f32 : spec.dtype;
+  static Description weight_of(const Conv2dShape& s, DType dtype, dnnl::memory::format_tag tag) {
     return Description({s.outputs, s.channels, s.kernel, s.kernel}, to_dnnl(dtype), tag);
+  }
+  // Of the pass: a weight's gradient is f32.
+  static Description weight_of(const ConvolutionSpec& spec, dnnl::memory::format_tag tag) {
+    return weight_of(spec.shape, spec.pass == ConvolutionPass::weights ? DType::f32 : spec.dtype, tag);
   }
 
   Description x, y, weight, forward_weight, bias;
@@ -150,7 +151,7 @@ Convolution::Convolution(const ConvolutionSpec& spec) : pass_(spec.pass), has_bi
   x_ = setup.x;
   y_ = setup.y;
   bias_ = setup.bias;
-  plain_weight_ = Setup::weight_as(spec, dnnl::memory::format_tag::ohwi);
+  plain_weight_ = Setup::weight_of(spec, dnnl::memory::format_tag::ohwi);
   if (pass_ == ConvolutionPass::weights) {
     dnnl::post_ops sum;
     sum.append_sum(1.0f);

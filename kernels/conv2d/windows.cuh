@@ -136,6 +136,7 @@ class WindowProduct : public Base {
   }
 
   __device__ __forceinline__ void gather(int step, int stage) const {
+    if constexpr (kMma && !Base::kVectors) return gather_elements(step, stage);
     typename Windows<T>::Tap tap = tap_;
 #pragma unroll
     for (int i = 0; i < kCopies; ++i) {
@@ -146,29 +147,30 @@ class WindowProduct : public Base {
       } else {
         at = windows_.position(first_ + step * kStep<T> + line(i), end_);
       }
-      if constexpr (kMma && !Base::kVectors) {
-        *target(stage, i) = elements(at, (kAlong ? step * kStep<T> : element_) + within(i));
+      const bool inside = windows_.inside(at, tap);
+      const T* from = inside ? windows_.address(at, tap) : windows_.pixels;
+      if constexpr (kMma) {
+        async_copy_16_zero_fill(target(stage, i), from, inside ? kVecBytes : 0);
       } else {
-        const bool inside = windows_.inside(at, tap);
-        const T* from = inside ? windows_.address(at, tap) : windows_.pixels;
-        if constexpr (kMma) {
-          async_copy_16_zero_fill(target(stage, i), from, inside ? kVecBytes : 0);
-        } else {
-          async_copy_4_zero_fill(target(stage, i), from, inside ? 4 : 0);
-        }
+        async_copy_4_zero_fill(target(stage, i), from, inside ? 4 : 0);
       }
     }
   }
 
-  /// kChunk elements, each of a tap of its own.
-  __device__ __forceinline__ Vec<T> elements(const typename Windows<T>::Place& at, int first) const {
-    float v[kChunk];
+  /// Chunks each of whose elements is of a tap of its own. One after the other: all at once would spill.
+  __device__ __forceinline__ void gather_elements(int step, int stage) const {
+    const int first = kAlong ? step * kStep<T> : element_, number = first_ + (kAlong ? 0 : step * kStep<T>);
+#pragma unroll 1
+    for (int i = 0; i < kCopies; ++i) {
+      const auto at = windows_.position(number + line(i), end_);
+      float v[kChunk];
 #pragma unroll
-    for (int j = 0; j < kChunk; ++j) {
-      const auto tap = windows_.tap(first + j);
-      v[j] = windows_.inside(at, tap) ? to_float(*windows_.address(at, tap)) : 0.0f;
+      for (int j = 0; j < kChunk; ++j) {
+        const auto tap = windows_.tap(first + within(i) + j);
+        v[j] = windows_.inside(at, tap) ? to_float(*windows_.address(at, tap)) : 0.0f;
+      }
+      *target(stage, i) = pack<T>(v);
     }
-    return pack<T>(v);
   }
 
   __device__ __forceinline__ auto* target(int stage, int i) const {

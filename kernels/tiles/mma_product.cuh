@@ -80,6 +80,11 @@ class MmaOperand {
     } else {
       ldmatrix_x4_trans(r, tile + (first_ ^ (2 * i)) + 16 * kChunks * half);
     }
+    round_fragment(r);
+  }
+
+  /// From shared memory's elements to the product's.
+  static __device__ __forceinline__ void round_fragment(uint32_t (&r)[4]) {
     if constexpr (sizeof(T) == 4) {
 #pragma unroll
       for (int m = 0; m < 4; ++m) r[m] = to_tf32(__uint_as_float(r[m]));
@@ -93,7 +98,9 @@ class MmaOperand {
   int first_;  // place of the lane's chunk, or element, for fragment 0 of half 0
 };
 
-template <TileElement T, Along kAlongA, Along kAlongB, bool kVectorAccess, bool kRowSums>
+/// kBytesOfStage: how far one stage is from the next.
+template <TileElement T, Along kAlongA, Along kAlongB, bool kVectorAccess, bool kRowSums,
+          int kBytesOfStage = kStageBytes>
 class TensorCoreProduct {
  public:
   using Input = T;
@@ -125,29 +132,8 @@ class TensorCoreProduct {
   __device__ __forceinline__ void load_b(int step, int stage) const { b_.load(step, tile(stage, 1)); }
 
   __device__ __forceinline__ void multiply(int stage) {
-    const Vec<T>*a_tile = tile(stage, 0), *b_tile = tile(stage, 1);
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      uint32_t a[4][4], b[4][4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        a_.fragment(a[i], a_tile, i, half);
-        b_.fragment(b[i], b_tile, i, half);
-      }
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-#pragma unroll
-        for (int j = 0; j < 8; ++j) {
-          const uint32_t b_pair[] = {b[j / 2][j % 2], b[j / 2][j % 2 + 2]};
-          mma(sums_[i][j], a[i], b_pair);
-        }
-        if constexpr (kRowSums) {
-          constexpr uint32_t kOnes = sizeof(T) == 2 ? 0x3f803f80 : 0x3f800000;
-          const uint32_t ones[] = {kOnes, kOnes};
-          if (sums_rows_) mma(row_sums_[i], a[i], ones);
-        }
-      }
-    }
+    const Vec<T>* a_tile = tile(stage, 0);
+    multiply_fragments(stage, [&](uint32_t(&r)[4], int i, int half) { a_.fragment(r, a_tile, i, half); });
   }
 
   /// Brings 16 rows of sums to shared memory; read() then gives the lane's vectors of them, kSize neighbours
@@ -210,8 +196,36 @@ class TensorCoreProduct {
   }
 
  protected:
+  /// The product with B of a stage; fragment_a(registers, i, half) gives A's as MmaOperand::fragment does.
+  template <typename FragmentA>
+  __device__ __forceinline__ void multiply_fragments(int stage, FragmentA&& fragment_a) {
+    const Vec<T>* b_tile = tile(stage, 1);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      uint32_t a[4][4], b[4][4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        fragment_a(a[i], i, half);
+        b_.fragment(b[i], b_tile, i, half);
+      }
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+#pragma unroll
+        for (int j = 0; j < 8; ++j) {
+          const uint32_t b_pair[] = {b[j / 2][j % 2], b[j / 2][j % 2 + 2]};
+          mma(sums_[i][j], a[i], b_pair);
+        }
+        if constexpr (kRowSums) {
+          constexpr uint32_t kOnes = sizeof(T) == 2 ? 0x3f803f80 : 0x3f800000;
+          const uint32_t ones[] = {kOnes, kOnes};
+          if (sums_rows_) mma(row_sums_[i], a[i], ones);
+        }
+      }
+    }
+  }
+
   __device__ __forceinline__ Vec<T>* tile(int stage, int operand) const {
-    return shared_ + (stage * kStageBytes + operand * kOperandBytes) / kVecBytes;
+    return shared_ + (stage * kBytesOfStage + operand * kOperandBytes) / kVecBytes;
   }
 
  private:

@@ -75,6 +75,7 @@ class Counts {
 void count_adamw(Counts& counts);
 void count_attention(Counts& counts);
 void count_contrastive_loss(Counts& counts);
+void count_conv2d(Counts& counts);
 void count_embed(Counts& counts);
 void count_gemm(Counts& counts);
 void count_layer_norm(Counts& counts);

@@ -9,6 +9,7 @@ int main() {
   count_adamw(counts);
   count_attention(counts);
   count_contrastive_loss(counts);
+  count_conv2d(counts);
   count_embed(counts);
   count_gemm(counts);
   count_layer_norm(counts);

@@ -324,3 +324,13 @@ TEST_CASE("conv2d refuses wrong shapes, dtypes and strides, naming them") {
   b.dx = p.dy.view();
   REQUIRE_THROWS_WITH(conv2d_backward(b, ctx), "conv2d_backward: dx must be [2, 6, 5, 3], got [2, 6, 5, 4]");
 }
+
+TEST_CASE("conv2d on CUDA refuses more pictures than it can count") {
+  CUCLIP_NEEDS_CUDA();
+  TestContext ctx;
+  const Buffer little = Buffer::zeros({1}, DType::f32);
+  const TensorView pictures(little.view().data, DType::f32, {int64_t{1} << 20, 64, 64, 1});
+  REQUIRE_THROWS_WITH(
+      conv2d_forward({.x = pictures, .weight = little.view_as({1, 1, 1, 1}), .y = pictures}, ctx),
+      "conv2d: 1048576 pictures of 64 x 64 with results of 64 x 64 are too many for one call on CUDA");
+}
