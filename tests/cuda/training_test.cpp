@@ -259,10 +259,10 @@ TEST_CASE("accumulated batches on CUDA give the gradients of the whole batch") {
   CHECK(step.run(pieces, 1e-3f).loss == Approx(loss).epsilon(1e-6));
 }
 
-// Batch normalisation over the 24 values that a channel has in the last stage amplifies rounding, and a
-// gradient near zero has AdamW step either way. Over 15 seeds the features were within 2.4e-7, the loss within
-// 1.2e-7, all gradients together within 7.8e-6, the losses of three steps within 7.8e-8, and the statistics of
-// a channel, some of whose means are near zero, within 1.8e-4.
+// Batch normalisation over the 24 values that a channel has in the last stage amplifies rounding, and where a
+// gradient is near zero AdamW steps either way. Over 15 seeds the features were within 2.4e-7, the loss
+// within 1.2e-7, all gradients together within 7.8e-6, the losses of three steps within 7.8e-8, and the
+// statistics of a channel, some of whose means are near zero, within 1.8e-4.
 TEST_CASE("a ResNet on CUDA has the CPU's features, gradients and statistics, step for step") {
   CUCLIP_NEEDS_CUDA();
   const uint64_t seed = test::rng()();

@@ -63,8 +63,8 @@ double relative_error(std::span<const float> actual, std::span<const float> expe
 }
 
 // The keys' part of in_proj's bias [q | k | v] and of kv_proj's [k | v], empty of any other parameter. It
-// shifts all scores of a query alike, which a softmax does not see: its gradient is zero, and what is computed
-// for it is rounding.
+// shifts all scores of a query alike, which a softmax does not see: its gradient is zero, and what is
+// computed for it is rounding.
 std::span<const float> keys(const std::string& name, std::span<const float> values) {
   const size_t size = values.size();
   if (name.ends_with("in_proj_bias")) return values.subspan(size / 3, size / 3);
