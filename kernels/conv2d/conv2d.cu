@@ -2,9 +2,9 @@
 // Cout], with the tile products of kernels/tiles. No window is ever written to memory.
 //
 // A tile is 128 positions by 128 channels of y. Bytes moved by a tile: the pixels of its windows once
-// (halo_product.cuh); 128 rows of the weight; residual and y once. In f32, with a stride, or where the channels
-// are not whole steps, the windows are read as they are: a pixel as often as it is in one of them, for all but
-// the first of which the caches answer.
+// (halo_product.cuh); 128 rows of the weight; residual and y once. In f32, with a stride, or where the
+// channels are not whole steps, the windows are read as they are: a pixel as often as it is in one of them,
+// for all but the first of which the caches answer.
 #include <algorithm>
 #include <limits>
 

@@ -1,5 +1,5 @@
-// A product with windows that share their pixels: those of K > 1 and stride 1 whose result has the size of the
-// picture, as in the inner layers of residual networks.
+// A product with windows that share their pixels: those of K > 1 and stride 1 whose result has the size of
+// the picture, as in the inner layers of residual networks.
 //
 // There the windows of a tile's 128 positions lie in one run of pixels, 128 + (K - 1)(W + 1) of them. A run's
 // next few channels, as many as a step has, come to shared memory once; the steps that follow are its K²
@@ -60,7 +60,7 @@ class HaloProduct : public HaloBase<T, kAlongB> {
     // B's steps go along the channels of each tap.
     Base::load_b((load_tap_ * windows_.channels + load_run_ * kStep<T>) / kStep<T>, stage);
     if (step == 0) copy_run(0, 0, Base::kThreads);
-    // The buffer's last reader was the run before, which is over when the third of this one's steps is loaded.
+    // The buffer was the run before's, which is over when the third of this one's steps is loaded.
     if (load_tap_ >= 2)
       copy_run(load_run_ + 1, (load_tap_ - 2) * Base::kThreads, (kernel_ * kernel_ - 2) * Base::kThreads);
     if (++load_tap_ == kernel_ * kernel_) {
@@ -136,9 +136,9 @@ class HaloProduct : public HaloBase<T, kAlongB> {
   int tap_row_ = 0, tap_column_ = 0, run_ = 0;
 };
 
-/// Calls body(std::type_identity<Product>(), bytes of shared memory) with the product for these windows, as A,
-/// and B along kAlongB; `vectors`: 16-byte accesses fit both. `kernel`: across all windows' taps, if they are
-/// of one class. Host code.
+/// Calls body(std::type_identity<Product>(), bytes of shared memory) with the product for these windows, as
+/// A, and B along kAlongB; `vectors`: 16-byte accesses fit both. `kernel`: taps across of every window, or 0
+/// where windows differ. Host code.
 template <template <Along, Along, bool, bool> typename Base, Along kAlongB, TileElement T, typename Body>
 void with_window_product(const Windows<T>& windows, int kernel, bool vectors, Body&& body) {
   if constexpr (requires { typename Base<Along::reduction, kAlongB, true, false>::OperandA; }) {
