@@ -1,8 +1,8 @@
-// How the batch norm kernels lay [rows, channels] over threads. A thread has one 16-byte vector of channels and
-// goes down the rows; a block has up to 32 vectors side by side, and as many rows at a time as it has threads
-// for. Where a row is narrower than a warp's 512 bytes, a warp takes several, which follow one another in
-// memory. The grid is (runs of rows, strips of channels). Runs follow from the shape alone, so that sums over
-// rows have the same bits on every GPU.
+// How the batch norm kernels lay [rows, channels] over threads. A thread has one 16-byte vector of channels
+// and goes down the rows; a block has up to 32 vectors side by side, and as many rows at a time as it has
+// threads for. Where a row is narrower than a warp's 512 bytes, a warp takes several, which follow one
+// another in memory. The grid is (runs of rows, strips of channels). Runs follow from the shape alone, so
+// that sums over rows have the same bits on every GPU.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +19,8 @@ inline constexpr int kChannelBlockThreads = 256;
 
 /// Chosen by the shape and the number of channels in a vector.
 struct ChannelBlocks {
-  // Bits: blocks to reach, four on each multiprocessor; rows that a thread has at least, so that what it loads
-  // for its channels, and the sums of its block, stay small beside them.
+  // Bits: blocks to reach, four on each multiprocessor; rows that a thread has at least, so that what it
+  // loads for its channels, and the sums of its block, stay small beside them.
   static constexpr int64_t kBlocks = 2 * SumOrder::kTwoBlocksEach;
   static constexpr int64_t kThreadRows = 16;
 

@@ -1,7 +1,7 @@
-// CLIP's other image encoder: a modified ResNet (Radford et al. 2021, "Learning Transferable Visual Models From
-// Natural Language Supervision", section 2.4, after He et al. 2015 and 2018, and Zhang 2019, "Making Convolutional
-// Networks Shift-Invariant Again"): three convolutions as a stem, average pooling in front of strides, and a layer
-// of attention as the last pooling.
+// CLIP's other image encoder: a modified ResNet (Radford et al. 2021, "Learning Transferable Visual Models
+// From Natural Language Supervision", section 2.4; He et al. 2015 and 2018; Zhang 2019, "Making Convolutional
+// Networks Shift-Invariant Again"): three convolutions as a stem, average pooling in front of strides, and a
+// layer of attention as the last pooling.
 #pragma once
 
 #include <optional>
