@@ -33,7 +33,7 @@ model="$run/model"
 cuclip=build/bin/cuclip
 say() { printf '\n== %s\n' "$*"; }
 
-say "1/6  Debian packages: compiler and libraries; picture collections, which are only unpacked (about 430 MB)"
+say "1/6  Debian packages: compiler and libraries; picture collections, which are only unpacked (about 440 MB)"
 scripts/install_packages.sh build
 scripts/fetch_pictures.sh "$pictures"
 
@@ -72,9 +72,10 @@ say "5/6  Evaluation: pairs that were never trained on, searches with single wor
 say "6/6  Search all pictures with words"
 "$cuclip" index "$train_data::$held_out" --model "$model" --out "$run/pictures.cuclip-index"
 for words in "a red bicycle" "a bird" "a flower" "a musical instrument"; do
+  found="$run/search-${words// /-}"
   "$cuclip" search "$run/pictures.cuclip-index" "$words" --model "$model" --top 12 \
-    --contact-sheet "$run/search-${words// /-}.png" >"$run/search-${words// /-}.txt"
-  echo "$run/search-${words// /-}.png"
+    --contact-sheet "$found.png" --html "$found.html" >"$found.txt"
+  echo "$found.png"
 done
 
 say "Done"
@@ -83,6 +84,6 @@ cat <<EOF
 $run/report.json      the figures
 $run/loss.svg         the loss curve
 $run/matrix.svg       similarities of held-out pictures and captions
-$run/search-*.png     what the searches found
+$run/search-*.png     what the searches found; search-*.html is the same as a page
 $model                the model: try  $cuclip classify PICTURE --labels "a cat,a dog,a car" --model $model
 EOF

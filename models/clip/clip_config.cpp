@@ -198,6 +198,7 @@ std::vector<NamedClipConfig> builtin_clip_configs() {
   std::vector<NamedClipConfig> configs = {
       {"cuclip-tiny", make(64, 32, 8, {.width = 64, .layers = 2, .head_width = 32}, tiny_text)},
       {"cuclip-small", make(256, 64, 8, {.width = 256, .layers = 4}, small_text)},
+      {"cuclip-resnet", resnet(256, 64, 32, {1, 1, 1, 1}, small_text)},
       {"ViT-B-32", make(512, 224, 32, base, clip_text(512))},
       {"ViT-B-16", make(512, 224, 16, base, clip_text(512))},
       {"ViT-L-14", make(768, 224, 14, large, clip_text(768))},
@@ -209,7 +210,8 @@ std::vector<NamedClipConfig> builtin_clip_configs() {
       {"RN50x64", resnet(1024, 448, 128, {3, 15, 36, 10}, clip_text(1024))},
   };
   const size_t plain = configs.size();
-  for (size_t i = 2; i < plain; ++i) {
+  for (size_t i = 0; i < plain; ++i) {
+    if (configs[i].name.starts_with("cuclip-")) continue;
     configs.push_back({configs[i].name + "-quickgelu", configs[i].config});
     configs.back().config.quick_gelu = true;
   }

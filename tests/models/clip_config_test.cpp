@@ -22,7 +22,7 @@ TEST_CASE("the built-in models have the published numbers of parameters") {
 }
 
 TEST_CASE("the parameter count is that of the model that is built") {
-  for (const char* name : {"cuclip-tiny", "cuclip-small", "RN50"}) {
+  for (const char* name : {"cuclip-tiny", "cuclip-small", "cuclip-resnet"}) {
     Context context(1);
     const Clip model(context, load_clip_config(name));
     CHECK(model.parameters().count() == parameter_count(model.config()));
@@ -172,7 +172,7 @@ TEST_CASE("open_clip's interpolation and resize mode are read, and survive being
 }
 
 TEST_CASE("the quickgelu names are the same models with the other activation") {
-  for (const char* name : {"ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336"}) {
+  for (const char* name : {"ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336", "RN50", "RN50x64"}) {
     ClipConfig config = load_clip_config(name);
     CHECK_FALSE(config.quick_gelu);
     config.quick_gelu = true;
