@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarp;
+constexpr int kBlocks = 6;  // of a multiprocessor: up to 80 registers; left to itself, ptxas spills at 56
 
 template <typename T>
 struct Arguments {
@@ -116,7 +117,7 @@ __device__ __forceinline__ float block_max(float x, float* shared) {
 }
 
 template <bool kWhole, typename T>
-__global__ void __launch_bounds__(kThreads) attention_pool_forward_kernel(const Arguments<T> p) {
+__global__ void __launch_bounds__(kThreads, kBlocks) attention_pool_forward_kernel(const Arguments<T> p) {
   constexpr int kSize = Vec<T>::kSize;
   __shared__ float shared[kWarp];
   const Head<T> head(p);
@@ -151,7 +152,7 @@ __global__ void __launch_bounds__(kThreads) attention_pool_forward_kernel(const 
 }
 
 template <bool kWhole, typename T>
-__global__ void __launch_bounds__(kThreads) attention_pool_backward_kernel(const Arguments<T> p) {
+__global__ void __launch_bounds__(kThreads, kBlocks) attention_pool_backward_kernel(const Arguments<T> p) {
   constexpr int kSize = Vec<T>::kSize;
   __shared__ float shared[kWarp];
   const Head<T> head(p);

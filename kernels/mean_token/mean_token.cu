@@ -1,6 +1,7 @@
 // The mean token on CUDA. A thread has a 16-byte vector of a picture's channels and goes through the tokens:
-// a warp's vectors are 512 consecutive bytes of a token. dpositions is a sum down the columns (column_sums.cuh).
-// Bytes moved: x once and y once, and the positions from the cache; in the backward dy twice and dx once.
+// a warp's vectors are 512 consecutive bytes of a token. dpositions is a sum down the columns
+// (column_sums.cuh). Bytes moved: x once and y once, and the positions from the cache; in the backward dy
+// twice and dx once.
 #include "kernels/common/column_sums.cuh"
 #include "kernels/common/launch.cuh"
 #include "kernels/common/vec.cuh"

@@ -1,7 +1,7 @@
 // Average pooling on CUDA. A thread has a window's 16-byte vector of channels; a block is a part of a row of
-// windows, so that a warp's vectors follow one another in memory but for the windows' rows. In the backward the
-// windows that the border cuts off count too: they write zeros. No shared memory. Bytes moved: x once and y
-// once, dy once and dx once.
+// windows, so that a warp's vectors follow one another in memory but for the windows' rows. In the backward
+// the windows that the border cuts off count too: they write zeros. No shared memory. Bytes moved: x once and
+// y once, dy once and dx once.
 #include <algorithm>
 
 #include "kernels/common/divisor.cuh"

@@ -2,9 +2,9 @@
 //   y[n, i, j, c] = 1/k^2 sum over a, b < k of x[n, i k + a, j k + b, c]
 //
 // x [N, H, W, C], y [N, H / k, W / k, C], rounded downwards: rows and columns of x at the lower and right
-// border that fill no window are left out. f32 or bf16; sums are f32, rounded once. Every tensor is contiguous
-// and none overlaps another. NaN reaches its own window's channel and nothing else. Same bits for any number of
-// threads.
+// border that fill no window are left out. f32 or bf16; sums are f32, rounded once. Every tensor is
+// contiguous and none overlaps another. NaN reaches its own window's channel and nothing else. Same bits for
+// any number of threads.
 #pragma once
 
 #include "kernels/common/exec_context.h"
@@ -25,8 +25,8 @@ struct AvgPool2dBackward {
   int64_t k = 2;
 };
 
-/// Both throw InputError for a missing tensor, a wrong shape or dtype, strides that are not contiguous, or a k
-/// that is below 1 or larger than the picture.
+/// Both throw InputError for a missing tensor, a wrong shape or dtype, strides that are not contiguous, or a
+/// k that is below 1 or larger than the picture.
 void avg_pool2d_forward(const AvgPool2dForward& p, const ExecContext& ctx);
 void avg_pool2d_backward(const AvgPool2dBackward& p, const ExecContext& ctx);
 
