@@ -1,8 +1,8 @@
-// Attention pooling on CUDA. A block is a picture's head. A key or value of D elements is taken by a group of
-// lanes, a 16-byte vector each (several, one after the other, where D is more than a warp's), and the block's
-// groups take every key in turn; what they sum over keys is added up in shared memory (4 KB in bf16), in order.
-// Scores become weights where these belong in memory; the backward's are in scratch, 4 bytes a key and head.
-// Bytes moved: kv once, in the backward dkv too, and what belongs to a query.
+// Attention pooling on CUDA. A block is a picture's head. A key or value of D elements is taken by a group
+// of lanes, a 16-byte vector each (several, one after the other, where D is more than a warp's), and the
+// block's groups take every key in turn; what they sum over keys is added up in shared memory (4 KB in
+// bf16), in order. Scores become weights where these belong in memory; the backward's are in scratch, 4
+// bytes a key and head. Bytes moved: kv once, in the backward dkv too, and what belongs to a query.
 #include <cmath>
 
 #include "kernels/attention_pool/attention_pool_cuda.h"
@@ -63,8 +63,8 @@ __device__ __forceinline__ float group_sum(float x, int lanes) {
   return x;
 }
 
-// out[s] = factor * query . rows[s], for rows that are head.row apart. A block-wide call, after which all of the
-// block sees `out`.
+// out[s] = factor * query . rows[s], for rows that are head.row apart. A block-wide call, after which all of
+// the block sees `out`.
 template <bool kWhole, typename T>
 __device__ __forceinline__ void dot_rows(const Arguments<T>& p, const Head<T>& head, const T* query,
                                          const T* rows, float factor, float* out) {

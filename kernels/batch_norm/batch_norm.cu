@@ -1,11 +1,11 @@
 // Batch norm forward on CUDA.
 //
 // Threads: channel_block.cuh. The first kernel takes each run's mean and sum of squares around it: a thread
-// sums differences from its own first row, so that no mean is large beside them, and pairs of threads, then of
-// pairs, are merged in shared memory (2 x 8 KB in bf16) by Chan's formula. The second merges the runs in f64,
-// in order, and moves the running statistics. The third writes y. No atomics: the same bits on every run.
-// Bytes moved of N x C elements of b bytes: 3 N C b, x twice and y once, with a residual 4 N C b; the runs'
-// statistics take 8 C a run, written once and read twice.
+// sums differences from its own first row, so that no mean is large beside them, and pairs of threads, then
+// of pairs, are merged in shared memory (2 x 8 KB in bf16) by Chan's formula. The second merges the runs in
+// f64, in order, and moves the running statistics. The third writes y. No atomics: the same bits on every
+// run. Bytes moved of N x C elements of b bytes: 3 N C b, x twice and y once, with a residual 4 N C b; the
+// runs' statistics take 8 C a run, written once and read twice.
 #include "kernels/batch_norm/batch_norm_cuda.h"
 #include "kernels/batch_norm/channel_block.cuh"
 #include "kernels/common/scratch_plan.h"
@@ -21,7 +21,8 @@ struct Statistics {
   float square[kSize];
 };
 
-// Pairs of the threads that share a vector of channels, then pairs of pairs. The result is in the first one's.
+// Pairs of the threads that share a vector of channels, then pairs of pairs. The result is in the first
+// one's.
 template <int kSize>
 __device__ __forceinline__ void merge_down(Statistics<kSize>& own, const ChannelPlace<kSize>& place,
                                            int columns) {

@@ -1,11 +1,11 @@
 // Batch norm backward on CUDA.
 //
-// Threads: channel_block.cuh. The first kernel sums g and g (x - mean) over each run: a thread over its rows in
-// registers, then pairs of threads, and of pairs, in shared memory (2 x 8 KB in bf16); it also writes
+// Threads: channel_block.cuh. The first kernel sums g and g (x - mean) over each run: a thread over its rows
+// in registers, then pairs of threads, and of pairs, in shared memory (2 x 8 KB in bf16); it also writes
 // dresidual. The second adds the runs' sums in f64, in order. The third writes dx. No atomics: the same bits
-// on every run. Bytes moved of N x C elements of b bytes: 5 N C b (dy and x twice, dx once), with a ReLU 7 N C b
-// (y twice too); with dresidual, which the third kernel reads instead of dy and y, 6 N C b, and with a ReLU
-// 7 N C b. The runs' sums take 8 C a run, written and read once.
+// on every run. Bytes moved of N x C elements of b bytes: 5 N C b (dy and x twice, dx once), with a ReLU 7 N
+// C b (y twice too); with dresidual, which the third kernel reads instead of dy and y, 6 N C b, and with a
+// ReLU 7 N C b. The runs' sums take 8 C a run, written and read once.
 #include "kernels/batch_norm/batch_norm_cuda.h"
 #include "kernels/batch_norm/channel_block.cuh"
 #include "kernels/common/scratch_plan.h"
@@ -45,7 +45,8 @@ __device__ __forceinline__ void load_masked(const T* dy, const T* y, int64_t at,
   }
 }
 
-// Pairs of the threads that share a vector of channels, then pairs of pairs. The result is in the first one's.
+// Pairs of the threads that share a vector of channels, then pairs of pairs. The result is in the first
+// one's.
 template <int kSize>
 __device__ __forceinline__ void add_down(float (&sum)[kSize], float (&product)[kSize],
                                          const ChannelPlace<kSize>& place, int columns) {

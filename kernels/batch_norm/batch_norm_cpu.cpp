@@ -1,5 +1,5 @@
-// Batch norm forward on the CPU: a pass over memory for the statistics, of each block in f32 and of all blocks
-// together in f64, in order; and one for y.
+// Batch norm forward on the CPU: a pass over memory for the statistics, of each block in f32 and of all
+// blocks together in f64, in order; and one for y.
 #include <algorithm>
 #include <cmath>
 

@@ -1,8 +1,8 @@
 // How the batch norm kernels lay [rows, channels] over threads. A thread has one 16-byte vector of channels
 // and goes down the rows; a block has up to 32 vectors side by side, and as many rows at a time as it has
-// threads for. Where a row is narrower than a warp's 512 bytes, a warp takes several, which follow one another
-// in memory. The grid is (runs of rows, strips of channels). Runs follow from the shape alone, so that sums
-// over rows have the same bits on every GPU.
+// threads for. Where a row is narrower than a warp's 512 bytes, a warp takes several, which follow one
+// another in memory. The grid is (runs of rows, strips of channels). Runs follow from the shape alone, so
+// that sums over rows have the same bits on every GPU.
 #pragma once
 
 #include <algorithm>

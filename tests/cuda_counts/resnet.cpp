@@ -34,8 +34,8 @@ void count_batch_norm(Counts& counts, int64_t rows, int64_t channels, bool resid
   counts.run(fmt::format("batch norm forward{}, C = {}", more, channels),
              bounds(rows, channels, residual ? 4 : 3, 0.05),
              [&](const ExecContext& ctx) { batch_norm_forward(forward, ctx); });
-  // A thread for each channel reads the weight, once, and makes of it what the last kernel's threads read from
-  // the cache like parameters: 96 bytes each of scratch for at least 16 rows of three vectors.
+  // A thread for each channel reads the weight, once, and makes of it what the last kernel's threads read
+  // from the cache like parameters: 96 bytes each of scratch for at least 16 rows of three vectors.
   const BatchNormBackward backward{.dy = values(),
                                    .x = values(),
                                    .weight = counts.tensor(Role::statistic, {channels}, DType::f32),
