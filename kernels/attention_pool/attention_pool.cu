@@ -1,8 +1,8 @@
-// Attention pooling on CUDA. A block is a picture's head. A key or value of D elements is taken by a group of
-// lanes, a 16-byte vector each (several, one after the other, where D is more than a warp's), and the block's
-// groups take every key in turn; what they sum over keys is added up in shared memory (4 KB in bf16), in
-// order. Scores become weights where these belong in memory; the backward's are in scratch, 4 bytes a key and
-// head. Bytes moved: kv once, in the backward dkv too, and what belongs to a query.
+// Attention pooling on CUDA. A block is a picture's head. A key or value of D elements is taken by a group
+// of lanes, a 16-byte vector each (several, one after the other, where D is more than a warp's), and the
+// block's groups take every key in turn; what they sum over keys is added up in shared memory (4 KB in
+// bf16), in order. Scores become weights where these belong in memory; the backward's are in scratch, 4
+// bytes a key and head. Bytes moved: kv once, in the backward dkv too, and what belongs to a query.
 #include <cmath>
 
 #include "kernels/attention_pool/attention_pool_cuda.h"
@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarp;
+constexpr int kBlocks = 6;  // of a multiprocessor: up to 80 registers; left to itself, ptxas spills at 56
 
 template <typename T>
 struct Arguments {
@@ -116,7 +117,7 @@ __device__ __forceinline__ float block_max(float x, float* shared) {
 }
 
 template <bool kWhole, typename T>
-__global__ void __launch_bounds__(kThreads) attention_pool_forward_kernel(const Arguments<T> p) {
+__global__ void __launch_bounds__(kThreads, kBlocks) attention_pool_forward_kernel(const Arguments<T> p) {
   constexpr int kSize = Vec<T>::kSize;
   __shared__ float shared[kWarp];
   const Head<T> head(p);
@@ -151,7 +152,7 @@ __global__ void __launch_bounds__(kThreads) attention_pool_forward_kernel(const 
 }
 
 template <bool kWhole, typename T>
-__global__ void __launch_bounds__(kThreads) attention_pool_backward_kernel(const Arguments<T> p) {
+__global__ void __launch_bounds__(kThreads, kBlocks) attention_pool_backward_kernel(const Arguments<T> p) {
   constexpr int kSize = Vec<T>::kSize;
   __shared__ float shared[kWarp];
   const Head<T> head(p);

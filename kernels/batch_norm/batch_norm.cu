@@ -56,7 +56,7 @@ __device__ __forceinline__ void merge_down(Statistics<kSize>& own, const Channel
 }
 
 template <typename T, bool kWhole>
-__global__ void __launch_bounds__(kChannelBlockThreads, 4)
+__global__ void __launch_bounds__(kChannelBlockThreads, kChannelBlocksEach)
     run_statistics_kernel(const ChannelBlocks b, const T* x, float* means, float* squares) {
   constexpr int kSize = Vec<T>::kSize;
   const ChannelPlace<kSize> place(b);
@@ -192,7 +192,7 @@ __device__ __forceinline__ void store_first(T* p, int64_t n, const Vec<T>& v) {
 }
 
 template <typename T, bool kWhole>
-__global__ void __launch_bounds__(kChannelBlockThreads, 4)
+__global__ void __launch_bounds__(kChannelBlockThreads, kChannelBlocksEach)
     normalise_kernel(const ChannelBlocks b, const NormaliseArguments<T> p) {
   constexpr int kSize = Vec<T>::kSize;
   const ChannelPlace<kSize> place(b);

@@ -74,7 +74,7 @@ __device__ __forceinline__ void add_down(float (&sum)[kSize], float (&product)[k
 }
 
 template <typename T, bool kWhole, bool kMask>
-__global__ void __launch_bounds__(kChannelBlockThreads, 4)
+__global__ void __launch_bounds__(kChannelBlockThreads, kChannelBlocksEach)
     run_gradients_kernel(const ChannelBlocks b, const BackwardArguments<T> p) {
   constexpr int kSize = Vec<T>::kSize;
   const ChannelPlace<kSize> place(b);
@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(kAddWarps* kWarp)
 }
 
 template <typename T, bool kWhole, bool kMask>
-__global__ void __launch_bounds__(kChannelBlockThreads, 3)
+__global__ void __launch_bounds__(kChannelBlockThreads, kChannelBlocksEach)
     input_gradient_kernel(const ChannelBlocks b, const BackwardArguments<T> p) {
   constexpr int kSize = Vec<T>::kSize;
   const ChannelPlace<kSize> place(b);

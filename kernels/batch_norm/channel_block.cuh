@@ -16,12 +16,14 @@
 namespace cuclip {
 
 inline constexpr int kChannelBlockThreads = 256;
+// Blocks of a multiprocessor: up to 80 registers. Four, at 64, spill on sm_90 and later.
+inline constexpr int kChannelBlocksEach = 3;
 
 /// Chosen by the shape and the number of channels in a vector.
 struct ChannelBlocks {
-  // Bits: blocks to reach, four on each multiprocessor; rows that a thread has at least, so that what it
+  // Bits: blocks to reach, three on each multiprocessor; rows that a thread has at least, so that what it
   // loads for its channels, and the sums of its block, stay small beside them.
-  static constexpr int64_t kBlocks = 2 * SumOrder::kTwoBlocksEach;
+  static constexpr int64_t kBlocks = kChannelBlocksEach * TuningSm80::kMultiprocessors;
   static constexpr int64_t kThreadRows = 16;
 
   ChannelBlocks(int64_t rows, int64_t channels, int vec_size) : rows(rows), channels(channels) {

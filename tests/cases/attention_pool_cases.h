@@ -10,8 +10,8 @@ struct AttentionPoolCase {
   int64_t batch, length, heads, head_dim;
 };
 
-/// One element; one key; odd; narrower and wider than vectors; more keys than a block has threads; those of
-/// a ResNet-50 (some of its heads).
+/// One element; one key; odd; narrower and wider than vectors; more keys than threads of a block; a
+/// ResNet-50's (some of its heads).
 inline std::vector<AttentionPoolCase> attention_pool_cases() {
   return {{1, 1, 1, 1},   {2, 1, 3, 5},    {3, 7, 2, 9},    {2, 50, 4, 64}, {1, 33, 3, 16},
           {5, 17, 1, 24}, {1, 10, 2, 200}, {1, 300, 1, 32}, {2, 50, 8, 64}};

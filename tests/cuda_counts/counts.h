@@ -81,6 +81,7 @@ void count_gemm(Counts& counts);
 void count_layer_norm(Counts& counts);
 void count_patch_embed(Counts& counts);
 void count_pointwise(Counts& counts);
+void count_resnet(Counts& counts);
 void count_similarity(Counts& counts);
 
 }  // namespace cuclip::test

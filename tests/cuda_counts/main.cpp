@@ -15,6 +15,7 @@ int main() {
   count_layer_norm(counts);
   count_patch_embed(counts);
   count_pointwise(counts);
+  count_resnet(counts);
   count_similarity(counts);
   std::puts(counts.json().c_str());
 }
