@@ -71,7 +71,7 @@ say "5/6  Evaluation: pairs that were never trained on, searches with single wor
 
 say "6/6  Search all pictures with words"
 "$cuclip" index "$train_data::$held_out" --model "$model" --out "$run/pictures.cuclip-index"
-for words in "a red bicycle" "a bird" "a flower" "a musical instrument"; do
+for words in "a bicycle" "a bird" "a flower" "a musical instrument" "a red bicycle"; do
   found="$run/search-${words// /-}"
   "$cuclip" search "$run/pictures.cuclip-index" "$words" --model "$model" --top 12 \
     --contact-sheet "$found.png" --html "$found.html" >"$found.txt"

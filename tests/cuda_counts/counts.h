@@ -80,6 +80,7 @@ void count_embed(Counts& counts);
 void count_gemm(Counts& counts);
 void count_layer_norm(Counts& counts);
 void count_patch_embed(Counts& counts);
+void count_pixels(Counts& counts);
 void count_pointwise(Counts& counts);
 void count_resnet(Counts& counts);
 void count_similarity(Counts& counts);

@@ -14,6 +14,7 @@ int main() {
   count_gemm(counts);
   count_layer_norm(counts);
   count_patch_embed(counts);
+  count_pixels(counts);
   count_pointwise(counts);
   count_resnet(counts);
   count_similarity(counts);
