@@ -59,6 +59,7 @@ template <typename T, bool kWhole>
 __global__ void __launch_bounds__(kChannelBlockThreads, kChannelBlocksEach)
     run_statistics_kernel(const ChannelBlocks b, const T* x, float* means, float* squares) {
   constexpr int kSize = Vec<T>::kSize;
+  constexpr int kUnroll = kWhole ? 4 : 1;  // eight accesses for a vector would spill on sm_120
   const ChannelPlace<kSize> place(b);
   Statistics<kSize> own{};
   if (place.begin < place.end) {
@@ -66,7 +67,7 @@ __global__ void __launch_bounds__(kChannelBlockThreads, kChannelBlocksEach)
     const T* in = x + place.begin * b.channels + place.channel;
     unpack(load_first<kWhole>(in, place.left), pivot);
     int count = 1;
-#pragma unroll 4
+#pragma unroll kUnroll
     for (int64_t row = place.begin + place.step; row < place.end; row += place.step) {
       in += place.step * b.channels;
       unpack(load_first<kWhole>(in, place.left), v);
