@@ -25,7 +25,10 @@ struct Convolution {
   int64_t parameters() const {  // with those of the norm behind it
     return in_channels * out_channels * kernel * kernel + 2 * out_channels;
   }
-  int64_t flops() const { return 2 * out_edge * out_edge * in_channels * out_channels * kernel * kernel; }
+  double flops() const {  // of the largest configuration more than 64 bits hold
+    return 2.0 * static_cast<double>(out_edge * out_edge) * static_cast<double>(in_channels * out_channels) *
+           static_cast<double>(kernel * kernel);
+  }
 };
 
 // Calls visit for every convolution of the network.
@@ -74,11 +77,11 @@ double image_forward_flops(const ClipConfig& c, int64_t patches) {
   const auto& v = c.vision;
   const double width = v.attention_width(), rows = static_cast<double>(patches + 1);
   if (v.is_resnet()) {
-    int64_t convolutions = 0;
+    double convolutions = 0;
     for_convolutions(v, [&](const Convolution& one) { convolutions += one.flops(); });
     // Keys and values of every row; the query and the output of one.
     const double projections = 2 * width * (width * (2 * rows + 1) + c.embed_dim);
-    return static_cast<double>(convolutions) + projections + 4 * width * rows;
+    return convolutions + projections + 4 * width * rows;
   }
   const double embed = 2 * (rows - 1) * width * 3 * v.patch_size * v.patch_size;
   return embed + blocks_flops(width, v.mlp_width(), v.layers, rows, rows * rows) + 2 * width * c.embed_dim;
