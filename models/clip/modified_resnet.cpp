@@ -72,32 +72,25 @@ Tensor Bottleneck::forward(Tape& tape, const Tensor& x, BatchStatistics statisti
   return third_.forward(tape, strided(inner), statistics, /*relu=*/true, shortcut);
 }
 
-AttentionPool::AttentionPool(const ParameterScope& scope, const ClipConfig& config)
-    : heads_(config.vision.heads()),
-      position_(scope.add("positional_embedding",
-                          {config.vision.patches() + 1, config.vision.attention_width()}, Role::position,
-                          Initialiser::normal(inverse_sqrt(config.vision.attention_width())))),
-      kv_weight_(scope.add("kv_proj.weight",
-                           {2 * config.vision.attention_width(), config.vision.attention_width()},
-                           Role::weight, Initialiser::normal(inverse_sqrt(config.vision.attention_width())))),
-      kv_bias_(scope.add("kv_proj.bias", {2 * config.vision.attention_width()}, Role::bias,
-                         Initialiser::fan_in(config.vision.attention_width()))),
-      q_weight_(scope.add("q_proj.weight", {config.vision.attention_width(), config.vision.attention_width()},
-                          Role::weight, Initialiser::normal(inverse_sqrt(config.vision.attention_width())))),
-      q_bias_(scope.add("q_proj.bias", {config.vision.attention_width()}, Role::bias,
-                        Initialiser::fan_in(config.vision.attention_width()))),
-      out_weight_(scope.add("c_proj.weight", {config.embed_dim, config.vision.attention_width()},
-                            Role::weight,
-                            Initialiser::normal(inverse_sqrt(config.vision.attention_width())))),
-      out_bias_(scope.add("c_proj.bias", {config.embed_dim}, Role::bias,
-                          Initialiser::fan_in(config.vision.attention_width()))) {}
+PoolProjection::PoolProjection(const ParameterScope& scope, const std::string& name, int64_t out, int64_t in)
+    : weight(scope.add(name + ".weight", {out, in}, Role::weight, Initialiser::normal(inverse_sqrt(in)))),
+      bias(scope.add(name + ".bias", {out}, Role::bias, Initialiser::fan_in(in))) {}
+
+AttentionPool::AttentionPool(const ParameterScope& scope, const ClipConfig::Vision& v, int64_t embed_dim)
+    : heads_(v.heads()),
+      position_(scope.add("positional_embedding", {v.patches() + 1, v.attention_width()}, Role::position,
+                          Initialiser::normal(inverse_sqrt(v.attention_width())))),
+      kv_(scope, "kv_proj", int64_t{2} * v.attention_width(), v.attention_width()),
+      q_(scope, "q_proj", v.attention_width(), v.attention_width()),
+      out_(scope, "c_proj", embed_dim, v.attention_width()) {}
 
 Tensor AttentionPool::forward(Tape& tape, const Tensor& x) const {
   const Tensor places = x.reshaped({x.size(0), x.size(1) * x.size(2), x.size(3)});
   const Tensor all = ops::mean_token(tape, places, position_);
-  const Tensor query = ops::linear(tape, ops::pool(tape, all, Tensor()), q_weight_, q_bias_);
-  const Tensor kv = ops::linear(tape, all, kv_weight_, kv_bias_);
-  return ops::linear(tape, ops::attention_pool(tape, query, kv, heads_), out_weight_, out_bias_, DType::f32);
+  const Tensor query = ops::linear(tape, ops::pool(tape, all, Tensor()), q_.weight, q_.bias);
+  const Tensor kv = ops::linear(tape, all, kv_.weight, kv_.bias);
+  const Tensor attended = ops::attention_pool(tape, query, kv, heads_);
+  return ops::linear(tape, attended, out_.weight, out_.bias, DType::f32);
 }
 
 ModifiedResnet::ModifiedResnet(const ParameterScope& scope, const ClipConfig& config)
@@ -107,7 +100,7 @@ ModifiedResnet::ModifiedResnet(const ParameterScope& scope, const ClipConfig& co
             {scope, {"conv2", "bn2"}, config.vision.width / 2, config.vision.width / 2, 3},
             {scope, {"conv3", "bn3"}, config.vision.width / 2, config.vision.width, 3}},
       blocks_(make_blocks(scope, config.vision)),
-      pool_(scope.inner("attnpool."), config) {}
+      pool_(scope.inner("attnpool."), config.vision, config.embed_dim) {}
 
 Tensor ModifiedResnet::forward(Tape& tape, const Tensor& images, const ImagePass& pass) const {
   CUCLIP_CHECK(!pass.kept, "modified ResNet: there are no tokens to leave out");

@@ -43,17 +43,24 @@ class Bottleneck {
   std::optional<ConvolutionAndNorm> shortcut_;  // where the shape changes
 };
 
+/// The weight [out, in] and bias of a linear layer of the attention pooling, initialised as open_clip does.
+struct PoolProjection {
+  PoolProjection(const ParameterScope& scope, const std::string& name, int64_t out, int64_t in);
+  Parameter &weight, &bias;
+};
+
 /// Attention whose one query is the mean of all places, in place of a global average.
 class AttentionPool {
  public:
-  AttentionPool(const ParameterScope& scope, const ClipConfig& config);
+  AttentionPool(const ParameterScope& scope, const ClipConfig::Vision& v, int64_t embed_dim);
 
   /// x [B, H, W, C] → f32 [B, embed_dim].
   Tensor forward(Tape& tape, const Tensor& x) const;
 
  private:
   int64_t heads_;
-  Parameter &position_, &kv_weight_, &kv_bias_, &q_weight_, &q_bias_, &out_weight_, &out_bias_;
+  Parameter& position_;
+  PoolProjection kv_, q_, out_;
 };
 
 class ModifiedResnet : public ImageEncoder {
