@@ -2,6 +2,7 @@
 # Installs the Debian packages that are missing. Usage: install_packages.sh GROUP...
 #   build       to build and use cuclip: compiler, CMake and the libraries that it links
 #   test        for tests/run.sh, besides build: Catch2, clang, clang-format, ccache, what tests link
+#   browser     the browser in which a test looks at the pages that cuclip writes; skipped where there is none
 #   clean       for scripts/clean_machine.sh: what makes a minimal Debian
 #   bench       for bench/, besides build
 # Does nothing, and needs no root, when everything is there already.
@@ -14,6 +15,7 @@ declare -A groups=(
            libtomlplusplus-dev libfreetype-dev"
   [test]="catch2 clang clang-format libclang-rt-dev ccache unzip python3 python3-pip libzstd-dev liblz4-dev
           libbenchmark-dev"
+  [browser]="chromium"
   [clean]="debootstrap git"
   [bench]="libbenchmark-dev"
 )
@@ -21,7 +23,7 @@ declare -A groups=(
 if (($# == 0)); then echo "install_packages.sh: no group given; there are: ${!groups[*]} (see --help)" >&2; exit 2; fi
 wanted=()
 for group in "$@"; do
-  if [[ $group == -h || $group == --help ]]; then sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0; fi
+  if [[ $group == -h || $group == --help ]]; then sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0; fi
   [[ -v "groups[$group]" ]] || { echo "install_packages.sh: no group '$group'; there are: ${!groups[*]}" >&2; exit 2; }
   read -r -d '' -a names <<<"${groups[$group]}" || true
   wanted+=("${names[@]}")

@@ -153,17 +153,21 @@ TEST_CASE("steps of several shapes are recorded and replayed in memory that they
   TrainStep on_cpu(cpu.model, cpu.optimizer), on_cuda(cuda.model, cuda.optimizer),
       host_ahead(ahead.model, ahead.optimizer);
   const std::vector<int64_t> lengths = {3, 20, 3, 20, 5, 4, 3, 5};
+  constexpr float kRate = 1e-3f;
   std::vector<int64_t> kernels;
   for (const int64_t length : lengths) {
     const MicroBatch batch{test::random_images(cuda.context.host(), config, kBatch),
                            test::random_tokens(cuda.context.host(), config, kBatch, length)};
-    const StepResult expected = on_cpu.run(std::span(&batch, 1), 1e-3f);
-    const StepResult result = on_cuda.run(std::span(&batch, 1), 1e-3f);
+    const StepResult expected = on_cpu.run(std::span(&batch, 1), kRate);
+    const StepResult result = on_cuda.run(std::span(&batch, 1), kRate);
     kernels.push_back(on_cuda.replayed_kernels());
-    host_ahead.enqueue(std::span(&batch, 1), 1e-3f);
+    host_ahead.enqueue(std::span(&batch, 1), kRate);
     CAPTURE(length, kernels.size());
     CHECK(result.loss == Approx(expected.loss).epsilon(1e-5));
-    CHECK(result.logit_scale == Approx(expected.logit_scale).epsilon(1e-6));
+    CHECK(result.logit_scale == cuda.model.logit_scale());
+    // AdamW's first step is lr g / (|g| + 1e-6): where the scale's gradient cancels almost wholly, the 2e-7
+    // by which the devices differ (above) are a fifth of lr. A step that is lost is lr away.
+    CHECK(std::abs(std::log(result.logit_scale / expected.logit_scale)) < 0.5f * kRate);
     CHECK(result.steps == std::ssize(kernels));
   }
   // The first of each shape is not replayed; the others are, with as many kernels whatever the length.

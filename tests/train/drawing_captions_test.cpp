@@ -62,6 +62,7 @@ TEST_CASE("titles lose addresses, authors and numbers") {
   CHECK(subject(drawing("x_01", "Stand by me", {}, "Jane Doe")) == "Stand by me");
   CHECK(subject(drawing("x_01", "clip_of_new_file")) == "clip of new file");
   CHECK(subject(drawing("x_01", "Baseball (B and W)")) == "Baseball black and white");
+  CHECK(subject(drawing("x_01", "Croissant (B & W)")) == "Croissant black and white");
   CHECK(subject(drawing("x_01", "boat1")) == "boat");
   CHECK(subject(drawing("boats/boat_01", "")) == "boat");
   CHECK(subject(drawing("boats/anchor", "Clipart by Nicu Buculei - nosmoke", {}, "Nicu Buculei")) ==

@@ -314,10 +314,13 @@ TEST_CASE("the collections are read from their folders") {
   folder.write("svg/animals/unpainted.svg", head + "no picture" + tail);
   folder.write("svg/animals/plain.svg", "<svg></svg>");
   folder.write("png/animals/puffin_jane_01.png", "x");
+  folder.write("svg/birds/heron.svg", head + "Heron &amp;amp; reeds" + tail);
   folder.write("png/animals/robin.png", "x");
+  folder.write("png/birds/heron.png", "x");
   const RawPairs drawings = list_openclipart(folder.path(), 2);
-  REQUIRE(drawings.pairs.size() == 2);
+  REQUIRE(drawings.pairs.size() == 3);
   CHECK(drawings.pairs[0].captions[0] == "Puffin & fish, bird");
+  CHECK(drawings.pairs[2].captions[0] == "Heron & reeds, bird");
   CHECK(drawings.pairs[1].captions[0] == "robin, bird");
   CHECK(drawings.pairs[0].key == "openclipart/animals/puffin_jane_01");
   CHECK(drawings.bad.by_reason ==

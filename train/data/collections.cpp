@@ -12,6 +12,8 @@
 #include "kernels/common/parallel.h"
 #include "models/files/folder_walk.h"
 #include "models/text/english.h"
+#include "models/text/html_entities.h"
+#include "models/text/unicode.h"
 #include "train/data/caption_words.h"
 #include "train/data/captions.h"
 #include "train/data/drawing_captions.h"
@@ -47,7 +49,7 @@ pugi::xml_node child(const pugi::xml_node& parent, std::string_view name) {
   return parent.find_child([&](const pugi::xml_node& node) { return local_name(node) == name; });
 }
 
-// All the text below a node.
+// All the text below a node. Some authors escaped theirs a second time ("Croissant (B &amp;amp; W)").
 std::string text_of(const pugi::xml_node& node) {
   std::string text;
   struct Collector : pugi::xml_tree_walker {
@@ -60,7 +62,7 @@ std::string text_of(const pugi::xml_node& node) {
     std::string& text;
   } collector(text);
   pugi::xml_node(node).traverse(collector);
-  return normalise_caption(text).text;
+  return normalise_caption(encode_utf8(unescape_html_strict(decode_utf8(text)))).text;
 }
 
 // The RDF description of an SVG file (Dublin Core in a cc:Work).

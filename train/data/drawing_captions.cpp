@@ -125,11 +125,12 @@ std::string trimmed(std::string text) {
   return text.substr(first, text.find_last_not_of(kPunctuation) - first + 1);
 }
 
-// Replaces every "(B and W)", "b&w" and "bw" that stands alone.
+// Replaces every "(B and W)", "B & W", "b&w" and "bw" that stands alone.
 std::string spell_black_and_white(const std::string& text) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
-    static constexpr std::array<std::string_view, 5> kForms = {"(b and w)", "b and w", "(b&w)", "b&w", "bw"};
+    static constexpr std::array<std::string_view, 7> kForms = {"(b and w)", "b and w", "(b & w)", "b & w",
+                                                               "(b&w)",     "b&w",     "bw"};
     const bool starts = i == 0 || std::isalnum(static_cast<unsigned char>(text[i - 1])) == 0;
     std::optional<size_t> length;
     for (std::string_view form : kForms) {
