@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <sstream>
 
 #include "kernels/similarity/similarity.h"
-#include "models/inference/encode.h"
 #include "models/inference/zero_shot.h"
 #include "models/text/english.h"
 
@@ -28,43 +28,48 @@ constexpr const char* kWordsWithoutPictures =
     "subscription quality quantity difference similarity comparison combination improvement "
     "progress decline beginning ending";
 
-std::vector<std::string> make_prompts() {
-  std::vector<std::string> prompts;
-  std::istringstream words(kWordsWithoutPictures);
-  for (std::string word; words >> word;) {
-    prompts.push_back(word);
-    prompts.push_back(with_article(word));
-  }
-  return prompts;
+// Cosines nearer to 1 than this differ by rounding.
+constexpr double kLeastAngle = 1e-6;
+
+std::vector<std::string> split(const char* text) {
+  std::istringstream words(text);
+  return {std::istream_iterator<std::string>(words), {}};
 }
 
-std::vector<float> mean_of_rows(const Tensor& rows) {
-  const std::vector<float> values = rows.to_floats();
-  const auto count = static_cast<size_t>(rows.size(0)), width = static_cast<size_t>(rows.size(1));
-  std::vector<float> mean(width);
-  for (size_t c = 0; c < width; ++c) {
-    double sum = 0;
-    for (size_t r = 0; r < count; ++r) sum += double{values[r * width + c]};
-    mean[c] = static_cast<float>(sum / static_cast<double>(count));
-  }
-  return mean;
+double dot(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += double{a[i]} * double{b[i]};
+  return sum;
 }
 
-double length_of(std::span<const float> row) {
-  double square = 0;
-  for (const float x : row) square += double{x} * double{x};
-  return std::sqrt(square);
+// How much alike the two forms of each query are.
+std::vector<double> agreement(const QueryForms& queries) {
+  const std::vector<float> asked = queries.asked.to_floats(), other = queries.other.to_floats();
+  const auto width = static_cast<size_t>(queries.asked.size(1));
+  std::vector<double> result;
+  for (size_t at = 0; at < asked.size(); at += width) {
+    const double cosine = dot(std::span(asked).subspan(at, width), std::span(other).subspan(at, width));
+    result.push_back(std::atanh(std::clamp(cosine, kLeastAngle - 1, 1 - kLeastAngle)));
+  }
+  return result;
 }
 
 }  // namespace
 
-std::span<const std::string> prompts_without_pictures() {
-  static const std::vector<std::string> prompts = make_prompts();
-  return prompts;
+std::span<const std::string> words_without_pictures() {
+  static const std::vector<std::string> words = split(kWordsWithoutPictures);
+  return words;
 }
 
-RelevanceScale::RelevanceScale(Context& context, const Tensor& features, const Tensor& prompts)
-    : context_(context), features_(features.to(context)), mean_prompt_(mean_of_rows(prompts)) {
+RelevanceScale::RelevanceScale(Context& context, const Tensor& features, const QueryForms& prompts)
+    : context_(context),
+      features_(features.to(context)),
+      mean_prompt_(static_cast<size_t>(prompts.asked.size(1))) {
+  for (const Tensor& form : {prompts.asked, prompts.other}) {
+    const std::vector<float> values = form.to_floats();
+    for (size_t i = 0; i < values.size(); ++i)
+      mean_prompt_[i % mean_prompt_.size()] += double{values[i]} / static_cast<double>(2 * form.size(0));
+  }
   std::vector<double> null = scores(prompts);
   CUCLIP_CHECK(std::all_of(null.begin(), null.end(), [](double score) { return std::isfinite(score); }),
                "relevance: the features of the pictures or of the prompts are not finite");
@@ -73,13 +78,21 @@ RelevanceScale::RelevanceScale(Context& context, const Tensor& features, const T
   threshold_ = null[static_cast<size_t>(below) - 1];
 }
 
-// A picture's mean similarity to the prompts is its similarity to their mean, so that a score takes one
-// product with the difference of the query and that mean.
-std::vector<double> RelevanceScale::scores(const Tensor& queries) const {
+std::vector<double> RelevanceScale::scores(const QueryForms& queries) const {
+  const std::vector<double> asked = above_prompts(queries.asked), other = above_prompts(queries.other);
+  std::vector<double> result = agreement(queries);
+  for (size_t q = 0; q < result.size(); ++q) result[q] *= (asked[q] + other[q]) / 2;
+  return result;
+}
+
+// A picture's mean similarity to the prompts is its similarity to their mean, so that this takes one product
+// with the difference of the query and that mean, of whose direction top_k gives the cosines.
+std::vector<double> RelevanceScale::above_prompts(const Tensor& queries) const {
   const int64_t count = queries.size(0), width = queries.size(1);
   const int64_t best = std::min(kBestPictures, features_.size(0));
   std::vector<float> differences = queries.to_floats();
-  for (size_t i = 0; i < differences.size(); ++i) differences[i] -= mean_prompt_[i % mean_prompt_.size()];
+  for (size_t i = 0; i < differences.size(); ++i)
+    differences[i] = static_cast<float>(double{differences[i]} - mean_prompt_[i % mean_prompt_.size()]);
   const Tensor a = Tensor::from<float>(context_, {count, width}, std::span<const float>(differences));
   const Tensor values = Tensor::empty(context_, {count, best}, DType::f32);
   const Tensor rows = Tensor::empty(context_, {count, best}, DType::i32);
@@ -89,19 +102,18 @@ std::vector<double> RelevanceScale::scores(const Tensor& queries) const {
   for (int64_t q = 0; q < count; ++q) {
     double sum = 0;
     for (int64_t i = 0; i < best; ++i) sum += double{cosines[static_cast<size_t>(q * best + i)]};
-    const auto first = static_cast<size_t>(q * width), size = static_cast<size_t>(width);
-    const double length = length_of(std::span<const float>(differences).subspan(first, size));
-    result.push_back(length * sum / static_cast<double>(best));
+    const auto row = std::span<const float>(differences)
+                         .subspan(static_cast<size_t>(q * width), static_cast<size_t>(width));
+    result.push_back(std::sqrt(dot(row, row)) * sum / static_cast<double>(best));
   }
   return result;
 }
 
-RelevanceScale make_relevance_scale(const Clip& model, const Tokenizer& tokenizer, const Tensor& features,
-                                    std::span<const std::string> templates) {
-  const std::span<const std::string> prompts = prompts_without_pictures();
-  return {model.context(), features,
-          templates.empty() ? encode_texts(model, tokenizer, prompts)
-                            : zero_shot_classifier(model, tokenizer, prompts, templates)};
+QueryForms encode_prompts(const Clip& model, const Tokenizer& tokenizer,
+                          std::span<const std::string> templates) {
+  const std::span<const std::string> words = words_without_pictures();
+  return {zero_shot_classifier(model, tokenizer, words, templates),
+          zero_shot_classifier(model, tokenizer, with_articles(words), templates)};
 }
 
 }  // namespace cuclip

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/rows.h"
 #include "models/files/names.h"
+#include "models/inference/zero_shot.h"
+#include "models/text/english.h"
 #include "models/text/text_cleaning.h"
 
 namespace cuclip {
@@ -45,14 +48,10 @@ void check_contradictions(std::span<const QueryTerm> terms) {
   }
 }
 
-void add_rows(std::vector<double>& sum, const std::vector<float>& rows, size_t row, double weight) {
-  for (size_t c = 0; c < sum.size(); ++c) sum[c] += weight * double{rows[row * sum.size() + c]};
-}
-
 }  // namespace
 
 std::vector<QueryTerm> parse_query(std::string_view words) {
-  std::string unsigned_words;
+  QueryTerm unsigned_words;
   std::vector<QueryTerm> terms;
   bool plain = true;
   for (std::string_view rest = words;;) {
@@ -67,37 +66,52 @@ std::vector<QueryTerm> parse_query(std::string_view words) {
     CUCLIP_CHECK(text.find_first_not_of(kBlanks) != text.npos,
                  "search: \"{}\": found a term without text; {}", shortened_name(words), kHowToQuote);
     if (has_sign) {
-      terms.push_back({std::move(text), subtracted});
+      terms.push_back({std::move(text), subtracted, quoted});
     } else {
-      unsigned_words += (unsigned_words.empty() ? "" : " ") + text;
+      unsigned_words.text += (unsigned_words.text.empty() ? "" : " ") + text;
+      unsigned_words.quoted |= quoted;
     }
   }
-  CUCLIP_CHECK(!terms.empty() || !unsigned_words.empty(), "search: the words must not be blank");
+  CUCLIP_CHECK(!terms.empty() || !unsigned_words.text.empty(), "search: the words must not be blank");
   if (plain) return {{std::string(words)}};
-  if (!unsigned_words.empty()) terms.insert(terms.begin(), {std::move(unsigned_words)});
+  if (!unsigned_words.text.empty()) terms.insert(terms.begin(), std::move(unsigned_words));
   check_contradictions(terms);
   return terms;
 }
 
-Tensor compose_query(Context& context, std::span<const QueryTerm> terms, const Tensor& texts,
+std::vector<QueryTerm> other_form(std::span<const QueryTerm> terms) {
+  std::vector<QueryTerm> others(terms.begin(), terms.end());
+  for (QueryTerm& term : others) term.text = with_toggled_article(term.text);
+  return others;
+}
+
+std::vector<WeightedText> weighted_texts(std::span<const QueryTerm> terms) {
+  std::vector<WeightedText> texts;
+  for (const QueryTerm& term : terms) texts.push_back({term.text, term.subtracted ? -kSubtractedWeight : 1});
+  for (const QueryTerm& term : terms) {
+    std::string head = term.subtracted || term.quoted ? "" : head_of_phrase(term.text);
+    if (!head.empty()) texts.push_back({std::move(head), kHeadWeight});
+  }
+  return texts;
+}
+
+Tensor compose_query(Context& context, std::span<const WeightedText> texts, const Tensor& rows,
                      const Tensor& pictures) {
-  const int64_t rows_of_texts = texts ? texts.size(0) : 0, rows_of_pictures = pictures ? pictures.size(0) : 0;
-  CUCLIP_CHECK(std::ssize(terms) == rows_of_texts, "search: {} terms, features of {}", terms.size(),
+  const int64_t rows_of_texts = rows ? rows.size(0) : 0, rows_of_pictures = pictures ? pictures.size(0) : 0;
+  CUCLIP_CHECK(std::ssize(texts) == rows_of_texts, "search: {} texts, features of {}", texts.size(),
                rows_of_texts);
-  CUCLIP_CHECK(rows_of_pictures > 0 || std::any_of(terms.begin(), terms.end(),
-                                                   [](const QueryTerm& term) { return !term.subtracted; }),
+  CUCLIP_CHECK(rows_of_pictures > 0 || std::any_of(texts.begin(), texts.end(),
+                                                   [](const WeightedText& text) { return text.weight > 0; }),
                "search: expected something to look for, found only what is subtracted; {}", kHowToQuote);
-  const Tensor& first = texts ? texts : pictures;
+  const Tensor& first = rows ? rows : pictures;
   std::vector<double> sum(static_cast<size_t>(first.size(1)));
-  if (texts) {
-    const std::vector<float> rows = texts.to_floats();
-    for (size_t t = 0; t < terms.size(); ++t)
-      add_rows(sum, rows, t, terms[t].subtracted ? -double{kSubtractedWeight} : 1.0);
-  }
-  if (pictures) {
-    const std::vector<float> rows = pictures.to_floats();
-    for (size_t p = 0; p < static_cast<size_t>(rows_of_pictures); ++p) add_rows(sum, rows, p, 1.0);
-  }
+  const auto add = [&](const Tensor& features, auto weight_of) {
+    const std::vector<float> values = features ? features.to_floats() : std::vector<float>();
+    for (size_t i = 0; i < values.size(); ++i)
+      sum[i % sum.size()] += weight_of(i / sum.size()) * double{values[i]};
+  };
+  add(rows, [&](size_t row) { return double{texts[row].weight}; });
+  add(pictures, [](size_t) { return 1.0; });
   double square = 0;
   for (const double x : sum) square += x * x;
   const double length = std::sqrt(square);
@@ -107,6 +121,28 @@ Tensor compose_query(Context& context, std::span<const QueryTerm> terms, const T
   std::vector<float> unit;
   for (const double x : sum) unit.push_back(static_cast<float>(x / length));
   return Tensor::from<float>(context, {1, std::ssize(unit)}, unit);
+}
+
+Tensor encode_queries(const Clip& model, const Tokenizer& tokenizer,
+                      std::span<const std::vector<QueryTerm>> queries, const Tensor& pictures,
+                      std::span<const std::string> templates) {
+  std::vector<std::vector<WeightedText>> parts;
+  std::vector<std::string> texts;
+  for (const std::vector<QueryTerm>& query : queries) {
+    parts.push_back(weighted_texts(query));
+    for (const WeightedText& part : parts.back()) texts.push_back(part.text);
+  }
+  const Tensor features = texts.empty() ? Tensor() : zero_shot_classifier(model, tokenizer, texts, templates);
+  Context& context = model.context();
+  const Tensor all = Tensor::empty(context, {std::ssize(queries), model.config().embed_dim}, DType::f32);
+  int64_t first = 0;
+  for (int64_t q = 0; q < std::ssize(queries); ++q) {
+    const std::vector<WeightedText>& part = parts[static_cast<size_t>(q)];
+    const Tensor rows = part.empty() ? Tensor() : features.rows(first, std::ssize(part));
+    copy_rows(context, compose_query(context, part, rows, pictures), all, q);
+    first += std::ssize(part);
+  }
+  return all;
 }
 
 }  // namespace cuclip

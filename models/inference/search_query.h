@@ -6,17 +6,20 @@
 #include <string_view>
 #include <vector>
 
-#include "core/context.h"
-#include "core/tensor.h"
+#include "models/clip/clip.h"
+#include "models/text/tokenizer.h"
 
 namespace cuclip {
 
-/// What a subtracted term counts for; everything else counts 1. Chosen by trial (docs/performance.md).
+/// What a subtracted term counts for, and what the head of a phrase counts besides the phrase; everything
+/// else counts 1. Chosen by trial (docs/performance.md).
 inline constexpr float kSubtractedWeight = 0.33f;
+inline constexpr float kHeadWeight = 0.33f;
 
 struct QueryTerm {
   std::string text;
   bool subtracted = false;
+  bool quoted = false;  // it has a part in quotation marks
   friend bool operator==(const QueryTerm&, const QueryTerm&) = default;
 };
 
@@ -29,11 +32,31 @@ struct QueryTerm {
 /// closed, and for terms that are both added and subtracted, in whatever case.
 std::vector<QueryTerm> parse_query(std::string_view words);
 
-/// The direction of the sum, f32 [1, E] of unit length, of the terms' features `texts` [terms.size(), E] with
-/// their weights and of `pictures` [P, E]; either may be missing, not both; f32, rows of unit length. Throws
-/// InputError if nothing is added, if the sum has next to no length, so that its direction says nothing, and
-/// if it is not finite.
-Tensor compose_query(Context& context, std::span<const QueryTerm> terms, const Tensor& texts,
+/// The query in the other form of each of its terms (with_toggled_article): "a red bicycle" as "red bicycle".
+std::vector<QueryTerm> other_form(std::span<const QueryTerm> terms);
+
+/// A text that is part of a query's vector, and what it counts: below 0 where it is subtracted.
+struct WeightedText {
+  std::string text;
+  float weight = 1;
+  friend bool operator==(const WeightedText&, const WeightedText&) = default;
+};
+
+/// All terms, and after them the heads (head_of_phrase) of those added without quotation marks: a model that
+/// has learned colours better than things finds red things for "a red bicycle", and bicycles with the head.
+std::vector<WeightedText> weighted_texts(std::span<const QueryTerm> terms);
+
+/// The direction of the sum, f32 [1, E] of unit length, of the features `rows` [texts.size(), E] of `texts`
+/// with their weights, and of `pictures` [P, E]; either may be missing, not both; f32, rows of unit length.
+/// Throws InputError if nothing is added, if the sum has next to no length, so that its direction says
+/// nothing, and if it is not finite.
+Tensor compose_query(Context& context, std::span<const WeightedText> texts, const Tensor& rows,
                      const Tensor& pictures);
+
+/// f32 [queries.size(), E], rows of unit length: the vector of each query, of its terms and of all `pictures`
+/// [P, E] (or none). Templates: zero_shot.h. Throws InputError as compose_query does.
+Tensor encode_queries(const Clip& model, const Tokenizer& tokenizer,
+                      std::span<const std::vector<QueryTerm>> queries, const Tensor& pictures,
+                      std::span<const std::string> templates);
 
 }  // namespace cuclip

@@ -18,4 +18,12 @@ std::string without_accents(std::string_view text);
 std::string with_article(const std::string& phrase);
 std::vector<std::string> with_articles(std::span<const std::string> phrases);
 
+/// The other form of a phrase: without the article that it begins with ("a", "an", "the"), or with_article().
+std::string with_toggled_article(const std::string& phrase);
+
+/// The noun that an English noun phrase is about, by the order of its words: "bicycle" of "a red bicycle",
+/// "bird" of "a blue bird in the snow". Empty where it is the whole phrase but for the article, where the
+/// phrase is a list ("a cat and a dog") or has an "of", and for text with punctuation other than at its end.
+std::string head_of_phrase(std::string_view phrase);
+
 }  // namespace cuclip

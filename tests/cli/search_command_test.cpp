@@ -120,9 +120,9 @@ TEST_CASE_METHOD(Indexed, "an automatic threshold says of each query whether any
   // Nine tenths of what the scale is made with are not relevant; those at the edge may fall to either side
   // by a rounding, since they are encoded in batches of another size.
   std::string lines;
-  for (const std::string& prompt : prompts_without_pictures()) lines += prompt + "\n";
+  for (const std::string& prompt : words_without_pictures()) lines += prompt + "\n";
   const Json answers = Json::parse(search_input("- --json --threshold auto", lines).out);
-  REQUIRE(answers.size() == prompts_without_pictures().size());
+  REQUIRE(answers.size() == words_without_pictures().size());
   double relevant = 0;
   for (const Json& answer : answers) {
     CHECK(answer["threshold"] == answers[0]["threshold"]);
@@ -130,7 +130,7 @@ TEST_CASE_METHOD(Indexed, "an automatic threshold says of each query whether any
     CHECK(answer["relevant"] == !answer["hits"].empty());
     relevant += answer["relevant"] == true;
   }
-  CHECK(relevant == Approx(0.1 * static_cast<double>(answers.size())).margin(3));
+  CHECK(relevant == Approx(0.1 * static_cast<double>(answers.size())).margin(2));
   for (const Json& answer : {answers[0], answers[1], answers[2], answers[3]}) {
     const std::string words = answer["words"];
     const CommandResult table = search({words, "--threshold", "auto"});

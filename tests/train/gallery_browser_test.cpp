@@ -35,10 +35,10 @@ Image screenshot(const std::string& browser, const std::string& html, int width,
   const auto page = folder.write("page.html", html);
   const auto file = folder / "page.png";
   const test::CommandResult result = test::run_program(
-      browser, {"--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-                "--user-data-dir=" + (folder / "profile").string(), "--screenshot=" + file.string(),
-                "--window-size=" + std::to_string(width) + "," + std::to_string(height),
-                "file://" + page.string()});
+      browser,
+      {"--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+       "--user-data-dir=" + (folder / "profile").string(), "--screenshot=" + file.string(),
+       "--window-size=" + std::to_string(width) + "," + std::to_string(height), "file://" + page.string()});
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
   return load_image(file);

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "models/inference/relevance.h"
+#include "models/inference/zero_shot.h"
 #include "models/text/english.h"
 #include "tests/support/buffer.h"
 #include "tests/support/tiny_model.h"
@@ -21,7 +22,7 @@ TEST_CASE("the words that are often absent are distinct, and in no other list") 
   const std::set<std::string> distinct(words.begin(), words.end());
   CHECK(distinct.size() == words.size());
   for (const std::string& word : everyday_words()) CHECK_FALSE(distinct.contains(word));
-  for (const std::string& prompt : prompts_without_pictures()) CHECK_FALSE(distinct.contains(prompt));
+  for (const std::string& prompt : words_without_pictures()) CHECK_FALSE(distinct.contains(prompt));
 }
 
 TEST_CASE("shares count the words that ten pictures have, and those that none has") {
@@ -38,28 +39,32 @@ TEST_CASE("shares count the words that ten pictures have, and those that none ha
     const std::string ten = i < 10 ? "birds" : "x", nine = i < 9 ? "apple" : "y";
     collection.captions.push_back({ten + " " + nine, i == 20 ? "a volcano" : "z"});
   }
+  const Strings templates = {"x {}", "{} y"};
   const Strings words = {"bird", "apple", "x", "boat"};
-  const ThresholdScores scores = evaluate_threshold(model, tokenizer, collection, words);
+  const ThresholdScores scores = evaluate_threshold(model, tokenizer, collection, words, templates);
   CHECK(scores.present == 2);  // bird, x
   CHECK(scores.absent == std::ssize(words_often_absent()) - 1);
-  REQUIRE(scores.forms.size() == 2);
-  const RelevanceScale scale = make_relevance_scale(model, tokenizer, collection.features, {});
   Strings absent(words_often_absent().begin(), words_often_absent().end());
   std::erase(absent, "volcano");
-  const auto share = [&](Strings asked, bool article) {
-    for (std::string& word : asked) word = article ? with_article(word) : word;
-    const std::vector<double> of = scale.scores(encode_texts(model, tokenizer, asked));
-    const auto refused =
-        std::count_if(of.begin(), of.end(), [&](double s) { return s <= scale.threshold(); });
-    return static_cast<double>(refused) / static_cast<double>(asked.size());
-  };
-  for (const bool article : {false, true}) {
-    const ThresholdForm& form = scores.forms[article ? 1 : 0];
-    CHECK(form.name == (article ? "with_article" : "bare"));
+  const auto check_form = [&](size_t at, const std::string& name, const Strings& patterns) {
+    const RelevanceScale scale(context, collection.features, encode_prompts(model, tokenizer, patterns));
+    const auto share = [&](const Strings& asked) {
+      const std::vector<double> of =
+          scale.scores({zero_shot_classifier(model, tokenizer, asked, patterns),
+                        zero_shot_classifier(model, tokenizer, with_articles(asked), patterns)});
+      const auto refused =
+          std::count_if(of.begin(), of.end(), [&](double s) { return s <= scale.threshold(); });
+      return static_cast<double>(refused) / static_cast<double>(asked.size());
+    };
+    const ThresholdForm& form = scores.forms[at];
+    CHECK(form.name == name);
     CHECK(form.threshold == scale.threshold());
-    CHECK(form.missed == share({"bird", "x"}, article));
-    CHECK(form.refused == share(absent, article));
-  }
+    CHECK(form.missed == share({"bird", "x"}));
+    CHECK(form.refused == share(absent));
+  };
+  REQUIRE(scores.forms.size() == 2);
+  check_form(0, "plain", {"{}"});
+  check_form(1, "templates", templates);
 }
 
 }  // namespace

@@ -183,8 +183,7 @@ void print_threshold(const ThresholdScores& scores) {
              counted(scores.absent, "word"));
   fmt::print("{:<12}  {:>9}  {:>14}  {:>15}\n", "", "threshold", "wrongly refused", "rightly refused");
   for (const ThresholdForm& form : scores.forms) {
-    fmt::print("{:<12}  {:9.4f}  {:15.3f}  {:15.3f}\n", form.name == "with_article" ? "a/an" : form.name,
-               form.threshold, form.missed, form.refused);
+    fmt::print("{:<12}  {:9.4f}  {:15.3f}  {:15.3f}\n", form.name, form.threshold, form.missed, form.refused);
   }
 }
 

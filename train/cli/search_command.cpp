@@ -67,14 +67,16 @@ std::optional<double> given_similarity(const std::string& threshold) {
   return parse_number("--threshold", RealRange{-1, 1}, threshold);
 }
 
+// The answer to query q.
 Answer answer(const Options& options, const FeatureIndex& index, const Threshold& threshold,
-              const Tensor& query, Session& session) {
+              const EncodedQueries& queries, int64_t q, Session& session) {
   Answer answer;
+  const Tensor asked = queries.asked.rows(q, 1);
   if (threshold.scale) {
-    answer.score = threshold.scale->scores(query).front();
+    answer.score = threshold.scale->scores({asked, queries.other.rows(q, 1)}).front();
     if (!threshold.scale->is_relevant(*answer.score)) return answer;
   }
-  answer.hits = search_index(session.context, index, query, options.top);
+  answer.hits = search_index(session.context, index, asked, options.top);
   std::erase_if(answer.hits, [&](const Hit& hit) {
     return threshold.similarity && double{hit.similarity} < *threshold.similarity;
   });
@@ -308,14 +310,15 @@ void run_search(Options options) {
   check_drawing(options, index, options.html, OutputKind::html);
   Session session(options.model);
   check_same_model(options, index, session);
-  const Tensor encoded = encode_queries(session, queries, options.images, templates);
-  if (options.threshold == kAutomatic) {
-    threshold.scale.emplace(
-        make_relevance_scale(session.model(), session.loaded.tokenizer(), index.features, templates));
+  const bool automatic = options.threshold == kAutomatic;
+  const EncodedQueries encoded = encode_queries(session, queries, options.images, templates, automatic);
+  if (automatic) {
+    threshold.scale.emplace(session.context, index.features,
+                            encode_prompts(session.model(), session.loaded.tokenizer(), templates));
   }
   std::vector<Answer> answers;
   for (int64_t q = 0; q < std::ssize(queries); ++q)
-    answers.push_back(answer(options, index, threshold, encoded.rows(q, 1), session));
+    answers.push_back(answer(options, index, threshold, encoded, q, session));
   // The results do not depend on whether they can be drawn.
   print_answers(options, index, threshold, queries, answers);
   if (!drawn) {
@@ -330,12 +333,14 @@ void run_search(Options options) {
 constexpr const char* kSearchFooter =
     R"(Prints rank, cosine similarity and picture. Without --model, the one that made the index is used. Of
 several queries, each answer comes below its query; with --json they are a list, as are those of - always.
-+word and -word at the start of a word add and subtract it; quotation marks keep a phrase whole (bird
--"road sign"), and "-" in them is the character itself. The terms and pictures are added as vectors of unit
-length, a subtracted one counting a third. --threshold auto: the score of a query is the similarity of the
-three best pictures, less what they have to words such as "honesty" and "yesterday", which no picture shows;
-it is relevant if it is higher than those of nine tenths of these words. A picture that is in the index finds
-itself first.
+What a phrase is about counts more than the rest of it: the last word of "a red bicycle", by a third; in
+quotation marks, a phrase is asked for as it is. +word and -word at the start of a word add and subtract it;
+quotation marks keep a phrase whole (bird -"road sign"), and "-" in them is the character itself. The terms
+and pictures are added as vectors of unit length, a subtracted one counting a third. --threshold auto: the
+score of a query is the similarity of the three best pictures, less what they have to words such as "honesty"
+and "yesterday", which no picture shows, times a measure of how alike the model finds the query with and
+without an article, as it does words that it has learned; the query is relevant if it scores higher than nine
+tenths of these words do. A picture that is in the index finds itself first.
 Examples:
   cuclip search photos.cuclip-index "a red bicycle" --top 12 --contact-sheet found.png
   cuclip search photos.cuclip-index "bird +water" "bicycle -sign" --threshold auto

@@ -4,10 +4,8 @@
 
 #include <filesystem>
 
-#include "core/rows.h"
 #include "models/files/text_file.h"
 #include "models/inference/encode.h"
-#include "models/inference/zero_shot.h"
 #include "train/cli/printing.h"
 #include "train/cli/texts.h"
 
@@ -50,21 +48,19 @@ std::vector<SearchQuery> given_queries(const std::vector<std::string>& words) {
   return queries;
 }
 
-Tensor encode_queries(Session& session, std::span<const SearchQuery> queries,
-                      const std::vector<std::string>& images, std::span<const std::string> templates) {
+EncodedQueries encode_queries(Session& session, std::span<const SearchQuery> queries,
+                              const std::vector<std::string>& images, std::span<const std::string> templates,
+                              bool with_other_form) {
   const Tensor pictures = encode_images(session.model(), images);
-  const Tensor all =
-      Tensor::empty(session.context, {std::ssize(queries), session.model().config().embed_dim}, DType::f32);
-  for (size_t q = 0; q < queries.size(); ++q) {
-    std::vector<std::string> texts;
-    for (const QueryTerm& term : queries[q].terms) texts.push_back(term.text);
-    Tensor features;
-    if (!texts.empty())
-      features = zero_shot_classifier(session.model(), session.loaded.tokenizer(), texts, templates);
-    copy_rows(session.context, compose_query(session.context, queries[q].terms, features, pictures), all,
-              static_cast<int64_t>(q));
+  std::vector<std::vector<QueryTerm>> asked, other;
+  for (const SearchQuery& query : queries) {
+    asked.push_back(query.terms);
+    other.push_back(other_form(query.terms));
   }
-  return all;
+  const auto encode = [&](std::span<const std::vector<QueryTerm>> terms) {
+    return encode_queries(session.model(), session.loaded.tokenizer(), terms, pictures, templates);
+  };
+  return {.asked = encode(asked), .other = with_other_form ? encode(other) : Tensor()};
 }
 
 }  // namespace cuclip

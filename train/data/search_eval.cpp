@@ -5,7 +5,7 @@
 
 #include "models/files/names.h"
 #include "models/image/image_decode.h"
-#include "models/inference/zero_shot.h"
+#include "models/inference/search_query.h"
 #include "models/text/english.h"
 #include "models/text/text_cleaning.h"
 #include "models/text/unicode.h"
@@ -135,9 +135,15 @@ SearchScores evaluate_search(const Clip& model, const Tokenizer& tokenizer,
   const auto ask = [&](const std::string& name, const Tensor& queries) {
     add(name, rank_queries(model.context(), queries, collection.features, right, top));
   };
-  ask("bare", encode_texts(model, tokenizer, scores.words));
-  ask("with_article", encode_texts(model, tokenizer, with_articles(scores.words)));
-  if (!templates.empty()) ask("templates", zero_shot_classifier(model, tokenizer, scores.words, templates));
+  const auto encode = [&](const Words& asked, std::span<const std::string> patterns) {
+    std::vector<std::vector<QueryTerm>> queries;
+    for (const std::string& words : asked) queries.push_back({{words}});
+    return encode_queries(model, tokenizer, queries, {}, patterns);
+  };
+  const Words plain = {"{}"};
+  ask("bare", encode(scores.words, plain));
+  ask("with_article", encode(with_articles(scores.words), plain));
+  if (!templates.empty()) ask("templates", encode(scores.words, templates));
   std::vector<QueryRanking> chance;
   for (const auto& of_word : right) {
     scores.right.push_back(std::ssize(of_word));

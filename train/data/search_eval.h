@@ -54,8 +54,8 @@ struct SearchScores {
   std::vector<SearchForm> forms;     // "chance" comes last; empty if there are no words
 };
 
-/// Asks for each word bare and with its article; with templates also for all of them, filled and averaged
-/// (zero_shot.h). `top` is that of rank_queries.
+/// Asks for each word, as search does (search_query.h), bare and with its article; with templates also for
+/// all of them, filled and averaged (zero_shot.h). `top` is that of rank_queries.
 SearchScores evaluate_search(const Clip& model, const Tokenizer& tokenizer,
                              const PictureCollection& collection, std::span<const std::string> words,
                              int64_t top = 12, std::span<const std::string> templates = {});

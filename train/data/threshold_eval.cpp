@@ -37,15 +37,6 @@ constexpr const char* kOftenAbsent =
 
 Json share_json(double share) { return std::isnan(share) ? Json() : Json(share); }
 
-// Share of the queries that are not relevant.
-double share_refused(const RelevanceScale& scale, const Tensor& queries) {
-  if (!queries) return std::numeric_limits<double>::quiet_NaN();
-  const std::vector<double> scores = scale.scores(queries);
-  const auto refused =
-      std::count_if(scores.begin(), scores.end(), [&](double s) { return !scale.is_relevant(s); });
-  return static_cast<double>(refused) / static_cast<double>(scores.size());
-}
-
 }  // namespace
 
 std::span<const std::string> words_often_absent() {
@@ -66,20 +57,22 @@ ThresholdScores evaluate_threshold(const Clip& model, const Tokenizer& tokenizer
     if (of_others[w].empty()) absent.push_back(others[w]);
 
   ThresholdScores scores{.present = std::ssize(present), .absent = std::ssize(absent), .forms = {}};
-  const auto add = [&](const std::string& name, const RelevanceScale& scale, const auto& encode) {
-    const auto refused = [&](const Words& asked) {
-      return share_refused(scale, asked.empty() ? Tensor() : encode(asked));
+  const auto add = [&](const std::string& name, std::span<const std::string> patterns) {
+    const RelevanceScale scale(model.context(), collection.features,
+                               encode_prompts(model, tokenizer, patterns));
+    const auto share_refused = [&](const Words& asked) {
+      if (asked.empty()) return std::numeric_limits<double>::quiet_NaN();
+      const std::vector<double> of =
+          scale.scores({zero_shot_classifier(model, tokenizer, asked, patterns),
+                        zero_shot_classifier(model, tokenizer, with_articles(asked), patterns)});
+      const auto refused =
+          std::count_if(of.begin(), of.end(), [&](double s) { return !scale.is_relevant(s); });
+      return static_cast<double>(refused) / static_cast<double>(of.size());
     };
-    scores.forms.push_back({name, scale.threshold(), refused(present), refused(absent)});
+    scores.forms.push_back({name, scale.threshold(), share_refused(present), share_refused(absent)});
   };
-  const RelevanceScale plain = make_relevance_scale(model, tokenizer, collection.features, {});
-  add("bare", plain, [&](const Words& asked) { return encode_texts(model, tokenizer, asked); });
-  add("with_article", plain,
-      [&](const Words& asked) { return encode_texts(model, tokenizer, with_articles(asked)); });
-  if (!templates.empty()) {
-    add("templates", make_relevance_scale(model, tokenizer, collection.features, templates),
-        [&](const Words& asked) { return zero_shot_classifier(model, tokenizer, asked, templates); });
-  }
+  add("plain", Words{"{}"});
+  if (!templates.empty()) add("templates", templates);
   return scores;
 }
 

@@ -13,11 +13,11 @@
 namespace cuclip {
 
 /// Ordinary words for things that can be seen, many of which a collection of some thousand pictures lacks.
-/// None is one of everyday_words() or of prompts_without_pictures().
+/// None is one of everyday_words() or of words_without_pictures().
 std::span<const std::string> words_often_absent();
 
 struct ThresholdForm {
-  std::string name;      // as SearchForm has it
+  std::string name;      // "plain" or "templates"
   double threshold = 0;  // RelevanceScale's
   double missed = 0;     // share of the words present that are said to have nothing relevant; NaN of none
   double refused = 0;    // share of the words absent that are, rightly; NaN of none
@@ -30,14 +30,15 @@ struct ThresholdScores {
   std::vector<ThresholdForm> forms;
 };
 
-/// Asks, in every form of evaluate_search, for those of `words` that at least kLeastPictures pictures have in
-/// a caption, and for those of words_often_absent() that none has.
+/// Asks, without templates and with these if there are any, for those of `words` that at least kLeastPictures
+/// pictures have in a caption, and for those of words_often_absent() that none has. That a word is asked with
+/// its article makes no difference: the scale takes both forms.
 ThresholdScores evaluate_threshold(const Clip& model, const Tokenizer& tokenizer,
                                    const PictureCollection& collection, std::span<const std::string> words,
                                    std::span<const std::string> templates = {});
 
-/// {"least_pictures", "words_present", "words_absent", "bare": {"threshold", "missed", "refused"},
-/// "with_article": {...}, ...}; a share of no words is null.
+/// {"least_pictures", "words_present", "words_absent", "plain": {"threshold", "missed", "refused"},
+/// "templates": {...}}; a share of no words is null.
 nlohmann::ordered_json to_json(const ThresholdScores& scores);
 
 }  // namespace cuclip
