@@ -1,6 +1,9 @@
 // The whole model against open_clip's in PyTorch: embeddings, loss and every parameter's gradient.
+#include <fmt/core.h>
+
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 
@@ -95,6 +98,18 @@ Worst worst_gradient(const Outputs& actual, const Outputs& expected) {
   return worst;
 }
 
+// Of the rows, of `width` values each.
+double least_cosine(std::span<const float> a, std::span<const float> b, int64_t width) {
+  double least = 1;
+  for (size_t at = 0; at < a.size(); at += static_cast<size_t>(width)) {
+    const auto x = a.subspan(at, static_cast<size_t>(width)), y = b.subspan(at, static_cast<size_t>(width));
+    double product = 0;
+    for (size_t i = 0; i < x.size(); ++i) product += double{x[i]} * double{y[i]};
+    least = std::min(least, product / (norm(x) * norm(y)));
+  }
+  return least;
+}
+
 Outputs recorded(const OpenClipRecording& recording) {
   Outputs outputs{
       recording.values("output.image"), recording.values("output.text"), recording.values("output.loss"), {}};
@@ -145,6 +160,43 @@ TEST_CASE("a ResNet that is used goes by its running statistics, as open_clip's 
   Tape tape(context, Tape::Mode::inference);
   const std::vector<float> features = model.encode_image(tape, recording.images(context)).to_floats();
   CHECK(largest(difference(features, recording.values("output.evaluated"))) <= 2e-6f);
+}
+
+// docs/parity.md: with a recording of tests/tools/record_open_clip.py NAME --out DIR.
+TEST_CASE("a model in full size is open_clip's", "[.][full_size]") {
+  const char* path = std::getenv("CUCLIP_RECORDING");
+  INFO("CUCLIP_RECORDING is to be DIR/NAME");
+  REQUIRE(path);
+  const OpenClipRecording recording(path);
+  const bool resnet = recording.config().vision.is_resnet();
+  const Outputs expected = recorded(recording);
+  {
+    const Outputs actual = run(recording);
+    const float image = largest(difference(actual.image, expected.image));
+    const float text = largest(difference(actual.text, expected.text));
+    const Worst worst = worst_gradient(actual, expected);
+    fmt::print("{}: training, f32: pictures {:.1e}, texts {:.1e}; gradient of {} {:.1e}\n", path, image, text,
+               worst.name, worst.error);
+    CHECK(image <= 2e-6f);
+    CHECK(text <= 2e-6f);
+    CHECK(worst.error <= 1e-5);
+  }
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    Context context(2);
+    Clip model(context, recording.config(), {.dtype = dtype});
+    recording.load_weights(model);
+    Tape tape(context, Tape::Mode::inference);
+    const std::vector<float> image = model.encode_image(tape, recording.images(context)).to_floats();
+    const std::vector<float> text = model.encode_text(tape, recording.tokens(context)).to_floats();
+    const std::vector<float> features =
+        resnet ? recording.values("output.evaluated") : recording.values("output.image");
+    const double cosine = std::min(least_cosine(image, features, recording.config().embed_dim),
+                                   least_cosine(text, expected.text, recording.config().embed_dim));
+    fmt::print("{}: use, {}: pictures {:.1e}, texts {:.1e}; least cosine 1 - {:.1e}\n", path, name_of(dtype),
+               largest(difference(image, features)), largest(difference(text, expected.text)), 1 - cosine);
+    if (dtype == DType::f32) CHECK(largest(difference(image, features)) <= 2e-6f);
+    CHECK(cosine >= 0.9995);
+  }
 }
 
 TEST_CASE("activation recomputation gives the same bits") {

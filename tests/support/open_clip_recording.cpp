@@ -9,15 +9,17 @@
 namespace cuclip::test {
 namespace {
 
-std::string path_of(const std::string& file) { return test_data() + "/open_clip/" + file; }
+std::string path_of(const std::string& name) {
+  return name.find('/') == name.npos ? test_data() + "/open_clip/" + name : name;
+}
 
 Shape shape_of(const SafetensorsEntry& entry) { return Shape(std::span<const int64_t>(entry.shape)); }
 
 }  // namespace
 
-OpenClipRecording::OpenClipRecording(const std::string& name)
-    : config_(load_clip_config(path_of(name + ".json"))),
-      file_(Safetensors::open(path_of(name + ".safetensors"))) {}
+OpenClipRecording::OpenClipRecording(const std::string& name_or_path)
+    : config_(load_clip_config(path_of(name_or_path) + ".json")),
+      file_(Safetensors::open(path_of(name_or_path) + ".safetensors")) {}
 
 const SafetensorsEntry& OpenClipRecording::entry(const std::string& name) const {
   const SafetensorsEntry* entry = file_.find(name);

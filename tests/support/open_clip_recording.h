@@ -9,10 +9,10 @@
 
 namespace cuclip::test {
 
-/// One recorded model: "gelu", "quick_gelu" or "resnet".
+/// One recorded model: "gelu", "quick_gelu" or "resnet", or what FOLDER/NAME.json and .safetensors have.
 class OpenClipRecording {
  public:
-  explicit OpenClipRecording(const std::string& name);
+  explicit OpenClipRecording(const std::string& name_or_path);
 
   const ClipConfig& config() const { return config_; }
   /// Normalised f32 [B, 3, S, S], and token ids i32 [B, context_length].

@@ -15,7 +15,12 @@ parameter over many fresh models of the first configuration: its mean, standard 
 the script prints how far they are from the same computation in f64, which is the best agreement that any
 other f32 program can have with them. Pictures and weights are stored as f16, which they are representable in,
 to keep the files small. Everything that is drawn depends on the seeds below alone.
+
+  record_open_clip.py                     the three small models
+  record_open_clip.py RN50 ... --out DIR  models of open_clip in full size, for
+                                          CUCLIP_RECORDING=DIR/RN50 open_clip_parity_test "[full_size]"
 """
+import argparse
 import json
 import pathlib
 
@@ -51,7 +56,9 @@ CONFIGURATIONS = {
         "text_cfg": {"context_length": 9, "vocab_size": 40, "width": 16, "heads": 2, "layers": 1},
     },
 }
-LENGTHS = {"gelu": [12, 5, 2, 9, 7], "quick_gelu": [9, 3, 6, 2, 8, 5], "resnet": [9, 3, 5, 2, 7]}  # start, end too
+# Start and end included, in full size 77 at most.
+LENGTHS = {"gelu": [12, 5, 2, 9, 7], "quick_gelu": [9, 3, 6, 2, 8, 5], "resnet": [9, 3, 5, 2, 7]}
+FULL_SIZE_LENGTHS = [77, 5, 12, 2, 30, 9, 21, 3]
 
 
 def draw_weight(name, shape, rng):
@@ -73,17 +80,26 @@ def draw_weight(name, shape, rng):
     return z / np.sqrt(fan_in)
 
 
-def draw_tokens(name, text, rng):
+def draw_tokens(lengths, text, rng):
     """Start, words, end (the largest id), then padding: 0, end-of-text again, or words that must not count."""
-    tokens = np.zeros((len(LENGTHS[name]), text["context_length"]), dtype=np.int32)
+    tokens = np.zeros((len(lengths), text["context_length"]), dtype=np.int32)
     start, end = text["vocab_size"] - 2, text["vocab_size"] - 1
-    for i, (row, length) in enumerate(zip(tokens, LENGTHS[name])):
+    for i, (row, length) in enumerate(zip(tokens, lengths)):
         row[0] = start
         row[1:] = rng.integers(1, start, len(row) - 1)
         row[length - 1] = end
         if i % 3 < 2:
             row[length:] = [0, end][i % 3]
     return torch.from_numpy(tokens)
+
+
+def draw_images(count, size, rng):
+    """Noise; large ones with coarse patterns below it, since a deep network averages noise alone away."""
+    noise = rng.standard_normal((count, 3, size, size))
+    if size < 100:
+        return noise
+    coarse = torch.from_numpy(rng.standard_normal((count, 3, 4, 4)))
+    return 0.3 * noise + torch.nn.functional.interpolate(coarse, size, mode="bicubic").numpy()
 
 
 def representable(values):
@@ -116,12 +132,12 @@ def run(config, weights, images, tokens, dtype):
     return {name: value.detach().contiguous() for name, value in results.items()}
 
 
-def record(name, config, seed):
+def record(name, config, seed, lengths, out):
     rng = np.random.default_rng(seed)
     weights = {n: representable(draw_weight(n, shape, rng)) for n, shape in state_shapes(config).items()}
     size = config["vision_cfg"]["image_size"]
-    images = representable(rng.standard_normal((len(LENGTHS[name]), 3, size, size)))
-    tokens = draw_tokens(name, config["text_cfg"], rng)
+    images = representable(draw_images(len(lengths), size, rng))
+    tokens = draw_tokens(lengths, config["text_cfg"], rng)
 
     results = run(config, weights, images, tokens, torch.float32)
     exact = run(config, weights, images, tokens, torch.float64)
@@ -134,10 +150,10 @@ def record(name, config, seed):
 
     stored = {"input.images": images, "input.tokens": tokens}
     stored |= {f"weight.{n}": w.contiguous() for n, w in weights.items()} | results
-    OUT.mkdir(parents=True, exist_ok=True)
-    save_file(stored, OUT / f"{name}.safetensors",
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(stored, out / f"{name}.safetensors",
               {"recorded with": f"open_clip {open_clip.__version__}, torch {torch.__version__}"})
-    (OUT / f"{name}.json").write_text(json.dumps(config, indent=2) + "\n")
+    (out / f"{name}.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def record_initialisation(config, models=400):
@@ -157,7 +173,18 @@ def record_initialisation(config, models=400):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    for seed, (name, config) in enumerate(CONFIGURATIONS.items(), start=1):
-        record(name, config, seed)
-    record_initialisation(CONFIGURATIONS["gelu"])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("full_size", nargs="*", metavar="NAME", help="a model of open_clip, such as RN50")
+    parser.add_argument("--out", type=pathlib.Path, help="folder for models in full size")
+    arguments = parser.parse_args()
+    if bool(arguments.full_size) != bool(arguments.out):
+        parser.error("a NAME needs --out DIR, and --out DIR a NAME")
+    if arguments.full_size:
+        torch.set_num_threads(2)
+        for name in arguments.full_size:
+            record(name, open_clip.get_model_config(name), 1, FULL_SIZE_LENGTHS, arguments.out)
+    else:
+        torch.set_num_threads(1)
+        for seed, (name, config) in enumerate(CONFIGURATIONS.items(), start=1):
+            record(name, config, seed, LENGTHS[name], OUT)
+        record_initialisation(CONFIGURATIONS["gelu"])
