@@ -36,15 +36,17 @@ std::string_view take_word(std::string_view& rest) {
   return word;
 }
 
+bool is_subtracted(std::span<const QueryTerm> terms, const std::string& text) {
+  const std::string cleaned = clean_caption(text);
+  return std::any_of(terms.begin(), terms.end(), [&](const QueryTerm& term) {
+    return term.subtracted && clean_caption(term.text) == cleaned;
+  });
+}
+
 void check_contradictions(std::span<const QueryTerm> terms) {
   for (const QueryTerm& term : terms) {
-    if (!term.subtracted) continue;
-    const std::string text = clean_caption(term.text);
-    const auto same = std::find_if(terms.begin(), terms.end(), [&](const QueryTerm& other) {
-      return !other.subtracted && clean_caption(other.text) == text;
-    });
-    CUCLIP_CHECK(same == terms.end(), "search: \"{}\" is both looked for and subtracted",
-                 shortened_name(term.text));
+    CUCLIP_CHECK(term.subtracted || !is_subtracted(terms, term.text),
+                 "search: \"{}\" is both looked for and subtracted", shortened_name(term.text));
   }
 }
 
@@ -79,18 +81,12 @@ std::vector<QueryTerm> parse_query(std::string_view words) {
   return terms;
 }
 
-std::vector<QueryTerm> other_form(std::span<const QueryTerm> terms) {
-  std::vector<QueryTerm> others(terms.begin(), terms.end());
-  for (QueryTerm& term : others) term.text = with_toggled_article(term.text);
-  return others;
-}
-
 std::vector<WeightedText> weighted_texts(std::span<const QueryTerm> terms) {
   std::vector<WeightedText> texts;
   for (const QueryTerm& term : terms) texts.push_back({term.text, term.subtracted ? -kSubtractedWeight : 1});
   for (const QueryTerm& term : terms) {
     std::string head = term.subtracted || term.quoted ? "" : head_of_phrase(term.text);
-    if (!head.empty()) texts.push_back({std::move(head), kHeadWeight});
+    if (!head.empty() && !is_subtracted(terms, head)) texts.push_back({std::move(head), kHeadWeight});
   }
   return texts;
 }

@@ -32,9 +32,6 @@ struct QueryTerm {
 /// closed, and for terms that are both added and subtracted, in whatever case.
 std::vector<QueryTerm> parse_query(std::string_view words);
 
-/// The query in the other form of each of its terms (with_toggled_article): "a red bicycle" as "red bicycle".
-std::vector<QueryTerm> other_form(std::span<const QueryTerm> terms);
-
 /// A text that is part of a query's vector, and what it counts: below 0 where it is subtracted.
 struct WeightedText {
   std::string text;
@@ -44,6 +41,7 @@ struct WeightedText {
 
 /// All terms, and after them the heads (head_of_phrase) of those added without quotation marks: a model that
 /// has learned colours better than things finds red things for "a red bicycle", and bicycles with the head.
+/// A head that is also subtracted ("hot dog -dog") is left out.
 std::vector<WeightedText> weighted_texts(std::span<const QueryTerm> terms);
 
 /// The direction of the sum, f32 [1, E] of unit length, of the features `rows` [texts.size(), E] of `texts`

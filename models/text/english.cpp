@@ -14,19 +14,28 @@ bool is_one_of(const std::array<std::string_view, N>& words, const std::string& 
   return std::find(words.begin(), words.end(), lower_utf8(word)) != words.end();
 }
 
-constexpr std::array<std::string_view, 3> kArticles = {"a", "an", "the"};
+constexpr std::string_view kBlanks = " \t\r\n";
+// What can precede a noun and says nothing about it.
+constexpr std::array<std::string_view, 28> kDeterminers = {
+    "a",    "an",    "the",   "some",  "any",   "my",    "your", "his",    "her",   "its",
+    "our",  "their", "this",  "that",  "these", "those", "one",  "two",    "three", "four",
+    "five", "six",   "seven", "eight", "nine",  "ten",   "many", "several"};
+// Of what the noun comes after "of": "a photo of a bird".
+constexpr std::array<std::string_view, 9> kPictures = {
+    "photo", "photograph", "picture", "image", "drawing", "painting", "sketch", "icon", "illustration"};
 // What joins things of equal rank, or makes the noun before it a measure or a container of the one after it.
 constexpr std::array<std::string_view, 4> kJoining = {"and", "or", "of", "&"};
 // What a description begins with that follows its noun.
-constexpr std::array<std::string_view, 29> kAfterHead = {
-    "about", "above",  "across",  "against", "along", "among", "around", "at",     "before", "behind",
-    "below", "beside", "between", "by",      "for",   "from",  "in",     "inside", "near",   "on",
-    "over",  "that",   "through", "to",      "under", "which", "who",    "with",   "without"};
+constexpr std::array<std::string_view, 38> kAfterHead = {
+    "about",  "above", "across", "against", "along", "among", "are",  "around", "at",   "before",
+    "behind", "below", "beside", "between", "by",    "for",   "from", "has",    "in",   "inside",
+    "into",   "is",    "like",   "near",    "off",   "on",    "onto", "over",   "that", "through",
+    "to",     "under", "was",    "which",   "while", "who",   "with", "without"};
 
 std::vector<std::string> words_between_blanks(std::string_view text) {
   std::vector<std::string> words(1);
   for (const char c : text) {
-    if (std::string_view(" \t\r\n").find(c) == std::string_view::npos) {
+    if (kBlanks.find(c) == kBlanks.npos) {
       words.back() += c;
     } else if (!words.back().empty()) {
       words.emplace_back();
@@ -84,20 +93,46 @@ std::vector<std::string> with_articles(std::span<const std::string> phrases) {
   return result;
 }
 
-std::string with_toggled_article(const std::string& phrase) {
-  const std::vector<std::string> words = words_between_blanks(phrase);
-  if (words.size() < 2 || !is_one_of(kArticles, words.front())) return with_article(phrase);
-  const size_t after = phrase.find(words.front()) + words.front().size();
-  return phrase.substr(phrase.find_first_not_of(" \t\r\n", after));
+std::string bare_phrase(std::string_view phrase) {
+  const size_t last = phrase.find_last_not_of(" \t\r\n.!?");
+  if (last == phrase.npos) return std::string(phrase);
+  std::vector<std::string> words = words_between_blanks(phrase.substr(0, last + 1));
+  const auto is = [&](size_t at, const auto& list) {
+    return at < words.size() && is_one_of(list, words[at]);
+  };
+  size_t first = 0;
+  while (first + 1 < words.size()) {
+    if (is(first, kDeterminers)) {
+      first += 1;
+    } else if (is(first, kPictures) && words[first + 1] == "of" && first + 2 < words.size()) {
+      first += 2;
+    } else {
+      break;
+    }
+  }
+  words.erase(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(first));
+  std::string bare;
+  for (const std::string& word : words) bare += (bare.empty() ? "" : " ") + word;
+  return bare;
+}
+
+std::string singular_phrase(const std::string& phrase) {
+  const std::string lower = lower_utf8(phrase);
+  const auto ends = [&](std::string_view end) {
+    return lower.ends_with(end) && lower.size() > end.size() + 1;
+  };
+  const auto without = [&](size_t count) { return phrase.substr(0, phrase.size() - count); };
+  if (ends("ies")) return without(3) + "y";
+  if (ends("ches") || ends("shes") || ends("xes") || ends("sses") || ends("uses")) return without(2);
+  const bool singular = lower.ends_with("ss") || lower.ends_with("us") || lower.ends_with("is");
+  if (ends("s") && !singular) return without(1);
+  return phrase;
 }
 
 std::string head_of_phrase(std::string_view phrase) {
-  const size_t last = phrase.find_last_not_of(" \t\r\n.!?");
-  if (last == phrase.npos) return "";
-  const std::string_view text = phrase.substr(0, last + 1);
-  if (text.find_first_of("!\"#$%()*+,./:;<=>?@[\\]^_`{|}~") != text.npos) return "";
-  std::vector<std::string> words = words_between_blanks(text);
-  if (is_one_of(kArticles, words.front())) words.erase(words.begin());
+  const std::string bare = bare_phrase(phrase);
+  if (bare.find_first_of("!\"#$%()*+,./:;<=>?@[\\]^_`{|}~") != bare.npos) return "";
+  const std::vector<std::string> words = words_between_blanks(bare);
   const auto joining = [](const std::string& word) { return is_one_of(kJoining, word); };
   if (words.size() < 2 || std::any_of(words.begin(), words.end(), joining)) return "";
   const auto end = std::find_if(words.begin(), words.end(),

@@ -18,12 +18,19 @@ std::string without_accents(std::string_view text);
 std::string with_article(const std::string& phrase);
 std::vector<std::string> with_articles(std::span<const std::string> phrases);
 
-/// The other form of a phrase: without the article that it begins with ("a", "an", "the"), or with_article().
-std::string with_toggled_article(const std::string& phrase);
+/// A phrase without what precedes the noun and says nothing about it: articles, possessives, small numbers
+/// ("the bird", "my two birds"), "a photo of" and the like, and without punctuation at its end. Never empty
+/// where the phrase has something other than blanks and such punctuation.
+std::string bare_phrase(std::string_view phrase);
 
-/// The noun that an English noun phrase is about, by the order of its words: "bicycle" of "a red bicycle",
-/// "bird" of "a blue bird in the snow". Empty where it is the whole phrase but for the article, where the
-/// phrase is a list ("a cat and a dog") or has an "of", and for text with punctuation other than at its end.
+/// The phrase with its last word in the singular, by the spelling of English plurals: "two big buses" -> "two
+/// big bus". It goes by the letters: "scissors" -> "scissor".
+std::string singular_phrase(const std::string& phrase);
+
+/// The last word of an English noun phrase before what follows its noun, which is what the phrase is about:
+/// "bicycle" of "a red bicycle", "bird" of "a blue bird in the snow". It goes by the order of the words and
+/// knows no verbs. Empty where it is the whole bare phrase, where the phrase is a list ("a cat and a dog") or
+/// has an "of", and for text with punctuation other than at its end.
 std::string head_of_phrase(std::string_view phrase);
 
 }  // namespace cuclip

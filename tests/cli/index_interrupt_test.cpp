@@ -126,6 +126,27 @@ TEST_CASE_METHOD(ManyPictures,
   check_same(index, calm);
 }
 
+TEST_CASE_METHOD(ManyPictures, "an index that another process finished meanwhile is never replaced by less") {
+  const auto start = std::chrono::steady_clock::now();
+  REQUIRE(run_cuclip(indexing(index)).exit_code == 0);
+  std::uniform_real_distribution<double> moment(0.2, 0.8 * seconds_since(start));
+  int refused = 0;
+  for (int i = 0; i < 6; ++i) {
+    fs::remove(index);
+    BackgroundProcess process(command_line(index));
+    std::this_thread::sleep_for(std::chrono::duration<double>(moment(rng())));
+    process.signal(SIGSTOP);
+    REQUIRE(run_cuclip(indexing(index)).exit_code == 0);
+    process.signal(SIGCONT);
+    process.signal(SIGINT);
+    const CommandResult result = process.result();
+    INFO("round " << i << ": " << result.err);
+    CHECK(load(index).missing == 0);
+    refused += result.err.find("was changed by another process") != std::string::npos;
+  }
+  CHECK(refused > 0);  // or nothing was tried
+}
+
 TEST_CASE_METHOD(ManyPictures, "before anything is encoded a signal leaves an earlier index as it is") {
   REQUIRE(run_cuclip({"index", pictures, "--out", index, "--model", run}).exit_code == 0);
   const std::string before = read_file(index);

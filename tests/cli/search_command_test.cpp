@@ -172,6 +172,8 @@ TEST_CASE_METHOD(Indexed, "queries that cannot be answered are refused") {
   for (const char* wrong : {"automatic", "AUTO", "nan", "inf", "0x1", "1.5", "0.2a"})
     check_refused({"a", "--threshold", wrong}, "--threshold must be");
   check_refused({"a", "--threshold", ""}, "--threshold must not be empty");
+  const std::string twice = folder / "twice.svg";
+  check_refused({"a", "--contact-sheet", twice, "--html", twice}, "name the same file");
   check_refused({"a", "--threshold", "auto", "--image", picture(0)}, "words alone");
   check_refused({"a", "b", "--contact-sheet", folder / "s.png"}, "one query, found 2");
 }

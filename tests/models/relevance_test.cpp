@@ -7,7 +7,6 @@
 #include <set>
 
 #include "models/inference/zero_shot.h"
-#include "models/text/english.h"
 #include "tests/support/buffer.h"
 #include "tests/support/tiny_model.h"
 
@@ -38,14 +37,14 @@ double dot(const Tensor& a, int64_t i, const Tensor& b, int64_t j) {
 
 // By the definition: similarities less each picture's mean over the prompts in both forms, and the mean of
 // the best three.
-double above_by_definition(const Tensor& pictures, const QueryForms& prompts, const Tensor& queries,
+double above_by_definition(const Tensor& pictures, const PhraseForms& prompts, const Tensor& queries,
                            int64_t q) {
   std::vector<double> above;
   for (int64_t i = 0; i < pictures.size(0); ++i) {
     double mean = 0;
-    for (const Tensor& form : {prompts.asked, prompts.other})
+    for (const Tensor& form : {prompts.bare, prompts.with_article})
       for (int64_t p = 0; p < form.size(0); ++p) mean += dot(pictures, i, form, p);
-    above.push_back(dot(pictures, i, queries, q) - mean / static_cast<double>(2 * prompts.asked.size(0)));
+    above.push_back(dot(pictures, i, queries, q) - mean / static_cast<double>(2 * prompts.bare.size(0)));
   }
   std::sort(above.rbegin(), above.rend());
   above.resize(std::min<size_t>(3, above.size()));
@@ -54,11 +53,11 @@ double above_by_definition(const Tensor& pictures, const QueryForms& prompts, co
   return sum / static_cast<double>(above.size());
 }
 
-double score_by_definition(const Tensor& pictures, const QueryForms& prompts, const QueryForms& queries,
+double score_by_definition(const Tensor& pictures, const PhraseForms& prompts, const PhraseForms& queries,
                            int64_t q) {
-  const double both = above_by_definition(pictures, prompts, queries.asked, q) +
-                      above_by_definition(pictures, prompts, queries.other, q);
-  return both / 2 * std::atanh(dot(queries.asked, q, queries.other, q));
+  const double both = above_by_definition(pictures, prompts, queries.bare, q) +
+                      above_by_definition(pictures, prompts, queries.with_article, q);
+  return both / 2 * std::atanh(std::max(0.0, dot(queries.bare, q, queries.with_article, q)));
 }
 
 TEST_CASE("a score is the best three pictures' similarity above the prompts', times the forms' agreement") {
@@ -66,7 +65,7 @@ TEST_CASE("a score is the best three pictures' similarity above the prompts', ti
   for (const int64_t pictures : {1, 2, 3, 57}) {
     for (const int64_t prompts : {2, 9, 40}) {
       const Tensor features = units(context, pictures);
-      const QueryForms null{units(context, prompts), units(context, prompts)},
+      const PhraseForms null{units(context, prompts), units(context, prompts)},
           queries{units(context, 5), units(context, 5)};
       const RelevanceScale scale(context, features, null);
       const std::vector<double> actual = scale.scores(queries);
@@ -86,14 +85,22 @@ TEST_CASE("a score is the best three pictures' similarity above the prompts', ti
   }
 }
 
-TEST_CASE("of queries that pictures fit alike, the one whose forms agree more scores higher") {
+TEST_CASE("of phrases that pictures fit alike, the one whose forms agree more scores higher") {
   Context context(1);
-  const Tensor features = units(context, 30);
-  const QueryForms prompts{units(context, 8), units(context, 8)};
-  const RelevanceScale scale(context, features, prompts);
-  const Tensor query = features.rows(0, 1), other = features.rows(1, 1);
-  CHECK(scale.scores({query, query})[0] > scale.scores({query, other})[0]);
-  CHECK(std::isfinite(scale.scores({query, query})[0]));  // a cosine of 1
+  const auto tensor = [&](std::vector<float> rows) {
+    return Tensor::from<float>(context, {std::ssize(rows) / 3, 3}, std::span<const float>(rows));
+  };
+  // One picture, to which all forms have the cosine .6; the prompts are at right angles to it.
+  const Tensor picture = tensor({1, 0, 0}), prompt = tensor({0, 1, 0, 0, -1, 0});
+  const RelevanceScale scale(context, picture, {prompt, prompt});
+  const Tensor a = tensor({0.6f, 0.8f, 0}), near = tensor({0.6f, 0.48f, 0.64f}),
+               opposite = tensor({0.6f, -0.8f, 0});
+  const auto score = [&](const Tensor& form) { return scale.scores({a, form})[0]; };
+  CHECK(score(near) == Approx(0.6 * std::atanh(0.36 + 0.384)).epsilon(1e-5));
+  CHECK(std::isfinite(score(a)));  // a cosine of 1
+  CHECK(score(a) > score(near));
+  CHECK(score(opposite) == 0);  // and not what two negative factors would make
+  CHECK_THROWS_WITH(scale.scores({prompt, a}), Contains("6 values of bare phrases, 3 with an article"));
 }
 
 TEST_CASE("what a picture shows is relevant, and what is like the prompts is not, hubs or no hubs") {
@@ -115,7 +122,7 @@ TEST_CASE("what a picture shows is relevant, and what is like the prompts is not
   // Three hubs that are more similar to everything than the pictures that show the thing.
   const Tensor features = tensor({{1}, {1}, {1}, {1, 1}, {1, 1}, {1, 1}});
   const Tensor prompts = tensor({{1, 0, 1}, {1, 0, 0, 1}, {1, 0, 0, 0, 1}});
-  const auto same = [](const Tensor& form) { return QueryForms{form, form}; };
+  const auto same = [](const Tensor& form) { return PhraseForms{form, form}; };
   const RelevanceScale scale(context, features, same(prompts));
   const std::vector<double> scores = scale.scores(same(tensor({{1, 1}, {1, 0, 0, 0, 0, 1}, {1, -1}})));
   CHECK(scale.is_relevant(scores[0]));
@@ -132,21 +139,42 @@ TEST_CASE("features that are not finite are refused") {
   CHECK_THROWS_WITH(RelevanceScale(context, good, {good, bad}), Contains("not finite"));
 }
 
-TEST_CASE("the prompts are distinct words, bare and with an article, asked with the queries' templates") {
+TEST_CASE("the words without pictures are distinct") {
   const auto words = words_without_pictures();
   CHECK(words.size() >= 100);
   CHECK(std::set<std::string>(words.begin(), words.end()).size() == words.size());
+}
+
+TEST_CASE("a query scores as the least of its terms and heads, a plural as the better of both numbers") {
   Context context(2);
   Clip model(context, tiny_config());
   randomise(model);
   const Tokenizer tokenizer = tiny_tokenizer();
   const std::vector<std::string> templates = {"x {}", "y {}"};
-  const QueryForms prompts = encode_prompts(model, tokenizer, templates);
-  const auto classifier = [&](std::span<const std::string> asked) {
-    return zero_shot_classifier(model, tokenizer, asked, templates).to_floats();
+  const Tensor features = zero_shot_classifier(
+      model, tokenizer, std::vector<std::string>{"pictures", "that", "are", "texts"}, templates);
+  const RelevanceScale scale = make_relevance_scale(model, tokenizer, features, templates);
+  const auto of = [&](const std::vector<std::string>& phrases) {
+    const std::vector<double> scores = scale.scores(encode_forms(model, tokenizer, phrases, templates));
+    return std::vector<double>(scores);
   };
-  CHECK(prompts.asked.to_floats() == classifier(words));
-  CHECK(prompts.other.to_floats() == classifier(with_articles(words)));
+  const std::vector<std::pair<std::string, double>> expected = {
+      {"bird", of({"bird"})[0]},
+      {"a bird", of({"bird"})[0]},
+      {"the bird!", of({"bird"})[0]},
+      {"a red bird", std::min(of({"red bird"})[0], of({"bird"})[0])},
+      {"\"a red bird\"", std::min(of({"red bird"})[0], of({"bird"})[0])},
+      {"bird +snow -cat", std::min(of({"bird"})[0], of({"snow"})[0])},
+      {"two birds", std::max(of({"birds"})[0], of({"bird"})[0])},
+  };
+  std::vector<std::vector<QueryTerm>> queries;
+  for (const auto& [words, score] : expected) queries.push_back(parse_query(words));
+  const std::vector<double> scores = relevance_scores(scale, model, tokenizer, queries, templates);
+  REQUIRE(scores.size() == expected.size());
+  // They are encoded in batches of other sizes: roundings of cosines near 1, which atanh multiplies.
+  for (size_t q = 0; q < scores.size(); ++q) CHECK(scores[q] == Approx(expected[q].second).epsilon(1e-3));
+  const std::vector<std::vector<QueryTerm>> nothing(1);
+  CHECK(relevance_scores(scale, model, tokenizer, nothing, templates)[0] > scale.threshold());
 }
 
 }  // namespace

@@ -56,11 +56,8 @@ TEST_CASE("the head of an added phrase counts besides the phrase, unless it is i
               {"bicycle", kHeadWeight}});
   CHECK(weighted_texts(parse_query("\"a red bicycle\"")) == Texts{{"a red bicycle", 1}});
   CHECK(weighted_texts(parse_query("a bicycle")) == Texts{{"a bicycle", 1}});
-}
-
-TEST_CASE("the other form of a query toggles the article of each term") {
-  CHECK(other_form(parse_query("a red bicycle +water -\"an owl\"")) ==
-        Terms{{"red bicycle"}, {"a water"}, {"owl", true, true}});
+  // Otherwise it would cancel what is subtracted.
+  CHECK(weighted_texts(parse_query("hot dog -Dog")) == Texts{{"hot dog", 1}, {"Dog", -kSubtractedWeight}});
 }
 
 Tensor rows(Context& context, const std::vector<float>& values) {

@@ -6,7 +6,6 @@
 #include <set>
 
 #include "models/inference/relevance.h"
-#include "models/inference/zero_shot.h"
 #include "models/text/english.h"
 #include "tests/support/buffer.h"
 #include "tests/support/tiny_model.h"
@@ -47,11 +46,9 @@ TEST_CASE("shares count the words that ten pictures have, and those that none ha
   Strings absent(words_often_absent().begin(), words_often_absent().end());
   std::erase(absent, "volcano");
   const auto check_form = [&](size_t at, const std::string& name, const Strings& patterns) {
-    const RelevanceScale scale(context, collection.features, encode_prompts(model, tokenizer, patterns));
+    const RelevanceScale scale = make_relevance_scale(model, tokenizer, collection.features, patterns);
     const auto share = [&](const Strings& asked) {
-      const std::vector<double> of =
-          scale.scores({zero_shot_classifier(model, tokenizer, asked, patterns),
-                        zero_shot_classifier(model, tokenizer, with_articles(asked), patterns)});
+      const std::vector<double> of = scale.scores(encode_forms(model, tokenizer, asked, patterns));
       const auto refused =
           std::count_if(of.begin(), of.end(), [&](double s) { return s <= scale.threshold(); });
       return static_cast<double>(refused) / static_cast<double>(asked.size());

@@ -183,7 +183,9 @@ void print_threshold(const ThresholdScores& scores) {
              counted(scores.absent, "word"));
   fmt::print("{:<12}  {:>9}  {:>14}  {:>15}\n", "", "threshold", "wrongly refused", "rightly refused");
   for (const ThresholdForm& form : scores.forms) {
-    fmt::print("{:<12}  {:9.4f}  {:15.3f}  {:15.3f}\n", form.name, form.threshold, form.missed, form.refused);
+    const auto share = [](double value) { return std::isnan(value) ? "-" : fmt::format("{:.3f}", value); };
+    fmt::print("{:<12}  {:9.4f}  {:>15}  {:>15}\n", form.name, form.threshold, share(form.missed),
+               share(form.refused));
   }
 }
 

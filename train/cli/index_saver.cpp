@@ -1,6 +1,7 @@
 #include "train/cli/index_saver.h"
 
 #include <fmt/core.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <utility>
@@ -15,20 +16,40 @@ namespace {
 constexpr double kSeconds = 30;            // between two saves: what a kill costs at most
 constexpr double kLeastTimesOfASave = 20;  // an index of gigabytes is not written all the time
 
+std::optional<FileStamp> stamp_at(const std::filesystem::path& path) {
+  struct ::stat info {};
+  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
+  return stamp_of(info);
+}
+
 }  // namespace
 
 IndexSaver::IndexSaver(const FolderIndexer& indexer, std::filesystem::path out)
-    : indexer_(indexer), out_(std::move(out)), last_save_(seconds_now()), interval_(kSeconds) {
+    : indexer_(indexer),
+      out_(std::move(out)),
+      stamp_(stamp_at(out_)),
+      last_save_(seconds_now()),
+      interval_(kSeconds) {
   save_when_interrupted([this] { return save_at_signal(); });
 }
 
 IndexSaver::~IndexSaver() { save_when_interrupted({}); }
 
+void IndexSaver::write(const FeatureIndex& index) {
+  CUCLIP_CHECK(
+      stamp_at(out_) == stamp_,
+      "{} was changed by another process while this one worked, and is left as it is; what was encoded "
+      "here is not saved. Is it being indexed twice at once?",
+      out_.string());
+  save_index(index, out_);
+  stamp_ = stamp_at(out_);
+}
+
 void IndexSaver::save() {
   const double start = seconds_now();
   const FeatureIndex index = indexer_.snapshot();
   if (index.names.empty()) return;  // all that was read was passed over
-  save_index(index, out_);
+  write(index);
   saved_ = indexer_.done();
   last_save_ = seconds_now();
   interval_ = std::max(kSeconds, kLeastTimesOfASave * (last_save_ - start));
@@ -41,7 +62,7 @@ void IndexSaver::save_if_due() {
 
 void IndexSaver::finish(const FeatureIndex& index) {
   const std::lock_guard lock(mutex_);
-  save_index(index, out_);
+  write(index);
   finished_ = true;
 }
 

@@ -3,14 +3,16 @@
 
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <string>
 
+#include "core/file_io.h"
 #include "models/inference/folder_indexer.h"
 
 namespace cuclip {
 
 /// Writes the index while it is being made, now and then and when a signal ends the process; `cuclip index`
-/// continues from that. One at a time.
+/// continues from that. It never replaces an index that another process has written meanwhile. One at a time.
 class IndexSaver {
  public:
   IndexSaver(const FolderIndexer& indexer, std::filesystem::path out);
@@ -25,11 +27,13 @@ class IndexSaver {
   void finish(const FeatureIndex& index);
 
  private:
+  void write(const FeatureIndex& index);
   void save();
   std::string save_at_signal();
 
   const FolderIndexer& indexer_;
   const std::filesystem::path out_;
+  std::optional<FileStamp> stamp_;  // of `out` as it was found or written; empty: not there
   std::mutex mutex_;
   bool finished_ = false;
   int64_t saved_ = 0;  // pictures that were done

@@ -13,23 +13,23 @@ namespace {
 const char* name_of(OutputKind kind) {
   switch (kind) {
     case OutputKind::npy:
-      return ".npy file";
+      return "a .npy file";
     case OutputKind::safetensors:
-      return "safetensors file";
+      return "a safetensors file";
     case OutputKind::png:
-      return "PNG picture";
+      return "a PNG picture";
     case OutputKind::svg:
-      return "SVG drawing";
+      return "an SVG drawing";
     case OutputKind::html:
-      return "HTML page";
+      return "an HTML page";
     case OutputKind::gzip:
-      return "gzip file";
+      return "a gzip file";
     case OutputKind::json:
-      return "JSON file";
+      return "a JSON file";
     case OutputKind::merges:
-      return "merges file";
+      return "a merges file";
     case OutputKind::index:
-      return "cuclip index";
+      return "a cuclip index";
   }
   return "";
 }
@@ -97,7 +97,7 @@ void check_can_write(const std::string& file, OutputKind kind, const std::vector
       file);
   CUCLIP_CHECK(
       may_become(file, kind),
-      "{} exists and is not a {}; it would be overwritten. Choose another name to write to, or remove it",
+      "{} exists and is not {}; it would be overwritten. Choose another name to write to, or remove it",
       file, name_of(kind));
   // A mistyped name makes no folders.
   if (!folder.empty() && !is_folder(folder)) {

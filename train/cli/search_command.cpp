@@ -67,16 +67,11 @@ std::optional<double> given_similarity(const std::string& threshold) {
   return parse_number("--threshold", RealRange{-1, 1}, threshold);
 }
 
-// The answer to query q.
 Answer answer(const Options& options, const FeatureIndex& index, const Threshold& threshold,
-              const EncodedQueries& queries, int64_t q, Session& session) {
-  Answer answer;
-  const Tensor asked = queries.asked.rows(q, 1);
-  if (threshold.scale) {
-    answer.score = threshold.scale->scores({asked, queries.other.rows(q, 1)}).front();
-    if (!threshold.scale->is_relevant(*answer.score)) return answer;
-  }
-  answer.hits = search_index(session.context, index, asked, options.top);
+              const Tensor& query, std::optional<double> score, Session& session) {
+  Answer answer{.hits = {}, .score = score};
+  if (score && !threshold.scale->is_relevant(*score)) return answer;
+  answer.hits = search_index(session.context, index, query, options.top);
   std::erase_if(answer.hits, [&](const Hit& hit) {
     return threshold.similarity && double{hit.similarity} < *threshold.similarity;
   });
@@ -308,17 +303,24 @@ void run_search(Options options) {
   choose_model(options, index);
   check_drawing(options, index, options.contact_sheet, kind_of_name(options.contact_sheet, OutputKind::svg));
   check_drawing(options, index, options.html, OutputKind::html);
+  CUCLIP_CHECK(!drawn || fs::weakly_canonical(options.html) != fs::weakly_canonical(options.contact_sheet),
+               "--contact-sheet and --html name the same file, {}; choose another name for one of them",
+               options.html);
   Session session(options.model);
   check_same_model(options, index, session);
-  const bool automatic = options.threshold == kAutomatic;
-  const EncodedQueries encoded = encode_queries(session, queries, options.images, templates, automatic);
-  if (automatic) {
-    threshold.scale.emplace(session.context, index.features,
-                            encode_prompts(session.model(), session.loaded.tokenizer(), templates));
+  const Tensor encoded = encode_given(session, queries, options.images, templates);
+  std::vector<double> scores;
+  if (options.threshold == kAutomatic) {
+    const Tokenizer& tokenizer = session.loaded.tokenizer();
+    threshold.scale.emplace(make_relevance_scale(session.model(), tokenizer, index.features, templates));
+    scores = relevance_scores(*threshold.scale, session.model(), tokenizer, terms_of(queries), templates);
   }
   std::vector<Answer> answers;
-  for (int64_t q = 0; q < std::ssize(queries); ++q)
-    answers.push_back(answer(options, index, threshold, encoded, q, session));
+  for (size_t q = 0; q < queries.size(); ++q) {
+    const std::optional<double> score = scores.empty() ? std::nullopt : std::optional(scores[q]);
+    answers.push_back(
+        answer(options, index, threshold, encoded.rows(static_cast<int64_t>(q), 1), score, session));
+  }
   // The results do not depend on whether they can be drawn.
   print_answers(options, index, threshold, queries, answers);
   if (!drawn) {
@@ -336,11 +338,12 @@ several queries, each answer comes below its query; with --json they are a list,
 What a phrase is about counts more than the rest of it: the last word of "a red bicycle", by a third; in
 quotation marks, a phrase is asked for as it is. +word and -word at the start of a word add and subtract it;
 quotation marks keep a phrase whole (bird -"road sign"), and "-" in them is the character itself. The terms
-and pictures are added as vectors of unit length, a subtracted one counting a third. --threshold auto: the
-score of a query is the similarity of the three best pictures, less what they have to words such as "honesty"
-and "yesterday", which no picture shows, times a measure of how alike the model finds the query with and
-without an article, as it does words that it has learned; the query is relevant if it scores higher than nine
-tenths of these words do. A picture that is in the index finds itself first.
+and pictures are added as vectors of unit length, a subtracted one counting a third.
+--threshold auto scores what is asked for: the similarity of the three best pictures, less their similarity to
+words such as "honesty" and "yesterday", which no picture shows, times a measure of how well the model knows
+the words. A query is relevant if each of its terms, and the last word of each, scores higher than nine tenths
+of those words do. With a model that knows many words it refuses less than it should.
+A picture that is in the index finds itself first.
 Examples:
   cuclip search photos.cuclip-index "a red bicycle" --top 12 --contact-sheet found.png
   cuclip search photos.cuclip-index "bird +water" "bicycle -sign" --threshold auto
@@ -364,8 +367,7 @@ void add_search_command(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--threshold", options->threshold,
                       "Show only what is similar enough: a cosine similarity, or auto, which says \"nothing "
-                      "relevant\" where the best pictures fit the words no better than others fit words for "
-                      "what no picture shows");
+                      "relevant\" where the collection seems to have nothing for the words (see below)");
   command
       ->add_option(
           "--templates", options->templates,

@@ -48,19 +48,16 @@ std::vector<SearchQuery> given_queries(const std::vector<std::string>& words) {
   return queries;
 }
 
-EncodedQueries encode_queries(Session& session, std::span<const SearchQuery> queries,
-                              const std::vector<std::string>& images, std::span<const std::string> templates,
-                              bool with_other_form) {
-  const Tensor pictures = encode_images(session.model(), images);
-  std::vector<std::vector<QueryTerm>> asked, other;
-  for (const SearchQuery& query : queries) {
-    asked.push_back(query.terms);
-    other.push_back(other_form(query.terms));
-  }
-  const auto encode = [&](std::span<const std::vector<QueryTerm>> terms) {
-    return encode_queries(session.model(), session.loaded.tokenizer(), terms, pictures, templates);
-  };
-  return {.asked = encode(asked), .other = with_other_form ? encode(other) : Tensor()};
+std::vector<std::vector<QueryTerm>> terms_of(std::span<const SearchQuery> queries) {
+  std::vector<std::vector<QueryTerm>> terms;
+  for (const SearchQuery& query : queries) terms.push_back(query.terms);
+  return terms;
+}
+
+Tensor encode_given(Session& session, std::span<const SearchQuery> queries,
+                    const std::vector<std::string>& images, std::span<const std::string> templates) {
+  return encode_queries(session.model(), session.loaded.tokenizer(), terms_of(queries),
+                        encode_images(session.model(), images), templates);
 }
 
 }  // namespace cuclip

@@ -23,16 +23,13 @@ bool is_from_input(std::span<const std::string> words);
 /// words. Throws InputError.
 std::vector<SearchQuery> given_queries(const std::vector<std::string>& words);
 
-/// What the queries are as vectors.
-struct EncodedQueries {
-  Tensor asked;  // f32 [queries.size(), E], rows of unit length: encode_queries() of search_query.h
-  Tensor other;  // the same in their other form; empty unless it was asked for
-};
+/// f32 [queries.size(), E], rows of unit length: the queries together with the pictures of these files
+/// (encode_queries of search_query.h). Reports damaged pictures. Throws InputError for a picture that cannot
+/// be read.
+Tensor encode_given(Session& session, std::span<const SearchQuery> queries,
+                    const std::vector<std::string>& images, std::span<const std::string> templates);
 
-/// The queries together with the pictures of these files. Reports damaged pictures. Throws InputError for a
-/// picture that cannot be read.
-EncodedQueries encode_queries(Session& session, std::span<const SearchQuery> queries,
-                              const std::vector<std::string>& images, std::span<const std::string> templates,
-                              bool with_other_form);
+/// The terms of each query.
+std::vector<std::vector<QueryTerm>> terms_of(std::span<const SearchQuery> queries);
 
 }  // namespace cuclip

@@ -2,11 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "models/inference/relevance.h"
-#include "models/inference/zero_shot.h"
-#include "models/text/english.h"
 #include "train/data/caption_words.h"
 
 namespace cuclip {
@@ -58,16 +55,14 @@ ThresholdScores evaluate_threshold(const Clip& model, const Tokenizer& tokenizer
 
   ThresholdScores scores{.present = std::ssize(present), .absent = std::ssize(absent), .forms = {}};
   const auto add = [&](const std::string& name, std::span<const std::string> patterns) {
-    const RelevanceScale scale(model.context(), collection.features,
-                               encode_prompts(model, tokenizer, patterns));
+    const RelevanceScale scale = make_relevance_scale(model, tokenizer, collection.features, patterns);
     const auto share_refused = [&](const Words& asked) {
-      if (asked.empty()) return std::numeric_limits<double>::quiet_NaN();
-      const std::vector<double> of =
-          scale.scores({zero_shot_classifier(model, tokenizer, asked, patterns),
-                        zero_shot_classifier(model, tokenizer, with_articles(asked), patterns)});
+      std::vector<std::vector<QueryTerm>> queries;
+      for (const std::string& words : asked) queries.push_back({{words}});
+      const std::vector<double> of = relevance_scores(scale, model, tokenizer, queries, patterns);
       const auto refused =
           std::count_if(of.begin(), of.end(), [&](double s) { return !scale.is_relevant(s); });
-      return static_cast<double>(refused) / static_cast<double>(of.size());
+      return static_cast<double>(refused) / static_cast<double>(of.size());  // NaN of none
     };
     scores.forms.push_back({name, scale.threshold(), share_refused(present), share_refused(absent)});
   };

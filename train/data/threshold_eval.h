@@ -31,8 +31,8 @@ struct ThresholdScores {
 };
 
 /// Asks, without templates and with these if there are any, for those of `words` that at least kLeastPictures
-/// pictures have in a caption, and for those of words_often_absent() that none has. That a word is asked with
-/// its article makes no difference: the scale takes both forms.
+/// pictures have in a caption, and for those of words_often_absent() that none has. As search does
+/// (relevance_scores); an article makes no difference.
 ThresholdScores evaluate_threshold(const Clip& model, const Tokenizer& tokenizer,
                                    const PictureCollection& collection, std::span<const std::string> words,
                                    std::span<const std::string> templates = {});
