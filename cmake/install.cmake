@@ -23,11 +23,11 @@ foreach(operation adamw attention attention_pool batch_norm contrastive_loss con
   install_headers(kernels/${operation} ${operation}.h)
 endforeach()
 install_headers(kernels/gemm gemm_cublaslt.h)
-install_headers(core allocator.h context.h device_choice.h file_io.h initialiser.h ops.h parameter.h
+install_headers(core allocator.h context.h device_choice.h file_io.h initialiser.h input_file.h ops.h parameter.h
                 precision.h rng.h rows.h tape.h tensor.h words.h)
 install_headers(models/clip clip.h clip_config.h clip_size.h hf_config.h hf_preprocessor.h image_encoder.h
                 modified_resnet.h text_transformer.h transformer.h vision_transformer.h weight_names.h weights.h)
-install_headers(models/files file_names.h npy.h picture_files.h safetensors.h)
+install_headers(models/files file_names.h npy.h picture_files.h safetensors.h weight_files.h)
 install_headers(models/image image.h image_decode.h image_transform.h resample.h)
 install_headers(models/inference encode.h feature_index.h folder_indexer.h labelled_pictures.h model_source.h
                 query_ranking.h relevance.h retrieval.h search_query.h zero_shot.h)

@@ -27,13 +27,27 @@ Tensor ParameterStore::slice(const Tensor& arena, const Parameter& parameter) {
 }
 
 void ParameterStore::allocate(Context& context, const Options& options) {
-  values_ = Tensor::zeros(context, {arena_size_}, DType::f32);
+  values_ = Tensor::empty(context, {arena_size_}, DType::f32);
   if (options.gradients) gradients_ = Tensor::zeros(context, {arena_size_}, DType::f32);
-  if (options.bf16_copies) bf16_copies_ = Tensor::zeros(context, {arena_size_}, DType::bf16);
+  if (options.bf16_copies) bf16_copies_ = Tensor::empty(context, {arena_size_}, DType::bf16);
+  if (options.unset) {
+    zero_padding();
+  } else {
+    values_.set_zero();
+    if (bf16_copies_) bf16_copies_.set_zero();
+  }
   for (Parameter& parameter : parameters_) {
     parameter.value = slice(values_, parameter);
     if (gradients_) parameter.gradient = slice(gradients_, parameter);
     if (bf16_copies_) parameter.bf16 = slice(bf16_copies_, parameter);
+  }
+}
+
+void ParameterStore::zero_padding() const {
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const int64_t end = parameters_[i].offset + parameters_[i].shape.elements();
+    const int64_t next = i + 1 < parameters_.size() ? parameters_[i + 1].offset : arena_size_;
+    if (next > end) values_.rows(end, next - end).set_zero();
   }
 }
 

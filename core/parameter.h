@@ -50,8 +50,11 @@ class ParameterStore {
   struct Options {
     bool gradients = false;
     bool bf16_copies = false;
+    /// Leave values and bf16 copies unset: for parameters that are initialised or loaded at once. Large ones
+    /// would be written twice, the first time on one thread.
+    bool unset = false;
   };
-  /// Values and gradients start as zeros.
+  /// Values, unless they are unset, and gradients start as zeros; so does the padding between tensors.
   void allocate(Context& context, const Options& options);
 
   /// Draws all values anew, each parameter's from the Philox stream of its index: they depend only on the
@@ -76,6 +79,7 @@ class ParameterStore {
 
  private:
   static Tensor slice(const Tensor& arena, const Parameter& parameter);
+  void zero_padding() const;
   std::deque<Parameter> parameters_;
   int64_t arena_size_ = 0;
   Tensor values_, gradients_, bf16_copies_;

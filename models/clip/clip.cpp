@@ -13,7 +13,9 @@ Clip::Clip(Context& context, const ClipConfig& config, const ClipOptions& option
       log_scale_(store_.add("logit_scale", {}, ParameterRole::scale,
                             Initialiser::constant(std::log(1.0f / 0.07f)))) {
   check_floating("clip: dtype", options.dtype);
-  store_.allocate(context, {.gradients = options.training, .bf16_copies = options.dtype == DType::bf16});
+  store_.allocate(
+      context,
+      {.gradients = options.training, .bf16_copies = options.dtype == DType::bf16, .unset = options.unset});
 }
 
 void Clip::initialise(uint64_t seed) { store_.initialise(context_, seed); }

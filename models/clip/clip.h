@@ -18,12 +18,15 @@ struct ClipOptions {
   bool recomputation = false;
   /// Run the image encoder, but do not train it: nothing flows back into it, and its parameters are frozen.
   bool lock_image = false;
+  /// Leave the parameters unset (ParameterStore::Options), for whoever initialises or loads them at once.
+  bool unset = false;
 };
 
 /// Parameters have open_clip's state-dict names. Not copyable: operations on tapes refer to the parameters.
 class Clip {
  public:
-  /// With parameters of zero; call initialise() or load weights. The context must outlive the model.
+  /// With parameters of zero, unless they are unset; call initialise() or load weights. The context must
+  /// outlive the model.
   Clip(Context& context, const ClipConfig& config, const ClipOptions& options = {});
   Clip(const Clip&) = delete;
   Clip& operator=(const Clip&) = delete;

@@ -1,6 +1,8 @@
 #include "models/clip/weights.h"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -8,13 +10,17 @@
 
 #include "models/clip/position_resample.h"
 #include "models/files/safetensors.h"
+#include "models/files/weight_files.h"
 
 namespace cuclip {
 namespace {
 
 constexpr size_t kListed = 10;  // names in a message
 
-using Entries = std::map<std::string, const SafetensorsEntry*>;
+// What a thread reads and checks at a time: it stays in the thread's cache.
+constexpr int64_t kPiece = int64_t{1} << 18;  // values
+
+using Entries = std::map<std::string, const WeightFiles::Stored*>;
 
 std::string joined(const std::vector<std::string>& items) {
   std::string text;
@@ -37,13 +43,13 @@ struct Misfits {
   }
 };
 
-Entries entries_of(const Safetensors& file) {
+Entries entries_of(const WeightFiles& files) {
   Entries entries;
-  for (const auto& [name, entry] : file.tensors()) {
+  for (const auto& [name, stored] : files.tensors()) {
     const std::string plain(without_wrappers(name));
     if (is_ignored_weight(plain)) continue;
-    CUCLIP_CHECK(entries.emplace(plain, &entry).second,
-                 "{}: two tensors are called {} once prefixes are left out", file.file(), plain);
+    CUCLIP_CHECK(entries.emplace(plain, &stored).second,
+                 "{}: two tensors are called {} once prefixes are left out", files.name(), plain);
   }
   return entries;
 }
@@ -97,34 +103,42 @@ void check_fit(const ParameterStore& store, const Entries& entries, WeightNames 
           Shape(std::span<const int64_t>(part_shape(parameter.shape, stored))).to_string();
       if (it == entries.end()) {
         misfits.missing.push_back(name + " " + expected);
-      } else if (!fits(parameter, stored, *it->second)) {
-        misfits.wrong.push_back(
-            fmt::format("{} (expected {}, found {})", name, expected, it->second->describe()));
+      } else if (const SafetensorsEntry& entry = it->second->entry; !fits(parameter, stored, entry)) {
+        misfits.wrong.push_back(fmt::format("{} (expected {}, found {})", name, expected, entry.describe()));
       }
     }
   }
   for (const auto& [name, entry] : entries) {
-    if (!known.contains(name)) misfits.unexpected.push_back(name + " " + entry->describe());
+    if (!known.contains(name)) misfits.unexpected.push_back(name + " " + entry->entry.describe());
   }
   misfits.throw_if_any(file);
 }
 
-std::vector<float> read_values(const SafetensorsEntry& entry, const std::string& name,
-                               const std::string& file) {
-  std::vector<float> values(static_cast<size_t>(entry.elements()));
-  try {
-    copy_to_f32(entry, name, values);
-  } catch (const InputError& error) {
-    fail_input("{}: {}", file, error.what());
-  }
-  for (size_t i = 0; i < values.size(); ++i) {
-    CUCLIP_CHECK(std::isfinite(values[i]), "{}: weight {} of {} is {}; weights must be finite", file, i, name,
-                 values[i]);
-  }
-  return values;
+// Without a branch for each value, so that it becomes vector instructions.
+bool all_finite(std::span<const float> values) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  uint32_t found = 0;
+  for (const float value : values) found |= (std::bit_cast<uint32_t>(value) & kExponent) == kExponent;
+  return found == 0;
 }
 
-void check_variances(const std::vector<float>& values, const std::string& name, const std::string& file) {
+// The values of a whole tensor, which are finite, into `out`.
+void read_values(const ExecContext& ctx, const WeightFiles::Stored& stored, const std::string& name,
+                 std::span<float> out) {
+  std::atomic<bool> finite = true;
+  parallel_for(ctx, ceil_div(std::ssize(out), kPiece), [&](int64_t piece, int) {
+    const int64_t first = piece * kPiece, count = std::min(kPiece, std::ssize(out) - first);
+    const auto part = out.subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+    stored.read(name, first, part);
+    if (!all_finite(part)) finite = false;
+  });
+  if (finite) return;
+  const auto bad = std::find_if(out.begin(), out.end(), [](float value) { return !std::isfinite(value); });
+  fail_input("{}: weight {} of {} is {}; weights must be finite", stored.file->name(), bad - out.begin(),
+             name, *bad);
+}
+
+void check_variances(std::span<const float> values, const std::string& name, const std::string& file) {
   const auto negative = std::find_if(values.begin(), values.end(), [](float value) { return value < 0; });
   CUCLIP_CHECK(negative == values.end(), "{}: value {} of {} is {}; a variance is at least 0", file,
                negative - values.begin(), name, *negative);
@@ -152,39 +166,46 @@ void reorder(const Shape& shape, StoredOrder order, Direction direction, const f
   }
 }
 
-void fill(const Parameter& parameter, const StoredWeight& stored, const Entries& entries,
-          const std::string& file) {
-  std::vector<float> whole(static_cast<size_t>(parameter.shape.elements()));
-  float* out = whole.data();
+void fill(Context& host, const Parameter& parameter, const StoredWeight& stored, const Entries& entries) {
+  const bool on_host = parameter.value.device() == Device::cpu;
+  const Tensor whole = on_host ? parameter.value : Tensor::empty(host, parameter.shape, DType::f32);
+  float* out = whole.data<float>();
   for (const std::string& name : stored.names) {
-    const SafetensorsEntry& entry = *entries.at(name);
-    const std::vector<float> values = read_values(entry, name, file);
-    if (parameter.name.ends_with("running_var")) check_variances(values, name, file);
-    if (stored.order != StoredOrder::same) {
-      reorder(parameter.shape, stored.order, Direction::from_file, values.data(), out);
-    } else if (!needs_resampling(parameter, stored, entry)) {
-      std::memcpy(out, values.data(), values.size() * sizeof(float));
-    } else {
-      resample_positions(values.data(), grid_edge(entry.shape[0]), out, grid_edge(parameter.shape[0]),
+    const WeightFiles::Stored& tensor = *entries.at(name);
+    const bool resampled = needs_resampling(parameter, stored, tensor.entry);
+    // What is stored as the parameter is goes where it belongs, without another place on the way.
+    const Tensor aside = resampled || stored.order != StoredOrder::same
+                             ? Tensor::empty(host, {tensor.entry.elements()}, DType::f32)
+                             : Tensor();
+    const std::span<float> values(aside ? aside.data<float>() : out,
+                                  static_cast<size_t>(tensor.entry.elements()));
+    read_values(host.exec(), tensor, name, values);
+    if (parameter.name.ends_with("running_var")) check_variances(values, name, tensor.file->name());
+    if (resampled) {
+      resample_positions(values.data(), grid_edge(tensor.entry.shape[0]), out, grid_edge(parameter.shape[0]),
                          parameter.shape[1]);
+    } else if (aside) {
+      reorder(parameter.shape, stored.order, Direction::from_file, values.data(), out);
     }
     out += values.size();  // the next part's place
   }
-  parameter.value.assign(whole);
+  if (!on_host)
+    parameter.value.assign({whole.data<float>(), static_cast<size_t>(parameter.shape.elements())});
 }
 
 }  // namespace
 
-void load_weights(Clip& model, const std::filesystem::path& path) {
-  const Safetensors file = Safetensors::open(path);
-  const Entries entries = entries_of(file);
+void load_weights(Clip& model, const WeightFiles& files) {
+  const Entries entries = entries_of(files);
   const WeightNames names = names_in(entries);
-  check_fit(model.parameters(), entries, names, path.string());
-  for (const Parameter& parameter : model.parameters().parameters()) {
-    fill(parameter, stored_weight(parameter, names), entries, path.string());
-  }
+  check_fit(model.parameters(), entries, names, files.name());
+  for (const Parameter& parameter : model.parameters().parameters())
+    fill(model.context().host(), parameter, stored_weight(parameter, names), entries);
+  files.check_unchanged();
   model.parameters().refresh_bf16(model.context());
 }
+
+void load_weights(Clip& model, const std::filesystem::path& path) { load_weights(model, WeightFiles(path)); }
 
 void save_weights(const Clip& model, const std::filesystem::path& path,
                   const std::map<std::string, std::string>& metadata, WeightNames names) {

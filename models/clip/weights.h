@@ -10,11 +10,17 @@
 
 namespace cuclip {
 
-/// Fills every parameter from a file with open_clip's, OpenAI's or transformers' names, in f32, bf16 or f16.
+class WeightFiles;  // models/files/weight_files.h
+
+/// Fills every parameter from files with open_clip's, OpenAI's or transformers' names, in f32, bf16 or f16.
 /// Position embeddings of another image resolution are resampled (position_resample.h). Throws InputError:
 /// for tensors that are missing, not expected or of another shape, with one message that lists them; for a
-/// weight that is NaN or infinite, naming the tensor; for a pickled file. The parameters are then
-/// unspecified.
+/// weight that is NaN or infinite, naming the tensor; for a file that changes meanwhile. The parameters are
+/// then unspecified. Afterwards they have nothing to do with the files any more.
+void load_weights(Clip& model, const WeightFiles& files);
+
+/// The same for a file or an index. Throws InputError for what WeightFiles refuses too, pickled files above
+/// all.
 void load_weights(Clip& model, const std::filesystem::path& path);
 
 /// Writes all parameters in f32, atomically. `metadata` goes into the file's header.

@@ -65,7 +65,13 @@ uint64_t unsigned_at(const json& value, std::string_view file, std::string_view 
   return value.get<uint64_t>();
 }
 
-SafetensorsEntry parse_entry(const json& description, std::span<const std::byte> data, std::string_view file,
+// `data`: where the tensors' bytes are in the file.
+struct Range {
+  uint64_t begin, end;
+  uint64_t size() const { return end - begin; }
+};
+
+SafetensorsEntry parse_entry(const json& description, Range data, std::string_view file,
                              const std::string& name) {
   CUCLIP_CHECK(description.is_object() && description.contains("dtype") && description["dtype"].is_string() &&
                    description.contains("shape") && description["shape"].is_array() &&
@@ -93,36 +99,47 @@ SafetensorsEntry parse_entry(const json& description, std::span<const std::byte>
       file, name, begin, end, data.size());
   CUCLIP_CHECK(end - begin == bytes, "{}: {}: {} takes {} bytes, the offsets give {}", file, name,
                entry.describe(), bytes, end - begin);
-  entry.data = data.subspan(begin, end - begin);
+  entry.begin = data.begin + begin;
+  entry.end = data.begin + end;
   return entry;
 }
 
 // The tensors must cover the data without gap or overlap.
-void check_coverage(const std::map<std::string, SafetensorsEntry>& tensors, std::span<const std::byte> data,
+void check_coverage(const std::map<std::string, SafetensorsEntry>& tensors, Range data,
                     std::string_view file) {
-  std::vector<std::pair<const std::byte*, const std::string*>> order;
-  for (const auto& [name, entry] : tensors) order.emplace_back(entry.data.data(), &name);
-  std::sort(order.begin(), order.end(), [&](const auto& a, const auto& b) {
-    const size_t size_a = tensors.at(*a.second).data.size(), size_b = tensors.at(*b.second).data.size();
-    return std::tie(a.first, size_a) < std::tie(b.first, size_b);
+  std::vector<std::tuple<uint64_t, uint64_t, const std::string*>> order;
+  for (const auto& [name, entry] : tensors) order.emplace_back(entry.begin, entry.end, &name);
+  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
+    return std::tie(std::get<0>(a), std::get<1>(a)) < std::tie(std::get<0>(b), std::get<1>(b));
   });
-  const std::byte* at = data.data();
-  for (const auto& [begin, name] : order) {
+  uint64_t at = data.begin;
+  for (const auto& [begin, end, name] : order) {
     CUCLIP_CHECK(begin >= at, "{}: {}: its bytes overlap those of another tensor", file, *name);
     CUCLIP_CHECK(begin == at, "{}: {} bytes before {} belong to no tensor", file, begin - at, *name);
-    at = begin + tensors.at(*name).data.size();
+    at = end;
   }
-  CUCLIP_CHECK(at == data.data() + data.size(), "{}: the last {} bytes belong to no tensor", file,
-               data.data() + data.size() - at);
+  CUCLIP_CHECK(at == data.end, "{}: the last {} bytes belong to no tensor", file, data.end - at);
 }
 
+// Without a branch, so that a loop over it becomes vector instructions. The factor moves the exponent's bias
+// from 15 to 127, which is exact for subnormals too.
 float half_to_float(uint16_t h) {
-  const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16, exponent = (h >> 10) & 31u,
-                 mantissa = h & 1023u;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
-  if (exponent > 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
-  const float subnormal = static_cast<float>(mantissa) * 0x1p-24f;
-  return sign ? -subnormal : subnormal;
+  const float magnitude = std::bit_cast<float>(static_cast<uint32_t>(h & 0x7fffu) << 13) * 0x1p112f;
+  const uint32_t not_finite = (h & 0x7c00u) == 0x7c00u ? 0x7f800000u : 0u;
+  const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16;
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | not_finite | sign);
+}
+
+float bfloat16_to_float(uint16_t b) { return std::bit_cast<float>(static_cast<uint32_t>(b) << 16); }
+
+// out = convert(each 16 bits of `in`, which need not be aligned).
+template <typename Convert>
+void widen(std::span<const std::byte> in, std::span<float> out, Convert convert) {
+  for (size_t i = 0; i < out.size(); ++i) {
+    uint16_t bits = 0;
+    std::memcpy(&bits, in.data() + 2 * i, 2);
+    out[i] = convert(bits);
+  }
 }
 
 std::string_view format_name(DType dtype) {
@@ -202,30 +219,42 @@ Safetensors Safetensors::open(const std::filesystem::path& path) {
   return file;
 }
 
-std::map<std::string, std::string> Safetensors::read_metadata(const std::filesystem::path& path) {
-  const std::shared_ptr<Mapping> mapping = map(path);
-  const std::span<const std::byte> bytes = mapping->bytes();
-  const size_t head =
-      std::min<size_t>(bytes.size(), 64);  // enough to recognise other formats, and the header's length
-  fetch(mapping->address, head, path);
-  uint64_t header_size = 0;
-  std::memcpy(&header_size, bytes.data(), std::min<size_t>(head, 8));
-  // If parse() is going to refuse the length, no more is read.
-  if (header_size <= bytes.size()) fetch(mapping->address, std::min(bytes.size(), 8 + header_size), path);
-  return parse(bytes, path.string()).metadata_;
+Safetensors Safetensors::parse(std::span<const std::byte> bytes, std::string_view name) {
+  Safetensors file = parse_head(bytes, bytes.size(), name);
+  for (auto& [key, entry] : file.tensors_) entry.data = bytes.subspan(entry.begin, entry.end - entry.begin);
+  return file;
 }
 
-Safetensors Safetensors::parse(std::span<const std::byte> bytes, std::string_view name) {
-  refuse_other_formats(bytes, name);
-  CUCLIP_CHECK(bytes.size() >= 8, "{}: expected a safetensors file, found only {} bytes", name, bytes.size());
+Safetensors Safetensors::read_header(const InputFile& file) {
+  CUCLIP_CHECK(file.size() > 0, "{}: expected a safetensors file, found an empty file", file.name());
+  // Enough to recognise other formats, and the header's length.
+  std::string head = file.read_exactly(0, std::min<int64_t>(file.size(), 64));
   uint64_t header_size = 0;
-  std::memcpy(&header_size, bytes.data(), 8);
+  std::memcpy(&header_size, head.data(), std::min<size_t>(head.size(), 8));
+  // If parse_head() is going to refuse the length, no more is read.
+  if (header_size <= kMaxHeaderBytes)
+    head = file.read_exactly(0, std::min(file.size(), static_cast<int64_t>(8 + header_size)));
+  return parse_head(std::as_bytes(std::span<const char>(head)), static_cast<uint64_t>(file.size()),
+                    file.name());
+}
+
+std::map<std::string, std::string> Safetensors::read_metadata(const std::filesystem::path& path) {
+  return read_header(InputFile(path)).metadata_;
+}
+
+// `head`: the file's first bytes, with the whole header if the file has it.
+Safetensors Safetensors::parse_head(std::span<const std::byte> head, uint64_t file_size,
+                                    std::string_view name) {
+  refuse_other_formats(head, name);
+  CUCLIP_CHECK(file_size >= 8, "{}: expected a safetensors file, found only {} bytes", name, file_size);
+  uint64_t header_size = 0;
+  std::memcpy(&header_size, head.data(), 8);
   CUCLIP_CHECK(
-      header_size <= kMaxHeaderBytes && header_size <= bytes.size() - 8,
+      header_size <= kMaxHeaderBytes && header_size <= file_size - 8,
       "{}: the header claims {} bytes, the file has {} after its length (not safetensors, or truncated)",
-      name, header_size, bytes.size() - 8);
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + 8, header_size);
-  const std::span<const std::byte> data = bytes.subspan(8 + header_size);
+      name, header_size, file_size - 8);
+  const std::string_view text(reinterpret_cast<const char*>(head.data()) + 8, header_size);
+  const Range data{.begin = 8 + header_size, .end = file_size};
   Safetensors file;
   file.file_ = name;
   const json header = parse_strict_json(text, fmt::format("{}: header", name));
@@ -258,10 +287,10 @@ void copy_to_f32(const SafetensorsEntry& entry, std::string_view name, std::span
   }
   const bool bf16 = entry.dtype == "BF16";
   CUCLIP_CHECK(bf16 || entry.dtype == "F16", "{}: expected F32, BF16 or F16, found {}", name, entry.dtype);
-  for (size_t i = 0; i < out.size(); ++i) {
-    uint16_t bits = 0;
-    std::memcpy(&bits, entry.data.data() + 2 * i, 2);
-    out[i] = bf16 ? std::bit_cast<float>(static_cast<uint32_t>(bits) << 16) : half_to_float(bits);
+  if (bf16) {
+    widen(entry.data, out, [](uint16_t bits) { return bfloat16_to_float(bits); });
+  } else {
+    widen(entry.data, out, [](uint16_t bits) { return half_to_float(bits); });
   }
 }
 

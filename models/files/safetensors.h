@@ -12,15 +12,17 @@
 #include <utility>
 #include <vector>
 
+#include "core/input_file.h"
 #include "kernels/common/tensor_view.h"
 
 namespace cuclip {
 
-/// One tensor of a file. `data` points into the file's mapping.
+/// One tensor of a file.
 struct SafetensorsEntry {
   std::string dtype;  // as the format names it: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL ...
   std::vector<int64_t> shape;
-  std::span<const std::byte> data;
+  uint64_t begin = 0, end = 0;      // where its bytes are in the file
+  std::span<const std::byte> data;  // the bytes; none where only the header was read
 
   int64_t elements() const;
   /// "F32 [2, 3]"
@@ -35,7 +37,10 @@ class Safetensors {
   /// found. Pickled files (.pt, .bin) are recognised and refused with a hint.
   static Safetensors open(const std::filesystem::path& path);
 
-  /// The metadata of a file, which is checked as by open(); none of the tensors' values are read.
+  /// The same without the tensors' values: only the header is read, and the entries have no data.
+  static Safetensors read_header(const InputFile& file);
+
+  /// The metadata of a file, read as by read_header().
   static std::map<std::string, std::string> read_metadata(const std::filesystem::path& path);
 
   /// The same as open() for bytes in memory, which must outlive the result; `name` is for messages.
@@ -49,6 +54,7 @@ class Safetensors {
  private:
   struct Mapping;
   static std::shared_ptr<Mapping> map(const std::filesystem::path& path);
+  static Safetensors parse_head(std::span<const std::byte> head, uint64_t file_size, std::string_view name);
   std::string file_;
   std::shared_ptr<Mapping> mapping_;
   std::map<std::string, SafetensorsEntry> tensors_;

@@ -7,7 +7,7 @@
 #include "models/clip/hf_config.h"
 #include "models/clip/weights.h"
 #include "models/files/names.h"
-#include "models/files/safetensors.h"
+#include "models/files/weight_files.h"
 #include "models/inference/checkpoint_folders.h"
 
 namespace cuclip {
@@ -27,16 +27,13 @@ bool is_run_folder(const fs::path& folder) {
   return path_exists(folder / "latest") || is_folder(folder / "checkpoints");
 }
 
-// Throws InputError if `folder` has transformers' index of weights in several files, and names it.
-void refuse_sharded(const fs::path& folder) {
-  constexpr const char* kIndexes[] = {"model.safetensors.index.json",
-                                      "open_clip_model.safetensors.index.json"};
-  const fs::path index = first_of(folder, kIndexes);
-  CUCLIP_CHECK(index.empty(),
-               "{}: these weights are sharded; only single-file weights are supported: expected "
-               "model.safetensors with all tensors (transformers' save_pretrained writes it with a "
-               "max_shard_size that is large enough)",
-               index.string());
+// Throws InputError for one of several files of weights, if what lists them is beside it.
+void refuse_shard(const fs::path& file) {
+  if (file.filename().string().find("-of-") == std::string::npos) return;
+  const fs::path weights = weights_in(file.parent_path());
+  CUCLIP_CHECK(!weights.string().ends_with(kWeightIndexEnding),
+               "{}: this is one of several files that make up the weights; expected their folder or {}",
+               file.string(), weights.string());
 }
 
 void refuse_pickled(const fs::path& folder) {
@@ -79,16 +76,15 @@ std::optional<Tokenizer> tokenizer_beside(const fs::path& weights, const ModelOp
 
 LoadedModel from_weights(Context& context, const fs::path& weights, const ModelOptions& options) {
   LoadedModel loaded;
-  Safetensors::read_metadata(
-      weights);  // a file of another kind is refused before its configuration is asked for
+  const WeightFiles files(weights);  // what is no weights is refused before its configuration is asked for
   const ClipConfig config = config_beside(weights, options);
   loaded.found_tokenizer = tokenizer_beside(weights, options);
   CUCLIP_CHECK(
       !loaded.found_tokenizer || loaded.found_tokenizer->vocab_size() == config.text.vocab_size,
       "{}: the model's vocabulary has {} tokens, the merges file makes {}; it belongs to another model",
       weights.string(), config.text.vocab_size, loaded.found_tokenizer->vocab_size());
-  loaded.model = std::make_unique<Clip>(context, config, ClipOptions{.dtype = options.dtype});
-  load_weights(*loaded.model, weights);
+  loaded.model = std::make_unique<Clip>(context, config, ClipOptions{.dtype = options.dtype, .unset = true});
+  load_weights(*loaded.model, files);
   loaded.description = weights.string();
   loaded.trained = true;
   loaded.weights = weights.string();
@@ -104,11 +100,8 @@ LoadedModel from_folder(Context& context, const fs::path& folder, const ModelOpt
     CUCLIP_CHECK(latest, "{}: this run has no checkpoint yet", folder.string());
     checkpoint = *latest;
   }
-  const fs::path weights = first_of(checkpoint, kWeightsNames);
-  if (weights.empty()) {
-    refuse_sharded(checkpoint);
-    refuse_pickled(checkpoint);
-  }
+  const fs::path weights = weights_in(checkpoint);
+  if (weights.empty()) refuse_pickled(checkpoint);
   CUCLIP_CHECK(
       !weights.empty(),
       "{}: expected a run's folder (with checkpoints/) or a checkpoint's (with model.safetensors), found "
@@ -127,13 +120,15 @@ LoadedModel untrained(Context& context, const std::string& name, const ModelOpti
   CUCLIP_CHECK(loaded.found_tokenizer->vocab_size() <= config.text.vocab_size,
                "{}: the merges file makes {} tokens, the model's vocabulary has only {}", name,
                loaded.found_tokenizer->vocab_size(), config.text.vocab_size);
-  loaded.model = std::make_unique<Clip>(context, config, ClipOptions{.dtype = options.dtype});
+  loaded.model = std::make_unique<Clip>(context, config, ClipOptions{.dtype = options.dtype, .unset = true});
   loaded.model->initialise(options.seed);
   loaded.description = name + ", untrained";
   return loaded;
 }
 
 }  // namespace
+
+fs::path weights_in(const fs::path& folder) { return first_of(folder, kWeightsNames); }
 
 const Tokenizer& LoadedModel::tokenizer() const {
   CUCLIP_CHECK(
@@ -146,13 +141,13 @@ const Tokenizer& LoadedModel::tokenizer() const {
 
 LoadedModel load_model(Context& context, const std::string& spec, const ModelOptions& options) {
   CUCLIP_CHECK(!spec.empty(), "--model is empty; expected a folder, a .safetensors file or a name");
-  const fs::path path(spec);
-  if (spec.ends_with(".index.json") || path.filename().string().find("-of-") != std::string::npos) {
-    refuse_sharded(path.parent_path());  // one of the shards, or what lists them
-  }
   if (is_folder(spec)) return from_folder(context, spec, options);
-  if (path_exists(spec) && fs::path(spec).extension() != ".json") return from_weights(context, spec, options);
-  CUCLIP_CHECK(fs::path(spec).extension() != ".safetensors", "cannot read {}: no such file", spec);
+  const bool index = spec.ends_with(kWeightIndexEnding);
+  if (path_exists(spec) && (index || fs::path(spec).extension() != ".json")) {
+    refuse_shard(spec);
+    return from_weights(context, spec, options);
+  }
+  CUCLIP_CHECK(!index && fs::path(spec).extension() != ".safetensors", "cannot read {}: no such file", spec);
   return untrained(context, spec, options);
 }
 

@@ -12,12 +12,17 @@
 namespace cuclip {
 
 /// The names of a model's files in a folder, in the order in which they are looked for.
-inline constexpr const char* kWeightsNames[] = {"model.safetensors", "open_clip_model.safetensors"};
+inline constexpr const char* kWeightsNames[] = {"model.safetensors", "open_clip_model.safetensors",
+                                                "model.safetensors.index.json",
+                                                "open_clip_model.safetensors.index.json"};
 inline constexpr const char* kConfigNames[] = {"open_clip_config.json", "config.json",
                                                "preprocessor_config.json"};
 inline constexpr const char* kMergesNames[] = {"tokenizer.txt.gz", "tokenizer.txt",
                                                "bpe_simple_vocab_16e6.txt.gz", "bpe_simple_vocab_16e6.txt",
                                                "merges.txt"};
+
+/// The weights in a folder, or their index; empty if there are none.
+std::filesystem::path weights_in(const std::filesystem::path& folder);
 
 struct ModelOptions {
   DType dtype = DType::f32;
@@ -36,7 +41,7 @@ struct LoadedModel {
   /// "checkpoints/step-120 of runs/mine", "ViT-B-32, untrained": for people.
   std::string description;
   bool trained = false;
-  /// The file that the weights were read from; empty for an untrained model.
+  /// The file that the weights were read from, or the index of several; empty for an untrained model.
   std::string weights = {};
 
   /// Throws InputError saying how to give one if there is none.
@@ -46,12 +51,11 @@ struct LoadedModel {
 /// `spec` is one of
 ///   - a run's folder: its newest checkpoint or, if that is damaged, the one before it, with a line on
 ///     standard error
-///   - a checkpoint's folder: model.safetensors or open_clip_model.safetensors, configuration, merges
-///   - a .safetensors file
+///   - a checkpoint's folder: weights (kWeightsNames), configuration, merges
+///   - a .safetensors file, or transformers' .safetensors.index.json of several (weight_files.h)
 ///   - a built-in name or a configuration's .json file: untrained, every value drawn from options.seed
 /// The configuration of weights is options.config_name, open_clip_config.json, or transformers' config.json
-/// with its preprocessor_config.json (hf_config.h) beside them. Weights in several files
-/// (model.safetensors.index.json) are refused.
+/// with its preprocessor_config.json (hf_config.h) beside them.
 /// Merges are options.tokenizer, or tokenizer.txt.gz, bpe_simple_vocab_16e6.txt.gz or merges.txt beside the
 /// weights. An untrained model without merges reads bytes. Throws InputError saying what was expected and
 /// what was found. The context must outlive the model.

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/file_io.h"
+#include "models/files/safetensors.h"
 #include "tests/support/model_on_disk.h"
 
 namespace cuclip::test {
@@ -97,15 +98,56 @@ TEST_CASE_METHOD(HfModel,
                 {"longest/open_clip_config.json: preprocess_cfg: resize_mode = \"longest\" is not built in"});
 }
 
-TEST_CASE_METHOD(HfModel, "weights in several files, and pickled ones, are refused by the file's name") {
-  fs::copy(folder / "plain", folder / "sharded");
-  fs::rename(folder / "sharded/model.safetensors", folder / "sharded/model-00001-of-00002.safetensors");
-  const std::string index = folder.write("sharded/model.safetensors.index.json", R"({"weight_map": {}})");
-  for (const std::string& model : {(folder / "sharded").string(), index,
-                                   (folder / "sharded/model-00001-of-00002.safetensors").string()}) {
-    check_refused(model, {"sharded/model.safetensors.index.json", "only single-file weights are supported",
-                          "expected model.safetensors"});
+// The converted model with its weights in two files, as transformers keeps large ones.
+struct ShardedModel : HfModel {
+  ShardedModel() {
+    fs::copy(folder / "plain", sharded);
+    const Safetensors whole = Safetensors::open(sharded / "model.safetensors");
+    std::map<std::string, std::vector<float>> values;
+    std::vector<std::pair<std::string, TensorView>> tensors[2];
+    json listed;
+    for (const auto& [name, entry] : whole.tensors()) {
+      std::vector<float>& copy = values[name];
+      copy.resize(static_cast<size_t>(entry.elements()));
+      copy_to_f32(entry, name, copy);
+      const size_t shard = values.size() % 2;
+      tensors[shard].emplace_back(name, make_view(copy.data(), Shape(std::span<const int64_t>(entry.shape))));
+      listed["weight_map"][name] = shards[shard];
+    }
+    for (size_t i = 0; i < 2; ++i) write_safetensors(sharded / shards[i], tensors[i]);
+    write_file_atomic(index, listed.dump());
+    fs::remove(sharded / "model.safetensors");
   }
+  const fs::path sharded = folder / "sharded";
+  const std::string shards[2] = {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"};
+  const std::string index = sharded / "model.safetensors.index.json";
+};
+
+TEST_CASE_METHOD(ShardedModel, "weights in several files give the features of those in one") {
+  const std::string expected = features(folder / "plain");
+  CHECK(features(sharded) == expected);
+  CHECK(features(index) == expected);
+}
+
+TEST_CASE_METHOD(ShardedModel, "one of several files of weights is refused with what to give instead") {
+  check_refused(sharded / shards[1], {shards[1], "one of several files", index});
+  fs::remove(sharded / shards[1]);
+  check_refused(sharded, {index, shards[1], "No such file"});
+  fs::remove(index);
+  check_refused(index, {index, "no such file"});
+}
+
+TEST_CASE_METHOD(ShardedModel, "no output is written over one of the weights' files") {
+  for (const std::string& model : {sharded.string(), index}) {
+    const std::string out = sharded / shards[0], before = read_file(out);
+    const CommandResult result = run_cuclip({"encode", "image", picture(3), "--out", out, "--model", model});
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Contains(shards[0]));
+    CHECK(read_file(out) == before);
+  }
+}
+
+TEST_CASE_METHOD(HfModel, "pickled weights are refused by the file's name") {
   fs::create_directory(folder / "pickled");
   folder.write("pickled/pytorch_model.bin", "PK\x03\x04");
   check_refused(folder / "pickled", {"pickled/pytorch_model.bin", "not read", "model.safetensors"});

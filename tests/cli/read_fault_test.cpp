@@ -25,7 +25,7 @@ void check_named(const CommandResult& result, const std::string& file, int exit_
   CHECK_THAT(result.err, Contains(file) && Contains(kReason));
 }
 
-// The disk fails from the n-th read of the file onwards. A weights file is mapped.
+// The disk fails from the n-th read of the file onwards. An index is mapped.
 SystemFault broken(const std::string& file, int64_t at = 1) {
   return {.under = file, .calls = "read,map", .how = "EIO", .failing_call = at, .for_ever = true};
 }
@@ -128,6 +128,11 @@ TEST_CASE_METHOD(ModelOnDisk, "pictures that cannot be read are listed, or named
   for (const std::string& damaged : {weights, (folder / "i.cuclip-index").string()}) {
     const Arguments search = {"search", folder / "i.cuclip-index", "a", "--model", weights};
     check_named(run_faulty_cuclip(broken(damaged), search), "cannot read " + damaged, 2);
+  }
+  // The start of the file, its header, the first and a later weight.
+  for (const int64_t at : {1, 2, 3, 9}) {
+    const Arguments encode = {"encode", "image", picture(2), "--out", folder / "w.npy", "--model", weights};
+    check_named(run_faulty_cuclip(broken(weights, at), encode), "cannot read " + weights, 2);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "core/parameter.h"
 
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "kernels/random/random.h"
 #include "tests/support/buffer.h"
@@ -47,6 +48,29 @@ TEST_CASE("parameters start as their initialisers say, each from the stream of i
   for (const Parameter& p : store.parameters()) {
     const std::vector<float> values = p.value.to_floats(), copies = p.bf16.to_floats();
     for (size_t i = 0; i < values.size(); ++i) CHECK(copies[i] == static_cast<float>(bfloat16(values[i])));
+  }
+}
+
+TEST_CASE("parameters that are left unset have zeros between them all the same, and none elsewhere") {
+  Context context(1);
+  for (const bool unset : {false, true}) {
+    // Memory that is handed out again.
+    Tensor::full(context, {2 << 20}, NAN);
+    ParameterStore store;
+    for (const int64_t size : {3, 32, 1, 65}) {
+      store.add(std::to_string(size), {size}, Role::weight, Initialiser::zeros());
+    }
+    store.add("large", {(1 << 20) + 1}, Role::weight, Initialiser::zeros());
+    store.allocate(context, {.unset = unset});
+    std::vector<float> values = store.values().to_floats();
+    for (const Parameter& p : store.parameters()) {
+      for (int64_t i = 0; i < p.shape.elements(); ++i) {
+        float& value = values[static_cast<size_t>(p.offset + i)];
+        if (std::isnan(value) != unset) FAIL("value " << i << " of " << p.name << " is " << value);
+        value = 0.0f;
+      }
+    }
+    CHECK(values == std::vector<float>(values.size(), 0.0f));
   }
 }
 

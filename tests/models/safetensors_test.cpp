@@ -272,6 +272,33 @@ TEST_CASE("the metadata of a file are read without its values, and checked like 
   }
 }
 
+TEST_CASE("every value of 16 bits is widened exactly, NaN stays NaN") {
+  std::vector<uint16_t> bits(1 << 16);
+  for (size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<uint16_t>(i);
+  for (const bool half : {true, false}) {
+    const int mantissa_bits = half ? 10 : 7, exponent_bits = 15 - mantissa_bits;
+    const SafetensorsEntry entry{
+        .dtype = half ? "F16" : "BF16", .shape = {1 << 16}, .data = std::as_bytes(std::span(bits))};
+    std::vector<float> out(bits.size());
+    copy_to_f32(entry, "x", out);
+    const int most = (1 << exponent_bits) - 1, bias = most / 2;
+    int wrong = 0;
+    for (int i = 0; i < 1 << 16; ++i) {
+      const int mantissa = i & ((1 << mantissa_bits) - 1), exponent = i >> mantissa_bits & most;
+      const float found = out[static_cast<size_t>(i)];
+      if (std::signbit(found) != (i >> 15 == 1)) ++wrong;
+      if (exponent == most) {
+        if (mantissa == 0 ? !std::isinf(found) : !std::isnan(found)) ++wrong;
+        continue;
+      }
+      const int significand = exponent > 0 ? mantissa + (1 << mantissa_bits) : mantissa;
+      const double value = std::ldexp(significand, std::max(exponent, 1) - bias - mantissa_bits);
+      if (std::abs(static_cast<double>(found)) != value) ++wrong;
+    }
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_CASE("a header whose length looks like a pickle is read all the same") {
   for (const size_t size : {0x280, 0x480, 0x580}) {  // the length's first bytes are 80 02, 80 04, 80 05
     std::string header = "{}";

@@ -1,3 +1,4 @@
+// labels: threads
 #include "models/clip/weights.h"
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include "models/clip/position_resample.h"
 #include "models/files/safetensors.h"
+#include "models/files/weight_files.h"
 #include "tests/support/buffer.h"
 #include "tests/support/command.h"
 #include "tests/support/paths.h"
@@ -175,6 +177,60 @@ TEST_CASE_METHOD(Fixture, "weights that are not finite are refused by name") {
       CHECK_THROWS_WITH(load_weights(other, path), Contains(name) && Contains("finite"));
     }
   }
+}
+
+// The token embedding is read in several pieces, on several threads.
+ClipConfig large_vocabulary() {
+  ClipConfig config = tiny_config();
+  config.text.vocab_size = 40013;
+  return config;
+}
+
+TEST_CASE("large tensors load to the same bits on several threads, straight to where they belong") {
+  Context one(1), three(3);
+  Clip model(one, large_vocabulary());
+  randomise(model);
+  const TemporaryFolder folder;
+  save_weights(model, folder / "w");
+  Clip other(three, large_vocabulary(), {.unset = true});
+  const size_t before = three.allocator().statistics().bytes_in_use;
+  three.allocator().reset_peak();
+  load_weights(other, folder / "w");
+  CHECK(same_weights(model, other));
+  CHECK(three.allocator().statistics().peak_in_use == before);
+}
+
+TEST_CASE("of several weights that are not finite the first is named, whichever thread sees it") {
+  Context context(3);
+  Clip model(context, large_vocabulary());
+  const TemporaryFolder folder;
+  float* values = model.parameters().get("token_embedding.weight").value.data<float>();
+  const int64_t last = 40013 * 24 - 1, first = last - 1 - static_cast<int64_t>(rng()() % 700000);
+  values[first] = std::numeric_limits<float>::infinity();
+  values[last] = std::numeric_limits<float>::quiet_NaN();
+  save_weights(model, folder / "w");
+  CHECK_THROWS_WITH(load_weights(model, folder / "w"),
+                    Contains(fmt::format("weight {} of token_embedding.weight is inf", first)));
+}
+
+TEST_CASE_METHOD(Fixture, "weights of a file that changes while they are loaded are refused") {
+  for (const int64_t more : {-1, 1}) {
+    const WeightFiles files(saved());
+    std::filesystem::resize_file(
+        path, static_cast<uintmax_t>(static_cast<int64_t>(std::filesystem::file_size(path)) + more));
+    CHECK_THROWS_WITH(load_weights(other, files), Contains(path.string()));
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "once they are loaded, weights have nothing to do with the file") {
+  load_weights(other, saved());
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file << std::string(std::filesystem::file_size(path), '\xff');
+  }
+  CHECK(same_weights(model, other));
+  std::filesystem::resize_file(path, 0);
+  CHECK(same_weights(model, other));
 }
 
 TEST_CASE_METHOD(Fixture, "tensors of integers are refused as weights") {

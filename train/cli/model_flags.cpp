@@ -6,6 +6,7 @@
 #include <span>
 
 #include "core/file_io.h"
+#include "models/files/weight_files.h"
 #include "models/inference/model_source.h"
 #include "train/cli/flag_values.h"
 
@@ -21,7 +22,8 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) 
   const std::string group = "Model";
   command
       ->add_option("--model", flags.model,
-                   "Run folder, checkpoint folder, FILE.safetensors, or a built-in name (untrained)")
+                   "Run folder, checkpoint folder, FILE.safetensors, an index of several, or a built-in name "
+                   "(untrained)")
       ->required(model_required)
       ->group(group);
   command->add_option("--tokenizer", flags.tokenizer, "Merges file instead of the model's own")->group(group);
@@ -41,6 +43,10 @@ std::vector<std::string> inputs_with(const ModelFlags& flags, std::vector<std::s
   if (!path_exists(flags.model)) return others;
   const std::filesystem::path model = flags.model;
   const std::filesystem::path folder = is_folder(model) ? model : model.parent_path();
+  const std::filesystem::path weights = is_folder(model) ? weights_in(model) : model;
+  if (!weights.empty()) {
+    for (const std::filesystem::path& file : weight_file_paths(weights)) others.push_back(file.string());
+  }
   for (const std::span<const char* const> names :
        {std::span<const char* const>(kWeightsNames), std::span<const char* const>(kConfigNames),
         std::span<const char* const>(kMergesNames)}) {

@@ -9,10 +9,10 @@
 #include <utility>
 
 #include "core/counted.h"
+#include "core/input_file.h"
 #include "models/files/names.h"
 #include "models/files/passed_over.h"
 #include "train/data/dataset.h"
-#include "train/data/input_file.h"
 #include "train/data/tar_index.h"
 
 namespace cuclip {

@@ -1,4 +1,4 @@
-#include "train/data/input_file.h"
+#include "core/input_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -16,12 +16,13 @@ InputFile::InputFile(const std::filesystem::path& path) : name_(path.string()) {
   fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   CUCLIP_CHECK(fd_ >= 0, "cannot read {}: {}", name_, std::strerror(errno));
   struct stat info {};
-  const bool regular = ::fstat(fd_, &info) == 0 && S_ISREG(info.st_mode);
-  if (!regular) {
+  const bool known = ::fstat(fd_, &info) == 0;
+  if (!known || !S_ISREG(info.st_mode)) {
     ::close(fd_);
-    fail_input("cannot read {}: it is not a regular file", name_);
+    fail_input("cannot read {}: it is {}", name_,
+               known && S_ISDIR(info.st_mode) ? "a folder, expected a file" : "not a regular file");
   }
-  size_ = info.st_size;
+  stamp_ = stamp_of(info);
 }
 
 InputFile::~InputFile() { ::close(fd_); }
@@ -40,13 +41,24 @@ size_t InputFile::read_at(int64_t offset, std::span<char> into) const {
 }
 
 std::string InputFile::read_exactly(int64_t offset, int64_t size) const {
-  CUCLIP_CHECK(offset >= 0 && size >= 0 && size <= size_ && offset <= size_ - size,
-               "cannot read {}: expected {} bytes at byte {}, the file has {}", name_, size, offset, size_);
+  CUCLIP_CHECK(offset >= 0 && size >= 0 && size <= this->size() && offset <= this->size() - size,
+               "cannot read {}: expected {} bytes at byte {}, the file has {}", name_, size, offset,
+               this->size());
   std::string bytes(static_cast<size_t>(size), '\0');
-  const size_t got = read_at(offset, bytes);
-  CUCLIP_CHECK(static_cast<int64_t>(got) == size, "cannot read {}: expected {} bytes at byte {}, found {}",
-               name_, size, offset, got);
+  read_exactly(offset, bytes);
   return bytes;
+}
+
+void InputFile::read_exactly(int64_t offset, std::span<char> into) const {
+  const size_t got = read_at(offset, into);
+  CUCLIP_CHECK(got == into.size(), "cannot read {}: expected {} bytes at byte {}, found {}", name_,
+               into.size(), offset, got);
+}
+
+void InputFile::check_unchanged() const {
+  struct stat info {};
+  CUCLIP_CHECK(::fstat(fd_, &info) == 0 && stamp_of(info) == stamp_,
+               "cannot read {}: it changed while it was read", name_);
 }
 
 }  // namespace cuclip

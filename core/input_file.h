@@ -6,6 +6,8 @@
 #include <span>
 #include <string>
 
+#include "core/file_io.h"
+
 namespace cuclip {
 
 class InputFile {
@@ -16,7 +18,8 @@ class InputFile {
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
 
-  int64_t size() const { return size_; }
+  const std::string& name() const { return name_; }
+  int64_t size() const { return stamp_.bytes; }
 
   /// Fills `into`, starting at `offset`; returns how many bytes there were: fewer only at the end of the
   /// file.
@@ -24,11 +27,16 @@ class InputFile {
 
   /// Exactly `size` bytes. Throws InputError when the file has fewer.
   std::string read_exactly(int64_t offset, int64_t size) const;
+  void read_exactly(int64_t offset, std::span<char> into) const;
+
+  /// Throws InputError when the file is no longer what it was when it was opened. What was read by then is of
+  /// one version, as far as size and time tell.
+  void check_unchanged() const;
 
  private:
   std::string name_;
   int fd_;
-  int64_t size_ = 0;
+  FileStamp stamp_;
 };
 
 }  // namespace cuclip
