@@ -97,8 +97,8 @@ void check_can_write(const std::string& file, OutputKind kind, const std::vector
       file);
   CUCLIP_CHECK(
       may_become(file, kind),
-      "{} exists and is not {}; it would be overwritten. Choose another name to write to, or remove it",
-      file, name_of(kind));
+      "{} exists and is not {}; it would be overwritten. Choose another name to write to, or remove it", file,
+      name_of(kind));
   // A mistyped name makes no folders.
   if (!folder.empty() && !is_folder(folder)) {
     fail("cannot write {}: there is no folder {}; make it first", file, folder.string());
