@@ -26,12 +26,13 @@ install_headers(kernels/gemm gemm_cublaslt.h)
 install_headers(core allocator.h context.h device_choice.h file_io.h initialiser.h input_file.h ops.h parameter.h
                 precision.h rng.h rows.h tape.h tensor.h words.h)
 install_headers(models/clip clip.h clip_config.h clip_size.h hf_config.h hf_preprocessor.h image_encoder.h
-                modified_resnet.h text_transformer.h transformer.h vision_transformer.h weight_names.h weights.h)
+                modified_resnet.h text_transformer.h transformer.h vision_transformer.h weight_names.h weight_shards.h
+                weights.h)
 install_headers(models/files file_names.h npy.h picture_files.h safetensors.h weight_files.h)
 install_headers(models/image image.h image_decode.h image_transform.h resample.h)
 install_headers(models/inference encode.h feature_index.h folder_indexer.h labelled_pictures.h model_source.h
                 query_ranking.h relevance.h retrieval.h search_query.h zero_shot.h)
-install_headers(models/text bpe_merges.h bpe_trainer.h text_cleaning.h tokenizer.h)
+install_headers(models/text bpe_merges.h bpe_trainer.h hf_tokenizer.h text_cleaning.h tokenizer.h)
 install_headers(train/data caption_parts.h captions.h dataset.h dataset_stats.h eval_data.h fingerprint.h
                 loader.h prepare.h sample.h search_eval.h synthetic.h synthetic_eval.h threshold_eval.h)
 install_headers(train/draw contact_sheet.h font.h gallery.h heat_map.h line_chart.h png.h scene.h)

@@ -46,12 +46,12 @@ class Reader {
     for (size_t i = 0; i < 4; ++i) value[i] = positive_whole_number((*found)[i], where_, key, 1 << 30);
   }
 
-  void read(const char* key, float& value) {
+  void read(const char* key, double& value) {
     const json* found = find(key);
     if (!found) return;
     CUCLIP_CHECK(is_moderate(*found), "{}: {} must be a number of moderate size, got {}", where_, key,
                  found->dump());
-    value = found->get<float>();
+    value = found->get<double>();
   }
 
   void read(const char* key, bool& value) {
@@ -144,6 +144,7 @@ void read_text(const json& object, const std::string& name, ClipConfig::Text& te
   reader.read("layers", text.layers);
   reader.read("mlp_ratio", text.mlp_ratio);
   reader.accept_only("ls_init_value", {nullptr});
+  reader.accept_only("hf_tokenizer_name", {kTokenizerBeside});
   reader.accept_only("embed_cls", {false});
   reader.accept_only("pad_id", {0});
   reader.accept_only("no_causal_mask", {false});
@@ -179,7 +180,9 @@ ClipConfig make(int embed, int image, int patch, ClipConfig::Vision vision, Clip
   return config;
 }
 
-ClipConfig::Text clip_text(int width) { return {.width = width, .heads = width / 64}; }
+ClipConfig::Text clip_text(int width, int layers = 12) {
+  return {.width = width, .heads = width / 64, .layers = layers};
+}
 
 ClipConfig resnet(int embed, int image, int width, const std::array<int, 4>& stages, ClipConfig::Text text) {
   return make(embed, image, kResnetStride, {.width = width, .layers = 0, .stages = stages}, text);
@@ -188,7 +191,10 @@ ClipConfig resnet(int embed, int image, int width, const std::array<int, 4>& sta
 }  // namespace
 
 std::vector<NamedClipConfig> builtin_clip_configs() {
-  const ClipConfig::Vision base{.width = 768, .layers = 12}, large{.width = 1024, .layers = 24};
+  const ClipConfig::Vision base{.width = 768, .layers = 12}, large{.width = 1024, .layers = 24},
+      huge{.width = 1280, .layers = 32, .head_width = 80},
+      giant{.width = 1408, .layers = 40, .head_width = 88, .mlp_ratio = 4.3637},
+      big_giant{.width = 1664, .layers = 48, .head_width = 104, .mlp_ratio = 4.9231};
   // For training on a CPU: patch, widths and depth were chosen by the quality reached in a given time
   // (docs/performance.md).
   const ClipConfig::Text tiny_text{
@@ -203,6 +209,9 @@ std::vector<NamedClipConfig> builtin_clip_configs() {
       {"ViT-B-16", make(512, 224, 16, base, clip_text(512))},
       {"ViT-L-14", make(768, 224, 14, large, clip_text(768))},
       {"ViT-L-14-336", make(768, 336, 14, large, clip_text(768))},
+      {"ViT-H-14", make(1024, 224, 14, huge, clip_text(1024, 24))},
+      {"ViT-g-14", make(1024, 224, 14, giant, clip_text(1024, 24))},
+      {"ViT-bigG-14", make(1280, 224, 14, big_giant, clip_text(1280, 32))},
       {"RN50", resnet(1024, 224, 64, {3, 4, 6, 3}, clip_text(512))},
       {"RN101", resnet(512, 224, 64, {3, 4, 23, 3}, clip_text(512))},
       {"RN50x4", resnet(640, 288, 80, {4, 6, 10, 6}, clip_text(640))},
@@ -240,7 +249,7 @@ void validate(const ClipConfig& c) {
   in_range("text width", c.text.width, 1, kMaxWidth);
   in_range("text layers", c.text.layers, 1, kMaxLayers);
   in_range("text heads", c.text.heads, 1, c.text.width);
-  for (const float ratio : {c.vision.mlp_ratio, c.text.mlp_ratio}) {
+  for (const double ratio : {c.vision.mlp_ratio, c.text.mlp_ratio}) {
     CUCLIP_CHECK(ratio > 0 && ratio <= 64, "mlp_ratio must be above 0 and at most 64, got {}", ratio);
   }
   for (const float deviation : c.stddev) {
@@ -268,6 +277,7 @@ ClipConfig parse_clip_config(std::string_view text, std::string_view name_view) 
     outer.find("model_cfg");
     if (const json* preprocessing = outer.find("preprocess_cfg"))
       read_preprocessing(*preprocessing, name, config);
+    outer.find("written_by");
     outer.refuse_unknown();
     root = json(root["model_cfg"]);
   }
@@ -278,7 +288,7 @@ ClipConfig parse_clip_config(std::string_view text, std::string_view name_view) 
   reader.read("embed_dim", config.embed_dim);
   reader.read("quick_gelu", config.quick_gelu);
   reader.accept_only("init_logit_bias", {nullptr});
-  reader.accept_only("custom_text", {false});
+  reader.accept_only("custom_text", {false, true});  // the same model, its text tower's names after "text."
   reader.refuse_unknown();
   read_vision(*vision, name, config.vision);
   read_text(*text_cfg, name, config.text);

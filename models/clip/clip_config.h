@@ -18,7 +18,7 @@ struct ClipConfig {
     int width = 768;       // of a ResNet: channels after the stem
     int layers = 12;       // of a ResNet: 0
     int head_width = 64;
-    float mlp_ratio = 4.0f;       // not used by a ResNet
+    double mlp_ratio = 4;         // not used by a ResNet
     std::array<int, 4> stages{};  // blocks of each stage of a ResNet, where `layers` is a list in open_clip
 
     bool is_resnet() const { return stages[0] > 0; }
@@ -26,7 +26,7 @@ struct ClipConfig {
     int attention_width() const { return is_resnet() ? width * 32 : width; }
     int heads() const { return attention_width() / head_width; }
     int patches() const { return (image_size / patch_size) * (image_size / patch_size); }
-    int mlp_width() const { return static_cast<int>(static_cast<float>(width) * mlp_ratio); }
+    int mlp_width() const { return static_cast<int>(width * mlp_ratio); }  // as Python computes it
     bool operator==(const Vision&) const = default;
   };
   struct Text {
@@ -35,9 +35,9 @@ struct ClipConfig {
     int width = 512;
     int heads = 8;
     int layers = 12;
-    float mlp_ratio = 4.0f;
+    double mlp_ratio = 4;
 
-    int mlp_width() const { return static_cast<int>(static_cast<float>(width) * mlp_ratio); }
+    int mlp_width() const { return static_cast<int>(width * mlp_ratio); }
     bool operator==(const Text&) const = default;
   };
 
@@ -57,6 +57,11 @@ struct ClipConfig {
   }
   bool operator==(const ClipConfig&) const = default;
 };
+
+/// What text_cfg's hf_tokenizer_name says where the tokeniser's files lie beside the configuration:
+/// open_clip looks for them in a folder (local-dir:FOLDER) whatever it says, and for CLIP's own vocabulary
+/// if it says nothing.
+inline constexpr const char* kTokenizerBeside = ".";
 
 /// Parses open_clip's JSON: a model configuration (`embed_dim`, `vision_cfg`, `text_cfg`, `quick_gelu`) or an
 /// open_clip_config.json (`model_cfg` and `preprocess_cfg`). Keys that would change the maths in a way that

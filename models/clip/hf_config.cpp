@@ -64,12 +64,12 @@ class Section {
                  id, object_.contains("eos_token_id") ? "" : " (transformers' default)", vocab_size - 1);
   }
 
-  float mlp_ratio(int width, int default_size) const {
-    const auto size = static_cast<float>(integer("intermediate_size", default_size));
-    const auto ratio = size / static_cast<float>(width);
+  double mlp_ratio(int width, int default_size) const {
+    const double size = integer("intermediate_size", default_size);
+    const double ratio = size / width;
     // The width that a ratio gives is rounded down: from a ratio that was itself rounded down it would come
     // out 1 too small.
-    return ratio * static_cast<float>(width) < size ? std::nextafter(ratio, size) : ratio;
+    return ratio * width < size ? std::nextafter(ratio, HUGE_VAL) : ratio;
   }
 
  private:
@@ -156,7 +156,7 @@ std::string hf_config_json(const ClipConfig& c) {
                              {"layer_norm_eps", 1e-5},
                              {"bos_token_id", c.text.vocab_size - 2},
                              {"eos_token_id", c.text.vocab_size - 1},
-                             {"pad_token_id", 0}};
+                             {"pad_token_id", c.text.vocab_size - 1}};
   const ordered_json vision = {{"model_type", "clip_vision_model"},
                                {"hidden_size", c.vision.width},
                                {"intermediate_size", c.vision.mlp_width()},

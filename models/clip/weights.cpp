@@ -207,11 +207,9 @@ void load_weights(Clip& model, const WeightFiles& files) {
 
 void load_weights(Clip& model, const std::filesystem::path& path) { load_weights(model, WeightFiles(path)); }
 
-void save_weights(const Clip& model, const std::filesystem::path& path,
-                  const std::map<std::string, std::string>& metadata, WeightNames names) {
-  std::vector<std::pair<std::string, TensorView>> tensors;
+std::vector<StoredTensor> stored_tensors(const Clip& model, WeightNames names) {
+  std::vector<StoredTensor> tensors;
   Context& host = model.context().host();
-  std::vector<Tensor> written;  // keeps their memory until the file is
   for (const Parameter& parameter : model.parameters().parameters()) {
     const StoredWeight stored = stored_weight(parameter, names);
     Tensor value = parameter.value.to(host);
@@ -222,16 +220,23 @@ void save_weights(const Clip& model, const std::filesystem::path& path,
               reordered.data<float>());
       value = reordered;
     }
-    written.push_back(value);
     const auto parts = static_cast<int64_t>(stored.names.size());
     for (int64_t i = 0; i < parts; ++i) {
-      const Tensor part = parts == 1 ? value : value.rows(i * value.size(0) / parts, value.size(0) / parts);
-      tensors.emplace_back(stored.names[static_cast<size_t>(i)], part.view());
+      tensors.push_back({stored.names[static_cast<size_t>(i)],
+                         parts == 1 ? value : value.rows(i * value.size(0) / parts, value.size(0) / parts)});
     }
   }
+  return tensors;
+}
+
+void save_weights(const Clip& model, const std::filesystem::path& path,
+                  const std::map<std::string, std::string>& metadata, WeightNames names) {
+  const std::vector<StoredTensor> tensors = stored_tensors(model, names);
+  std::vector<std::pair<std::string, TensorView>> views;
+  for (const auto& [name, value] : tensors) views.emplace_back(name, value.view());
   std::map<std::string, std::string> header = metadata;
   header.emplace("format", "pt");  // transformers asks for it: where tensors of this layout come from
-  write_safetensors(path, tensors, header);
+  write_safetensors(path, views, header);
 }
 
 }  // namespace cuclip

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "models/clip/clip.h"
 #include "models/clip/weight_names.h"
@@ -22,6 +23,15 @@ void load_weights(Clip& model, const WeightFiles& files);
 /// The same for a file or an index. Throws InputError for what WeightFiles refuses too, pickled files above
 /// all.
 void load_weights(Clip& model, const std::filesystem::path& path);
+
+/// One tensor of a file, in the host's memory.
+struct StoredTensor {
+  std::string name;
+  Tensor value;
+};
+
+/// All parameters in f32 as files under these names have them, in the parameters' order.
+std::vector<StoredTensor> stored_tensors(const Clip& model, WeightNames names);
 
 /// Writes all parameters in f32, atomically. `metadata` goes into the file's header.
 void save_weights(const Clip& model, const std::filesystem::path& path,

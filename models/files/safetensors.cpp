@@ -297,6 +297,12 @@ void copy_to_f32(const SafetensorsEntry& entry, std::string_view name, std::span
 void write_safetensors(const std::filesystem::path& path,
                        std::span<const std::pair<std::string, TensorView>> tensors,
                        const std::map<std::string, std::string>& metadata) {
+  pending_safetensors(path, tensors, metadata).commit();
+}
+
+PendingFile pending_safetensors(const std::filesystem::path& path,
+                                std::span<const std::pair<std::string, TensorView>> tensors,
+                                const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header[kMetadataKey] = metadata;
   uint64_t offset = 0;
@@ -315,7 +321,7 @@ void write_safetensors(const std::filesystem::path& path,
   std::string text = header.dump();
   text.append((8 - text.size() % 8) % 8, ' ');  // the tensors start at a multiple of 8 bytes
   const uint64_t header_size = text.size();
-  write_file_atomic(path, [&](const ByteSink& sink) {
+  return PendingFile(path, [&](const ByteSink& sink) {
     sink(std::as_bytes(std::span(&header_size, 1)));
     sink(std::as_bytes(std::span<const char>(text)));
     for (const auto& [name, view] : tensors) {

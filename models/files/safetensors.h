@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/file_io.h"
 #include "core/input_file.h"
 #include "kernels/common/tensor_view.h"
 
@@ -69,5 +70,10 @@ void copy_to_f32(const SafetensorsEntry& entry, std::string_view name, std::span
 void write_safetensors(const std::filesystem::path& path,
                        std::span<const std::pair<std::string, TensorView>> tensors,
                        const std::map<std::string, std::string>& metadata = {});
+
+/// The same for a file that takes its place later, together with others.
+PendingFile pending_safetensors(const std::filesystem::path& path,
+                                std::span<const std::pair<std::string, TensorView>> tensors,
+                                const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace cuclip

@@ -54,13 +54,6 @@ std::optional<uint8_t> byte_of_character(char32_t c) {
   return byte_of_symbol(static_cast<int32_t>(symbol));
 }
 
-std::string written(const Symbol& symbol) {
-  std::string out;
-  for (const char byte : symbol.bytes) append_utf8(out, character_of(static_cast<uint8_t>(byte)));
-  if (symbol.ends_word) out += kEndOfWord;
-  return out;
-}
-
 // Symbols by their bytes, with one more byte that says whether they end a word.
 class SymbolTable {
  public:
@@ -114,7 +107,7 @@ Merge parse_line(std::string_view line, SymbolTable& table, std::string_view nam
   const auto left_id = table.find(*left);
   const auto right_id = table.find(*right);
   CUCLIP_CHECK(left_id && right_id, "{}, line {}: no earlier line makes the symbol \"{}\"", name, number,
-               written(left_id ? *right : *left));
+               written_symbol(left_id ? *right : *left));
   const bool is_new = table.add({left->bytes + right->bytes, right->ends_word});
   CUCLIP_CHECK(is_new, "{}, line {}: an earlier line makes the same symbol as \"{}\"", name, number, shown);
   return {*left_id, *right_id};
@@ -132,6 +125,13 @@ std::string_view take_line(std::string_view& text) {
 
 uint8_t byte_of_symbol(int32_t symbol) { return kOrder.byte_of[static_cast<size_t>(symbol)]; }
 int32_t symbol_of_byte(uint8_t byte) { return kOrder.symbol_of[byte]; }
+
+std::string written_symbol(const Symbol& symbol) {
+  std::string out;
+  for (const char byte : symbol.bytes) append_utf8(out, character_of(static_cast<uint8_t>(byte)));
+  if (symbol.ends_word) out += kEndOfWord;
+  return out;
+}
 
 std::vector<Symbol> make_symbols(std::span<const Merge> merges) {
   std::vector<Symbol> symbols;
@@ -175,9 +175,9 @@ std::string format_merges(std::span<const Merge> merges) {
   std::string out = "#version: 0.2, byte-level BPE merges in CLIP's format";
   for (const Merge& merge : merges) {
     out += '\n';
-    out += written(symbols[static_cast<size_t>(merge.left)]);
+    out += written_symbol(symbols[static_cast<size_t>(merge.left)]);
     out += ' ';
-    out += written(symbols[static_cast<size_t>(merge.right)]);
+    out += written_symbol(symbols[static_cast<size_t>(merge.right)]);
   }
   return out;
 }

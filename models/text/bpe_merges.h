@@ -38,6 +38,10 @@ struct Symbol {
 /// All 512 + merges.size() symbols.
 std::vector<Symbol> make_symbols(std::span<const Merge> merges);
 
+/// A symbol as merges files and vocabularies have it: each byte as a printable character, and "</w>" after
+/// it if it ends a word.
+std::string written_symbol(const Symbol& symbol);
+
 /// Reads CLIP's format: a first line with "#version", then one merge per line, "left right" with each byte
 /// written as a printable character and "</w>" after symbols that end a word. Lines beyond max_merges are
 /// ignored. Throws InputError naming `name` and the line when the first line is a different one, or when a

@@ -13,13 +13,15 @@ struct AttentionCase {
 /// One element; shorter than a strip; odd head dimensions; more than one block of rows; lengths on, below and
 /// above multiples of a vector; each head dimension of the tensor-core kernels; the largest.
 inline std::vector<AttentionCase> attention_cases() {
-  return {{1, 1, 1, 1},   {2, 5, 3, 7},  {1, 16, 2, 16}, {2, 33, 1, 24}, {1, 48, 1, 32},  {1, 80, 1, 9},
-          {1, 97, 2, 64}, {1, 1, 1, 64}, {1, 19, 1, 80}, {1, 53, 1, 80}, {1, 40, 2, 128}, {1, 13, 1, 256}};
+  return {{1, 1, 1, 1},   {2, 5, 3, 7},    {1, 16, 2, 16},  {2, 33, 1, 24}, {1, 48, 1, 32},
+          {1, 80, 1, 9},  {1, 97, 2, 64},  {1, 1, 1, 64},   {1, 19, 1, 80}, {1, 53, 1, 80},
+          {1, 35, 2, 88}, {1, 50, 1, 104}, {1, 40, 2, 128}, {1, 13, 1, 256}};
 }
 
-/// What CLIP models use: ViT-B/32, a small ViT, text, ViT-B/16, ViT-L/14, ViT-H/14.
+/// What CLIP models use: ViT-B/32, a small ViT, text, ViT-B/16, ViT-L/14, ViT-H/14, ViT-g/14, ViT-bigG/14.
 inline std::vector<AttentionCase> attention_clip_cases() {
-  return {{2, 50, 2, 64}, {2, 65, 2, 32}, {2, 77, 2, 64}, {1, 197, 1, 64}, {1, 257, 1, 64}, {1, 257, 1, 80}};
+  return {{2, 50, 2, 64},  {2, 65, 2, 32},  {2, 77, 2, 64},  {1, 197, 1, 64},
+          {1, 257, 1, 64}, {1, 257, 1, 80}, {1, 257, 1, 88}, {1, 257, 1, 104}};
 }
 
 /// Heads whose keys do not fit into a block's shared memory on CUDA, one wide and two long ones.

@@ -187,6 +187,52 @@ TEST_CASE_METHOD(Disk, "an index stays as it was until the new one is there, and
   }
 }
 
+// What tells open_clip and transformers that the weights are there.
+bool can_be_loaded(const std::map<std::string, std::string>& files) {
+  return files.contains("model.safetensors") || files.contains("model.safetensors.index.json");
+}
+
+TEST_CASE_METHOD(Disk,
+                 "a converted folder that is filled again is the old one, the new one, or cannot be loaded") {
+  const std::string out = folder / "converted", base = folder / "base";
+  const Arguments open_clip = {"convert", "--to", "open_clip", "--out", out, "--model", run};
+  const Arguments shards = {"convert", "--to", "hf", "--shard-size", "40KB", "--out", out, "--model", run};
+  // Writing goes on beside the places of the files; what matters is when these change.
+  const SystemFault places{.under = out, .calls = "rename,unlink", .how = "kill"};
+  for (const auto& [first, second] : {std::pair(open_clip, shards), {shards, open_clip}}) {
+    fs::remove_all(out);
+    fs::remove_all(base);
+    REQUIRE(run_cuclip(first).exit_code == 0);
+    fs::copy(out, base);
+    const int64_t calls = std::ssize(calls_of({.under = out, .calls = places.calls}, second));
+    const auto old = contents_of(base), good = contents_of(out);
+    REQUIRE(can_be_loaded(old));
+    REQUIRE(can_be_loaded(good));
+    REQUIRE(old != good);
+    int neither = 0;
+    for (int64_t at = 1; at <= calls; ++at) {
+      INFO("killed at call " << at << " of " << calls);
+      fs::remove_all(out);
+      fs::copy(base, out);
+      SystemFault fault = places;
+      fault.failing_call = at;
+      REQUIRE(run_faulty_cuclip(fault, second).exit_code == -9);
+      auto found = contents_of(out);
+      std::erase_if(found, [](const auto& file) { return file.first.find(".tmp-") != std::string::npos; });
+      if (can_be_loaded(found)) {
+        REQUIRE((found == old || found == good));
+      } else {
+        ++neither;
+      }
+      REQUIRE(run_cuclip(second).exit_code == 0);
+      found = contents_of(out);
+      std::erase_if(found, [](const auto& file) { return file.first.find(".tmp-") != std::string::npos; });
+      REQUIRE(found == good);
+    }
+    REQUIRE(neither > 0);
+  }
+}
+
 TEST_CASE_METHOD(Disk, "a preparation that failed half-way is not taken for finished") {
   const std::string out = folder / "out", pairs = folder / "pairs";
   const Arguments one = {"data", "prepare",      "--from", pairs,   "--held-out",

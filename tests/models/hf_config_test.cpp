@@ -45,10 +45,10 @@ TEST_CASE("a configuration that was written for transformers reads back the same
   }
 }
 
-// 3.7 % of all pairs of sizes have a ratio in f32 whose product with the width lies below the size.
+// Some pairs of sizes have a ratio whose product with the width is rounded to below the size.
 TEST_CASE("the width of the MLP is intermediate_size, whatever their ratio") {
   for (const auto& [width, size] :
-       {std::pair{301, 218}, {1152, 4304}, {333, 1000}, {768, 3072}, {999, 997}}) {
+       {std::pair{301, 218}, {1152, 4304}, {333, 1000}, {768, 3072}, {999, 997}, {101, 29}, {7, 61}}) {
     const std::string text = fmt::format(
         R"({{"model_type": "clip", "text_config": {{"hidden_size": {}, "num_attention_heads": 1, )"
         R"("intermediate_size": {}}}}})",

@@ -119,6 +119,24 @@ TEST_CASE_METHOD(Fixture, "prefixes of training wrappers and tensors that are no
   CHECK(same_weights(model, other));
 }
 
+TEST_CASE_METHOD(Fixture,
+                 "a text tower under \"text.\", as open_clip's CustomTextCLIP has it, is recognised") {
+  for (const std::string prefix : {"", "module."}) {
+    const EditableFile plain = editable();
+    EditableFile file = plain;
+    for (const auto& [name, values] : plain.values) {
+      if (name == "logit_scale" || name.starts_with("visual.")) continue;
+      file.remove(name);
+      file.add("text." + name, plain.shapes.at(name), values);
+    }
+    REQUIRE(file.values.contains("text.text_projection"));
+    file.write(path, prefix);
+    randomise(other);
+    load_weights(other, path);
+    CHECK(same_weights(model, other));
+  }
+}
+
 TEST_CASE_METHOD(Fixture, "a temperature of shape [1] is taken as a scalar") {
   EditableFile file = editable();
   file.shapes["logit_scale"] = Shape{1};

@@ -2,15 +2,17 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <limits>
 #include <memory>
 
 #include "core/file_io.h"
-#include "models/clip/hf_config.h"
-#include "models/clip/hf_preprocessor.h"
-#include "models/clip/weights.h"
+#include "models/clip/weight_shards.h"
 #include "models/files/names.h"
 #include "models/inference/checkpoint_folders.h"
 #include "train/cli/commands.h"
+#include "train/cli/converted_folder.h"
 #include "train/cli/flag_values.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/output_files.h"
@@ -33,63 +35,77 @@ struct Options {
   ModelFlags model;
   Implementation to = Implementation::cuclip;
   std::string out;
+  std::string shard_size;
   bool json = false;
 };
 
-// A folder that convert filled before has everything that it writes, open_clip_config.json included, and is
-// filled again. Other people's files of the same names are left alone.
-void check_folder(const fs::path& folder, const std::vector<std::string>& inputs) {
-  const bool ours = path_exists(folder / "open_clip_config.json");
-  for (const char* name : {"model.safetensors", "open_clip_config.json", "config.json",
-                           "preprocessor_config.json", "tokenizer.txt.gz"}) {
-    const std::string file = folder / name;
-    CUCLIP_CHECK(
-        ours || !path_exists(file),
-        "{} exists and was not written by convert; it would be overwritten. Choose another folder for "
-        "--out",
-        file);
-    check_can_write(file, kind_of_name(file, OutputKind::json), inputs);
+// The bytes that a text such as "2GB" says, in transformers' units: 2,000,000,000.
+int64_t parse_shard_size(std::string_view text) {
+  constexpr std::pair<std::string_view, int64_t> kUnits[] = {
+      {"KB", 1'000}, {"MB", 1'000'000}, {"GB", 1'000'000'000}, {"", 1}};
+  const auto& [ending, unit] = *std::find_if(std::begin(kUnits), std::end(kUnits),
+                                             [&](const auto& u) { return text.ends_with(u.first); });
+  const std::string_view digits = text.substr(0, text.size() - ending.size());
+  int64_t number = 0, bytes = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  CUCLIP_CHECK(error == std::errc() && end == digits.data() + digits.size() && number > 0 &&
+                   !__builtin_mul_overflow(number, unit, &bytes),
+               "--shard-size must be a whole number of bytes, KB, MB or GB, such as 2GB, got {}", text);
+  return bytes;
+}
+
+// The most bytes that a file of weights may have.
+int64_t check_shard_size(const Options& options, bool is_file) {
+  if (options.shard_size.empty()) return std::numeric_limits<int64_t>::max();
+  CUCLIP_CHECK(options.to == Implementation::hugging_face,
+               "--shard-size: open_clip reads weights in one file only; it goes with --to hf");
+  CUCLIP_CHECK(!is_file, "--shard-size: --out {} is one file; give a folder", options.out);
+  return parse_shard_size(options.shard_size);
+}
+
+void report(const Options& options, const ConvertedFolder& written) {
+  if (!written.no_tokenizer.empty())
+    warn(options.out + " has no tokeniser, and texts cannot be used there: " + written.no_tokenizer);
+  if (written.oversized > 0) {
+    warn(fmt::format("tensors larger than --shard-size {}, each in a file of its own: {}", options.shard_size,
+                     written.oversized));
   }
 }
 
 void convert(const Options& options) {
+  const bool is_file = fs::path(options.out).extension() == ".safetensors";
+  const int64_t max_bytes = check_shard_size(options, is_file);
   Session session(options.model);
   const bool hugging_face = options.to == Implementation::hugging_face;
   const WeightNames names = hugging_face ? WeightNames::hugging_face : WeightNames::open_clip;
   CUCLIP_CHECK(!hugging_face || !session.model().config().vision.is_resnet(),
                "--to hf: transformers has no modified ResNets; choose open_clip");
-  const bool is_file = fs::path(options.out).extension() == ".safetensors";
-  const fs::path file = is_file ? fs::path(options.out) : fs::path(options.out) / "model.safetensors";
-  const fs::path folder = file.parent_path();
+  ConvertedFolder written{.weights = is_file ? fs::path(options.out) : fs::path(options.out) / kWeightsFile};
   const std::vector<std::string> inputs = inputs_with(options.model, {session.loaded.weights});
-  if (!is_file) make_folder(folder);
-  check_can_write(file, OutputKind::safetensors, inputs);
+  if (!is_file) make_folder(options.out);
+  check_can_write(written.weights, OutputKind::safetensors, inputs);
   CUCLIP_CHECK(
-      !is_checkpoint_folder(folder),
+      !is_checkpoint_folder(written.weights.parent_path()),
       "--out {}: this is a checkpoint folder, and convert never writes into one; choose another folder",
       options.out);
-  if (!is_file) {
-    check_folder(folder, inputs);
-    // Written first: it marks a folder that is only half filled.
-    write_file_atomic(folder / "open_clip_config.json", clip_config_json(session.model().config()));
-  }
-  save_weights(session.model(), file, {}, names);
-  if (!is_file) {
-    if (hugging_face) {
-      write_file_atomic(folder / "config.json", hf_config_json(session.model().config()));
-      write_file_atomic(folder / "preprocessor_config.json", hf_preprocessor_json(session.model().config()));
-    }
-    if (session.loaded.found_tokenizer) session.loaded.found_tokenizer->save(folder / "tokenizer.txt.gz");
+  if (is_file) {
+    save_weights(session.model(), written.weights, {}, names);
+  } else {
+    written = write_converted_folder(options.out, session.loaded, names, max_bytes, inputs);
+    report(options, written);
   }
   const int64_t count = session.model().parameters().count();
   if (!options.json) {
-    fmt::print("{} parameters under {} names: {}\n", count, word(options.to), escaped_name(file.string()));
+    fmt::print("{} parameters under {} names{}: {}\n", count, word(options.to),
+               written.files > 1 ? fmt::format(" in {} files", written.files) : "",
+               escaped_name(written.weights.string()));
     return;
   }
   nlohmann::ordered_json json;
-  put_name(json, "out", file.string());
+  put_name(json, "out", written.weights.string());
   json["names"] = word(options.to);
   json["parameters"] = count;
+  json["files"] = written.files;
   print_json(json);
 }
 
@@ -102,17 +118,21 @@ void add_convert_command(CLI::App& app) {
              "Names: cuclip, open_clip, openai (these three are the same), or hf")
       ->required()
       ->default_str("");
-  never_empty(
-      command->add_option("--out", options->out,
-                          "FILE.safetensors, or a folder for weights, configuration and merges together"))
+  never_empty(command->add_option("--out", options->out,
+                                  "FILE.safetensors for the weights alone, or a folder for the whole model"))
       ->required();
+  command->add_option("--shard-size", options->shard_size,
+                      "For hf: several files of at most this size, such as 2GB or 500MB, and their index");
   command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer(
+      "A folder is a whole model, its tokeniser included: transformers' CLIPModel and CLIPProcessor load it "
+      "with from_pretrained(FOLDER), open_clip with create_model_and_transforms and get_tokenizer of "
+      "'local-dir:FOLDER'.\n"
       "Reads any of these names, in f32, bf16 or f16, and writes f32. Pickled files (.pt, .bin) are not "
       "read.\n"
       "Examples:\n"
-      "  cuclip convert --model runs/mine --to hf --out mine-hf.safetensors\n"
+      "  cuclip convert --model runs/mine --to hf --out mine-hf --shard-size 2GB\n"
       "  cuclip convert --model hf/model.safetensors --config-name ViT-B-32-quickgelu --to cuclip --out "
       "vit-b-32");
   command->callback([options] { convert(*options); });

@@ -1,0 +1,245 @@
+// cuclip convert to a folder: a whole model, for cuclip, open_clip and transformers. That these load it is
+// checked by hand (tests/tools/check_converted.py).
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/file_io.h"
+#include "models/clip/clip_config.h"
+#include "models/files/safetensors.h"
+#include "tests/support/buffer.h"
+#include "tests/support/clip_merges.h"
+#include "tests/support/model_on_disk.h"
+
+namespace cuclip::test {
+namespace {
+
+using Catch::Contains;
+using nlohmann::json;
+namespace fs = std::filesystem;
+using Names = std::set<std::string>;
+
+const Names kForTransformers = {"open_clip_config.json",
+                                "config.json",
+                                "preprocessor_config.json",
+                                "vocab.json",
+                                "merges.txt",
+                                "tokenizer_config.json",
+                                "special_tokens_map.json",
+                                "model.safetensors"};
+const Names kForOpenClip = {
+    "open_clip_config.json",   "vocab.json",       "merges.txt", "tokenizer_config.json",
+    "special_tokens_map.json", "model.safetensors"};
+
+Names names_in(const fs::path& folder) {
+  Names names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename());
+  return names;
+}
+
+struct Convert : ModelOnDisk {
+  // Converts `model` to the folder of this name.
+  CommandResult to(const std::string& names, const std::string& out,
+                   const std::vector<std::string>& more = {}, const std::string& model = "") const {
+    std::vector<std::string> arguments = {
+        "convert", "--to", names, "--out", folder / out, "--model", model.empty() ? run : model};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_cuclip(arguments);
+  }
+  void check_done(const CommandResult& result) const {
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    CHECK(result.err.empty());
+  }
+  void check_refused(const CommandResult& result, const std::vector<std::string>& mentions) const {
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    for (const std::string& mention : mentions) CHECK_THAT(result.err, Contains(mention));
+  }
+  json read_json(const std::string& name) const { return json::parse(read_file(folder / name)); }
+  // The bytes of the features of pictures and of texts.
+  std::string features(const std::string& model) const {
+    std::string bytes;
+    for (const std::vector<std::string>& what : {std::vector<std::string>{"image", pictures},
+                                                 {"text", "a bad cab!", "", "naïve <|endoftext|> 한국"}}) {
+      std::vector<std::string> arguments = {"encode"};
+      for (const std::string& word : what) {
+        if (!word.empty()) arguments.push_back(word);
+      }
+      const std::string out = folder / "features.npy";
+      arguments.insert(arguments.end(), {"--out", out, "--model", model});
+      const CommandResult result = run_cuclip(arguments);
+      INFO(result.err);
+      REQUIRE(result.exit_code == 0);
+      bytes += read_file(out);
+    }
+    return bytes;
+  }
+};
+
+TEST_CASE_METHOD(Convert,
+                 "a converted folder is whole: pictures and texts have the run's features, bit for bit") {
+  const std::string expected = features(run);
+  for (const auto& [names, files] : {std::pair{"hf", kForTransformers},
+                                     {"open_clip", kForOpenClip},
+                                     {"openai", kForOpenClip},
+                                     {"cuclip", kForOpenClip}}) {
+    INFO(names);
+    check_done(to(names, names));
+    CHECK(names_in(folder / names) == files);
+    CHECK(features(folder / names) == expected);
+  }
+  fs::remove(folder / "hf/open_clip_config.json");  // as if somebody else had made it
+  CHECK(features(folder / "hf") == expected);
+  check_done(to("open_clip", "back", {}, folder / "hf"));
+  CHECK(read_file(folder / "back/model.safetensors") == read_file(folder / "open_clip/model.safetensors"));
+  CHECK(features(folder / "back") == expected);
+}
+
+TEST_CASE_METHOD(Convert, "the configurations say what open_clip and transformers need for the texts") {
+  check_done(to("hf", "hf"));
+  check_done(to("open_clip", "oc"));
+  for (const char* name : {"hf", "oc"}) {
+    const json config = read_json(std::string(name) + "/open_clip_config.json");
+    CHECK(config.at("model_cfg").at("text_cfg").at("hf_tokenizer_name") == ".");
+    CHECK(parse_clip_config(config.dump(), name) == tiny_config());
+    const json tokenizer = read_json(std::string(name) + "/tokenizer_config.json");
+    CHECK(tokenizer.at("model_max_length") == tiny_config().text.context_length);
+  }
+  // transformers takes the features at the first token with eos_token_id, or, for 2, at the largest id.
+  const json text = read_json("hf/config.json").at("text_config"), ids = read_json("hf/vocab.json");
+  CHECK(text.at("eos_token_id") == ids.at("<|endoftext|>"));
+  CHECK(text.at("bos_token_id") == ids.at("<|startoftext|>"));
+  CHECK(text.at("pad_token_id") == ids.at("<|endoftext|>"));
+  CHECK(text.at("vocab_size") == ids.size());
+}
+
+TEST_CASE_METHOD(Convert, "open_clip's own tokeniser is left to it for CLIP's vocabulary") {
+  CUCLIP_NEEDS_CLIP_MERGES(path);
+  ClipConfig config = tiny_config();
+  config.text.vocab_size = 49408;
+  const std::string model = folder.write("c.json", clip_config_json(config));
+  const CommandResult result = to("open_clip", "oc", {"--tokenizer", path}, model);
+  REQUIRE(result.exit_code == 0);
+  CHECK(names_in(folder / "oc") == Names{"open_clip_config.json", "model.safetensors", "tokenizer.txt.gz"});
+  CHECK_FALSE(read_json("oc/open_clip_config.json")["model_cfg"]["text_cfg"].contains("hf_tokenizer_name"));
+  REQUIRE(to("hf", "hf", {}, folder / "oc").exit_code == 0);
+  CHECK(names_in(folder / "hf") == kForTransformers);
+  CHECK(features(folder / "hf") == features(folder / "oc"));
+}
+
+TEST_CASE_METHOD(Convert,
+                 "without a tokeniser that makes the model's vocabulary, none is written, and that is said") {
+  const std::string weights = folder / "w.safetensors", config = folder / "c.json";
+  fs::copy_file(run + "/checkpoints/step-3/model.safetensors", weights);
+  fs::copy_file(run + "/checkpoints/step-3/open_clip_config.json", config);
+  const CommandResult without = to("hf", "without", {"--config-name", config}, weights);
+  CHECK(without.exit_code == 0);
+  CHECK_THAT(without.err, Contains("without has no tokeniser, and texts cannot be used there") &&
+                              Contains("--tokenizer not given"));
+  CHECK(names_in(folder / "without") ==
+        Names{"open_clip_config.json", "config.json", "preprocessor_config.json", "model.safetensors"});
+  const CommandResult untrained = to("open_clip", "untrained", {}, "cuclip-tiny");
+  CHECK(untrained.exit_code == 0);
+  CHECK_THAT(untrained.err, Contains("makes 514 tokens, and the model's vocabulary has 1024"));
+  CHECK(names_in(folder / "untrained") == Names{"open_clip_config.json", "model.safetensors"});
+  CHECK_FALSE(
+      read_json("untrained/open_clip_config.json")["model_cfg"]["text_cfg"].contains("hf_tokenizer_name"));
+}
+
+TEST_CASE_METHOD(Convert, "shards are what their size says, and the index has every tensor") {
+  check_done(to("hf", "whole"));
+  const Safetensors whole = Safetensors::open(folder / "whole/model.safetensors");
+  const CommandResult result = to("hf", "shards", {"--shard-size", "5KB", "--json"});
+  REQUIRE(result.exit_code == 0);
+  const json printed = json::parse(result.out), index = read_json("shards/model.safetensors.index.json");
+  CHECK(printed.at("out") == (folder / "shards/model.safetensors.index.json").string());
+  CHECK_FALSE(fs::exists(folder / "shards/model.safetensors"));
+  Names shards;
+  for (const auto& [tensor, file] : index.at("weight_map").items()) {
+    const Safetensors shard = Safetensors::open(folder / ("shards/" + file.get<std::string>()));
+    REQUIRE(shard.find(tensor));
+    REQUIRE(whole.find(tensor));
+    CHECK(std::equal(shard.find(tensor)->data.begin(), shard.find(tensor)->data.end(),
+                     whole.find(tensor)->data.begin(), whole.find(tensor)->data.end()));
+    shards.insert(file);
+  }
+  CHECK(index.at("weight_map").size() == whole.tensors().size());
+  CHECK(printed.at("files") == shards.size());
+  CHECK(shards.size() > 3);
+  CHECK(names_in(folder / "shards").size() == kForTransformers.size() + shards.size());
+  const auto oversized = std::count_if(whole.tensors().begin(), whole.tensors().end(),
+                                       [](const auto& tensor) { return tensor.second.data.size() > 5000; });
+  REQUIRE(oversized > 0);
+  CHECK_THAT(result.err, Contains(fmt::format("larger than --shard-size 5KB, each in a file of its own: {}\n",
+                                              oversized)));
+}
+
+TEST_CASE_METHOD(Convert, "a shard size that is smaller than any tensor gives each a file, and says so") {
+  const CommandResult result = to("hf", "shards", {"--shard-size", "1"});
+  REQUIRE(result.exit_code == 0);
+  const size_t tensors = read_json("shards/model.safetensors.index.json").at("weight_map").size();
+  CHECK_THAT(result.out, Contains(fmt::format(" in {} files: ", tensors)));
+  CHECK_THAT(result.err, Contains(fmt::format("each in a file of its own: {}\n", tensors)));
+}
+
+TEST_CASE_METHOD(Convert, "a shard size that is none is refused, and one that nothing reads") {
+  for (const char* size :
+       {"0", "-1", "1.5GB", "GB", "2TB", "2 GB", "99999999999999999999", "9999999999GB", "x"}) {
+    INFO(size);
+    check_refused(to("hf", "shards", {"--shard-size", size}), {"--shard-size", size});
+    CHECK_FALSE(fs::exists(folder / "shards"));
+  }
+  check_refused(to("open_clip", "oc", {"--shard-size", "1GB"}), {"--shard-size", "--to hf"});
+  check_refused(to("hf", "hf.safetensors", {"--shard-size", "1GB"}), {"--shard-size", "give a folder"});
+}
+
+TEST_CASE_METHOD(Convert, "a folder that is filled again has only what belongs to the new model") {
+  folder.write("out/README.md", "mine");
+  REQUIRE(to("hf", "out", {"--shard-size", "5KB"}).exit_code == 0);
+  const auto with_readme = [](Names names) { return names.insert("README.md"), names; };
+  check_done(to("open_clip", "out"));
+  CHECK(names_in(folder / "out") == with_readme(kForOpenClip));
+  check_done(to("hf", "out"));
+  CHECK(names_in(folder / "out") == with_readme(kForTransformers));
+  REQUIRE(to("cuclip", "out", {}, "cuclip-tiny").exit_code == 0);
+  CHECK(names_in(folder / "out") == with_readme({"open_clip_config.json", "model.safetensors"}));
+  CHECK(read_file(folder / "out/README.md") == "mine");
+}
+
+TEST_CASE_METHOD(Convert, "weights that were moved elsewhere and linked are replaced where they are") {
+  check_done(to("hf", "out"));
+  fs::rename(folder / "out/model.safetensors", folder / "elsewhere");
+  fs::create_symlink(folder / "elsewhere", folder / "out/model.safetensors");
+  check_done(to("open_clip", "out"));
+  CHECK(fs::is_symlink(folder / "out/model.safetensors"));
+  CHECK(Safetensors::open(folder / "elsewhere").find("visual.proj"));
+}
+
+TEST_CASE_METHOD(Convert, "files that convert did not write are neither replaced nor joined") {
+  check_done(to("hf", "good"));
+  for (const std::string& name : names_in(folder / "good")) {
+    INFO(name);
+    fs::create_directories(folder / "other");
+    const fs::path file = folder.write("other/" + name, name == "model.safetensors" ? "12345678{" : "{}");
+    check_refused(to("hf", "other"), {file.string() + " exists and was not written by convert"});
+    CHECK(names_in(folder / "other") == Names{name});
+    fs::remove_all(folder / "other");
+  }
+  // A downloaded model's, with the same configuration as ours but for the mark.
+  json config = read_json("good/open_clip_config.json");
+  config.erase("written_by");
+  folder.write("good/open_clip_config.json", config.dump());
+  check_refused(to("hf", "good"), {"was not written by convert"});
+  CHECK(names_in(folder / "good") == kForTransformers);
+  check_done(to("hf", "joined"));
+  for (const char* name : {"tokenizer.json", "open_clip_model.safetensors"}) {
+    const fs::path file = folder.write(std::string("joined/") + name, "{}");
+    check_refused(to("hf", "joined"), {file, "would read it together"});
+    fs::remove(file);
+  }
+}
+
+}  // namespace
+}  // namespace cuclip::test

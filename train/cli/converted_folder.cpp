@@ -1,0 +1,157 @@
+#include "train/cli/converted_folder.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "core/file_io.h"
+#include "models/clip/hf_config.h"
+#include "models/clip/hf_preprocessor.h"
+#include "models/clip/weight_shards.h"
+#include "models/files/gzip.h"
+#include "models/text/hf_tokenizer.h"
+#include "train/cli/output_files.h"
+
+namespace cuclip {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+using TextFiles = std::vector<std::pair<std::string, std::string>>;
+
+constexpr const char* kMarked = "open_clip_config.json";
+constexpr const char* kMarkKey = "written_by";
+constexpr const char* kMark = "cuclip convert";
+
+// What convert writes besides weights, in one folder or another.
+constexpr std::array kTexts = {
+    kMarked,      "config.json",           "preprocessor_config.json", "vocab.json",
+    "merges.txt", "tokenizer_config.json", "tokenizer.txt.gz",         "special_tokens_map.json"};
+
+// What open_clip or transformers would read before, or with, the files of ours.
+constexpr std::array kInTheWay = {"tokenizer.json",
+                                  "added_tokens.json",
+                                  "processor_config.json",
+                                  "open_clip_model.safetensors",
+                                  "open_clip_pytorch_model.safetensors",
+                                  "open_clip_pytorch_model.bin"};
+
+bool is_marked(const fs::path& folder) {
+  if (!path_exists(folder / kMarked)) return false;
+  const auto json = nlohmann::json::parse(read_file(folder / kMarked), nullptr, false);
+  return json.is_object() && json.value(kMarkKey, nlohmann::json()) == kMark;
+}
+
+// The files of the folder that convert may have written.
+std::vector<std::string> names_of_ours(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder, none)) {
+    const std::string name = entry.path().filename();
+    if (is_weights_name(name) || std::find(kTexts.begin(), kTexts.end(), name) != kTexts.end())
+      names.push_back(name);
+  }
+  return names;
+}
+
+OutputKind kind_of_ours(const std::string& name) {
+  return kind_of_name(name, name == "merges.txt" ? OutputKind::merges : OutputKind::json);
+}
+
+void check_folder(const fs::path& folder, const std::vector<std::string>& inputs) {
+  for (const char* name : kInTheWay) {
+    const std::string file = folder / name;
+    CUCLIP_CHECK(!path_exists(file),
+                 "{} exists, and open_clip or transformers would read it together with what convert writes; "
+                 "choose another folder for --out",
+                 file);
+  }
+  const bool ours = is_marked(folder);
+  for (const std::string& name : names_of_ours(folder)) {
+    const std::string file = folder / name;
+    CUCLIP_CHECK(
+        ours,
+        "{} exists and was not written by convert; it would be overwritten. Choose another folder for "
+        "--out",
+        file);
+    check_can_write(file, kind_of_ours(name), inputs);
+  }
+}
+
+// Why the model's tokeniser cannot go with it; empty if it can.
+std::string tokenizer_problem(const LoadedModel& loaded) {
+  if (!loaded.found_tokenizer) return "no tokeniser was found beside the weights, and --tokenizer not given";
+  const int64_t made = loaded.found_tokenizer->vocab_size(),
+                expected = loaded.model->config().text.vocab_size;
+  if (made == expected) return "";
+  return fmt::format("the tokeniser makes {} tokens, and the model's vocabulary has {}", made, expected);
+}
+
+std::string marked_config(const ClipConfig& config, bool tokenizer_beside) {
+  auto root = ordered_json::parse(clip_config_json(config));
+  // open_clip looks for the tokeniser of a folder in that folder, whatever the name; without one it takes
+  // CLIP's.
+  if (tokenizer_beside) root["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = kTokenizerBeside;
+  root[kMarkKey] = kMark;
+  return root.dump(2) + "\n";
+}
+
+// The marked one first.
+TextFiles text_files(const LoadedModel& loaded, WeightNames names, bool with_tokenizer) {
+  const ClipConfig& config = loaded.model->config();
+  const bool hugging_face = names == WeightNames::hugging_face;
+  const bool as_transformers =
+      with_tokenizer && (hugging_face || !is_clip_vocabulary(*loaded.found_tokenizer));
+  TextFiles files = {{kMarked, marked_config(config, as_transformers)}};
+  if (hugging_face) {
+    files.emplace_back("config.json", hf_config_json(config));
+    files.emplace_back("preprocessor_config.json", hf_preprocessor_json(config));
+  }
+  if (as_transformers) {
+    TextFiles tokenizer = hf_tokenizer_files(*loaded.found_tokenizer, config.text.context_length);
+    std::move(tokenizer.begin(), tokenizer.end(), std::back_inserter(files));
+  } else if (with_tokenizer) {
+    files.emplace_back("tokenizer.txt.gz", gzip(format_merges(loaded.found_tokenizer->merges())));
+  }
+  return files;
+}
+
+// What an earlier convert left: weights, with which the folder could be loaded, and what is not written
+// again.
+void remove_earlier(const fs::path& folder, const TextFiles& files) {
+  std::vector<std::string> old = names_of_ours(folder);
+  // First what makes the folder one that can be loaded.
+  std::stable_partition(old.begin(), old.end(), [](const std::string& name) {
+    return name == kWeightsFile || name == kWeightsIndex;
+  });
+  for (const std::string& name : old) {
+    const bool stays =
+        std::any_of(files.begin(), files.end(), [&](const auto& file) { return file.first == name; });
+    std::error_code error;
+    // Not a link: the new file takes the place of what it leads to.
+    if (!stays) fs::remove(fs::weakly_canonical(folder / name, error), error);
+    if (error) fail("cannot remove {}: {}", (folder / name).string(), error.message());
+  }
+  sync_folder(folder);
+}
+
+}  // namespace
+
+ConvertedFolder write_converted_folder(const fs::path& folder, const LoadedModel& loaded, WeightNames names,
+                                       int64_t max_bytes, const std::vector<std::string>& inputs) {
+  check_folder(folder, inputs);
+  ConvertedFolder written{.no_tokenizer = tokenizer_problem(loaded)};
+  const TextFiles texts = text_files(loaded, names, written.no_tokenizer.empty());
+  std::vector<PendingFile> files;
+  for (const auto& [name, contents] : texts) files.emplace_back(folder / name, contents);
+  PendingWeights weights = pending_weights(*loaded.model, folder, names, max_bytes);
+  remove_earlier(folder, texts);
+  for (PendingFile& file : files) file.commit();  // the mark first
+  for (PendingFile& file : weights.files) file.commit();
+  written.weights = folder / weights.last;
+  written.files = std::max<int64_t>(1, std::ssize(weights.files) - 1);
+  written.oversized = weights.oversized;
+  return written;
+}
+
+}  // namespace cuclip
