@@ -1,9 +1,9 @@
-// The convolution's gradients on the CPU: oneDNN's, of some whole pictures in each task, which the shape alone
-// decides.
+// The convolution's gradients on the CPU: oneDNN's, of some whole pictures in each task, which the shape
+// alone decides.
 //
 // For the gradient of x the weight is brought into oneDNN's order first. Where the processor has no bf16
-// product a task widens its pictures to f32 (exact) and rounds its results once. The weight's gradient is a sum
-// over all pictures: each task's goes to scratch, and they are added in order.
+// product a task widens its pictures to f32 (exact) and rounds its results once. The weight's gradient is a
+// sum over all pictures: each task's goes to scratch, and they are added in order.
 //
 // oneDNN's code for SSE reads vectors only where they are aligned: other tensors' pictures are copied.
 #include "kernels/conv2d/conv2d_cpu.h"

@@ -1,6 +1,6 @@
-// The convolution's forward on the CPU: oneDNN's, of some rows of one picture or of some whole pictures in each
-// task, which the shape alone decides. What is added to the sums, and relu, take a pass over the task's rows
-// while they are in the cache; bf16 results have f32 sums until then.
+// The convolution's forward on the CPU: oneDNN's, of some rows of one picture or of some whole pictures in
+// each task, which the shape alone decides. What becomes of the sums takes a pass over the task's results
+// while they are in the cache; those of bf16 are f32 until then.
 //
 // The weight is brought into oneDNN's order first. Where the processor has no bf16 product a task widens its
 // part of x to f32 (exact). oneDNN's code for SSE reads vectors only where they are aligned: other tensors'

@@ -53,9 +53,9 @@ class Clip {
   /// Keeps t in [0, ln 100], as CLIP does after each step.
   void clamp_logit_scale();
 
-  /// Promises that no parameter changes any more: what is prepared from them is kept from one pass to the
+  /// Promises that no parameter changes any more: what is prepared of them is kept from one pass to the
   /// next. A modified ResNet on the CPU then keeps its convolutions' weights once more, in oneDNN's order, and
-  /// saves putting them into it, which for a single picture is a fifth of the work. It cannot be taken back.
+  /// saves putting them into it, a fifth of the work for a single picture. It cannot be taken back.
   void fix_weights() { fixed_weights_ = true; }
 
   const ClipConfig& config() const { return config_; }

@@ -12,10 +12,11 @@ struct Conv2dCase {
 
 /// One element; pictures of one pixel; odd sizes; Cin 1 and 3; K 1, 2, 3, 5 and 7; strides that leave the
 /// last rows out, or, larger than the kernel, pixels in between; more padding than kernel; a kernel that just
-/// fits, and one larger than the picture; several tasks on the CPU, of pictures, the last one shorter, and of
-/// rows of one picture (12 x 12 and after), and several slices of the weight's gradient; on CUDA whole 16-byte vectors, more than one tile each way, and, K = 3 and 5
-/// with whole steps of channels, windows that share their pixels, of one run of channels and of several,
-/// with a tile in the middle of a picture and with several pictures in a tile.
+/// fits, and one larger than the picture; on the CPU several tasks, of pictures, the last one shorter, and of
+/// rows of one picture (from 12 x 12 on), and several slices of the weight's gradient; on CUDA whole 16-byte
+/// vectors, more than one tile each way, and, K = 3 and 5 with whole steps of channels, windows that share
+/// their pixels, of one run of channels and of several, with a tile in the middle of a picture and with
+/// several pictures in a tile.
 inline std::vector<Conv2dCase> conv2d_cases() {
   return {{1, 1, 1, 1, 1, 1, 1, 0},      {2, 1, 1, 5, 3, 3, 1, 1},     {3, 9, 7, 5, 7, 3, 1, 1},
           {2, 9, 7, 3, 5, 5, 2, 2},      {2, 8, 6, 16, 24, 3, 2, 1},   {3, 7, 7, 17, 33, 1, 2, 0},

@@ -74,8 +74,8 @@ std::vector<double> operand(const Buffer& buffer, bool tf32) {
 }
 
 // n products of size 1 / sqrt(n) each sum up to order 1, with an error of sqrt(n) roundings; eight times
-// that for the largest of some 10^5 elements. They may be scaled by up to 4, and bias and residual, of order 1,
-// are added in f32.
+// that for the largest of some 10^5 elements. They may be scaled by up to 4, and bias and residual, of order
+// 1, are added in f32.
 double sum_error(int64_t n) { return (8 * std::sqrt(static_cast<double>(n)) + 16) * roundoff(DType::f32); }
 
 void check_forward(const Problem& inputs, bool with_all, bool tf32, const ExecContext& ctx) {
@@ -236,6 +236,33 @@ TEST_CASE("conv2d gives the same bits for any number of threads") {
         return std::vector<Buffer>{p.y, p.dx, p.dweight};
       }));
     }
+  }
+}
+
+TEST_CASE("conv2d keeps a weight in order where it is asked to, for batches of any size") {
+  CUCLIP_SKIP_ON_CUDA("nothing is put into another order there");
+  TestContext ctx;
+  for (const DType dtype : kDTypes) {
+    const Problem one({1, 25, 24, 64, 80, 3, 2, 1}, dtype), many({7, 25, 24, 64, 80, 3, 2, 1}, dtype);
+    std::shared_ptr<OrderedWeight> kept;
+    const Buffer other = Buffer::normal(one.weight.shape(), dtype);
+    const auto run = [&](const Problem& p, const Buffer& weight, bool keep) {
+      const Problem own = p;
+      Conv2dForward f = own.whole_forward();
+      f.weight = weight.view();
+      f.kept = keep ? &kept : nullptr;
+      conv2d_forward(f, ctx);
+      return own.y;
+    };
+    const Buffer y = run(one, one.weight, false), ys = run(many, one.weight, false);
+    for (int round = 0; round < 2; ++round) {
+      REQUIRE(run(one, one.weight, true).same_bits(y));
+      REQUIRE(run(many, one.weight, true).same_bits(ys));
+    }
+    // It is not read again.
+    REQUIRE(run(one, other, true).same_bits(y));
+    REQUIRE(run(many, other, true).same_bits(ys));
+    REQUIRE_FALSE(run(one, other, false).same_bits(y));
   }
 }
 

@@ -71,6 +71,15 @@ TEST_CASE("a ResNet encodes a picture alone as it does among others") {
   }
 }
 
+TEST_CASE("a ResNet whose weights are fixed computes the same bits, pass after pass") {
+  Fixture f(ClipOptions{});
+  const std::vector<float> before = f.encode(BatchStatistics::running, Tape::Mode::inference);
+  f.model.fix_weights();
+  for (int pass = 0; pass < 2; ++pass) {
+    CHECK(f.encode(BatchStatistics::running, Tape::Mode::inference) == before);
+  }
+}
+
 TEST_CASE("a locked ResNet goes by its running statistics and leaves them alone") {
   Fixture f(ClipOptions{.training = true, .lock_image = true});
   const std::vector<float> fresh = f.statistics();
