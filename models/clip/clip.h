@@ -54,8 +54,8 @@ class Clip {
   void clamp_logit_scale();
 
   /// Promises that no parameter changes any more: what is prepared of them is kept from one pass to the
-  /// next. A modified ResNet on the CPU then keeps its convolutions' weights once more, in oneDNN's order, and
-  /// saves putting them into it, a fifth of the work for a single picture. It cannot be taken back.
+  /// next. A modified ResNet on the CPU then keeps its convolutions' weights once more, in oneDNN's order,
+  /// and saves putting them into it, a fifth of the work for a single picture. It cannot be taken back.
   void fix_weights() { fixed_weights_ = true; }
 
   const ClipConfig& config() const { return config_; }
