@@ -44,7 +44,7 @@ size_t needed_bytes(Clip& model, const MicroBatch& batch) {
   Context& context = model.context();
   const TextInput text = trim_text(context.host(), batch.tokens);
   Tape tape(context);
-  const Tensor images = model.encode_image(tape, batch.images);
+  const Tensor images = model.encode_image(tape, batch.images, Tensor(), BatchStatistics::of_batch_again);
   const Tensor texts = model.encode_text(tape, TextInput{text.tokens.to(context), text.end.to(context)});
   const Tensor loss = model.loss(tape, images, texts);
   return context.allocator().statistics().bytes_in_use - context.exec().scratch->capacity();

@@ -14,6 +14,10 @@
 #include "core/tape.h"
 #include "kernels/pointwise/pointwise.h"
 
+namespace cuclip {
+struct OrderedWeight;
+}
+
 namespace cuclip::ops {
 
 /// x · weightᵀ + bias: x [..., K], weight [N, K], bias [N] → [..., N], in x's dtype or in f32.
@@ -44,14 +48,12 @@ SumAndNorm residual_layer_norm(Tape& tape, const Tensor& x, const Tensor& delta,
                                Parameter& bias, float eps = 1e-5f);
 
 /// Batch normalisation over all dimensions but the last, with an optional residual addition and ReLU behind
-/// it: relu(normalised x + residual). In training it normalises by the batch's statistics, and moves the
-/// running ones unless `update_statistics` is off, as it has to be when the same batch is computed again;
-/// otherwise it normalises by the running ones, and throws InputError if the tape records.
+/// it: relu(normalised x + residual). It normalises by the batch's statistics, and moves the running ones
+/// unless `update_statistics` is off, as it has to be when the same batch is computed again.
 struct BatchNormParameters {
   Parameter& weight;                 // [C]
   Parameter& bias;                   // [C]
   Tensor running_mean, running_var;  // f32 [C]
-  bool training = true;
   bool update_statistics = true;
 };
 Tensor batch_norm(Tape& tape, const Tensor& x, const BatchNormParameters& p, bool relu,
@@ -83,6 +85,12 @@ Tensor patch_embed(Tape& tape, const Tensor& image, const PatchEmbedParameters& 
 
 /// Convolution without bias: x [N, H, W, Cin], weight [Cout, K, K, Cin] → [N, OH, OW, Cout].
 Tensor conv2d(Tape& tape, const Tensor& x, const Parameter& weight, int64_t stride, int64_t padding);
+
+/// The convolution and, in the same pass, the batch normalisation behind it by running statistics: relu(
+/// normalised convolution + residual). Throws InputError if the tape records. `kept`: of Conv2dForward.
+Tensor conv2d_inference(Tape& tape, const Tensor& x, const Parameter& weight, int64_t stride, int64_t padding,
+                        const BatchNormParameters& norm, bool relu, const Tensor& residual = {},
+                        std::shared_ptr<OrderedWeight>* kept = nullptr);
 
 /// Token and position embeddings: tokens i32 [B, S] → [B, S, C] in `dtype`.
 Tensor token_embed(Tape& tape, const Tensor& tokens, Parameter& table, Parameter& position, DType dtype);

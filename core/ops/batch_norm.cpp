@@ -3,31 +3,8 @@
 #include "core/ops.h"
 
 namespace cuclip::ops {
-namespace {
-
-Tensor infer(Tape& tape, const Tensor& x, const BatchNormParameters& p, bool relu, const Tensor& residual) {
-  Context& context = tape.context();
-  CUCLIP_CHECK(!tape.recording(),
-               "batch_norm: no gradient goes through running statistics; give it a tape of mode inference, "
-               "or normalise by the batch's own statistics (training)");
-  Tensor y = Tensor::empty(context, x.shape(), x.dtype());
-  batch_norm_inference({.x = x,
-                        .weight = p.weight.value,
-                        .bias = p.bias.value,
-                        .running_mean = p.running_mean,
-                        .running_var = p.running_var,
-                        .residual = residual,
-                        .relu = relu,
-                        .y = y},
-                       context.exec());
-  return y;
-}
-
-}  // namespace
-
 Tensor batch_norm(Tape& tape, const Tensor& x, const BatchNormParameters& p, bool relu,
                   const Tensor& residual) {
-  if (!p.training) return infer(tape, x, p, relu, residual);
   Context& context = tape.context();
   const Shape channels = p.weight.shape;
   Tensor mean = Tensor::empty(context, channels, DType::f32);

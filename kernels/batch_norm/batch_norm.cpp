@@ -43,16 +43,17 @@ void batch_norm_forward(const BatchNormForward& p, const ExecContext& ctx) {
   CUCLIP_DISPATCH("batch_norm_forward", ctx, batch_norm_forward_cpu(p, ctx), batch_norm_forward_cuda(p, ctx));
 }
 
-void batch_norm_inference(const BatchNormInference& p, const ExecContext& ctx) {
-  const int64_t channels = check_x("batch_norm_inference: x", p.x);
-  check_tensor("batch_norm_inference: weight", p.weight, DType::f32, {channels});
-  check_tensor("batch_norm_inference: bias", p.bias, DType::f32, {channels});
-  check_tensor("batch_norm_inference: running_mean", p.running_mean, DType::f32, {channels});
-  check_tensor("batch_norm_inference: running_var", p.running_var, DType::f32, {channels});
-  if (p.residual) check_tensor("batch_norm_inference: residual", p.residual, p.x.dtype, p.x.shape);
-  check_tensor("batch_norm_inference: y", p.y, p.x.dtype, p.x.shape);
-  CUCLIP_DISPATCH("batch_norm_inference", ctx, batch_norm_inference_cpu(p, ctx),
-                  batch_norm_inference_cuda(p, ctx));
+void batch_norm_affine(const BatchNormAffine& p, const ExecContext& ctx) {
+  CUCLIP_CHECK(p.weight.rank() == 1, "batch_norm_affine: weight must be [C], got {}",
+               p.weight.shape.to_string());
+  const int64_t channels = p.weight.size(0);
+  check_tensor("batch_norm_affine: weight", p.weight, DType::f32, {channels});
+  check_tensor("batch_norm_affine: bias", p.bias, DType::f32, {channels});
+  check_tensor("batch_norm_affine: running_mean", p.running_mean, DType::f32, {channels});
+  check_tensor("batch_norm_affine: running_var", p.running_var, DType::f32, {channels});
+  check_tensor("batch_norm_affine: scale", p.scale, DType::f32, {channels});
+  check_tensor("batch_norm_affine: shift", p.shift, DType::f32, {channels});
+  CUCLIP_DISPATCH("batch_norm_affine", ctx, batch_norm_affine_cpu(p, ctx), batch_norm_affine_cuda(p, ctx));
 }
 
 void batch_norm_backward(const BatchNormBackward& p, const ExecContext& ctx) {

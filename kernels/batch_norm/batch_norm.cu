@@ -163,9 +163,7 @@ struct NormaliseArguments {
   const float* weight;
   const float* bias;
   const float* mean;
-  const float* rstd;      // null: from the variance
-  const float* variance;  // read where rstd is null
-  float eps;
+  const float* rstd;
   bool relu;
 };
 
@@ -201,9 +199,9 @@ __global__ void __launch_bounds__(kChannelBlockThreads, kChannelBlocksEach)
   float mean[kSize], scale[kSize], bias[kSize];
   load_channels<kWhole>(p.mean + place.channel, place.left, mean);
   load_channels<kWhole>(p.weight + place.channel, place.left, scale);
-  load_channels<kWhole>((p.rstd ? p.rstd : p.variance) + place.channel, place.left, bias);
+  load_channels<kWhole>(p.rstd + place.channel, place.left, bias);
 #pragma unroll
-  for (int j = 0; j < kSize; ++j) scale[j] *= p.rstd ? bias[j] : 1.0f / sqrtf(bias[j] + p.eps);
+  for (int j = 0; j < kSize; ++j) scale[j] *= bias[j];
   load_channels<kWhole>(p.bias + place.channel, place.left, bias);
   const int64_t step = place.step * b.channels;
   int64_t at = place.begin * b.channels + place.channel;
@@ -222,11 +220,23 @@ __global__ void __launch_bounds__(kChannelBlockThreads, kChannelBlocksEach)
   }
 }
 
-template <typename T>
-void launch_normalise(const ChannelBlocks& b, const NormaliseArguments<T>& a, bool whole,
-                      const ExecContext& ctx) {
-  launch(b.launch_config("normalise_kernel"), whole ? normalise_kernel<T, true> : normalise_kernel<T, false>,
-         ctx, b, a);
+struct AffineArguments {
+  const float *weight, *bias, *mean, *variance;
+  float *scale, *shift;
+  float eps;
+  int64_t channels;
+};
+
+constexpr int kAffineThreads = 128;
+
+// A thread has a channel.
+__global__ void __launch_bounds__(kAffineThreads) affine_kernel(const AffineArguments p) {
+  const int64_t c = static_cast<int64_t>(blockIdx.x) * kAffineThreads + threadIdx.x;
+  if (c >= p.channels) return;
+  const double variance = static_cast<double>(p.variance[c]) + static_cast<double>(p.eps);
+  const double scale = static_cast<double>(p.weight[c]) / sqrt(variance);
+  p.scale[c] = static_cast<float>(scale);
+  p.shift[c] = static_cast<float>(static_cast<double>(p.bias[c]) - static_cast<double>(p.mean[c]) * scale);
 }
 
 template <typename T>
@@ -243,8 +253,6 @@ void forward(const BatchNormForward& p, const ExecContext& ctx) {
                                 .bias = p.bias.as<float>(),
                                 .mean = p.mean.as<float>(),
                                 .rstd = p.rstd.as<float>(),
-                                .variance = nullptr,
-                                .eps = p.eps,
                                 .relu = p.relu};
   const bool whole = channels % Vec<T>::kSize == 0 &&
                      aligned_to(kVecBytes, a.x, a.residual, a.y, a.weight, a.bias, a.mean, a.rstd);
@@ -263,26 +271,8 @@ void forward(const BatchNormForward& p, const ExecContext& ctx) {
           .grid = {ceil_div(channels, kWarp)},
           .threads = kMergeWarps * kWarp},
          merge_statistics_kernel, ctx, b, s);
-  launch_normalise(b, a, whole, ctx);
-}
-
-template <typename T>
-void inference(const BatchNormInference& p, const ExecContext& ctx) {
-  const int64_t channels = p.weight.size(0);
-  const ChannelBlocks b(p.x.elements() / channels, channels, Vec<T>::kSize);
-  const NormaliseArguments<T> a{.x = p.x.as<T>(),
-                                .residual = p.residual ? p.residual.as<T>() : nullptr,
-                                .y = p.y.as<T>(),
-                                .weight = p.weight.as<float>(),
-                                .bias = p.bias.as<float>(),
-                                .mean = p.running_mean.as<float>(),
-                                .rstd = nullptr,
-                                .variance = p.running_var.as<float>(),
-                                .eps = p.eps,
-                                .relu = p.relu};
-  const bool whole = channels % Vec<T>::kSize == 0 &&
-                     aligned_to(kVecBytes, a.x, a.residual, a.y, a.weight, a.bias, a.mean, a.variance);
-  launch_normalise(b, a, whole, ctx);
+  launch(b.launch_config("normalise_kernel"), whole ? normalise_kernel<T, true> : normalise_kernel<T, false>,
+         ctx, b, a);
 }
 
 }  // namespace
@@ -295,12 +285,18 @@ void batch_norm_forward_cuda(const BatchNormForward& p, const ExecContext& ctx) 
   }
 }
 
-void batch_norm_inference_cuda(const BatchNormInference& p, const ExecContext& ctx) {
-  if (p.x.dtype == DType::f32) {
-    inference<float>(p, ctx);
-  } else {
-    inference<bfloat16>(p, ctx);
-  }
+void batch_norm_affine_cuda(const BatchNormAffine& p, const ExecContext& ctx) {
+  const AffineArguments a{.weight = p.weight.as<float>(),
+                          .bias = p.bias.as<float>(),
+                          .mean = p.running_mean.as<float>(),
+                          .variance = p.running_var.as<float>(),
+                          .scale = p.scale.as<float>(),
+                          .shift = p.shift.as<float>(),
+                          .eps = p.eps,
+                          .channels = p.weight.size(0)};
+  launch(
+      {.kernel = "affine_kernel", .grid = {ceil_div(a.channels, kAffineThreads)}, .threads = kAffineThreads},
+      affine_kernel, ctx, a);
 }
 
 }  // namespace cuclip

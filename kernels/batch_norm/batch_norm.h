@@ -38,17 +38,15 @@ struct BatchNormForward {
   float eps = 1e-5f;
 };
 
-/// Normalises by running statistics: y = relu((x - running_mean) / sqrt(running_var + eps) * weight + bias +
-/// residual). y may be the memory of x or residual. Any number of rows, none included.
-struct BatchNormInference {
-  TensorView x;
+/// What normalising by running statistics does to a channel, for the operation in front of it to do instead:
+///   (x - running_mean) / sqrt(running_var + eps) * weight + bias = scale * x + shift
+struct BatchNormAffine {
   TensorView weight;        // f32 [C]
   TensorView bias;          // f32 [C]
   TensorView running_mean;  // f32 [C]
   TensorView running_var;   // f32 [C]
-  TensorView residual{};    // optional
-  bool relu = false;
-  TensorView y;  // out
+  TensorView scale;         // out, f32 [C]
+  TensorView shift;         // out, f32 [C]
   float eps = 1e-5f;
 };
 
@@ -72,7 +70,7 @@ struct BatchNormBackward {
 /// All throw InputError for a missing tensor, a wrong shape or dtype, or strides that are not contiguous;
 /// forward and backward also for fewer than two rows.
 void batch_norm_forward(const BatchNormForward& p, const ExecContext& ctx);
-void batch_norm_inference(const BatchNormInference& p, const ExecContext& ctx);
+void batch_norm_affine(const BatchNormAffine& p, const ExecContext& ctx);
 void batch_norm_backward(const BatchNormBackward& p, const ExecContext& ctx);
 
 }  // namespace cuclip

@@ -192,16 +192,15 @@ void finish_channel(const BatchNormForward& p, const Merged& all, int64_t rows, 
   move(p.running_var.as<float>()[c], variance);
 }
 
-// y of all rows, of either's x, residual, relu, weight and bias. `work` has space for three wide rows.
-template <typename Params>
-void normalise(const Params& p, const float* mean, const float* rstd, float* work, const ExecContext& ctx) {
+// y of all rows, when mean and rstd are there. `work` has space for three wide rows.
+void normalise(const BatchNormForward& p, float* work, const ExecContext& ctx) {
   const WideRows wide(p.weight.size(0));
   const RowBlocks blocks(p.x.elements() / wide.channels, wide);
   float *means = work, *scale = means + wide.width(), *bias = scale + wide.width();
-  for (int64_t c = 0; c < wide.channels; ++c) scale[c] = rstd[c] * p.weight.template as<float>()[c];
-  wide.repeat(mean, means);
+  for (int64_t c = 0; c < wide.channels; ++c) scale[c] = p.rstd.as<float>()[c] * p.weight.as<float>()[c];
+  wide.repeat(p.mean.as<float>(), means);
   wide.repeat(scale, scale);
-  wide.repeat(p.bias.template as<float>(), bias);
+  wide.repeat(p.bias.as<float>(), bias);
   const Normalisation pass{p.x, p.residual, p.y, p.relu, means, scale, bias};
   parallel_for(ctx, blocks.count, [&](int64_t block, int) {
     HWY_DYNAMIC_DISPATCH(normalise_rows)(pass, wide, blocks.begin(block), blocks.end(block));
@@ -230,20 +229,18 @@ void batch_norm_forward_cpu(const BatchNormForward& p, const ExecContext& ctx) {
       finish_channel(p, merge(first, blocks, channels, c), rows, c);
     }
   });
-  normalise(p, p.mean.as<float>(), p.rstd.as<float>(), plan[work], ctx);
+  normalise(p, plan[work], ctx);
 }
 
-void batch_norm_inference_cpu(const BatchNormInference& p, const ExecContext& ctx) {
-  const WideRows wide(p.weight.size(0));
-  ScratchPlan plan;
-  const auto rstd = plan.add<float>(wide.channels);
-  const auto work = plan.add<float>(3 * wide.width());
-  plan.reserve(ctx);
-  for (int64_t c = 0; c < wide.channels; ++c) {
+void batch_norm_affine_cpu(const BatchNormAffine& p, const ExecContext&) {
+  for (int64_t c = 0; c < p.weight.size(0); ++c) {
     const double variance = static_cast<double>(p.running_var.as<float>()[c]);
-    plan[rstd][c] = static_cast<float>(1.0 / std::sqrt(variance + static_cast<double>(p.eps)));
+    const double scale =
+        static_cast<double>(p.weight.as<float>()[c]) / std::sqrt(variance + static_cast<double>(p.eps));
+    p.scale.as<float>()[c] = static_cast<float>(scale);
+    p.shift.as<float>()[c] = static_cast<float>(static_cast<double>(p.bias.as<float>()[c]) -
+                                                static_cast<double>(p.running_mean.as<float>()[c]) * scale);
   }
-  normalise(p, p.running_mean.as<float>(), plan[rstd], plan[work], ctx);
 }
 
 }  // namespace cuclip

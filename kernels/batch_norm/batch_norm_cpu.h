@@ -11,7 +11,7 @@
 namespace cuclip {
 
 void batch_norm_forward_cpu(const BatchNormForward& p, const ExecContext& ctx);
-void batch_norm_inference_cpu(const BatchNormInference& p, const ExecContext& ctx);
+void batch_norm_affine_cpu(const BatchNormAffine& p, const ExecContext& ctx);
 void batch_norm_backward_cpu(const BatchNormBackward& p, const ExecContext& ctx);
 
 /// How many rows are taken together.
@@ -54,8 +54,7 @@ struct RowBlocks {
   int64_t rows, each, count;
 };
 
-/// The pass that writes y, with or without the batch's own statistics. What a channel's values become is
-/// repeated along a wide row.
+/// The pass that writes y. What a channel's values become is repeated along a wide row.
 struct Normalisation {
   TensorView x, residual, y;
   bool relu;

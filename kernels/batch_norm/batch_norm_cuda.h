@@ -6,7 +6,7 @@
 namespace cuclip {
 
 void batch_norm_forward_cuda(const BatchNormForward& p, const ExecContext& ctx);
-void batch_norm_inference_cuda(const BatchNormInference& p, const ExecContext& ctx);
+void batch_norm_affine_cuda(const BatchNormAffine& p, const ExecContext& ctx);
 void batch_norm_backward_cuda(const BatchNormBackward& p, const ExecContext& ctx);
 
 }  // namespace cuclip

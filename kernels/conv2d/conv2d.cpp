@@ -33,6 +33,7 @@ void check_conv2d(std::string_view operation, const TensorView& x, const TensorV
 
 void conv2d_forward(const Conv2dForward& p, const ExecContext& ctx) {
   check_conv2d("conv2d_forward", p.x, p.weight, "y", p.y, p.stride, p.padding);
+  if (p.scale) check_tensor("conv2d_forward: scale", p.scale, DType::f32, {p.weight.size(0)});
   if (p.bias) check_tensor("conv2d_forward: bias", p.bias, DType::f32, {p.weight.size(0)});
   if (p.residual) check_tensor("conv2d_forward: residual", p.residual, p.x.dtype, p.y.shape);
   if (p.x.size(0) == 0) return;

@@ -20,8 +20,9 @@ template <typename T>
 struct ForwardArguments {
   Windows<T> windows;
   Operand<T> weight;
-  const float* bias;  // null, or [columns]
-  const T* residual;  // null, or as y
+  const float* scale;  // null, or [columns]
+  const float* bias;   // null, or [columns]
+  const T* residual;   // null, or as y
   bool relu;
   T* y;
   int64_t columns;
@@ -36,20 +37,28 @@ __device__ __forceinline__ void store(Product& product, const ForwardArguments<T
     constexpr int kSize = Vec<T>::kSize;
     if (row >= p.windows.rows) return;
     const int64_t to = row * p.columns + column;
-    float added[kSize];
-    if (p.bias) {
+    float other[kSize];
+    const auto load_channels = [&](const float* from) {
       if constexpr (kWhole) {
-        load_floats(p.bias + column, added);
+        load_floats(from + column, other);
       } else {
-        load_part(p.bias + column, n, added);
+        load_part(from + column, n, other);
       }
+    };
+    if (p.scale) {
+      load_channels(p.scale);
 #pragma unroll
-      for (int j = 0; j < kSize; ++j) v[j] += added[j];
+      for (int j = 0; j < kSize; ++j) v[j] *= other[j];
+    }
+    if (p.bias) {
+      load_channels(p.bias);
+#pragma unroll
+      for (int j = 0; j < kSize; ++j) v[j] += other[j];
     }
     if (p.residual) {
-      load_columns<kWhole>(p.residual + to, n, added);
+      load_columns<kWhole>(p.residual + to, n, other);
 #pragma unroll
-      for (int j = 0; j < kSize; ++j) v[j] += added[j];
+      for (int j = 0; j < kSize; ++j) v[j] += other[j];
     }
     if (p.relu) {
 #pragma unroll
@@ -77,6 +86,7 @@ ForwardArguments<T> arguments_of(const Conv2dForward& p) {
   const int64_t elements = s.kernel * s.kernel * s.channels;
   ForwardArguments<T> a{.windows = windows_of<T>(p.x, s),
                         .weight = {p.weight.as<T>(), elements, s.outputs},
+                        .scale = p.scale ? p.scale.as<float>() : nullptr,
                         .bias = p.bias ? p.bias.as<float>() : nullptr,
                         .residual = p.residual ? p.residual.as<T>() : nullptr,
                         .relu = p.relu,
@@ -85,7 +95,7 @@ ForwardArguments<T> arguments_of(const Conv2dForward& p) {
                         .row_tiles = static_cast<int>(tiles_of(s.batch * s.positions())),
                         .column_tiles = static_cast<int>(tiles_of(s.outputs)),
                         .whole = false};
-  a.whole = s.outputs % Vec<T>::kSize == 0 && aligned_to(kVecBytes, a.bias, a.residual, a.y);
+  a.whole = s.outputs % Vec<T>::kSize == 0 && aligned_to(kVecBytes, a.scale, a.bias, a.residual, a.y);
   return a;
 }
 

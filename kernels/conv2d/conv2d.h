@@ -2,18 +2,20 @@
 // networks (He et al. 2016, "Deep Residual Learning for Image Recognition").
 //
 //   conv[n, oh, ow, o] = sum over i, j, c of x[n, oh s - p + i, ow s - p + j, c] weight[o, i, j, c]
-//   y = relu(conv + bias + residual)
+//   y = relu(scale * conv + bias + residual)
 //
 // with stride s, padding p of zeros on every side and 0 <= i, j < K. The channels come last: x is [N, H, W,
 // Cin], weight [Cout, K, K, Cin], y [N, OH, OW, Cout] with OH = (H + 2 p - K) / s + 1, rounded down, and OW
 // likewise. Any K, Cin, Cout, s >= 1 and p >= 0; the padded picture is no smaller than the kernel. N may be
 // 0.
 //
-// x, weight, residual, y and the gradients of activations share one dtype, f32 or bf16; bias and dweight are
-// f32. Sums are f32, and what is added to them is added in f32; a result is rounded once. With
+// x, weight, residual, y and the gradients of activations share one dtype, f32 or bf16; scale, bias
+// and dweight are f32. Sums are f32, and so is what becomes of them; a result is rounded once. With
 // ProductPolicy::tf32 f32 operands are rounded to tf32 on CUDA. NaN stays NaN, through relu too. Every tensor
 // is contiguous and no output overlaps another tensor. Same bits for any number of threads.
 #pragma once
+
+#include <memory>
 
 #include "kernels/common/exec_context.h"
 #include "kernels/common/tensor_view.h"
@@ -26,18 +28,25 @@ constexpr int64_t conv2d_extent(int64_t extent, int64_t kernel, int64_t stride, 
   return extent + 2 * padding < kernel ? 0 : (extent + 2 * padding - kernel) / stride + 1;
 }
 
+/// A weight as the CPU's convolutions read it; only they look inside.
+struct OrderedWeight;
+
 struct Conv2dForward {
   TensorView x;           // [N, H, W, Cin], f32 or bf16
   TensorView weight;      // [Cout, K, K, Cin], x's dtype
+  TensorView scale{};     // optional, f32 [Cout]
   TensorView bias{};      // optional, f32 [Cout]
   TensorView residual{};  // optional, [N, OH, OW, Cout], x's dtype
   bool relu = false;
   TensorView y;  // out, [N, OH, OW, Cout], x's dtype
   int64_t stride = 1;
   int64_t padding = 0;
+  // Optional: keeps the ordered weight from call to call, whatever the batch, for a caller who knows that the
+  // weight stays the same. Null at first. CUDA leaves it alone.
+  std::shared_ptr<OrderedWeight>* kept = nullptr;
 };
 
-/// Gradients of the convolution alone, without bias, residual and relu:
+/// Gradients of the convolution alone, without scale, bias, residual and relu:
 ///   dx[n, h, w, c]        = sum over o, i, j with h = oh s - p + i, w = ow s - p + j
 ///                           of dy[n, oh, ow, o] weight[o, i, j, c]
 ///   dweight[o, i, j, c]  += sum over n, oh, ow of dy[n, oh, ow, o] x[n, oh s - p + i, ow s - p + j, c]

@@ -1,234 +1,302 @@
-// CPU convolutions: oneDNN's, of some whole pictures in each task, which the shape alone decides.
+// The convolution's forward on the CPU: oneDNN's, of some rows of one picture or of some whole pictures in
+// each task, which the shape alone decides. What becomes of the sums takes a pass over the task's results
+// while they are in the cache; those of bf16 are f32 until then.
 //
 // The weight is brought into oneDNN's order first. Where the processor has no bf16 product a task widens its
-// pictures to f32 (exact) and rounds its results once. The weight's gradient is a sum over all pictures: each
-// task's goes to scratch, and they are added in order.
-//
-// oneDNN's code for SSE reads vectors only where they are aligned: other tensors' pictures are copied.
-#include "kernels/conv2d/conv2d_cpu.h"
-
+// part of x to f32 (exact). oneDNN's code for SSE reads vectors only where they are aligned: other tensors'
+// parts are copied.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/common/scratch_plan.h"
+#include "kernels/conv2d/conv2d_cpu.h"
 #include "kernels/conv2d/convolution.h"
 #include "kernels/tiles/tile_product.h"
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/conv2d/conv2d_cpu.cpp"
+#include "kernels/common/simd_targets.h"
+
+#include "hwy/foreach_target.h"
+#include "kernels/common/simd-inl.h"
+
+#ifndef CUCLIP_CONV2D_CPU_ONCE_
+#define CUCLIP_CONV2D_CPU_ONCE_
 namespace cuclip {
 namespace {
 
-// A task has enough rows of the product to pay for reading the weight, and there are no more tasks than many
-// threads can share evenly.
-constexpr int64_t kTaskRows = 512;
-constexpr int64_t kMostTasks = 64;
+// What becomes of a task's sums: y = relu(scale * sums + bias + residual), each optional.
+struct Ending {
+  const float* sums;  // may be y
+  const float* scale;
+  const float* bias;
+  const void* residual;
+  bool relu;
+  void* y;
+  DType dtype;  // of y and residual
+  int64_t rows, channels;
+};
 
-// A task's sums of the weight's gradient cost as much as some hundred rows; all of them are in scratch.
-constexpr int64_t kGradientRows = 512;
-constexpr int64_t kMostSlices = 16;
-constexpr int64_t kMostSliceBytes = 64 << 20;
-constexpr int64_t kAddedTogether = 16384;
+}  // namespace
+}  // namespace cuclip
+#endif
 
-std::byte* element(const TensorView& view, int64_t index) {
-  return static_cast<std::byte*>(view.data) + static_cast<size_t>(index) * size_of(view.dtype);
+HWY_BEFORE_NAMESPACE();
+namespace cuclip::HWY_NAMESPACE {
+namespace {
+
+template <typename T, typename Span>
+HWY_INLINE void end_vector(const Span span, const Ending& p, VF least, int64_t at, int64_t c) {
+  VF v = span.get(p.sums + at + c);
+  if (p.scale) v = hn::Mul(v, span.get(p.scale + c));
+  if (p.bias) v = hn::Add(v, span.get(p.bias + c));
+  if (p.residual) v = hn::Add(v, span.get(static_cast<const T*>(p.residual) + at + c));
+  span.put(hn::IfThenElse(hn::Lt(v, least), least, v), static_cast<T*>(p.y) + at + c);  // NaN is not below it
 }
 
-bool vector_aligned(const TensorView& view) { return reinterpret_cast<uintptr_t>(view.data) % 16 == 0; }
-
-void widen(const void* from, int64_t count, void* to) {
-  const auto* narrow = static_cast<const bfloat16*>(from);
-  for (int64_t i = 0; i < count; ++i) static_cast<float*>(to)[i] = static_cast<float>(narrow[i]);
-}
-
-void narrow(const void* from, int64_t count, void* to) {
-  const auto* wide = static_cast<const float*>(from);
-  for (int64_t i = 0; i < count; ++i) static_cast<bfloat16*>(to)[i] = bfloat16(wide[i]);
-}
-
-// After rounding, which changes no sign. NaN stays NaN, which oneDNN's own would make 0.
-void relu(const TensorView& view, int64_t first, int64_t count) {
-  if (view.dtype == DType::f32) {
-    float* values = view.as<float>() + first;
-    for (int64_t i = 0; i < count; ++i) values[i] = values[i] < 0.0f ? 0.0f : values[i];
-  } else {
-    bfloat16* values = view.as<bfloat16>() + first;
-    constexpr uint16_t kMinusInfinity = 0xff80;
-    for (int64_t i = 0; i < count; ++i) {
-      const uint16_t bits = values[i].bits;
-      values[i].bits = bits >= 0x8000 && bits <= kMinusInfinity ? 0 : bits;
-    }
+template <typename T>
+void end_rows_of(const Ending& p) {
+  const VF least = hn::Set(F32(), p.relu ? 0.0f : -HUGE_VALF);
+  const int64_t step = lanes();
+  for (int64_t row = 0; row < p.rows; ++row) {
+    const int64_t at = row * p.channels;
+    int64_t c = 0;
+    for (; c + step <= p.channels; c += step) end_vector<T>(Whole{}, p, least, at, c);
+    if (c < p.channels) end_vector<T>(Partial{p.channels - c}, p, least, at, c);
   }
 }
 
-// One pass over the batch in tasks of `spec.pictures` pictures, with what it has in scratch: the weight in
-// oneDNN's order, or a sum of the weight's gradient for each task. x and y are the gradients in the backward.
-class PictureTasks {
+void end_rows(const Ending& p) { p.dtype == DType::f32 ? end_rows_of<float>(p) : end_rows_of<bfloat16>(p); }
+
+void widen(const bfloat16* from, int64_t count, float* to) {
+  const int64_t step = lanes();
+  int64_t i = 0;
+  for (; i + step <= count; i += step) store(load(from + i), to + i);
+  if (i < count) store_n(load_n(from + i, count - i), to + i, count - i);
+}
+
+}  // namespace
+}  // namespace cuclip::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace cuclip {
+namespace {
+
+HWY_EXPORT(end_rows);
+HWY_EXPORT(widen);
+
+// Positions of a task: so many tasks that a single picture keeps many threads busy, and each of them, if
+// there is so much to do, with enough products to pay for being called and results that stay in the cache.
+constexpr int64_t kTasks = 16;
+constexpr int64_t kLeastPositions = 24, kLeastProducts = 1 << 20;
+constexpr int64_t kMostPositions = 256, kMostProducts = 4 << 20;
+
+int64_t positions_of_task(const Conv2dShape& s) {
+  const int64_t products = s.kernel * s.kernel * s.channels * s.outputs;  // for a position
+  return std::clamp(s.batch * s.positions() / kTasks, std::max(kLeastPositions, kLeastProducts / products),
+                    std::max(kMostPositions, kMostProducts / products));
+}
+
+// The tasks: `pictures` whole pictures, or `rows` rows of the result of one.
+struct Cut {
+  explicit Cut(const Conv2dShape& s, size_t element) : batch(s.batch), height(s.out_height), rows(height) {
+    const int64_t positions = positions_of_task(s);
+    pictures = std::clamp<int64_t>(positions / s.positions(), 1, batch);
+    const int64_t bands = s.positions() / positions;
+    if (bands < 2) return;
+    // The last rows are not much fewer than the others: oneDNN has no fast code for too few.
+    int64_t each = ceil_div(height, bands);
+    const auto rest = [&] { return height - (ceil_div(height, each) - 1) * each; };
+    while (2 * rest() < each) ++each;
+    // Only the first rows and the last may see the border, and rows begin where vectors may.
+    const bool inside = s.padding < s.kernel && s.padding <= s.stride * std::min(each, rest());
+    const auto starts_aligned = [&](int64_t row) { return row * static_cast<int64_t>(element) % 16 == 0; };
+    if (inside && starts_aligned(s.width * s.channels) && starts_aligned(s.out_width * s.outputs))
+      rows = each;
+  }
+
+  int64_t bands() const { return ceil_div(height, rows); }  // of a picture
+  int64_t count() const { return bands() > 1 ? batch * bands() : ceil_div(batch, pictures); }
+  int64_t first_picture(int64_t task) const { return bands() > 1 ? task / bands() : task * pictures; }
+  int64_t pictures_of(int64_t task) const {
+    return bands() > 1 ? 1 : std::min(pictures, batch - first_picture(task));
+  }
+  int64_t first_row(int64_t task) const { return task % bands() * rows; }
+  int64_t rows_of(int64_t task) const { return std::min(rows, height - first_row(task)); }
+
+  int64_t batch, height, rows, pictures;
+};
+
+class ForwardTasks {
  public:
-  PictureTasks(const ConvolutionSpec& spec, const TensorView& x, const TensorView& y, const ExecContext& ctx)
-      : pass_(spec.pass),
-        shape_(spec.shape),
-        x_(x),
-        y_(y),
-        per_task_(spec.pictures),
-        reads_y_(spec.pass != ConvolutionPass::forward || spec.accumulate),
-        widens_(must_widen(spec.dtype)),
-        copies_(widens_ || !vector_aligned(x) || !vector_aligned(y)),
-        whole_(convolution_of(spec, per_task_)),
-        last_(convolution_of(spec, pictures(count() - 1))) {
+  ForwardTasks(const Conv2dForward& p, const ExecContext& ctx)
+      : p_(p),
+        shape_(p.x, p.weight, p.stride, p.padding),
+        cut_(shape_, size_of(p.x.dtype)),
+        widens_(must_widen(p.x.dtype)),
+        ends_(widens_ || p.scale || p.bias || p.residual || p.relu),
+        copies_x_(widens_ || !vector_aligned(p.x)),
+        copies_y_(!vector_aligned(p.y) || (ends_ && p.y.dtype != DType::f32)),
+        // Of all others than the first and the last task (of a picture) the second is like all.
+        kinds_{convolution_of(0), convolution_of(std::min<int64_t>(1, tasks_like() - 1)),
+               convolution_of(tasks_like() - 1)} {
     const auto workers = static_cast<int64_t>(ctx.pool->size());
-    const auto element = static_cast<int64_t>(size_of(widens_ ? DType::f32 : spec.dtype));
-    const bool sums = pass_ == ConvolutionPass::weights;
-    weight_bytes_ = aligned(whole_.weight_bytes());
-    scratchpad_bytes_ = aligned(std::max(whole_.scratchpad_bytes(), last_.scratchpad_bytes()));
-    x_bytes_ = copies_ ? aligned(per_task_ * shape_.picture() * element) : 0;
-    y_bytes_ = copies_ ? aligned(per_task_ * shape_.out_picture() * element) : 0;
-    weights_ = plan_.add<std::byte>(weight_bytes_ * (sums ? count() : 1));
+    size_t scratchpad = 0;
+    for (const Convolution& kind : kinds_) scratchpad = std::max(scratchpad, kind.scratchpad_bytes());
+    scratchpad_bytes_ = aligned(scratchpad);
+    const Part part = part_of(0);
+    const int64_t rows_in = std::min(shape_.height, part.height + 2 * shape_.padding);
+    x_bytes_ =
+        copies_x_ ? aligned(size_of(in_dtype()) * static_cast<size_t>(part.pictures * rows_in * x_row())) : 0;
+    y_bytes_ =
+        copies_y_
+            ? aligned(size_of(sum_dtype()) * static_cast<size_t>(part.pictures * part.out_height * y_row()))
+            : 0;
+    const auto weights = plan_.add<std::byte>(p.kept ? 0 : std::size(kinds_) * most_weight_bytes());
+    const auto wide_weight = plan_.add<float>(widens_ ? shape_.weights() : 0);
     scratchpads_ = plan_.add<std::byte>(scratchpad_bytes_ * workers);
     xs_ = plan_.add<std::byte>(x_bytes_ * workers);
     ys_ = plan_.add<std::byte>(y_bytes_ * workers);
-    wide_weight_ = plan_.add<float>(widens_ && !sums ? shape_.weights() : 0);
-    bias_ = plan_.add<float>(spec.bias ? shape_.outputs : 0);
     plan_.reserve(ctx);
+    for (size_t kind = 0; kind < std::size(kinds_); ++kind) {
+      std::byte* own = p.kept ? nullptr : plan_[weights] + kind * most_weight_bytes();
+      weights_[kind] = weight_of(kind, own, plan_[wide_weight]);
+    }
   }
 
-  int64_t count() const { return ceil_div(shape_.batch, per_task_); }
-  /// The pictures of a task: the first, and how many.
-  int64_t first(int64_t task) const { return task * per_task_; }
-  int64_t pictures(int64_t task) const { return std::min(per_task_, shape_.batch - first(task)); }
-
-  void take_weight(const TensorView& weight) const {
-    if (widens_) widen(weight.data, shape_.weights(), plan_[wide_weight_]);
-    whole_.order_weight(widens_ ? plan_[wide_weight_] : weight.data, plan_[weights_]);
-  }
-  void take_bias(const TensorView& bias) const {
-    std::copy_n(bias.as<float>(), shape_.outputs, plan_[bias_]);
-  }
-
-  /// A task's sums of the weight's gradient, in oneDNN's order: so many floats.
-  float* gradient(int64_t task) const {
-    return reinterpret_cast<float*>(plan_[weights_] + task * weight_bytes_);
-  }
-  int64_t gradient_size() const { return static_cast<int64_t>(whole_.weight_bytes() / sizeof(float)); }
-  void add_to(float* dweight) const { whole_.add_ordered(gradient(0), dweight); }
+  int64_t count() const { return cut_.count(); }
 
   void run(int64_t task, int worker) const {
-    const int64_t of_x = pictures(task) * shape_.picture(), of_y = pictures(task) * shape_.out_picture();
-    void* in_x = element(x_, first(task) * shape_.picture());
-    void* in_y = element(y_, first(task) * shape_.out_picture());
-    if (!copies_) return convolve(task, worker, in_x, in_y);
-    void* task_x = plan_[xs_] + worker * x_bytes_;
-    void* task_y = plan_[ys_] + worker * y_bytes_;
-    if (pass_ != ConvolutionPass::data) copy_in(in_x, of_x, task_x);
-    if (reads_y_) copy_in(in_y, of_y, task_y);
-    convolve(task, worker, task_x, task_y);
-    if (pass_ == ConvolutionPass::data) copy_out(task_x, of_x, in_x);
-    if (pass_ == ConvolutionPass::forward) copy_out(task_y, of_y, in_y);
+    const Part part = part_of(task);
+    const int64_t picture = cut_.first_picture(task);
+    const int64_t first_in = std::max<int64_t>(0, cut_.first_row(task) * shape_.stride - shape_.padding);
+    const void* x = element(p_.x, (picture * shape_.height + first_in) * x_row());
+    const int64_t at = (picture * shape_.out_height + cut_.first_row(task)) * y_row();
+    void* y = element(p_.y, at);
+    const int64_t of_y = part.pictures * part.out_height * y_row();
+    void* sums = copies_y_ ? plan_[ys_] + worker * y_bytes_ : y;
+    if (copies_x_) x = copy_of_x(x, part.pictures * part.height * x_row(), plan_[xs_] + worker * x_bytes_);
+    const size_t kind = kind_of(task);
+    kinds_[kind].run(x, weights_[kind], sums, plan_[scratchpads_] + worker * scratchpad_bytes_);
+    if (ends_) {
+      HWY_DYNAMIC_DISPATCH(end_rows)
+      ({.sums = static_cast<const float*>(sums),
+        .scale = p_.scale ? p_.scale.as<float>() : nullptr,
+        .bias = p_.bias ? p_.bias.as<float>() : nullptr,
+        .residual = p_.residual ? element(p_.residual, at) : nullptr,
+        .relu = p_.relu,
+        .y = y,
+        .dtype = p_.y.dtype,
+        .rows = of_y / shape_.outputs,
+        .channels = shape_.outputs});
+    } else if (copies_y_) {
+      std::memcpy(y, sums, static_cast<size_t>(of_y) * size_of(p_.y.dtype));
+    }
   }
 
  private:
+  size_t most_weight_bytes() const {
+    size_t bytes = 0;
+    for (const Convolution& kind : kinds_) bytes = std::max(bytes, kind.weight_bytes());
+    return round_up(bytes, size_t{Scratch::kAlignment});
+  }
+
+  // The weight as the kind of task reads it: another's, one that was kept, or put into order, in `own` where
+  // none are kept.
+  const void* weight_of(size_t kind, void* own, float* wide) const {
+    const Convolution& convolution = kinds_[kind];
+    for (size_t other = 0; other < kind; ++other) {
+      if (kinds_[other].weight_order() == convolution.weight_order()) return weights_[other];
+    }
+    if (!p_.kept) return order_weight(convolution, own, wide);
+    if (!*p_.kept) *p_.kept = std::make_shared<OrderedWeight>();
+    for (const OrderedWeight::Copy& copy : (*p_.kept)->copies) {
+      if (copy.order == convolution.weight_order()) return copy.memory->reserve(convolution.weight_bytes());
+    }
+    auto memory = std::make_unique<Scratch>();
+    const void* ordered = order_weight(convolution, memory->reserve(convolution.weight_bytes()), wide);
+    (*p_.kept)->copies.push_back({convolution.weight_order(), std::move(memory)});
+    return ordered;
+  }
+
+  const void* order_weight(const Convolution& convolution, void* to, float* wide) const {
+    if (widens_) HWY_DYNAMIC_DISPATCH(widen)(p_.weight.as<bfloat16>(), shape_.weights(), wide);
+    convolution.order_weight(widens_ ? wide : p_.weight.data, to);
+    return to;
+  }
+
   static int64_t aligned(size_t bytes) {
     return static_cast<int64_t>(round_up(bytes, size_t{Scratch::kAlignment}));
   }
-
-  Convolution convolution_of(ConvolutionSpec spec, int64_t pictures) const {
-    if (widens_) spec.dtype = DType::f32;
-    spec.like = per_task_;
-    spec.pictures = pictures;
-    return Convolution::find(spec);
+  static bool vector_aligned(const TensorView& view) {
+    return reinterpret_cast<uintptr_t>(view.data) % 16 == 0;
+  }
+  static std::byte* element(const TensorView& view, int64_t index) {
+    return static_cast<std::byte*>(view.data) + static_cast<size_t>(index) * size_of(view.dtype);
   }
 
-  void convolve(int64_t task, int worker, const void* x, const void* y) const {
-    const Convolution& convolution = task == count() - 1 ? last_ : whole_;
-    convolution.run(x, gradient(pass_ == ConvolutionPass::weights ? task : 0), plan_[bias_], y,
-                    plan_[scratchpads_] + worker * scratchpad_bytes_);
+  int64_t x_row() const { return shape_.width * shape_.channels; }
+  int64_t y_row() const { return shape_.out_width * shape_.outputs; }
+  DType in_dtype() const { return widens_ ? DType::f32 : p_.x.dtype; }
+  DType sum_dtype() const { return ends_ ? DType::f32 : p_.x.dtype; }
+
+  // Of the tasks after so many, each is like one of them.
+  int64_t tasks_like() const { return cut_.bands() > 1 ? cut_.bands() : cut_.count(); }
+  size_t kind_of(int64_t task) const {
+    const int64_t of = task % tasks_like();
+    return of == tasks_like() - 1 ? 2 : of == 0 ? 0 : 1;
   }
 
-  void copy_in(const void* from, int64_t count, void* to) const {
-    widens_ ? widen(from, count, to) : copy(from, count, to);
+  Part part_of(int64_t task) const {
+    const int64_t pictures = cut_.pictures_of(task), rows = cut_.rows_of(task);
+    if (cut_.bands() == 1) return whole_pictures(shape_, pictures);
+    const int64_t begin = cut_.first_row(task) * shape_.stride - shape_.padding;
+    const int64_t end = begin + (rows - 1) * shape_.stride + shape_.kernel;
+    const int64_t top = std::max<int64_t>(0, -begin), bottom = std::max<int64_t>(0, end - shape_.height);
+    return {.pictures = 1,
+            .height = end - begin - top - bottom,
+            .out_height = rows,
+            .top = top,
+            .bottom = bottom};
   }
-  void copy_out(const void* from, int64_t count, void* to) const {
-    widens_ ? narrow(from, count, to) : copy(from, count, to);
+
+  Convolution convolution_of(int64_t task) const {
+    return Convolution::find({.pass = ConvolutionPass::forward,
+                              .shape = shape_,
+                              .part = part_of(task),
+                              .like = part_of(task),
+                              .dtype = in_dtype(),
+                              .out = sum_dtype()});
   }
-  void copy(const void* from, int64_t count, void* to) const {
-    std::memcpy(to, from, static_cast<size_t>(count) * size_of(x_.dtype));
-  }
 
-  ConvolutionPass pass_;
-  Conv2dShape shape_;
-  TensorView x_, y_;
-  int64_t per_task_;
-  bool reads_y_, widens_, copies_;
-  Convolution whole_, last_;
-  int64_t weight_bytes_, scratchpad_bytes_, x_bytes_, y_bytes_;
-  ScratchPlan plan_;
-  ScratchPlan::Slot<std::byte> weights_{}, scratchpads_{}, xs_{}, ys_{};
-  ScratchPlan::Slot<float> wide_weight_{}, bias_{};
-};
-
-int64_t pictures_of_task(const Conv2dShape& s) {
-  const int64_t enough = ceil_div(kTaskRows, s.positions());
-  return std::min(s.batch, std::max(enough, ceil_div(s.batch, kMostTasks)));
-}
-
-int64_t pictures_of_slice(const Conv2dShape& s) {
-  const int64_t fit = kMostSliceBytes / (s.weights() * static_cast<int64_t>(sizeof(float)));
-  const int64_t slices = std::clamp<int64_t>(std::min(fit, s.batch * s.positions() / kGradientRows), 1,
-                                             std::min(s.batch, kMostSlices));
-  return ceil_div(s.batch, slices);
-}
-
-void data_gradient(const Conv2dBackward& p, const Conv2dShape& s, const ExecContext& ctx) {
-  const PictureTasks tasks(
-      {.pass = ConvolutionPass::data, .shape = s, .pictures = pictures_of_task(s), .dtype = p.x.dtype}, p.dx,
-      p.dy, ctx);
-  tasks.take_weight(p.weight);
-  parallel_for(ctx, tasks.count(), [&](int64_t task, int worker) { tasks.run(task, worker); });
-}
-
-void weight_gradient(const Conv2dBackward& p, const Conv2dShape& s, const ExecContext& ctx) {
-  const PictureTasks slices(
-      {.pass = ConvolutionPass::weights, .shape = s, .pictures = pictures_of_slice(s), .dtype = p.x.dtype},
-      p.x, p.dy, ctx);
-  parallel_for(ctx, slices.count(), [&](int64_t slice, int worker) { slices.run(slice, worker); });
-  float* sums = slices.gradient(0);
-  const int64_t size = slices.count() == 1 ? 0 : slices.gradient_size();
-  parallel_for(ctx, ceil_div(size, kAddedTogether), [&](int64_t task, int) {
-    const int64_t begin = task * kAddedTogether, end = std::min(size, begin + kAddedTogether);
-    for (int64_t slice = 1; slice < slices.count(); ++slice) {
-      const float* from = slices.gradient(slice);
-      for (int64_t i = begin; i < end; ++i) sums[i] += from[i];
+  const void* copy_of_x(const void* x, int64_t count, void* to) const {
+    if (widens_) {
+      HWY_DYNAMIC_DISPATCH(widen)(static_cast<const bfloat16*>(x), count, static_cast<float*>(to));
+    } else {
+      std::memcpy(to, x, static_cast<size_t>(count) * size_of(p_.x.dtype));
     }
-  });
-  slices.add_to(p.dweight.as<float>());
-}
+    return to;
+  }
+
+  const Conv2dForward& p_;
+  Conv2dShape shape_;
+  Cut cut_;
+  bool widens_, ends_, copies_x_, copies_y_;
+  Convolution kinds_[3];
+  int64_t scratchpad_bytes_ = 0, x_bytes_ = 0, y_bytes_ = 0;
+  ScratchPlan plan_;
+  ScratchPlan::Slot<std::byte> scratchpads_{}, xs_{}, ys_{};
+  const void* weights_[3];  // of each kind, in its order
+};
 
 }  // namespace
 
 void conv2d_forward_cpu(const Conv2dForward& p, const ExecContext& ctx) {
-  const Conv2dShape s(p.x, p.weight, p.stride, p.padding);
-  const PictureTasks tasks({.pass = ConvolutionPass::forward,
-                            .shape = s,
-                            .pictures = pictures_of_task(s),
-                            .dtype = p.x.dtype,
-                            .bias = static_cast<bool>(p.bias),
-                            .accumulate = static_cast<bool>(p.residual)},
-                           p.x, p.y, ctx);
-  tasks.take_weight(p.weight);
-  if (p.bias) tasks.take_bias(p.bias);
-  parallel_for(ctx, tasks.count(), [&](int64_t task, int worker) {
-    const int64_t first = tasks.first(task) * s.out_picture(), count = tasks.pictures(task) * s.out_picture();
-    if (p.residual) {
-      std::memcpy(element(p.y, first), element(p.residual, first),
-                  static_cast<size_t>(count) * size_of(p.y.dtype));
-    }
-    tasks.run(task, worker);
-    if (p.relu) relu(p.y, first, count);
-  });
-}
-
-void conv2d_backward_cpu(const Conv2dBackward& p, const ExecContext& ctx) {
-  const Conv2dShape s(p.x, p.weight, p.stride, p.padding);
-  if (p.dx) data_gradient(p, s, ctx);
-  if (p.dweight) weight_gradient(p, s, ctx);
+  const ForwardTasks tasks(p, ctx);
+  parallel_for(ctx, tasks.count(), [&](int64_t task, int worker) { tasks.run(task, worker); });
 }
 
 }  // namespace cuclip
+#endif  // HWY_ONCE

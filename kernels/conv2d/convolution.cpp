@@ -31,24 +31,18 @@ auto with_one_dnn(Body&& body) {
 
 // What makes a primitive: in oneDNN's order of dimensions, whatever the memory's.
 struct Setup {
-  Setup(const ConvolutionSpec& spec, int64_t pictures)
-      : x({pictures, spec.shape.channels, spec.shape.height, spec.shape.width}, to_dnnl(spec.dtype),
+  Setup(const ConvolutionSpec& spec, const Part& part)
+      : x({part.pictures, spec.shape.channels, part.height, spec.shape.width}, to_dnnl(spec.dtype),
           dnnl::memory::format_tag::nhwc),
-        y({pictures, spec.shape.outputs, spec.shape.out_height, spec.shape.out_width}, to_dnnl(spec.dtype),
+        y({part.pictures, spec.shape.outputs, part.out_height, spec.shape.out_width},
+          to_dnnl(spec.pass == ConvolutionPass::forward ? spec.out : spec.dtype),
           dnnl::memory::format_tag::nhwc),
         weight(weight_of(spec, dnnl::memory::format_tag::any)),
         forward_weight(weight_of(spec.shape, spec.dtype, dnnl::memory::format_tag::any)),
         steps{spec.shape.stride, spec.shape.stride},
-        border{spec.shape.padding, spec.shape.padding} {
-    if (spec.bias) {
-      bias = Description({spec.shape.outputs}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::a);
-    }
+        before{part.top, spec.shape.padding},
+        after{part.bottom, spec.shape.padding} {
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    if (spec.accumulate) {
-      dnnl::post_ops sum;
-      sum.append_sum(1.0f);
-      attributes.set_post_ops(sum);
-    }
   }
 
   static Description weight_of(const Conv2dShape& s, DType dtype, dnnl::memory::format_tag tag) {
@@ -59,8 +53,8 @@ struct Setup {
     return weight_of(spec.shape, spec.pass == ConvolutionPass::weights ? DType::f32 : spec.dtype, tag);
   }
 
-  Description x, y, weight, forward_weight, bias;
-  dnnl::memory::dims steps, border;
+  Description x, y, weight, forward_weight;
+  dnnl::memory::dims steps, before, after;
   dnnl::primitive_attr attributes;
 };
 
@@ -68,48 +62,53 @@ constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 
 #if DNNL_VERSION_MAJOR < 3
 dnnl::convolution_forward::primitive_desc forward_of(const Setup& s, const Description& weight) {
-  return {{dnnl::prop_kind::forward_training, kDirect, s.x, weight, s.bias, s.y, s.steps, s.border, s.border},
+  return {{dnnl::prop_kind::forward_training, kDirect, s.x, weight, s.y, s.steps, s.before, s.after},
           s.attributes,
           engine()};
 }
 template <typename Pass>
 typename Pass::primitive_desc backward_of(const Setup& s) {
   const auto hint = forward_of(s, s.forward_weight);
-  return {{kDirect, s.x, s.weight, s.y, s.steps, s.border, s.border}, s.attributes, engine(), hint};
+  return {{kDirect, s.x, s.weight, s.y, s.steps, s.before, s.after}, s.attributes, engine(), hint};
 }
 #else
 dnnl::convolution_forward::primitive_desc forward_of(const Setup& s, const Description& weight) {
-  return {engine(),    dnnl::prop_kind::forward_training,
-          kDirect,     s.x,
-          weight,      s.bias,
-          s.y,         s.steps,
-          s.border,    s.border,
-          s.attributes};
+  return {
+      engine(),    dnnl::prop_kind::forward_training, kDirect, s.x, weight, s.y, s.steps, s.before, s.after,
+      s.attributes};
 }
 template <typename Pass>
 typename Pass::primitive_desc backward_of(const Setup& s) {
   const auto hint = forward_of(s, s.forward_weight);
-  return {engine(), kDirect, s.x, s.weight, s.y, s.steps, s.border, s.border, hint, s.attributes};
+  return {engine(), kDirect, s.x, s.weight, s.y, s.steps, s.before, s.after, hint, s.attributes};
 }
 #endif
 
-using Cache = PrimitiveCache<13, Convolution>;
+using Cache = PrimitiveCache<20, Convolution>;
 
 Cache::Key key_of(const ConvolutionSpec& spec) {
   const Conv2dShape& s = spec.shape;
+  const Part &part = spec.part, &like = spec.like;
   return {static_cast<int64_t>(spec.pass),
-          spec.pictures,
-          spec.like,
           static_cast<int64_t>(spec.dtype),
-          spec.bias,
-          spec.accumulate,
-          s.height,
+          static_cast<int64_t>(spec.out),
+          part.pictures,
+          part.height,
+          part.out_height,
+          part.top,
+          part.bottom,
+          like.pictures,
+          like.height,
+          like.out_height,
+          like.top,
+          like.bottom,
           s.width,
           s.channels,
           s.outputs,
           s.kernel,
           s.stride,
-          s.padding};
+          s.padding,
+          s.out_width};
 }
 
 }  // namespace
@@ -119,14 +118,12 @@ Convolution Convolution::find(const ConvolutionSpec& spec) {
   return with_one_dnn([&] { return cache.find(key_of(spec), [&] { return Convolution(spec); }); });
 }
 
-Convolution::Convolution(const ConvolutionSpec& spec) : pass_(spec.pass), has_bias_(spec.bias) {
+Convolution::Convolution(const ConvolutionSpec& spec) : pass_(spec.pass) {
   Setup setup(spec, spec.like);
   const auto take = [&](auto describe, auto weight_of, auto type) {
     weight_ = weight_of(describe(setup));
-    if (spec.pictures != spec.like) {
-      setup = Setup(spec, spec.pictures);
-      setup.weight = weight_;
-    }
+    setup = Setup(spec, spec.part);
+    setup.weight = weight_;
     const auto description = describe(setup);
     scratchpad_ = description.scratchpad_desc();
     primitive_ = typename decltype(type)::type(description);
@@ -150,7 +147,6 @@ Convolution::Convolution(const ConvolutionSpec& spec) : pass_(spec.pass), has_bi
   }
   x_ = setup.x;
   y_ = setup.y;
-  bias_ = setup.bias;
   plain_weight_ = Setup::weight_of(spec, dnnl::memory::format_tag::ohwi);
   if (pass_ == ConvolutionPass::weights) {
     dnnl::post_ops sum;
@@ -177,16 +173,14 @@ void Convolution::add_ordered(const float* ordered, float* dweight) const {
   });
 }
 
-void Convolution::run(const void* x, const void* weight, const float* bias, const void* y,
-                      void* scratchpad) const {
+void Convolution::run(const void* x, const void* weight, const void* y, void* scratchpad) const {
   const bool forward = pass_ == ConvolutionPass::forward, weights = pass_ == ConvolutionPass::weights;
   with_one_dnn([&] {
-    std::unordered_map<int, dnnl::memory> arguments{
+    const std::unordered_map<int, dnnl::memory> arguments{
         {pass_ == ConvolutionPass::data ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, wrap(x_, engine(), x)},
         {weights ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, wrap(weight_, engine(), weight)},
         {forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, wrap(y_, engine(), y)},
         {DNNL_ARG_SCRATCHPAD, wrap(scratchpad_, engine(), scratchpad)}};
-    if (has_bias_) arguments.emplace(DNNL_ARG_BIAS, wrap(bias_, engine(), bias));
     primitive_.execute(stream(), arguments);
   });
 }

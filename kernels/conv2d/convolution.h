@@ -1,9 +1,13 @@
-// oneDNN's convolutions of some pictures, on the calling thread: what the tasks of conv2d_cpu.cpp run.
+// oneDNN's convolutions of a part of the batch, on the calling thread: what the tasks of conv2d_cpu.cpp and
+// conv2d_backward_cpu.cpp run.
 #pragma once
 
+#include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <vector>
 
 #include "kernels/common/dtype.h"
+#include "kernels/common/exec_context.h"
 #include "kernels/conv2d/conv2d_shape.h"
 
 namespace cuclip {
@@ -11,14 +15,24 @@ namespace cuclip {
 /// y from x, dx from dy, or dweight from both.
 enum class ConvolutionPass : uint8_t { forward, data, weights };
 
+/// What a convolution takes of the batch: some whole pictures, or rows of one.
+struct Part {
+  int64_t pictures;
+  int64_t height, out_height;  // of x and of y
+  int64_t top, bottom;         // the padding
+};
+
+inline Part whole_pictures(const Conv2dShape& s, int64_t pictures) {
+  return {pictures, s.height, s.out_height, s.padding, s.padding};
+}
+
 struct ConvolutionSpec {
   ConvolutionPass pass;
   Conv2dShape shape;
-  int64_t pictures;  // of this convolution, whatever the shape's batch is
-  DType dtype;       // of what it reads, but the bias, and of y and dx; dweight is f32
-  bool bias = false;
-  bool accumulate = false;  // forward: y is read, and added to before it is rounded
-  int64_t like = 0;         // the weight's order is that of a convolution of so many pictures
+  Part part;
+  Part like{};             // the weight's order is that of a convolution of this part
+  DType dtype;             // of what it reads, and of dx; dweight is f32
+  DType out = DType::f32;  // forward: of y
 };
 
 /// One convolution, whose weight, or its gradient, is in an order of oneDNN's. May be copied, and run by
@@ -29,6 +43,7 @@ class Convolution {
   static Convolution find(const ConvolutionSpec& spec);
 
   size_t weight_bytes() const { return weight_.get_size(); }
+  const dnnl::memory::desc& weight_order() const { return weight_; }
   size_t scratchpad_bytes() const { return scratchpad_.get_size(); }
 
   /// `ordered` gets the weight, [Cout, K, K, Cin] of the spec's dtype, in oneDNN's order.
@@ -37,16 +52,23 @@ class Convolution {
   void add_ordered(const float* ordered, float* dweight) const;
 
   /// Reads and writes as the pass says; `weight` is in oneDNN's order, and is written by the pass for it.
-  /// `bias` is read where the spec has one.
-  void run(const void* x, const void* weight, const float* bias, const void* y, void* scratchpad) const;
+  void run(const void* x, const void* weight, const void* y, void* scratchpad) const;
 
  private:
   explicit Convolution(const ConvolutionSpec& spec);
   ConvolutionPass pass_;
-  bool has_bias_;
-  dnnl::memory::desc x_, weight_, bias_, y_, scratchpad_, plain_weight_;
+  dnnl::memory::desc x_, weight_, y_, scratchpad_, plain_weight_;
   dnnl::primitive primitive_;
   dnnl::primitive reorder_;  // to oneDNN's order, or adding from it
+};
+
+/// In each order that has been asked for: convolutions of other parts may want others.
+struct OrderedWeight {
+  struct Copy {
+    dnnl::memory::desc order;
+    std::unique_ptr<Scratch> memory;
+  };
+  std::vector<Copy> copies;
 };
 
 }  // namespace cuclip

@@ -29,6 +29,7 @@ Tensor Clip::encode_image(Tape& tape, const Tensor& images, const Tensor& kept,
   const ImagePass pass{.dtype = options_.dtype,
                        .recomputation = options_.recomputation,
                        .statistics = options_.lock_image ? BatchStatistics::running : statistics,
+                       .fixed_weights = fixed_weights_,
                        .kept = kept_here};
   return ops::l2_normalize(image_tape, vision_->forward(image_tape, here, pass));
 }

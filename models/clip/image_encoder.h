@@ -22,6 +22,7 @@ struct ImagePass {
   DType dtype = DType::f32;
   bool recomputation = false;  // ClipOptions::recomputation
   BatchStatistics statistics = BatchStatistics::running;
+  bool fixed_weights = false;  // Clip::fix_weights()
   Tensor
       kept{};  // i32 [B, K], the tokens for a vision transformer to see, from 0 (the class token); none: all
 };

@@ -6,8 +6,9 @@ namespace {
 using Role = ParameterRole;
 
 // The statistics of a batch that is computed again have been counted.
-BatchStatistics once_more(BatchStatistics statistics) {
-  return statistics == BatchStatistics::of_batch ? BatchStatistics::of_batch_again : statistics;
+ImagePass once_more(ImagePass pass) {
+  if (pass.statistics == BatchStatistics::of_batch) pass.statistics = BatchStatistics::of_batch_again;
+  return pass;
 }
 
 std::vector<Bottleneck> make_blocks(const ParameterScope& scope, const ClipConfig::Vision& v) {
@@ -40,16 +41,18 @@ ConvolutionAndNorm::ConvolutionAndNorm(const ParameterScope& scope,
       running_var_(
           scope.add(names.second + ".running_var", {out_channels}, Role::statistic, Initialiser::ones())) {}
 
-Tensor ConvolutionAndNorm::forward(Tape& tape, const Tensor& x, BatchStatistics statistics, bool relu,
+Tensor ConvolutionAndNorm::forward(Tape& tape, const Tensor& x, const ImagePass& pass, bool relu,
                                    const Tensor& residual) const {
-  return ops::batch_norm(tape, ops::conv2d(tape, x, filters_, stride_, padding_),
-                         {.weight = weight_,
-                          .bias = bias_,
-                          .running_mean = running_mean_.value,
-                          .running_var = running_var_.value,
-                          .training = statistics != BatchStatistics::running,
-                          .update_statistics = statistics == BatchStatistics::of_batch},
-                         relu, residual);
+  const ops::BatchNormParameters norm{.weight = weight_,
+                                      .bias = bias_,
+                                      .running_mean = running_mean_.value,
+                                      .running_var = running_var_.value,
+                                      .update_statistics = pass.statistics == BatchStatistics::of_batch};
+  if (pass.statistics == BatchStatistics::running) {
+    return ops::conv2d_inference(tape, x, filters_, stride_, padding_, norm, relu, residual,
+                                 pass.fixed_weights ? &kept_ : nullptr);
+  }
+  return ops::batch_norm(tape, ops::conv2d(tape, x, filters_, stride_, padding_), norm, relu, residual);
 }
 
 Bottleneck::Bottleneck(const ParameterScope& scope, int64_t in_channels, int64_t inner, int64_t stride)
@@ -62,14 +65,14 @@ Bottleneck::Bottleneck(const ParameterScope& scope, int64_t in_channels, int64_t
     shortcut_.emplace(scope, std::pair{"downsample.0", "downsample.1"}, in_channels, inner * kExpansion, 1);
 }
 
-Tensor Bottleneck::forward(Tape& tape, const Tensor& x, BatchStatistics statistics) const {
+Tensor Bottleneck::forward(Tape& tape, const Tensor& x, const ImagePass& pass) const {
   const auto strided = [&](const Tensor& in) {
     return stride_ > 1 ? ops::avg_pool2d(tape, in, stride_) : in;
   };
   Tensor shortcut = x;
-  if (shortcut_) shortcut = shortcut_->forward(tape, strided(x), statistics, /*relu=*/false);
-  const Tensor inner = second_.forward(tape, first_.forward(tape, x, statistics), statistics);
-  return third_.forward(tape, strided(inner), statistics, /*relu=*/true, shortcut);
+  if (shortcut_) shortcut = shortcut_->forward(tape, strided(x), pass, /*relu=*/false);
+  const Tensor inner = second_.forward(tape, first_.forward(tape, x, pass), pass);
+  return third_.forward(tape, strided(inner), pass, /*relu=*/true, shortcut);
 }
 
 PoolProjection::PoolProjection(const ParameterScope& scope, const std::string& name, int64_t out, int64_t in)
@@ -105,17 +108,16 @@ ModifiedResnet::ModifiedResnet(const ParameterScope& scope, const ClipConfig& co
 Tensor ModifiedResnet::forward(Tape& tape, const Tensor& images, const ImagePass& pass) const {
   CUCLIP_CHECK(!pass.kept, "modified ResNet: there are no tokens to leave out");
   Tensor x = ops::pixels(tape, images, mean_, stddev_, pass.dtype);
-  for (const ConvolutionAndNorm& layer : stem_) x = layer.forward(tape, x, pass.statistics);
+  for (const ConvolutionAndNorm& layer : stem_) x = layer.forward(tape, x, pass);
   x = ops::avg_pool2d(tape, x, 2);
   for (const Bottleneck& block : blocks_) {
     if (!pass.recomputation) {
-      x = block.forward(tape, x, pass.statistics);
+      x = block.forward(tape, x, pass);
       continue;
     }
     // The first time nothing is recorded.
-    const auto run = [&block, statistics = pass.statistics](Tape& t, const std::vector<Tensor>& in) {
-      const BatchStatistics now = t.recording() ? once_more(statistics) : statistics;
-      return std::vector<Tensor>{block.forward(t, in[0], now)};
+    const auto run = [&block, pass](Tape& t, const std::vector<Tensor>& in) {
+      return std::vector<Tensor>{block.forward(t, in[0], t.recording() ? once_more(pass) : pass)};
     };
     x = recompute(tape, {x}, run)[0];
   }

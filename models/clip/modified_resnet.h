@@ -21,12 +21,13 @@ class ConvolutionAndNorm {
                      float scale = 1.0f);
 
   /// x [B, H, W, in] → [B, H / stride, W / stride, out]: normalised, `residual` added, relu'd.
-  Tensor forward(Tape& tape, const Tensor& x, BatchStatistics statistics, bool relu = true,
+  Tensor forward(Tape& tape, const Tensor& x, const ImagePass& pass, bool relu = true,
                  const Tensor& residual = {}) const;
 
  private:
   int64_t stride_, padding_;
   Parameter &filters_, &weight_, &bias_, &running_mean_, &running_var_;
+  mutable std::shared_ptr<OrderedWeight> kept_;  // where the weights are fixed
 };
 
 /// 1 × 1, 3 × 3 and 1 × 1 convolutions around a shortcut. A stride of 2 is an average over 2 × 2 values.
@@ -35,7 +36,7 @@ class Bottleneck {
   static constexpr int64_t kExpansion = 4;  // channels of its output for each of `inner`
   Bottleneck(const ParameterScope& scope, int64_t in_channels, int64_t inner, int64_t stride);
 
-  Tensor forward(Tape& tape, const Tensor& x, BatchStatistics statistics) const;
+  Tensor forward(Tape& tape, const Tensor& x, const ImagePass& pass) const;
 
  private:
   int64_t stride_;

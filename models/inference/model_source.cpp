@@ -85,6 +85,7 @@ LoadedModel from_weights(Context& context, const fs::path& weights, const ModelO
       weights.string(), config.text.vocab_size, loaded.found_tokenizer->vocab_size());
   loaded.model = std::make_unique<Clip>(context, config, ClipOptions{.dtype = options.dtype, .unset = true});
   load_weights(*loaded.model, files);
+  loaded.model->fix_weights();
   loaded.description = weights.string();
   loaded.trained = true;
   loaded.weights = weights.string();
@@ -122,6 +123,7 @@ LoadedModel untrained(Context& context, const std::string& name, const ModelOpti
                loaded.found_tokenizer->vocab_size(), config.text.vocab_size);
   loaded.model = std::make_unique<Clip>(context, config, ClipOptions{.dtype = options.dtype, .unset = true});
   loaded.model->initialise(options.seed);
+  loaded.model->fix_weights();
   loaded.description = name + ", untrained";
   return loaded;
 }

@@ -159,11 +159,14 @@ TEST_CASE("batch_norm refuses wrong shapes, dtypes and strides, naming them") {
   b = g.backward(in, out, true, true);
   b.dresidual = narrow.view();
   REQUIRE_THROWS_WITH(batch_norm_backward(b, ctx), "batch_norm_backward: dresidual must be f32, got bf16");
-  BatchNormInference i{.x = in.x.view(),
-                       .weight = in.weight.view(),
-                       .bias = in.bias.view(),
-                       .running_mean = in.bias.view(),
-                       .running_var = short_weight.view(),
-                       .y = out.y.view()};
-  REQUIRE_THROWS_WITH(batch_norm_inference(i, ctx), "batch_norm_inference: running_var must be [8], got [7]");
+  BatchNormAffine a{.weight = in.weight.view(),
+                    .bias = in.bias.view(),
+                    .running_mean = in.bias.view(),
+                    .running_var = short_weight.view(),
+                    .scale = out.mean.view(),
+                    .shift = out.rstd.view()};
+  REQUIRE_THROWS_WITH(batch_norm_affine(a, ctx), "batch_norm_affine: running_var must be [8], got [7]");
+  a.weight = in.x.view();
+  REQUIRE_THROWS_WITH(batch_norm_affine(a, ctx),
+                      Catch::StartsWith("batch_norm_affine: weight must be [C], got ["));
 }

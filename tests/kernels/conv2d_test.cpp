@@ -27,6 +27,7 @@ struct Problem {
         x(Buffer::normal({c.batch, c.height, c.width, c.channels}, dtype)),
         weight(Buffer::normal({c.outputs, c.kernel, c.kernel, c.channels}, dtype,
                               1 / std::sqrt(static_cast<double>(c.kernel * c.kernel * c.channels)))),
+        scale(Buffer::normal({c.outputs}, DType::f32)),
         bias(Buffer::normal({c.outputs}, DType::f32)),
         residual(Buffer::normal({c.batch, out_height(c), out_width(c), c.outputs}, dtype)),
         dy(Buffer::normal(residual.shape(), dtype)),
@@ -39,6 +40,7 @@ struct Problem {
   }
   Conv2dForward whole_forward() const {
     Conv2dForward f = forward();
+    f.scale = scale.view();
     f.bias = bias.view();
     f.residual = residual.view();
     f.relu = true;
@@ -59,7 +61,7 @@ struct Problem {
   }
 
   Conv2dCase c;
-  Buffer x, weight, bias, residual, dy, y, dx, dweight;
+  Buffer x, weight, scale, bias, residual, dy, y, dx, dweight;
 };
 
 // As products on CUDA see f32 in tf32: the reference multiplies what comes of rounding.
@@ -72,7 +74,8 @@ std::vector<double> operand(const Buffer& buffer, bool tf32) {
 }
 
 // n products of size 1 / sqrt(n) each sum up to order 1, with an error of sqrt(n) roundings; eight times
-// that for the largest of some 10^5 elements. Bias and residual, of order 1, are added in f32.
+// that for the largest of some 10^5 elements. They may be scaled by up to 4, and bias and residual, of order
+// 1, are added in f32.
 double sum_error(int64_t n) { return (8 * std::sqrt(static_cast<double>(n)) + 16) * roundoff(DType::f32); }
 
 void check_forward(const Problem& inputs, bool with_all, bool tf32, const ExecContext& ctx) {
@@ -81,11 +84,13 @@ void check_forward(const Problem& inputs, bool with_all, bool tf32, const ExecCo
   if (with_all) {
     for (size_t i = 0; i < expected.size(); ++i) {
       const auto at = static_cast<int64_t>(i);
-      expected[i] = std::max(0.0, expected[i] + p.bias.at(at % p.c.outputs) + p.residual.at(at));
+      const double scaled = expected[i] * p.scale.at(at % p.c.outputs);
+      expected[i] = std::max(0.0, scaled + p.bias.at(at % p.c.outputs) + p.residual.at(at));
     }
   }
   conv2d_forward(with_all ? p.whole_forward() : p.forward(), ctx);
-  expect_close("y", p.y, expected, rounded(p.x.dtype(), sum_error(p.c.kernel * p.c.kernel * p.c.channels)));
+  expect_close("y", p.y, expected,
+               rounded(p.x.dtype(), (with_all ? 4 : 1) * sum_error(p.c.kernel * p.c.kernel * p.c.channels)));
 }
 
 // A weight is of size 1 / sqrt(K² Cin), and a sum of dx has up to K² Cout of them. The weight's gradient sums
@@ -109,7 +114,7 @@ void check_backward(const Problem& inputs, bool tf32, const ExecContext& ctx) {
 
 }  // namespace
 
-TEST_CASE("conv2d matches float64, alone and with bias, residual and relu") {
+TEST_CASE("conv2d matches float64, alone and with scale, bias, residual and relu") {
   TestContext ctx;
   for (const Conv2dCase& c : cases_of_conv2d()) {
     for (const DType dtype : kDTypes) {
@@ -145,21 +150,26 @@ TEST_CASE("conv2d in tf32 matches float64, forward and backward") {
   }
 }
 
-TEST_CASE("conv2d adds bias and residual each by itself") {
+TEST_CASE("conv2d takes scale, bias and residual each by itself") {
   TestContext ctx;
   for (const DType dtype : kDTypes) {
     const Problem p({2, 6, 5, 9, 7, 3, 1, 1}, dtype);
     const std::vector<double> sums = ref_conv2d(p.x.to_doubles(), p.weight.to_doubles(), p.c);
-    for (const bool with_bias : {true, false}) {
+    for (const char* only : {"scale", "bias", "residual"}) {
       std::vector<double> expected = sums;
+      Conv2dForward f = p.forward();
       for (size_t i = 0; i < expected.size(); ++i) {
         const auto at = static_cast<int64_t>(i);
-        expected[i] += with_bias ? p.bias.at(at % p.c.outputs) : p.residual.at(at);
+        if (*only == 's') expected[i] *= p.scale.at(at % p.c.outputs);
+        if (*only == 'b') expected[i] += p.bias.at(at % p.c.outputs);
+        if (*only == 'r') expected[i] += p.residual.at(at);
       }
-      Conv2dForward f = p.forward();
-      (with_bias ? f.bias : f.residual) = (with_bias ? p.bias : p.residual).view();
+      if (*only == 's') f.scale = p.scale.view();
+      if (*only == 'b') f.bias = p.bias.view();
+      if (*only == 'r') f.residual = p.residual.view();
+      INFO(only);
       conv2d_forward(f, ctx);
-      expect_close("y", p.y, expected, rounded(dtype, sum_error(81)));
+      expect_close("y", p.y, expected, rounded(dtype, (*only == 's' ? 4 : 1) * sum_error(81)));
     }
   }
 }
@@ -216,7 +226,8 @@ TEST_CASE("conv2d's gradients match finite differences of the forward") {
 
 TEST_CASE("conv2d gives the same bits for any number of threads") {
   for (const DType dtype : kDTypes) {
-    for (const Conv2dCase& c : {Conv2dCase{137, 4, 4, 8, 16, 3, 1, 1}, {90, 5, 5, 3, 9, 3, 2, 1}}) {
+    for (const Conv2dCase& c :
+         {Conv2dCase{137, 4, 4, 8, 16, 3, 1, 1}, {90, 5, 5, 3, 9, 3, 2, 1}, {1, 12, 12, 64, 64, 3, 1, 1}}) {
       const Problem inputs(c, dtype);
       REQUIRE(same_bits_for_any_thread_count([&](const ExecContext& ctx) {
         const Problem p = inputs;
@@ -228,14 +239,41 @@ TEST_CASE("conv2d gives the same bits for any number of threads") {
   }
 }
 
+TEST_CASE("conv2d keeps a weight in order where it is asked to, for batches of any size") {
+  CUCLIP_SKIP_ON_CUDA("nothing is put into another order there");
+  TestContext ctx;
+  for (const DType dtype : kDTypes) {
+    const Problem one({1, 25, 24, 64, 80, 3, 2, 1}, dtype), many({7, 25, 24, 64, 80, 3, 2, 1}, dtype);
+    std::shared_ptr<OrderedWeight> kept;
+    const Buffer other = Buffer::normal(one.weight.shape(), dtype);
+    const auto run = [&](const Problem& p, const Buffer& weight, bool keep) {
+      const Problem own = p;
+      Conv2dForward f = own.whole_forward();
+      f.weight = weight.view();
+      f.kept = keep ? &kept : nullptr;
+      conv2d_forward(f, ctx);
+      return own.y;
+    };
+    const Buffer y = run(one, one.weight, false), ys = run(many, one.weight, false);
+    for (int round = 0; round < 2; ++round) {
+      REQUIRE(run(one, one.weight, true).same_bits(y));
+      REQUIRE(run(many, one.weight, true).same_bits(ys));
+    }
+    // It is not read again.
+    REQUIRE(run(one, other, true).same_bits(y));
+    REQUIRE(run(many, other, true).same_bits(ys));
+    REQUIRE_FALSE(run(one, other, false).same_bits(y));
+  }
+}
+
 TEST_CASE("conv2d takes tensors at any address") {
   TestContext ctx;
   for (const DType dtype : kDTypes) {
     const Problem inputs({3, 6, 7, 16, 8, 3, 1, 1}, dtype);
     const Problem p = inputs;
     Problem moved = inputs;
-    for (Buffer* buffer : {&moved.x, &moved.weight, &moved.bias, &moved.residual, &moved.dy, &moved.y,
-                           &moved.dx, &moved.dweight}) {
+    for (Buffer* buffer : {&moved.x, &moved.weight, &moved.scale, &moved.bias, &moved.residual, &moved.dy,
+                           &moved.y, &moved.dx, &moved.dweight}) {
       *buffer = buffer->shifted(1);
     }
     for (const Problem* each : {&p, &std::as_const(moved)}) {

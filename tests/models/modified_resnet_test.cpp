@@ -53,6 +53,33 @@ TEST_CASE("a batch that is computed again gives the same bits and is not counted
   CHECK(f.statistics() == counted);
 }
 
+TEST_CASE("a ResNet encodes a picture alone as it does among others") {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    Fixture f(ClipOptions{.dtype = dtype});
+    const std::vector<float> together = f.encode(BatchStatistics::running, Tape::Mode::inference);
+    const size_t each = together.size() / 3;
+    const Tensor images = f.images;
+    for (size_t i = 0; i < 3; ++i) {
+      f.images = images.rows(static_cast<int64_t>(i), 1);
+      const std::vector<float> alone = f.encode(BatchStatistics::running, Tape::Mode::inference);
+      REQUIRE(alone.size() == each);
+      // Of unit length; other tasks may add in another order, which in bf16 a rounding may enlarge.
+      for (size_t k = 0; k < each; ++k) {
+        REQUIRE(alone[k] == Approx(together[i * each + k]).margin(dtype == DType::f32 ? 1e-5 : 2e-2));
+      }
+    }
+  }
+}
+
+TEST_CASE("a ResNet whose weights are fixed computes the same bits, pass after pass") {
+  Fixture f(ClipOptions{});
+  const std::vector<float> before = f.encode(BatchStatistics::running, Tape::Mode::inference);
+  f.model.fix_weights();
+  for (int pass = 0; pass < 2; ++pass) {
+    CHECK(f.encode(BatchStatistics::running, Tape::Mode::inference) == before);
+  }
+}
+
 TEST_CASE("a locked ResNet goes by its running statistics and leaves them alone") {
   Fixture f(ClipOptions{.training = true, .lock_image = true});
   const std::vector<float> fresh = f.statistics();

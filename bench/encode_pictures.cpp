@@ -1,0 +1,68 @@
+// Times the encoding of pictures on the CPU, and says where the time goes.
+//
+//   build/cpu-tests/bench/encode_pictures [MODEL] [BATCH] [STEPS]
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include "core/clock.h"
+#include "models/clip/clip.h"
+
+namespace cuclip {
+namespace {
+
+void print_profile(Context& context, const Profiler& profiler, double total, int steps) {
+  std::vector<std::pair<std::string_view, Profiler::Entry>> entries(profiler.entries().begin(),
+                                                                    profiler.entries().end());
+  std::sort(entries.begin(), entries.end(),
+            [](auto& a, auto& b) { return a.second.seconds > b.second.seconds; });
+  for (const auto& [name, entry] : entries) {
+    fmt::print("      {:28} {:5.1f} %  {:6} calls  {:8.3f} ms a batch\n", name, 100 * entry.seconds / total,
+               entry.calls / steps, 1e3 * entry.seconds / steps);
+  }
+}
+
+void measure(const ClipConfig& config, DType dtype, int64_t pictures, int steps) {
+  Context context;
+  Clip model(context, config, {.dtype = dtype});
+  model.initialise(1);
+  model.fix_weights();
+  const int64_t size = config.vision.image_size;
+  const Tensor images = Tensor::empty(context, {pictures, size, size, 3}, DType::u8);
+  std::mt19937 rng(1);
+  for (int64_t i = 0; i < images.elements(); ++i) images.data<uint8_t>()[i] = static_cast<uint8_t>(rng());
+  const auto encode = [&] {
+    Tape tape(context, Tape::Mode::inference);
+    const double start = seconds_now();
+    model.encode_image(tape, images);
+    return seconds_now() - start;
+  };
+  encode();  // allocates, and makes oneDNN's kernels
+  std::vector<double> times;
+  for (int i = 0; i < steps; ++i) times.push_back(encode());
+  std::sort(times.begin(), times.end());
+  const double median = times[times.size() / 2];
+  fmt::print("{:5} best {:.2f} ms, median {:.2f} ms, {:.2f} pictures/s\n", name_of(dtype),
+             1e3 * times.front(), 1e3 * median, static_cast<double>(pictures) / median);
+  Profiler profiler;
+  context.set_profiler(&profiler);
+  double total = 0;
+  for (int i = 0; i < steps; ++i) total += encode();
+  context.set_profiler(nullptr);
+  print_profile(context, profiler, total, steps);
+}
+
+}  // namespace
+}  // namespace cuclip
+
+int main(int argc, char** argv) {
+  const cuclip::ClipConfig config = cuclip::load_clip_config(argc > 1 ? argv[1] : "RN50");
+  const int64_t pictures = argc > 2 ? std::atoll(argv[2]) : 8;
+  const int steps = argc > 3 ? std::atoi(argv[3]) : 10;
+  for (cuclip::DType dtype : {cuclip::DType::f32, cuclip::DType::bf16}) {
+    cuclip::measure(config, dtype, pictures, steps);
+  }
+}
