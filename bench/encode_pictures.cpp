@@ -14,7 +14,7 @@
 namespace cuclip {
 namespace {
 
-void print_profile(Context& context, const Profiler& profiler, double total, int steps) {
+void print_profile(const Profiler& profiler, double total, int steps) {
   std::vector<std::pair<std::string_view, Profiler::Entry>> entries(profiler.entries().begin(),
                                                                     profiler.entries().end());
   std::sort(entries.begin(), entries.end(),
@@ -52,7 +52,7 @@ void measure(const ClipConfig& config, DType dtype, int64_t pictures, int steps)
   double total = 0;
   for (int i = 0; i < steps; ++i) total += encode();
   context.set_profiler(nullptr);
-  print_profile(context, profiler, total, steps);
+  print_profile(profiler, total, steps);
 }
 
 }  // namespace

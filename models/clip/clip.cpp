@@ -18,7 +18,10 @@ Clip::Clip(Context& context, const ClipConfig& config, const ClipOptions& option
       {.gradients = options.training, .bf16_copies = options.dtype == DType::bf16, .unset = options.unset});
 }
 
-void Clip::initialise(uint64_t seed) { store_.initialise(context_, seed); }
+void Clip::initialise(uint64_t seed) {
+  CUCLIP_CHECK(!fixed_weights_, "initialise: this model's weights have been fixed (fix_weights)");
+  store_.initialise(context_, seed);
+}
 
 Tensor Clip::encode_image(Tape& tape, const Tensor& images, const Tensor& kept,
                           BatchStatistics statistics) const {

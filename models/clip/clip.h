@@ -58,8 +58,10 @@ class Clip {
 
   /// Promises that no parameter changes any more: what is prepared of them is kept from one pass to the
   /// next. A modified ResNet on the CPU then keeps its convolutions' weights once more, in oneDNN's order,
-  /// and saves putting them into it, a fifth of the work for a single picture. It cannot be taken back.
+  /// and saves putting them into it, a fifth of the work for a single picture. It cannot be taken back:
+  /// load_weights() and initialise() then refuse the model.
   void fix_weights() { fixed_weights_ = true; }
+  bool has_fixed_weights() const { return fixed_weights_; }
 
   const ClipConfig& config() const { return config_; }
   const ClipOptions& options() const { return options_; }

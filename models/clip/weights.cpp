@@ -196,6 +196,8 @@ void fill(Context& host, const Parameter& parameter, const StoredWeight& stored,
 }  // namespace
 
 void load_weights(Clip& model, const WeightFiles& files) {
+  CUCLIP_CHECK(!model.has_fixed_weights(),
+               "{}: cannot be loaded into a model whose weights have been fixed (fix_weights)", files.name());
   const Entries entries = entries_of(files);
   const WeightNames names = names_in(entries);
   check_fit(model.parameters(), entries, names, files.name());

@@ -142,7 +142,10 @@ inline std::vector<Command> commands_with_a_model() {
       command({"search"},
               {{"index", Kind::index, "@good.cuclip-index"}, {"--image", Kind::picture, "@pictures/0.png"}},
               {kModel}),
-      command({"convert"}, {{"--to", Kind::choice, "hf"}, {"--out", Kind::out_model, "@c.safetensors"}},
+      command({"convert"},
+              {{"--to", Kind::choice, "hf"},
+               {"--shard-size", Kind::choice, "1MB"},
+               {"--out", Kind::out_model, "@converted"}},
               {kModel}),
       command({"info"}, {}, {}),
   };

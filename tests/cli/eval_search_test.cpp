@@ -113,17 +113,16 @@ TEST_CASE_METHOD(CaptionedFolder, "eval search measures the automatic threshold 
   CHECK(json["least_pictures"] == 10);
   CHECK(json["words_present"] == 1);  // cat; bird has 3
   CHECK(json["words_absent"] == words_often_absent().size() - 1);
-  for (const char* form : {"bare", "with_article", "templates"}) {
+  for (const char* form : {"plain", "templates"}) {
     CHECK((json[form]["missed"] == 0 || json[form]["missed"] == 1));
     CHECK(json[form]["refused"].get<double>() >= 0);
     CHECK(json[form]["refused"].get<double>() <= 1);
   }
-  CHECK(json["bare"]["threshold"] == json["with_article"]["threshold"]);
-  CHECK(json["bare"]["threshold"] != json["templates"]["threshold"]);
+  CHECK(json["plain"]["threshold"] != json["templates"]["threshold"]);
   const std::string bird = folder.write("words.txt", "bird\n");
   const auto none = search_json({"--threshold", "auto", "--words", bird})["threshold_auto"];
   CHECK(none["words_present"] == 0);
-  CHECK(none["bare"]["missed"].is_null());
+  CHECK(none["plain"]["missed"].is_null());
   CHECK_THAT(search({"--threshold", "auto"}).out,
              Contains("1 word with at least 10 pictures") && Contains("rightly refused"));
   check_refused({"--threshold", "0.5"}, "--threshold must be one of auto");

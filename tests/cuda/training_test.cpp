@@ -266,7 +266,8 @@ TEST_CASE("accumulated batches on CUDA give the gradients of the whole batch") {
 // Batch normalisation over the 24 values that a channel has in the last stage amplifies rounding, and where a
 // gradient is near zero AdamW steps either way. Over 15 seeds the features were within 2.4e-7, the loss
 // within 1.2e-7, all gradients together within 7.8e-6, the losses of three steps within 7.8e-8, and the
-// statistics of a channel, some of whose means are near zero, within 1.8e-4.
+// statistics of a channel, some of whose means are near zero, within 1.8e-4. With one seed in hundreds a
+// value is so near zero that ReLU lets it pass on one device alone: then all gradients were 0.09 apart.
 TEST_CASE("a ResNet on CUDA has the CPU's features, gradients and statistics, step for step") {
   CUCLIP_NEEDS_CUDA();
   const uint64_t seed = test::rng()();
@@ -274,8 +275,16 @@ TEST_CASE("a ResNet on CUDA has the CPU's features, gradients and statistics, st
   Twin cuda(Device::cuda, DType::f32, seed, false, test::tiny_resnet_config());
   const double features = distance(cuda.image_features().to_floats(), cpu.image_features().to_floats());
   const double loss = std::abs(double{cuda.loss_and_gradients()} - double{cpu.loss_and_gradients()});
-  const double gradients = distance(cuda.model.parameters().gradients().to_floats(),
-                                    cpu.model.parameters().gradients().to_floats());
+  const std::vector<float> expected = cpu.model.parameters().gradients().to_floats();
+  const double gradients = distance(cuda.model.parameters().gradients().to_floats(), expected);
+  // What the CPU itself keeps when every weight is moved by one unit in the last place.
+  double moved = 0;
+  for (uint64_t move = 1; move <= 8; ++move) {
+    Twin nudged(Device::cpu, DType::f32, seed, false, test::tiny_resnet_config());
+    nudged.nudge_weights(0x1p-23, seed + move);
+    nudged.loss_and_gradients();
+    moved = std::max(moved, distance(nudged.model.parameters().gradients().to_floats(), expected));
+  }
   cpu.model.parameters().zero_gradients();
   cuda.model.parameters().zero_gradients();
   const double losses = distance(cuda.train(3), cpu.train(3));
@@ -285,11 +294,13 @@ TEST_CASE("a ResNet on CUDA has the CPU's features, gradients and statistics, st
     const Parameter& other = cuda.model.parameters().get(p.name);
     statistics = std::max(statistics, distance(other.value.to_floats(), p.value.to_floats()));
   }
-  INFO("features " << features << ", loss " << loss << ", gradients " << gradients << ", losses " << losses
-                   << ", statistics " << statistics);
+  INFO("features " << features << ", loss " << loss << ", gradients " << gradients
+                   << ", the CPU's when moved " << moved << ", losses " << losses << ", statistics "
+                   << statistics);
   CHECK(features <= 2e-6);
   CHECK(loss <= 2e-6);
-  CHECK(gradients <= 1e-4);
+  CHECK(gradients <= std::max(1e-4, 5 * moved));
+  CHECK(gradients <= 0.5);  // however sensitive the model is
   CHECK(losses <= 2e-6);
   CHECK(statistics <= 5e-3);
 }

@@ -75,6 +75,7 @@ TEST_CASE("a ResNet whose weights are fixed computes the same bits, pass after p
   Fixture f(ClipOptions{});
   const std::vector<float> before = f.encode(BatchStatistics::running, Tape::Mode::inference);
   f.model.fix_weights();
+  CHECK_THROWS_WITH(f.model.initialise(1), Catch::Contains("have been fixed"));
   for (int pass = 0; pass < 2; ++pass) {
     CHECK(f.encode(BatchStatistics::running, Tape::Mode::inference) == before);
   }

@@ -175,11 +175,15 @@ TEST_CASE("a model in full size is open_clip's", "[.][full_size]") {
     const float image = largest(difference(actual.image, expected.image));
     const float text = largest(difference(actual.text, expected.text));
     const Worst worst = worst_gradient(actual, expected);
-    fmt::print("{}: training, f32: pictures {:.1e}, texts {:.1e}; gradient of {} {:.1e}\n", path, image, text,
-               worst.name, worst.error);
+    fmt::print(
+        "{}: training, f32: pictures {:.1e}, texts {:.1e}; gradient of {} {:.1e}, open_clip's from f64 "
+        "{:.1e}\n",
+        path, image, text, worst.name, worst.error, recording.distance_from_f64());
     CHECK(image <= 2e-6f);
     CHECK(text <= 2e-6f);
-    CHECK(worst.error <= 1e-5);
+    // Batch normalisation over few pictures multiplies rounding: neither can be held to more than open_clip
+    // keeps.
+    CHECK(worst.error <= std::max(1e-5, 2 * recording.distance_from_f64()));
   }
   for (const DType dtype : {DType::f32, DType::bf16}) {
     Context context(2);

@@ -49,6 +49,10 @@ std::vector<float> OpenClipRecording::values(const std::string& name) const {
   return values;
 }
 
+double OpenClipRecording::distance_from_f64() const {
+  return std::stod(file_.metadata().at("gradients from f64"));
+}
+
 void OpenClipRecording::load(Clip& model, std::initializer_list<std::string_view> prefixes) const {
   std::deque<std::vector<float>> memory;
   std::vector<std::pair<std::string, TensorView>> tensors;

@@ -24,6 +24,9 @@ class OpenClipRecording {
   void load_results(Clip& model) const { load(model, {"gradient.", "statistic."}); }
   /// "output.image", "output.text", "output.loss"; of the ResNet also "output.evaluated".
   std::vector<float> values(const std::string& name) const;
+  /// How far the farthest gradient is from the same computation in f64, relative to its norm. Of models in
+  /// full size alone.
+  double distance_from_f64() const;
 
  private:
   // The tensors whose names begin with one of the prefixes, without it, by way of a file.

@@ -152,7 +152,8 @@ def record(name, config, seed, lengths, out):
     stored |= {f"weight.{n}": w.contiguous() for n, w in weights.items()} | results
     out.mkdir(parents=True, exist_ok=True)
     save_file(stored, out / f"{name}.safetensors",
-              {"recorded with": f"open_clip {open_clip.__version__}, torch {torch.__version__}"})
+              {"recorded with": f"open_clip {open_clip.__version__}, torch {torch.__version__}",
+               "gradients from f64": f"{gradients:.1e}"})
     (out / f"{name}.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
