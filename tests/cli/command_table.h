@@ -142,11 +142,10 @@ inline std::vector<Command> commands_with_a_model() {
       command({"search"},
               {{"index", Kind::index, "@good.cuclip-index"}, {"--image", Kind::picture, "@pictures/0.png"}},
               {kModel}),
-      command({"convert"},
-              {{"--to", Kind::choice, "hf"},
-               {"--shard-size", Kind::choice, "1MB"},
-               {"--out", Kind::out_model, "@converted"}},
+      command({"convert"}, {{"--to", Kind::choice, "hf"}, {"--out", Kind::out_model, "@c.safetensors"}},
               {kModel}),
+      command({"convert"}, {{"--shard-size", Kind::choice, "1MB"}, {"--out", Kind::out_folder, "@converted"}},
+              {kModel}, {"--to", "hf"}),
       command({"info"}, {}, {}),
   };
 }
