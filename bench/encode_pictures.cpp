@@ -8,22 +8,12 @@
 #include <random>
 #include <vector>
 
+#include "bench/profile_table.h"
 #include "core/clock.h"
 #include "models/clip/clip.h"
 
 namespace cuclip {
 namespace {
-
-void print_profile(const Profiler& profiler, double total, int steps) {
-  std::vector<std::pair<std::string_view, Profiler::Entry>> entries(profiler.entries().begin(),
-                                                                    profiler.entries().end());
-  std::sort(entries.begin(), entries.end(),
-            [](auto& a, auto& b) { return a.second.seconds > b.second.seconds; });
-  for (const auto& [name, entry] : entries) {
-    fmt::print("      {:28} {:5.1f} %  {:6} calls  {:8.3f} ms a batch\n", name, 100 * entry.seconds / total,
-               entry.calls / steps, 1e3 * entry.seconds / steps);
-  }
-}
 
 void measure(const ClipConfig& config, DType dtype, int64_t pictures, int steps) {
   Context context;
@@ -52,7 +42,7 @@ void measure(const ClipConfig& config, DType dtype, int64_t pictures, int steps)
   double total = 0;
   for (int i = 0; i < steps; ++i) total += encode();
   context.set_profiler(nullptr);
-  print_profile(profiler, total, steps);
+  print_profile(profiler, total, steps, "batch");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "bench/profile_table.h"
 #include "core/clock.h"
 #include "core/device_choice.h"
 #include "models/clip/clip_size.h"
@@ -63,24 +64,14 @@ void print_memory(Clip& model, const TrainStep& step, const MicroBatch& batch) {
              mebibytes(reserved), mebibytes(needed));
 }
 
-void print_profile(TrainStep& step, Context& context, const MicroBatch& batch, int steps) {
+void profile(TrainStep& step, Context& context, const MicroBatch& batch, int steps) {
   Profiler profiler;
   context.set_profiler(&profiler);
   const double start = seconds_now();
   for (int i = 0; i < steps; ++i) step.run(std::span(&batch, 1), 1e-4f);
   const double total = seconds_now() - start;
   context.set_profiler(nullptr);
-  std::vector<std::pair<std::string_view, Profiler::Entry>> entries(profiler.entries().begin(),
-                                                                    profiler.entries().end());
-  std::sort(entries.begin(), entries.end(),
-            [](auto& a, auto& b) { return a.second.seconds > b.second.seconds; });
-  double covered = 0;
-  for (const auto& [name, entry] : entries) {
-    covered += entry.seconds;
-    fmt::print("      {:28} {:5.1f} %  {:6} calls  {:8.3f} ms a step\n", name, 100 * entry.seconds / total,
-               entry.calls / steps, 1e3 * entry.seconds / steps);
-  }
-  fmt::print("      {:28} {:5.1f} %\n", "outside operations", 100 * (total - covered) / total);
+  print_profile(profiler, total, steps, "step");
 }
 
 void measure(const ClipConfig& config, Device device, DType dtype, int64_t pairs, int64_t length, int steps) {
@@ -112,7 +103,7 @@ void measure(const ClipConfig& config, Device device, DType dtype, int64_t pairs
     fmt::print(", {} kernels with one call\n", step.replayed_kernels());
   }
   print_memory(model, step, batch);
-  if (device == Device::cpu) print_profile(step, context, batch, steps);
+  if (device == Device::cpu) profile(step, context, batch, steps);
 }
 
 }  // namespace

@@ -29,12 +29,6 @@ constexpr int64_t kMostSlices = 16;
 constexpr int64_t kMostSliceBytes = 64 << 20;
 constexpr int64_t kAddedTogether = 16384;
 
-std::byte* element(const TensorView& view, int64_t index) {
-  return static_cast<std::byte*>(view.data) + static_cast<size_t>(index) * size_of(view.dtype);
-}
-
-bool vector_aligned(const TensorView& view) { return reinterpret_cast<uintptr_t>(view.data) % 16 == 0; }
-
 void widen(const void* from, int64_t count, void* to) {
   const auto* narrow = static_cast<const bfloat16*>(from);
   for (int64_t i = 0; i < count; ++i) static_cast<float*>(to)[i] = static_cast<float>(narrow[i]);
@@ -105,10 +99,6 @@ class PictureTasks {
   }
 
  private:
-  static int64_t aligned(size_t bytes) {
-    return static_cast<int64_t>(round_up(bytes, size_t{Scratch::kAlignment}));
-  }
-
   Convolution convolution_of(ConvolutionSpec spec, int64_t pictures) const {
     if (widens_) spec.dtype = DType::f32;
     spec.out = spec.dtype;

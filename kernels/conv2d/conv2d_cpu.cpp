@@ -154,14 +154,14 @@ class ForwardTasks {
         copies_y_
             ? aligned(size_of(sum_dtype()) * static_cast<size_t>(part.pictures * part.out_height * y_row()))
             : 0;
-    const auto weights = plan_.add<std::byte>(p.kept ? 0 : std::size(kinds_) * most_weight_bytes());
+    const auto weights = plan_.add<std::byte>(p.kept ? 0 : std::ssize(kinds_) * most_weight_bytes());
     const auto wide_weight = plan_.add<float>(widens_ ? shape_.weights() : 0);
     scratchpads_ = plan_.add<std::byte>(scratchpad_bytes_ * workers);
     xs_ = plan_.add<std::byte>(x_bytes_ * workers);
     ys_ = plan_.add<std::byte>(y_bytes_ * workers);
     plan_.reserve(ctx);
     for (size_t kind = 0; kind < std::size(kinds_); ++kind) {
-      std::byte* own = p.kept ? nullptr : plan_[weights] + kind * most_weight_bytes();
+      std::byte* own = p.kept ? nullptr : plan_[weights] + static_cast<int64_t>(kind) * most_weight_bytes();
       weights_[kind] = weight_of(kind, own, plan_[wide_weight]);
     }
   }
@@ -197,10 +197,10 @@ class ForwardTasks {
   }
 
  private:
-  size_t most_weight_bytes() const {
+  int64_t most_weight_bytes() const {
     size_t bytes = 0;
     for (const Convolution& kind : kinds_) bytes = std::max(bytes, kind.weight_bytes());
-    return round_up(bytes, size_t{Scratch::kAlignment});
+    return aligned(bytes);
   }
 
   // The weight as the kind of task reads it: another's, one that was kept, or put into order, in `own` where
@@ -225,16 +225,6 @@ class ForwardTasks {
     if (widens_) HWY_DYNAMIC_DISPATCH(widen)(p_.weight.as<bfloat16>(), shape_.weights(), wide);
     convolution.order_weight(widens_ ? wide : p_.weight.data, to);
     return to;
-  }
-
-  static int64_t aligned(size_t bytes) {
-    return static_cast<int64_t>(round_up(bytes, size_t{Scratch::kAlignment}));
-  }
-  static bool vector_aligned(const TensorView& view) {
-    return reinterpret_cast<uintptr_t>(view.data) % 16 == 0;
-  }
-  static std::byte* element(const TensorView& view, int64_t index) {
-    return static_cast<std::byte*>(view.data) + static_cast<size_t>(index) * size_of(view.dtype);
   }
 
   int64_t x_row() const { return shape_.width * shape_.channels; }

@@ -8,6 +8,8 @@
 
 #include "kernels/common/dtype.h"
 #include "kernels/common/exec_context.h"
+#include "kernels/common/rounding.h"
+#include "kernels/common/tensor_view.h"
 #include "kernels/conv2d/conv2d_shape.h"
 
 namespace cuclip {
@@ -34,6 +36,20 @@ struct ConvolutionSpec {
   DType dtype;             // of what it reads, and of dx; dweight is f32
   DType out = DType::f32;  // forward: of y
 };
+
+inline std::byte* element(const TensorView& view, int64_t index) {
+  return static_cast<std::byte*>(view.data) + static_cast<size_t>(index) * size_of(view.dtype);
+}
+
+/// Whether oneDNN's code for SSE may read and write the tensor.
+inline bool vector_aligned(const TensorView& view) {
+  return reinterpret_cast<uintptr_t>(view.data) % 16 == 0;
+}
+
+/// What a part of scratch takes, so that the next one is aligned too.
+inline int64_t aligned(size_t bytes) {
+  return static_cast<int64_t>(round_up(bytes, size_t{Scratch::kAlignment}));
+}
 
 /// One convolution, whose weight, or its gradient, is in an order of oneDNN's. May be copied, and run by
 /// several threads at once. All throw Error with oneDNN's reason.

@@ -7,13 +7,13 @@
 #include <string>
 
 #include "models/clip/clip.h"
+#include "models/clip/weight_shards.h"
 #include "models/text/tokenizer.h"
 
 namespace cuclip {
 
 /// The names of a model's files in a folder, in the order in which they are looked for.
-inline constexpr const char* kWeightsNames[] = {"model.safetensors", "open_clip_model.safetensors",
-                                                "model.safetensors.index.json",
+inline constexpr const char* kWeightsNames[] = {kWeightsFile, "open_clip_model.safetensors", kWeightsIndex,
                                                 "open_clip_model.safetensors.index.json"};
 inline constexpr const char* kConfigNames[] = {"open_clip_config.json", "config.json",
                                                "preprocessor_config.json"};

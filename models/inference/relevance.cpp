@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <limits>
-#include <sstream>
 
 #include "kernels/similarity/similarity.h"
 #include "models/inference/zero_shot.h"
@@ -31,11 +29,6 @@ constexpr const char* kWordsWithoutPictures =
 
 // Cosines nearer to 1 than this differ by rounding.
 constexpr double kLeastAngle = 1e-6;
-
-std::vector<std::string> split(const char* text) {
-  std::istringstream words(text);
-  return {std::istream_iterator<std::string>(words), {}};
-}
 
 double dot(std::span<const float> a, std::span<const float> b) {
   double sum = 0;
@@ -86,7 +79,7 @@ std::vector<Part> parts_of(std::span<const std::vector<QueryTerm>> queries) {
 }  // namespace
 
 std::span<const std::string> words_without_pictures() {
-  static const std::vector<std::string> words = split(kWordsWithoutPictures);
+  static const std::vector<std::string> words = words_between_blanks(kWordsWithoutPictures);
   return words;
 }
 

@@ -81,6 +81,12 @@ std::vector<QueryTerm> parse_query(std::string_view words) {
   return terms;
 }
 
+std::vector<std::vector<QueryTerm>> plain_queries(std::span<const std::string> texts) {
+  std::vector<std::vector<QueryTerm>> queries;
+  for (const std::string& text : texts) queries.push_back({{text}});
+  return queries;
+}
+
 std::vector<WeightedText> weighted_texts(std::span<const QueryTerm> terms) {
   std::vector<WeightedText> texts;
   for (const QueryTerm& term : terms) texts.push_back({term.text, term.subtracted ? -kSubtractedWeight : 1});

@@ -32,6 +32,9 @@ struct QueryTerm {
 /// closed, and for terms that are both added and subtracted, in whatever case.
 std::vector<QueryTerm> parse_query(std::string_view words);
 
+/// Each text as a query of one term: signs and quotation marks are characters of it.
+std::vector<std::vector<QueryTerm>> plain_queries(std::span<const std::string> texts);
+
 /// A text that is part of a query's vector, and what it counts: below 0 where it is subtracted.
 struct WeightedText {
   std::string text;

@@ -32,19 +32,6 @@ constexpr std::array<std::string_view, 38> kAfterHead = {
     "into",   "is",    "like",   "near",    "off",   "on",    "onto", "over",   "that", "through",
     "to",     "under", "was",    "which",   "while", "who",   "with", "without"};
 
-std::vector<std::string> words_between_blanks(std::string_view text) {
-  std::vector<std::string> words(1);
-  for (const char c : text) {
-    if (kBlanks.find(c) == kBlanks.npos) {
-      words.back() += c;
-    } else if (!words.back().empty()) {
-      words.emplace_back();
-    }
-  }
-  if (words.back().empty()) words.pop_back();
-  return words;
-}
-
 }  // namespace
 
 std::string lower_utf8(std::string_view text) {
@@ -79,6 +66,19 @@ std::string without_accents(std::string_view text) {
   std::string out(reinterpret_cast<const char*>(mapped), static_cast<size_t>(length));
   std::free(mapped);
   return out;
+}
+
+std::vector<std::string> words_between_blanks(std::string_view text) {
+  std::vector<std::string> words(1);
+  for (const char c : text) {
+    if (kBlanks.find(c) == kBlanks.npos) {
+      words.back() += c;
+    } else if (!words.back().empty()) {
+      words.emplace_back();
+    }
+  }
+  if (words.back().empty()) words.pop_back();
+  return words;
 }
 
 std::string with_article(const std::string& phrase) {

@@ -13,6 +13,9 @@ std::string lower_utf8(std::string_view text);  // bytes that are not UTF-8 stay
 /// In lower case, without the accents of Latin letters: "Frédéric" -> "frederic".
 std::string without_accents(std::string_view text);
 
+/// What blanks, tabs and line ends separate.
+std::vector<std::string> words_between_blanks(std::string_view text);
+
 /// The phrase after "a", or after "an" where it begins with a, e, i, o or u, with or without an accent. It
 /// goes by the letter: "an apple", and also "an unicorn".
 std::string with_article(const std::string& phrase);

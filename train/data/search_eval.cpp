@@ -136,9 +136,7 @@ SearchScores evaluate_search(const Clip& model, const Tokenizer& tokenizer,
     add(name, rank_queries(model.context(), queries, collection.features, right, top));
   };
   const auto encode = [&](const Words& asked, std::span<const std::string> patterns) {
-    std::vector<std::vector<QueryTerm>> queries;
-    for (const std::string& words : asked) queries.push_back({{words}});
-    return encode_queries(model, tokenizer, queries, {}, patterns);
+    return encode_queries(model, tokenizer, plain_queries(asked), {}, patterns);
   };
   const Words plain = {"{}"};
   ask("bare", encode(scores.words, plain));

@@ -57,9 +57,8 @@ ThresholdScores evaluate_threshold(const Clip& model, const Tokenizer& tokenizer
   const auto add = [&](const std::string& name, std::span<const std::string> patterns) {
     const RelevanceScale scale = make_relevance_scale(model, tokenizer, collection.features, patterns);
     const auto share_refused = [&](const Words& asked) {
-      std::vector<std::vector<QueryTerm>> queries;
-      for (const std::string& words : asked) queries.push_back({{words}});
-      const std::vector<double> of = relevance_scores(scale, model, tokenizer, queries, patterns);
+      const std::vector<double> of =
+          relevance_scores(scale, model, tokenizer, plain_queries(asked), patterns);
       const auto refused =
           std::count_if(of.begin(), of.end(), [&](double s) { return !scale.is_relevant(s); });
       return static_cast<double>(refused) / static_cast<double>(of.size());  // NaN of none
