@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <random>
 #include <vector>
 
 #include "bench/profile_table.h"
+#include "bench/random_batch.h"
 #include "core/clock.h"
 #include "models/clip/clip.h"
 
@@ -17,13 +17,10 @@ namespace {
 
 void measure(const ClipConfig& config, DType dtype, int64_t pictures, int steps) {
   Context context;
-  Clip model(context, config, {.dtype = dtype});
+  ClipModel model(context, config, {.dtype = dtype});
   model.initialise(1);
   model.fix_weights();
-  const int64_t size = config.vision.image_size;
-  const Tensor images = Tensor::empty(context, {pictures, size, size, 3}, DType::u8);
-  std::mt19937 rng(1);
-  for (int64_t i = 0; i < images.elements(); ++i) images.data<uint8_t>()[i] = static_cast<uint8_t>(rng());
+  const Tensor images = random_batch(context, config, pictures, 2).images;
   const auto encode = [&] {
     Tape tape(context, Tape::Mode::inference);
     const double start = seconds_now();

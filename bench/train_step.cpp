@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <random>
 #include <vector>
 
 #include "bench/profile_table.h"
+#include "bench/random_batch.h"
 #include "core/clock.h"
 #include "core/device_choice.h"
 #include "models/clip/clip_size.h"
@@ -19,29 +19,10 @@
 namespace cuclip {
 namespace {
 
-// Random pictures, and texts of exactly `length` tokens.
-MicroBatch random_batch(Context& context, const ClipConfig& config, int64_t pairs, int64_t length) {
-  std::mt19937 rng(1);
-  const int64_t size = config.vision.image_size, columns = config.text.context_length;
-  MicroBatch batch{Tensor::empty(context, {pairs, size, size, 3}, DType::u8),
-                   Tensor::zeros(context, {pairs, columns}, DType::i32)};
-  for (int64_t i = 0; i < batch.images.elements(); ++i) {
-    batch.images.data<uint8_t>()[i] = static_cast<uint8_t>(rng());
-  }
-  for (int64_t r = 0; r < pairs; ++r) {
-    int32_t* row = batch.tokens.data<int32_t>() + r * columns;
-    for (int64_t i = 0; i < length; ++i) {
-      row[i] = static_cast<int32_t>(rng() % static_cast<uint32_t>(config.text.vocab_size - 1));
-    }
-    row[length - 1] = config.text.vocab_size - 1;
-  }
-  return batch;
-}
-
 double mebibytes(size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 // What a step must hold at once: parameters and their state, and all that the forward pass saves.
-size_t needed_bytes(Clip& model, const MicroBatch& batch) {
+size_t needed_bytes(ClipModel& model, const MicroBatch& batch) {
   Context& context = model.context();
   const TextInput text = trim_text(context.host(), batch.tokens);
   Tape tape(context);
@@ -51,7 +32,7 @@ size_t needed_bytes(Clip& model, const MicroBatch& batch) {
   return context.allocator().statistics().bytes_in_use - context.exec().scratch->capacity();
 }
 
-void print_memory(Clip& model, const TrainStep& step, const MicroBatch& batch) {
+void print_memory(ClipModel& model, const TrainStep& step, const MicroBatch& batch) {
   CachingAllocator& allocator = model.context().allocator();
   size_t used = allocator.statistics().peak_in_use, reserved = allocator.statistics().bytes_reserved;
   if (model.context().device() == Device::cuda) {  // a replayed step has memory of its own
@@ -76,7 +57,7 @@ void profile(TrainStep& step, Context& context, const MicroBatch& batch, int ste
 
 void measure(const ClipConfig& config, Device device, DType dtype, int64_t pairs, int64_t length, int steps) {
   Context context(0, device);
-  Clip model(context, config, {.dtype = dtype, .training = true});
+  ClipModel model(context, config, {.dtype = dtype, .training = true});
   model.initialise(1);
   Optimizer optimizer(context, model.parameters(), {});
   TrainStep step(model, optimizer);
@@ -100,7 +81,8 @@ void measure(const ClipConfig& config, Device device, DType dtype, int64_t pairs
   if (peak > 0) {
     fmt::print(" = {:.1f} % of {:.0f}\n", 100 * flops / median / peak, peak / 1e9);
   } else {
-    fmt::print(", {} kernels with one call\n", step.replayed_kernels());
+    fmt::print(", {} kernels with one call, at most {} in a row\n", step.replayed()->kernels(),
+               step.replayed()->longest_chain());
   }
   print_memory(model, step, batch);
   if (device == Device::cpu) profile(step, context, batch, steps);
@@ -115,7 +97,7 @@ int main(int argc, char** argv) {
   const int64_t length = argc > 3 ? std::atoll(argv[3]) : config.text.context_length;
   const int steps = argc > 4 ? std::atoi(argv[4]) : 10;
   const cuclip::Device device =
-      cuclip::choose_device(cuclip::parse_word<cuclip::DeviceChoice>("device", argc > 5 ? argv[5] : "cpu"));
+      cuclip::choose_device(cuclip::parse_device("device", argc > 5 ? argv[5] : "cpu"));
   fmt::print("{:.2f} M parameters, {} pairs, texts of {} tokens, {:.2f} GFLOP per pair\n",
              static_cast<double>(cuclip::parameter_count(config)) / 1e6, pairs, length,
              cuclip::training_step_flops(config, pairs, length, config.vision.patches()) / 1e9 /

@@ -40,6 +40,7 @@ struct CachingAllocator::State {
   Pieces pieces;              // all, by address
   FreePieces free_pieces[2];  // by size: of large, of small segments
   Statistics statistics;
+  std::function<void()> release_elsewhere;
 
   bool begins_segment_or_end(Pieces::iterator piece) const {
     return piece == pieces.end() || piece->second.begins_segment;
@@ -86,6 +87,10 @@ struct CachingAllocator::State {
       } else {
         release();
       }
+      memory = device_try_allocate(queue->device, bytes);
+    }
+    if (!memory && release_elsewhere) {
+      release_elsewhere();
       memory = device_try_allocate(queue->device, bytes);
     }
     if (!memory) {
@@ -167,6 +172,11 @@ void CachingAllocator::reset_peak() {
 void CachingAllocator::release_cached() {
   std::lock_guard lock(state_->mutex);
   state_->release();
+}
+
+void CachingAllocator::on_shortage(std::function<void()> release) {
+  std::lock_guard lock(state_->mutex);
+  state_->release_elsewhere = std::move(release);
 }
 
 void CachingAllocator::reserve(size_t bytes) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "kernels/common/stream.h"
@@ -67,6 +68,9 @@ class CachingAllocator {
   void reset_peak();
   /// Returns segments that are wholly free to the system.
   void release_cached();
+  /// From now on `release` is called when the device has no more memory, and what is cached here was not
+  /// enough: it frees what it can elsewhere, not here.
+  void on_shortage(std::function<void()> release);
   /// Takes a segment of this size from the system now, so that what follows can share it.
   void reserve(size_t bytes);
 

@@ -12,16 +12,18 @@
 
 namespace cuclip {
 
-/// Where tensors and scratch come from. Its memory is ordered on the queue's stream.
+/// Where work goes, and where its tensors and scratch come from: memory that is ordered on the queue's
+/// stream.
 struct Workspace {
   explicit Workspace(const std::shared_ptr<const DeviceQueue>& queue)
-      : allocator(queue), scratch(queue->device, from_allocator()) {}
+      : queue(queue), allocator(queue), scratch(queue->device, from_allocator()) {}
   /// For recorded work: `other` is as for CachingAllocator.
   Workspace(const std::shared_ptr<const DeviceQueue>& queue, const CachingAllocator& other)
-      : allocator(queue, other), scratch(queue->device, from_allocator()) {}
+      : queue(queue), allocator(queue, other), scratch(queue->device, from_allocator()) {}
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
+  std::shared_ptr<const DeviceQueue> queue;
   CachingAllocator allocator;
   Scratch scratch;
 
@@ -35,7 +37,8 @@ struct Workspace {
 };
 
 /// One per thread that runs models; contexts of several threads may share one pool. Not thread-safe itself.
-/// On Device::cuda everything computed with it is ordered on a stream of its own on the current GPU.
+/// On Device::cuda everything computed with it is ordered on a stream of its own on the current GPU, except
+/// in a WorkspaceScope of another queue.
 class Context {
  public:
   /// threads = 0: as many as the process may use.
@@ -43,8 +46,7 @@ class Context {
       : Context(std::make_shared<ThreadPool>(threads), device) {}
   explicit Context(std::shared_ptr<ThreadPool> pool, Device device = Device::cpu)
       : pool_(std::move(pool)),
-        queue_(std::make_shared<const DeviceQueue>(device)),
-        own_workspace_(queue_),
+        own_workspace_(std::make_shared<const DeviceQueue>(device)),
         workspace_(&own_workspace_) {
     if (device != Device::cpu) host_ = std::make_unique<Context>(pool_);
   }
@@ -59,9 +61,9 @@ class Context {
             .profiler = profiler_,
             .products = &products_};
   }
-  Device device() const { return queue_->device; }
-  void* stream() const { return queue_->stream.handle(); }
-  const std::shared_ptr<const DeviceQueue>& queue() const { return queue_; }
+  Device device() const { return queue()->device; }
+  void* stream() const { return queue()->stream.handle(); }
+  const std::shared_ptr<const DeviceQueue>& queue() const { return workspace_->queue; }
   /// For tensors that the host reads and writes: this context if it is on the CPU, otherwise one on the CPU
   /// that shares its pool.
   Context& host() { return host_ ? *host_ : *this; }
@@ -82,7 +84,6 @@ class Context {
  private:
   friend class WorkspaceScope;
   std::shared_ptr<ThreadPool> pool_;
-  std::shared_ptr<const DeviceQueue> queue_;
   Workspace own_workspace_;
   Workspace* workspace_;
   std::unique_ptr<Context> host_;
@@ -91,7 +92,7 @@ class Context {
   Profiler* profiler_ = nullptr;
 };
 
-/// As long as it lives, the context's tensors and scratch come from another workspace of its queue.
+/// As long as it lives, the context's work goes to another workspace.
 class WorkspaceScope {
  public:
   WorkspaceScope(Context& context, Workspace& workspace)

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "kernels/common/check.h"
 
@@ -308,6 +309,22 @@ bool is_temporary_of(const std::filesystem::path& file, std::string_view name) {
          std::all_of(found.end() - kRandomLetters, found.end(), [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
          });
+}
+
+void remove_temporaries(const std::filesystem::path& folder,
+                        const std::function<bool(const std::string& name)>& is_ours) {
+  std::error_code error;
+  std::vector<std::filesystem::path> left;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string file = entry->path().filename(), name = file.substr(0, file.rfind(kTemporaryMark));
+    if (is_temporary_of(file, name) && is_ours(name)) left.push_back(entry->path());
+  }
+  if (error) fail("cannot list the folder {}: {}", folder.string(), error.message());
+  for (const std::filesystem::path& file : left) {
+    std::filesystem::remove(file, error);
+    if (error) fail("cannot remove {}, left by a killed process: {}", file.string(), error.message());
+  }
 }
 
 }  // namespace cuclip

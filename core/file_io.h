@@ -104,6 +104,11 @@ void sync_folder(const std::filesystem::path& folder);
 /// True for NAME.tmp-XXXXXX: a temporary file of write_file_atomic(NAME) that a kill left behind.
 bool is_temporary_of(const std::filesystem::path& file, std::string_view name);
 
+/// Removes what kills left behind of files whose names `is_ours` says yes to, for whoever knows that nobody
+/// else is writing there (FileLock). Throws Error naming the file.
+void remove_temporaries(const std::filesystem::path& folder,
+                        const std::function<bool(const std::string& name)>& is_ours);
+
 /// Ends the process immediately, from any thread, and leaves no temporary file of write_file_atomic behind:
 /// what was being written is not there, what was written is whole. Nothing else is tidied up.
 [[noreturn]] void abandon_writes_and_exit(int exit_code);

@@ -15,7 +15,7 @@
 #include "kernels/pointwise/pointwise.h"
 
 namespace cuclip {
-struct OrderedWeight;
+struct PackedWeight;
 }
 
 namespace cuclip::ops {
@@ -90,7 +90,7 @@ Tensor conv2d(Tape& tape, const Tensor& x, const Parameter& weight, int64_t stri
 /// normalised convolution + residual). Throws InputError if the tape records. `kept`: of Conv2dForward.
 Tensor conv2d_inference(Tape& tape, const Tensor& x, const Parameter& weight, int64_t stride, int64_t padding,
                         const BatchNormParameters& norm, bool relu, const Tensor& residual = {},
-                        std::shared_ptr<OrderedWeight>* kept = nullptr);
+                        PackedWeight* kept = nullptr);
 
 /// Token and position embeddings: tokens i32 [B, S] → [B, S, C] in `dtype`.
 Tensor token_embed(Tape& tape, const Tensor& tokens, Parameter& table, Parameter& position, DType dtype);

@@ -216,9 +216,12 @@ declare -A commands=(
       rm -r ~/preset
     done'
   [tests]='
-    quick=()
-    if [[ -z $1 ]]; then quick=(--quick); fi
-    tests/run.sh "${quick[@]}"'
+    if [[ -n $1 ]]; then
+      scripts/install_packages.sh browser  # no test is skipped for want of it
+      tests/run.sh
+    else
+      tests/run.sh --quick
+    fi'
 )
 
 results=() failed=0

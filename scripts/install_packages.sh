@@ -11,9 +11,9 @@ set -euo pipefail
 # oneDNN's CMake package looks for OpenCL, which libdnnl-dev only recommends.
 declare -A groups=(
   [build]="g++ cmake ninja-build pkg-config libcli11-dev nlohmann-json3-dev libfmt-dev libarchive-dev libjpeg-dev
-           zlib1g-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev libutf8proc-dev libpugixml-dev libxxhash-dev
-           libtomlplusplus-dev libfreetype-dev"
-  [test]="catch2 clang clang-format libclang-rt-dev ccache unzip python3 python3-pip libzstd-dev liblz4-dev
+           libpng-dev libwebp-dev libstb-dev libtiff-dev zlib1g-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev
+           libutf8proc-dev libpugixml-dev libxxhash-dev libtomlplusplus-dev libfreetype-dev liblbfgs-dev"
+  [test]="catch2 valgrind clang clang-format libclang-rt-dev ccache unzip python3 python3-pip libzstd-dev liblz4-dev
           libbenchmark-dev"
   [browser]="chromium"
   [clean]="debootstrap git"

@@ -46,6 +46,13 @@ else
   say "nvcc not found: the CUDA kernels are not tested; tests/run.sh --with-cuda fetches it (500 MB)"
 fi
 
+if [[ $release == cuda-ptx ]]; then
+  say "The disassembler (from a PyPI wheel)"
+  tests/tools/fetch_disassembler.sh || echo "could not be fetched: the test of machine code is skipped and says so"
+  say "cudnn-frontend's headers (from a PyPI wheel)"
+  tests/tools/fetch_cudnn_frontend.sh || echo "could not be fetched: the tests of cuDNN's plans are skipped and say so"
+fi
+
 say "Release build"
 build $release
 ln -sfn $release/bin build/bin

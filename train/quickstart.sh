@@ -54,10 +54,12 @@ train_data="$data/train-{000..$(printf %03d $((${#shards[@]} - 1)))}.tar"
 held_out="$data/held-out-000.tar"
 
 if ((${#shortened[@]} > 0)); then say "4/6  Training, ${shortened[1]} steps"; else say "4/6  Training (7 minutes on 2 fast cores, some 40 on slow ones without bf16 or AVX-512)"; fi
-# Products in bf16 are twice as fast where the processor has them; elsewhere they would run in f32 all the
-# same.
+# Products in bf16 are twice as fast on AMX and on AMD's processors. Intel's without AMX have them too, but no
+# faster than in f32 (docs/performance.md); elsewhere they would run in f32 all the same.
 precision=fp32
-if grep -qw avx512_bf16 /proc/cpuinfo; then precision=bf16; fi
+if grep -qw amx_bf16 /proc/cpuinfo || { grep -qw avx512_bf16 /proc/cpuinfo && grep -q AuthenticAMD /proc/cpuinfo; }; then
+  precision=bf16
+fi
 if [[ -e "$model/finished" ]]; then
   echo "already in $model; remove that folder to train again"
 else

@@ -42,11 +42,12 @@ Tensor conv2d(Tape& tape, const Tensor& x, const Parameter& weight, int64_t stri
 
 Tensor conv2d_inference(Tape& tape, const Tensor& x, const Parameter& weight, int64_t stride, int64_t padding,
                         const BatchNormParameters& norm, bool relu, const Tensor& residual,
-                        std::shared_ptr<OrderedWeight>* kept) {
+                        PackedWeight* kept) {
   Context& context = tape.context();
-  CUCLIP_CHECK(!tape.recording(),
-               "batch_norm: no gradient goes through running statistics; give it a tape of mode inference, "
-               "or normalise by the batch's own statistics (training)");
+  CUCLIP_CHECK(
+      !tape.recording(),
+      "conv2d_inference: no gradient goes through running statistics; give it a tape of mode inference, "
+      "or normalise by the batch's own statistics (training)");
   Tensor scale = Tensor::empty(context, norm.weight.shape, DType::f32);
   Tensor shift = Tensor::empty(context, norm.weight.shape, DType::f32);
   batch_norm_affine({.weight = norm.weight.value,

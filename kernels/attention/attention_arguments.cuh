@@ -83,4 +83,23 @@ struct AttentionBackwardArguments {
         dqkv(p.dqkv.as<T>()) {}
 };
 
+/// Where the head of blockIdx.x lies in the backward's tensors. k and v, dk and dv follow q and dq.
+template <typename T>
+struct BackwardHead {
+  const T* q;
+  const T* out;
+  const T* dout;
+  const float* lse;
+  float* delta;
+  T* dq;
+
+  __device__ __forceinline__ explicit BackwardHead(const AttentionBackwardArguments<T>& p)
+      : q(p.qkv + p.layout.projections(blockIdx.x)),
+        out(p.out + p.layout.activations(blockIdx.x)),
+        dout(p.dout + p.layout.activations(blockIdx.x)),
+        lse(p.lse + p.layout.statistics(blockIdx.x)),
+        delta(p.delta + p.layout.statistics(blockIdx.x)),
+        dq(p.dqkv + p.layout.projections(blockIdx.x)) {}
+};
+
 }  // namespace cuclip

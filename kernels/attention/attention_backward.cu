@@ -9,6 +9,7 @@
 // queries' kernel runs first and leaves delta to the keys'.
 #include "kernels/attention/attention_any.h"
 #include "kernels/attention/attention_cuda.h"
+#include "kernels/attention/attention_whole.h"
 #include "kernels/attention/gradient_strip.cuh"
 #include "kernels/attention/tensor_core_heads.cuh"
 #include "kernels/common/scratch_plan.h"
@@ -17,27 +18,10 @@ namespace cuclip {
 namespace {
 
 using Arguments = AttentionBackwardArguments<bfloat16>;
+using Head = BackwardHead<bfloat16>;
 
 constexpr int kBufferRows = Tuning::Attention::kBackwardBufferRows;
 constexpr int kBuffers = Tuning::Attention::kBuffers;
-
-// A head's places in memory.
-struct Head {
-  const bfloat16* q;
-  const bfloat16* out;
-  const bfloat16* dout;
-  const float* lse;
-  float* delta;
-  bfloat16* dq;
-
-  __device__ __forceinline__ explicit Head(const Arguments& p)
-      : q(p.qkv + p.layout.projections(blockIdx.x)),
-        out(p.out + p.layout.activations(blockIdx.x)),
-        dout(p.dout + p.layout.activations(blockIdx.x)),
-        lse(p.lse + p.layout.statistics(blockIdx.x)),
-        delta(p.delta + p.layout.statistics(blockIdx.x)),
-        dq(p.dqkv + p.layout.projections(blockIdx.x)) {}
-};
 
 // Begins to copy rows of a side's two matrices, starting at `row`.
 template <bool kKeys, int kHeadDim>
@@ -196,6 +180,9 @@ void launch_streamed(const AttentionBackward& p, Arguments a, const ExecContext&
 
 template <int kHeadDim>
 void launch_backward(const AttentionBackward& p, const ExecContext& ctx) {
+  if constexpr (kHeadDim == 64) {
+    if (attention_backward_whole(p, ctx)) return;
+  }
   const Arguments a(p);
   const int warps = warps_of_head(a.layout.length);
   const int64_t rows = round_up(a.layout.length, kStripRows);

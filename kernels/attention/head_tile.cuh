@@ -60,6 +60,13 @@ struct HeadTile {
   }
 };
 
+/// x, without what nvcc knows of it. Otherwise it keeps the addresses of copies in registers, from one strip
+/// or buffer to the next.
+__device__ __forceinline__ int hidden(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
 /// Calls body(row, chunk) for each chunk of `rows` rows, divided among `threads` threads, of which this is
 /// number `thread`: neighbouring threads have neighbouring chunks of a row.
 template <int kHeadDim, typename Body>
@@ -73,16 +80,32 @@ __device__ __forceinline__ void for_each_chunk(int rows, int thread, int threads
   }
 }
 
+/// Calls body(row, chunk) for each chunk of kRows rows, all by this warp, in a loop that is unrolled.
+template <int kHeadDim, int kRows, typename Body>
+__device__ __forceinline__ void for_each_chunk_of_warp(Body&& body) {
+  using Tile = HeadTile<kHeadDim>;
+  const unsigned lane = static_cast<unsigned>(hidden(static_cast<int>(threadIdx.x) % kWarp));
+#pragma unroll
+  for (unsigned j = 0; j * kWarp < kRows * Tile::kWide; ++j) {
+    const unsigned i = lane + j * kWarp;
+    body(static_cast<int>(i / Tile::kWide), static_cast<int>(i % Tile::kWide));
+  }
+  if constexpr (Tile::kRest > 0) {
+    static_assert(kRows * Tile::kRest <= kWarp);
+    if (lane < kRows * Tile::kRest) {
+      body(static_cast<int>(lane / Tile::kRest), static_cast<int>(Tile::kWide + lane % Tile::kRest));
+    }
+  }
+}
+
 /// Called by the whole block: begins to copy rows [0, valid) of a matrix whose rows are `stride` apart to a
 /// tile, with zeros after them.
 template <int kHeadDim>
 __device__ __forceinline__ void copy_in(const HeadTile<kHeadDim>& tile, const bfloat16* matrix,
                                         int64_t stride, int valid) {
-  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  const int thread = hidden(static_cast<int>(threadIdx.x)), threads = static_cast<int>(blockDim.x);
   for_each_chunk<kHeadDim>(tile.rows, thread, threads, [&](int row, int chunk) {
-    const bool there = row < valid;
-    async_copy_16_zero_fill(tile.at(0, row, chunk), there ? matrix + row * stride + chunk * 8 : matrix,
-                            there ? kVecBytes : 0);
+    async_copy_16(shared_address(tile.at(0, row, chunk)), matrix + row * stride + chunk * 8, row < valid);
   });
 }
 
@@ -92,7 +115,7 @@ template <int kHeadDim>
 __device__ __forceinline__ void stage_strip(const HeadTile<kHeadDim>& tile, int row, const bfloat16* matrix,
                                             int stride, int valid) {
   __syncwarp();
-  for_each_chunk<kHeadDim>(kStripRows, static_cast<int>(threadIdx.x) % kWarp, kWarp, [&](int r, int chunk) {
+  for_each_chunk_of_warp<kHeadDim, kStripRows>([&](int r, int chunk) {
     *tile.at(row, r, chunk) = r < valid ? load_vec(matrix + r * stride + chunk * 8) : Vec<bfloat16>{};
   });
   __syncwarp();
@@ -147,7 +170,7 @@ template <int kHeadDim>
 __device__ __forceinline__ void store_strip(const float (&sums)[kHeadDim / 8][4], const float (&factors)[2],
                                             const HeadTile<kHeadDim>& tile, int row, bfloat16* matrix,
                                             int stride, int valid) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int lane = hidden(static_cast<int>(threadIdx.x) % kWarp);
   __syncwarp();
 #pragma unroll
   for (int chunk = 0; chunk < kHeadDim / 8; ++chunk) {
@@ -158,7 +181,7 @@ __device__ __forceinline__ void store_strip(const float (&sums)[kHeadDim / 8][4]
     }
   }
   __syncwarp();
-  for_each_chunk<kHeadDim>(kStripRows, lane, kWarp, [&](int r, int chunk) {
+  for_each_chunk_of_warp<kHeadDim, kStripRows>([&](int r, int chunk) {
     if (r < valid) store_vec(matrix + r * stride + chunk * 8, *tile.at(row, r, chunk));
   });
 }

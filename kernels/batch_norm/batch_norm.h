@@ -10,8 +10,8 @@
 //
 // The variance is summed around a value near the mean, in blocks of rows: it keeps its precision under any
 // mean. Blocks are cut by the shape alone and added in order: same bits for any number of threads. NaN and
-// infinities in a channel make that channel NaN, its statistics with it, and no other; one in the residual
-// stays where it is, and relu(NaN) is NaN.
+// infinities in a channel make that channel and its rstd NaN, its mean not finite, and no other channel's;
+// one in the residual stays where it is, and relu(NaN) is NaN.
 #pragma once
 
 #include "kernels/common/exec_context.h"

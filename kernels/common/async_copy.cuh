@@ -16,6 +16,16 @@ __device__ __forceinline__ uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
 
+/// Copies 16 bytes to an address in shared memory, both 16-byte aligned, past the first-level cache, or
+/// writes zeros where there is nothing: then `global` is not accessed, and need not be an address at all.
+__device__ __forceinline__ void async_copy_16(uint32_t shared, const void* global, bool there) {
+  asm volatile(
+      "{\n\t.reg .pred nothing;\n\tsetp.eq.u32 nothing, %2, 0;\n\t"
+      "cp.async.cg.shared.global [%0], [%1], 16, nothing;\n\t}" ::"r"(shared),
+      "l"(global), "r"(static_cast<uint32_t>(there))
+      : "memory");
+}
+
 /// Copies the first `bytes` (0 to 16) of 16, both addresses 16-byte aligned, past the first-level cache, and
 /// writes zeros to the rest. With 0 nothing is read, but `global` must still be an address in the tensor.
 __device__ __forceinline__ void async_copy_16_zero_fill(void* shared, const void* global, int bytes) {
@@ -24,11 +34,13 @@ __device__ __forceinline__ void async_copy_16_zero_fill(void* shared, const void
                : "memory");
 }
 
-/// Copies 4 bytes, or with `bytes` 0 writes zeros: for elements of f32 at any stride. `global` as above.
-__device__ __forceinline__ void async_copy_4_zero_fill(void* shared, const void* global, int bytes) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global),
-               "r"(bytes)
-               : "memory");
+/// Copies 4 bytes, for elements of f32 at any stride, or writes zeros, as async_copy_16.
+__device__ __forceinline__ void async_copy_4(uint32_t shared, const void* global, bool there) {
+  asm volatile(
+      "{\n\t.reg .pred nothing;\n\tsetp.eq.u32 nothing, %2, 0;\n\t"
+      "cp.async.ca.shared.global [%0], [%1], 4, nothing;\n\t}" ::"r"(shared),
+      "l"(global), "r"(static_cast<uint32_t>(there))
+      : "memory");
 }
 
 __device__ __forceinline__ void async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }

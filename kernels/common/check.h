@@ -6,23 +6,11 @@
 
 #include <fmt/core.h>
 
-#include <stdexcept>
 #include <string>
 
+#include "kernels/common/error.h"
+
 namespace cuclip {
-
-/// The work failed: something that the caller could not have known (the disk is full, the loss diverged).
-/// The command line exits with 1.
-class Error : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-/// The arguments or the inputs are wrong (a shape, a flag, a damaged file). The command line exits with 2.
-class InputError : public Error {
- public:
-  using Error::Error;
-};
 
 /// Throws InputError with the formatted message.
 template <typename... Args>

@@ -12,4 +12,5 @@ void check_cuda(cudaError_t status, const char* expression, const char* file, in
 
 }  // namespace cuclip
 
-#define CUCLIP_CUDA_CHECK(expression) ::cuclip::check_cuda((expression), #expression, __FILE__, __LINE__)
+// The file's name alone: where it lies on the machine that built it is nobody's business.
+#define CUCLIP_CUDA_CHECK(expression) ::cuclip::check_cuda((expression), #expression, __FILE_NAME__, __LINE__)

@@ -59,24 +59,32 @@ __device__ __forceinline__ uint32_t to_tf32(float x) {
   return bits;
 }
 
-/// Four 8x8 matrices of 16-bit elements. Lane i gives the address of a row of 16 bytes, 16-byte aligned: row
-/// i % 8 of matrix i / 8. r[m] of lane (g, t) is then elements 2t and 2t+1 of row g of matrix m. With the
-/// matrices in the order (rows 0-7, k 0-7), (rows 8-15, k 0-7), (rows 0-7, k 8-15), (rows 8-15, k 8-15), r is
-/// A of mma_bf16: lane i's row is i % 16, at k = i / 16 * 8.
-__device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
+/// Four 8x8 matrices of 16-bit elements. Lane i gives the address in shared memory of a row of 16 bytes,
+/// 16-byte aligned: row i % 8 of matrix i / 8. r[m] of lane (g, t) is then elements 2t and 2t+1 of row g of
+/// matrix m. With the matrices in the order (rows 0-7, k 0-7), (rows 8-15, k 0-7), (rows 0-7, k 8-15), (rows
+/// 8-15, k 8-15), r is A of mma_bf16: lane i's row is i % 16, at k = i / 16 * 8. With the second and the
+/// third exchanged, r[0] and r[1] are B for rows 0-7, r[2] and r[3] for rows 8-15: side by side, as HMMA
+/// needs them. Other pairs of registers take two MOV each.
+__device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
+}
+__device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
+  ldmatrix_x4(r, shared_address(row));
 }
 
 /// The same, each matrix transposed: elements (2t, g) and (2t+1, g). Makes B of mma_bf16 from rows of k, and
 /// A from a matrix stored with k along its rows.
-__device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {
+__device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&r)[4], uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
+}
+__device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {
+  ldmatrix_x4_trans(r, shared_address(row));
 }
 
 }  // namespace cuclip

@@ -157,4 +157,6 @@ int available_cpus() {
   return std::max(cpus, 1);
 }
 
+int most_threads() { return std::max(kThreadsAnywhere, kThreadsForEachCpu * available_cpus()); }
+
 }  // namespace cuclip

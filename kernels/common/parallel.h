@@ -39,4 +39,9 @@ class ThreadPool {
 /// least 1.
 int available_cpus();
 
+/// The most threads that anyone may ask for: several for each CPU, since more would only take memory and time
+/// from one another, and enough for tests of many threads on a small machine.
+inline constexpr int kThreadsForEachCpu = 4, kThreadsAnywhere = 64;
+int most_threads();
+
 }  // namespace cuclip

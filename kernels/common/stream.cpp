@@ -1,6 +1,7 @@
 #include "kernels/common/stream.h"
 
 #include <algorithm>
+#include <unordered_map>
 #include <vector>
 
 #include "kernels/common/check.h"
@@ -71,16 +72,52 @@ void HostStaging::Free::operator()(std::byte* memory) const {
 
 namespace {
 
-int64_t kernel_nodes(cudaGraph_t graph) {
+std::vector<cudaGraphNode_t> nodes_of(cudaGraph_t graph) {
   size_t count = 0;
   CUCLIP_CUDA_CHECK(cudaGraphGetNodes(graph, nullptr, &count));
   std::vector<cudaGraphNode_t> nodes(count);
   CUCLIP_CUDA_CHECK(cudaGraphGetNodes(graph, nodes.data(), &count));
-  return std::count_if(nodes.begin(), nodes.end(), [](cudaGraphNode_t node) {
-    cudaGraphNodeType type{};
-    CUCLIP_CUDA_CHECK(cudaGraphNodeGetType(node, &type));
-    return type == cudaGraphNodeTypeKernel;
-  });
+  return nodes;
+}
+
+bool is_kernel(cudaGraphNode_t node) {
+  cudaGraphNodeType type{};
+  CUCLIP_CUDA_CHECK(cudaGraphNodeGetType(node, &type));
+  return type == cudaGraphNodeTypeKernel;
+}
+
+// The most kernels of which each has to wait for the one before.
+int64_t longest_chain_of(cudaGraph_t graph, const std::vector<cudaGraphNode_t>& nodes) {
+  size_t count = 0;
+  CUCLIP_CUDA_CHECK(cudaGraphGetEdges(graph, nullptr, nullptr, nullptr, &count));
+  std::vector<cudaGraphNode_t> from(count), to(count);
+  std::vector<cudaGraphEdgeData> data(count);
+  CUCLIP_CUDA_CHECK(cudaGraphGetEdges(graph, from.data(), to.data(), data.data(), &count));
+  struct Place {
+    std::vector<cudaGraphNode_t> next;
+    int64_t waits_for = 0, chain = 0;  // nodes that have not come yet; of kernels before it
+  };
+  std::unordered_map<cudaGraphNode_t, Place> places;
+  for (size_t i = 0; i < count; ++i) {
+    places[from[i]].next.push_back(to[i]);
+    ++places[to[i]].waits_for;
+  }
+  std::vector<cudaGraphNode_t> ready;
+  for (cudaGraphNode_t node : nodes) {
+    if (places[node].waits_for == 0) ready.push_back(node);
+  }
+  int64_t longest = 0;
+  while (!ready.empty()) {
+    const cudaGraphNode_t node = ready.back();
+    ready.pop_back();
+    const int64_t chain = places[node].chain + is_kernel(node);
+    longest = std::max(longest, chain);
+    for (cudaGraphNode_t next : places[node].next) {
+      places[next].chain = std::max(places[next].chain, chain);
+      if (--places[next].waits_for == 0) ready.push_back(next);
+    }
+  }
+  return longest;
 }
 
 struct DestroyGraph {
@@ -104,7 +141,9 @@ RecordedWork::RecordedWork(void* stream, const std::function<void()>& work) {
   }
   CUCLIP_CUDA_CHECK(cudaStreamEndCapture(recorded, &captured));
   const std::unique_ptr<CUgraph_st, DestroyGraph> graph(captured);
-  kernels_ = kernel_nodes(captured);
+  const std::vector<cudaGraphNode_t> nodes = nodes_of(captured);
+  kernels_ = std::count_if(nodes.begin(), nodes.end(), is_kernel);
+  longest_chain_ = longest_chain_of(captured, nodes);
   cudaGraphExec_t executable = nullptr;
   CUCLIP_CUDA_CHECK(cudaGraphInstantiate(&executable, captured, 0));
   executable_.reset(executable);

@@ -70,13 +70,15 @@ class RecordedWork {
   void launch(void* stream) const;
   /// How many kernels one run launches.
   int64_t kernels() const { return kernels_; }
+  /// How many of them at most follow one another, each waiting for the one before.
+  int64_t longest_chain() const { return longest_chain_; }
 
  private:
   struct Destroy {
     void operator()(void* executable) const;
   };
   std::unique_ptr<void, Destroy> executable_;
-  int64_t kernels_ = 0;
+  int64_t kernels_ = 0, longest_chain_ = 0;
 };
 
 }  // namespace cuclip

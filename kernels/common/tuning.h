@@ -27,9 +27,24 @@ struct TuningSm80 {
     static constexpr int kPatchStages = 2;      // of patch embedding: leaves room for lines of pixels
     static constexpr int kGroup = 8;            // rows of tiles that blocks go down together
   };
+  /// Those on tensor cores: a block's warps, each with 64 x 64 sums, and how they lie in its tile.
   struct TensorCoreProduct {
-    static constexpr int kThreads = 128;
+    static constexpr int kWarpsDown = 2, kWarpsAcross = 2;
+    static constexpr int kStages = Tile::kStages;
     static constexpr int kBlocks = 2;  // of a multiprocessor
+  };
+  /// For c of up to 64 columns: 256 x 64. Three stages of it would leave room for one block only.
+  struct TallProduct {
+    static constexpr int kWarpsDown = 4, kWarpsAcross = 1;
+    static constexpr int kStages = 2;
+    static constexpr int kBlocks = 2;
+  };
+  /// For c of up to 64 rows: 64 x 128. Two warps, so that 576 columns (the weight's gradient of 64 channels
+  /// with K = 3) are 90 % of whole tiles; of 256 columns they would be 75 %.
+  struct FlatProduct {
+    static constexpr int kWarpsDown = 1, kWarpsAcross = 2;
+    static constexpr int kStages = 2;
+    static constexpr int kBlocks = 4;
   };
   struct FfmaProduct {
     static constexpr int kThreads = 512;
@@ -57,8 +72,14 @@ struct TuningSm80 {
 
   struct Attention {
     static constexpr int kMaxWarps = 8;  // of up to 255 registers fill the register file; more would spill
-    // Forward blocks of a multiprocessor: two, where 128 registers are enough. At 64 they are not on sm_90.
-    static constexpr int forward_blocks(int head_dim) { return head_dim <= 32 ? 2 : 1; }
+    // Forward blocks of a multiprocessor: two, where 128 registers are enough.
+    static constexpr int forward_blocks(int head_dim) { return head_dim <= 64 ? 2 : 1; }
+    // Strips of 32 queries, for this head dimension alone: up to 168 registers for twelve warps of a
+    // multiprocessor, in two blocks of six or, where keys stream, three of four.
+    static constexpr int kTallHeadDim = 64;
+    static constexpr int kTallWarps = 6;
+    static constexpr int kTallStreamedWarps = 4;
+    static constexpr int kTallStreamedBlocks = 3;
     // Bits: rows that stream through a buffer where a head does not fit into shared memory.
     static constexpr int kForwardBufferRows = 64;
     static constexpr int kBackwardBufferRows = 32;
@@ -75,12 +96,20 @@ using Tuning = TuningSm80;
 /// and whole 16-byte vectors of an operand's stage for each thread.
 template <typename T>
 constexpr bool tiles_fit() {
-  constexpr int kStageBytes = 2 * T::Tile::kOperandBytes, kBytes = T::Tile::kStages * kStageBytes;
-  constexpr auto fits = [](int threads, int blocks) {
-    return blocks * (kBytes + 1024) <= T::kSharedBytes && T::Tile::kOperandBytes % (threads * 16) == 0;
+  constexpr int kStageBytes = 2 * T::Tile::kOperandBytes;
+  constexpr auto fits = [](int threads, int blocks, int rows, int columns, int stages) {
+    constexpr int kLineBytes = T::Tile::kOperandBytes / T::Tile::kSide;
+    return blocks * (stages * (rows + columns) * kLineBytes + 1024) <= T::kSharedBytes &&
+           rows * kLineBytes % (threads * 16) == 0 && columns * kLineBytes % (threads * 16) == 0;
   };
-  return fits(T::TensorCoreProduct::kThreads, T::TensorCoreProduct::kBlocks) &&
-         fits(T::FfmaProduct::kThreads, T::FfmaProduct::kBlocks) &&
+  constexpr auto form_fits = [fits]<typename Form>(Form) {
+    return fits(32 * Form::kWarpsDown * Form::kWarpsAcross, Form::kBlocks, 64 * Form::kWarpsDown,
+                64 * Form::kWarpsAcross, Form::kStages);
+  };
+  return form_fits(typename T::TensorCoreProduct()) && form_fits(typename T::TallProduct()) &&
+         form_fits(typename T::FlatProduct()) &&
+         fits(T::FfmaProduct::kThreads, T::FfmaProduct::kBlocks, T::Tile::kSide, T::Tile::kSide,
+              T::Tile::kStages) &&
          T::Tile::kPatchStages * kStageBytes < T::kSharedBytesOfBlock;
 }
 static_assert(tiles_fit<Tuning>());
@@ -90,11 +119,14 @@ static_assert(tiles_fit<Tuning>());
 struct SumOrder {
   static constexpr int64_t kTwoBlocksEach = 2 * TuningSm80::kMultiprocessors;
 
-  /// Gradients of weights (gemm, patch embedding): blocks to reach by cutting rows into slices, but no slice
-  /// so short that its sums would cost more than its rows. Writing and reading them takes as much as 256 rows
-  /// of bf16.
+  /// Gradients of weights (gemm, conv2d, patch embedding): blocks to reach by cutting rows into slices, but
+  /// no slice so short that its sums would cost more than its rows. Writing and reading them takes as much as
+  /// kSumsAsRows rows of bf16. Falling slices (kernels/tiles/row_slices.h) have kFallingRows on average, at
+  /// least.
   static constexpr int64_t kGradientBlocks = kTwoBlocksEach;
-  static constexpr int64_t kSliceRows = 512;
+  static constexpr int64_t kSumsAsRows = 256;
+  static constexpr int64_t kSliceRows = 2 * kSumsAsRows;
+  static constexpr int64_t kFallingRows = 3 * kSumsAsRows;
 
   /// Layer norm's backward: blocks, each with sums of its own, and the rows that a team of warps, or a block
   /// of the kernels for any row, has at least: a block's sums cost as much as two rows. More blocks would be

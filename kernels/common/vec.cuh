@@ -82,11 +82,33 @@ __device__ __forceinline__ void store_vec_global(T* p, const Vec<T, N>& v) {
 }
 
 /// Two floats to shared memory in one access, 8-byte aligned.
+__device__ __forceinline__ void store_shared_pair(uint32_t shared, float first, float second) {
+  asm volatile("st.shared.v2.f32 [%0], {%1,%2};" ::"r"(shared), "f"(first), "f"(second) : "memory");
+}
 __device__ __forceinline__ void store_shared_pair(float* shared, float first, float second) {
-  asm volatile(
-      "st.shared.v2.f32 [%0], {%1,%2};" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
-      "f"(first), "f"(second)
-      : "memory");
+  store_shared_pair(static_cast<uint32_t>(__cvta_generic_to_shared(shared)), first, second);
+}
+
+/// 16 bytes to and from an address in shared memory, 16-byte aligned, and a word from one.
+template <typename T>
+__device__ __forceinline__ Vec<T> load_shared_vec(uint32_t shared) {
+  Vec<T> v;
+  asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(v.words[0]), "=r"(v.words[1]), "=r"(v.words[2]), "=r"(v.words[3])
+               : "r"(shared)
+               : "memory");
+  return v;
+}
+template <typename T>
+__device__ __forceinline__ void store_shared_vec(uint32_t shared, const Vec<T>& v) {
+  asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(shared), "r"(v.words[0]), "r"(v.words[1]),
+               "r"(v.words[2]), "r"(v.words[3])
+               : "memory");
+}
+__device__ __forceinline__ uint32_t load_shared_word(uint32_t shared) {
+  uint32_t word;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(shared) : "memory");
+  return word;
 }
 
 template <typename T, int N>

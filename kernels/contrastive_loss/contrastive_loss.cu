@@ -80,7 +80,7 @@ template <OperandProduct Product, typename Arguments>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     contrastive_loss_forward_kernel(const Arguments p) {
   using T = typename Product::Input;
-  extern __shared__ uint4 shared[];
+  alignas(kTileAlignment) extern __shared__ uint4 shared[];
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   Product product(p.image, p.text, at, p.depth, false, shared);
   run_pipeline(product, steps_of<T>(p.depth));

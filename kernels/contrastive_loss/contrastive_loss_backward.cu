@@ -56,8 +56,8 @@ struct LogitGradientArgumentsWithWords : LogitGradientArguments<T> {
   PairWords words;
 };
 
-// Turns the products of kSize columns of a row into G; `inside` of them are in the block, and the others are
-// never read. kWords: products may be kLeftOut. Returns the sum of G S, both without the factors that all
+// Turns the products of kSize columns of a row into G; `inside` of them are in the block, and the others mean
+// nothing. kWords: products may be kLeftOut. Returns the sum of G S, both without the factors that all
 // elements share.
 template <bool kWords, int kSize>
 __device__ __forceinline__ float to_gradients(float (&v)[kSize], float scale, float factor, float row_lse,
@@ -77,13 +77,23 @@ __device__ __forceinline__ float to_gradients(float (&v)[kSize], float scale, fl
   return sum;
 }
 
+// Zeros after the last column of the tile's rows of G, up to the end of its 16 bytes: lines are read in whole
+// vectors.
+template <typename T>
+__device__ __forceinline__ void end_lines(T* gradient, int64_t stride, int64_t columns, int threads) {
+  if (columns >= kTile) return;
+  for (int row = static_cast<int>(threadIdx.x); row < kTile; row += threads) {
+    for (int64_t j = columns; j % Vec<T>::kSize != 0; ++j) gradient[row * stride + j] = from_float<T>(0.0f);
+  }
+}
+
 // Arguments: with or without words.
 template <OperandProduct Product, typename Arguments>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     logit_gradient_kernel(const Arguments p) {
   using T = typename Product::Input;
   constexpr bool kWords = requires { p.words; };
-  extern __shared__ uint4 shared[];
+  alignas(kTileAlignment) extern __shared__ uint4 shared[];
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   Product product(p.image, p.text, at, p.depth, false, shared);
   run_pipeline(product, steps_of<T>(p.depth));
@@ -118,6 +128,8 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     }
   }
   __syncthreads();
+  end_lines(p.gradient + at.row * p.stride + at.column, p.stride, p.text.outer - at.column,
+            Product::kThreads);
   const double total = block_sum(static_cast<double>(sum), reinterpret_cast<double*>(shared));
   if (threadIdx.x == 0) p.sums[blockIdx.x] = p.first ? total : p.sums[blockIdx.x] + total;
 }
@@ -135,7 +147,7 @@ template <OperandProduct ImageProduct, OperandProduct TextProduct, typename Out,
           typename T = typename ImageProduct::Input>
 __global__ void __launch_bounds__(ImageProduct::kThreads, ImageProduct::kBlocks)
     feature_gradient_kernel(const ProductArguments<T, Out> image, const ProductArguments<T, Out> text) {
-  extern __shared__ uint4 shared[];
+  alignas(kTileAlignment) extern __shared__ uint4 shared[];
   const int tile = static_cast<int>(blockIdx.x), image_tiles = image.row_tiles * image.column_tiles;
   if (tile < image_tiles) {
     multiply_tile<ImageProduct>(image, tile, shared);

@@ -36,6 +36,7 @@ __device__ __forceinline__ LogSum merge(const LogSum& a, const LogSum& b) {
 
 /// Rows' and columns' statistics of a tile, first of each warp's part of it, in shared memory.
 template <RegisterSums Product>
+requires SquareTile<Product>
 class TileStatistics {
  public:
   static constexpr int kBytes = (Product::kRowWarps + Product::kColumnWarps) * kTile * sizeof(PackedLogSum);

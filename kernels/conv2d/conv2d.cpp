@@ -12,12 +12,14 @@ namespace {
 void check_conv2d(std::string_view operation, const TensorView& x, const TensorView& weight,
                   std::string_view y_name, const TensorView& y, int64_t stride, int64_t padding) {
   const auto name = [&](std::string_view tensor) { return fmt::format("{}: {}", operation, tensor); };
-  CUCLIP_CHECK(x.rank() == 4 && x.size(3) > 0, "{}: x must be [N, H, W, Cin], got {}", operation,
+  CUCLIP_CHECK(x.rank() == 4 && x.size(1) > 0 && x.size(2) > 0 && x.size(3) > 0,
+               "{}: x must be [N, H, W, Cin] with H, W and Cin of at least 1, got {}", operation,
                x.shape.to_string());
   CUCLIP_CHECK(
       weight.rank() == 4 && weight.size(0) > 0 && weight.size(1) > 0 && weight.size(1) == weight.size(2),
       "{}: weight must be [Cout, K, K, Cin], got {}", operation, weight.shape.to_string());
-  CUCLIP_CHECK(stride >= 1, "{}: the stride must be at least 1, got {}", operation, stride);
+  CUCLIP_CHECK(stride >= 1 && stride <= kMaxConv2dStride, "{}: the stride must be from 1 to {}, got {}",
+               operation, kMaxConv2dStride, stride);
   CUCLIP_CHECK(padding >= 0, "{}: the padding must not be negative, got {}", operation, padding);
   check_floating(name("x"), x.dtype);
   const Conv2dShape s(x, weight, stride, padding);

@@ -6,13 +6,15 @@
 //
 // with stride s, padding p of zeros on every side and 0 <= i, j < K. The channels come last: x is [N, H, W,
 // Cin], weight [Cout, K, K, Cin], y [N, OH, OW, Cout] with OH = (H + 2 p - K) / s + 1, rounded down, and OW
-// likewise. Any K, Cin, Cout, s >= 1 and p >= 0; the padded picture is no smaller than the kernel. N may be
-// 0.
+// likewise. Any H, W, K, Cin, Cout >= 1 and p >= 0; s from 1 to kMaxConv2dStride; the padded picture is no
+// smaller than the kernel. N may be 0. Computed as a matrix product whose operand is gathered from the
+// picture on the way (implicit GEMM), without storing it (im2col).
 //
-// x, weight, residual, y and the gradients of activations share one dtype, f32 or bf16; scale, bias
-// and dweight are f32. Sums are f32, and so is what becomes of them; a result is rounded once. With
-// ProductPolicy::tf32 f32 operands are rounded to tf32 on CUDA. NaN stays NaN, through relu too. Every tensor
-// is contiguous and no output overlaps another tensor. Same bits for any number of threads.
+// x, weight, residual, y and the gradients of activations share one dtype, f32 or bf16; scale, bias and
+// dweight are f32. Sums are f32, and so is what becomes of them; a result is rounded once. With
+// ProductPolicy::tf32 f32 operands are rounded to tf32 on CUDA. NaN stays NaN, through relu too, and
+// reaches no output that does not read it. Every tensor is contiguous and no output overlaps another
+// tensor. Same bits for any number of threads.
 #pragma once
 
 #include <memory>
@@ -22,14 +24,18 @@
 
 namespace cuclip {
 
+inline constexpr int64_t kMaxConv2dStride = 64;
+
 /// Rows of the result for `extent` rows of the picture; columns likewise. 0 where the kernel does not
 /// fit.
 constexpr int64_t conv2d_extent(int64_t extent, int64_t kernel, int64_t stride, int64_t padding) {
   return extent + 2 * padding < kernel ? 0 : (extent + 2 * padding - kernel) / stride + 1;
 }
 
-/// A weight as the CPU's convolutions read it; only they look inside.
-struct OrderedWeight;
+/// A weight as the CPU's convolutions read it, in each order that they have asked for; only they look inside.
+/// Any number of threads may use it at once.
+struct PackedWeight;
+std::shared_ptr<PackedWeight> make_packed_weight();
 
 struct Conv2dForward {
   TensorView x;           // [N, H, W, Cin], f32 or bf16
@@ -41,9 +47,9 @@ struct Conv2dForward {
   TensorView y;  // out, [N, OH, OW, Cout], x's dtype
   int64_t stride = 1;
   int64_t padding = 0;
-  // Optional: keeps the ordered weight from call to call, whatever the batch, for a caller who knows that the
-  // weight stays the same. Null at first. CUDA leaves it alone.
-  std::shared_ptr<OrderedWeight>* kept = nullptr;
+  // Optional: keeps the packed weight from call to call, whatever the batch, for a caller who knows that the
+  // weight stays the same. CUDA leaves it alone.
+  PackedWeight* kept = nullptr;
 };
 
 /// Gradients of the convolution alone, without scale, bias, residual and relu:
@@ -61,7 +67,8 @@ struct Conv2dBackward {
 };
 
 /// Both throw InputError for a missing tensor, a wrong shape or dtype, strides that are not contiguous, a
-/// stride below 1, a negative padding, or a kernel larger than the padded picture.
+/// stride out of range, a negative padding, a kernel larger than the padded picture, or, on CUDA, 2^31 pixels
+/// or positions and more.
 void conv2d_forward(const Conv2dForward& p, const ExecContext& ctx);
 void conv2d_backward(const Conv2dBackward& p, const ExecContext& ctx);
 

@@ -75,7 +75,7 @@ class PictureTasks {
 
   void take_weight(const TensorView& weight) const {
     if (widens_) widen(weight.data, shape_.weights(), plan_[wide_weight_]);
-    whole_.order_weight(widens_ ? plan_[wide_weight_] : weight.data, plan_[weights_]);
+    whole_.pack_weight(widens_ ? plan_[wide_weight_] : weight.data, plan_[weights_]);
   }
 
   /// A task's sums of the weight's gradient, in oneDNN's order: so many floats.
@@ -83,7 +83,7 @@ class PictureTasks {
     return reinterpret_cast<float*>(plan_[weights_] + task * weight_bytes_);
   }
   int64_t gradient_size() const { return static_cast<int64_t>(whole_.weight_bytes() / sizeof(float)); }
-  void add_to(float* dweight) const { whole_.add_ordered(gradient(0), dweight); }
+  void add_to(float* dweight) const { whole_.add_packed(gradient(0), dweight); }
 
   void run(int64_t task, int worker) const {
     const int64_t of_x = pictures(task) * shape_.picture(), of_y = pictures(task) * shape_.out_picture();

@@ -27,7 +27,7 @@ namespace cuclip {
 namespace {
 
 // What becomes of a task's sums: y = relu(scale * sums + bias + residual), each optional.
-struct Ending {
+struct Epilogue {
   const float* sums;  // may be y
   const float* scale;
   const float* bias;
@@ -47,7 +47,7 @@ namespace cuclip::HWY_NAMESPACE {
 namespace {
 
 template <typename T, typename Span>
-HWY_INLINE void end_vector(const Span span, const Ending& p, VF least, int64_t at, int64_t c) {
+HWY_INLINE void epilogue_vector(const Span span, const Epilogue& p, VF least, int64_t at, int64_t c) {
   VF v = span.get(p.sums + at + c);
   if (p.scale) v = hn::Mul(v, span.get(p.scale + c));
   if (p.bias) v = hn::Add(v, span.get(p.bias + c));
@@ -56,18 +56,20 @@ HWY_INLINE void end_vector(const Span span, const Ending& p, VF least, int64_t a
 }
 
 template <typename T>
-void end_rows_of(const Ending& p) {
+void apply_epilogue_as(const Epilogue& p) {
   const VF least = hn::Set(F32(), p.relu ? 0.0f : -HUGE_VALF);
   const int64_t step = lanes();
   for (int64_t row = 0; row < p.rows; ++row) {
     const int64_t at = row * p.channels;
     int64_t c = 0;
-    for (; c + step <= p.channels; c += step) end_vector<T>(Whole{}, p, least, at, c);
-    if (c < p.channels) end_vector<T>(Partial{p.channels - c}, p, least, at, c);
+    for (; c + step <= p.channels; c += step) epilogue_vector<T>(Whole{}, p, least, at, c);
+    if (c < p.channels) epilogue_vector<T>(Partial{p.channels - c}, p, least, at, c);
   }
 }
 
-void end_rows(const Ending& p) { p.dtype == DType::f32 ? end_rows_of<float>(p) : end_rows_of<bfloat16>(p); }
+void apply_epilogue(const Epilogue& p) {
+  p.dtype == DType::f32 ? apply_epilogue_as<float>(p) : apply_epilogue_as<bfloat16>(p);
+}
 
 void widen(const bfloat16* from, int64_t count, float* to) {
   const int64_t step = lanes();
@@ -84,7 +86,7 @@ HWY_AFTER_NAMESPACE();
 namespace cuclip {
 namespace {
 
-HWY_EXPORT(end_rows);
+HWY_EXPORT(apply_epilogue);
 HWY_EXPORT(widen);
 
 // Positions of a task: so many tasks that a single picture keeps many threads busy, and each of them, if
@@ -129,13 +131,21 @@ struct Cut {
   int64_t batch, height, rows, pictures;
 };
 
+// Whether oneDNN's tiles of bf16 (AMX) take rows of few channels together with what lies beside the window,
+// at a weight of zero: NaN would reach results that do not read it. Products of f32 have no such tiles.
+bool reads_beside_windows(const Conv2dShape& shape, DType dtype) {
+  constexpr int64_t kFewChannels = 8;
+  return dtype == DType::bf16 && shape.channels < kFewChannels &&
+         dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core_amx;
+}
+
 class ForwardTasks {
  public:
   ForwardTasks(const Conv2dForward& p, const ExecContext& ctx)
       : p_(p),
         shape_(p.x, p.weight, p.stride, p.padding),
         cut_(shape_, size_of(p.x.dtype)),
-        widens_(must_widen(p.x.dtype)),
+        widens_(must_widen(p.x.dtype) || reads_beside_windows(shape_, p.x.dtype)),
         ends_(widens_ || p.scale || p.bias || p.residual || p.relu),
         copies_x_(widens_ || !vector_aligned(p.x)),
         copies_y_(!vector_aligned(p.y) || (ends_ && p.y.dtype != DType::f32)),
@@ -181,7 +191,7 @@ class ForwardTasks {
     const size_t kind = kind_of(task);
     kinds_[kind].run(x, weights_[kind], sums, plan_[scratchpads_] + worker * scratchpad_bytes_);
     if (ends_) {
-      HWY_DYNAMIC_DISPATCH(end_rows)
+      HWY_DYNAMIC_DISPATCH(apply_epilogue)
       ({.sums = static_cast<const float*>(sums),
         .scale = p_.scale ? p_.scale.as<float>() : nullptr,
         .bias = p_.bias ? p_.bias.as<float>() : nullptr,
@@ -210,20 +220,17 @@ class ForwardTasks {
     for (size_t other = 0; other < kind; ++other) {
       if (kinds_[other].weight_order() == convolution.weight_order()) return weights_[other];
     }
-    if (!p_.kept) return order_weight(convolution, own, wide);
-    if (!*p_.kept) *p_.kept = std::make_shared<OrderedWeight>();
-    for (const OrderedWeight::Copy& copy : (*p_.kept)->copies) {
-      if (copy.order == convolution.weight_order()) return copy.memory->reserve(convolution.weight_bytes());
-    }
-    auto memory = std::make_unique<Scratch>();
-    const void* ordered = order_weight(convolution, memory->reserve(convolution.weight_bytes()), wide);
-    (*p_.kept)->copies.push_back({convolution.weight_order(), std::move(memory)});
-    return ordered;
+    if (!p_.kept) return pack_weight(convolution, own, wide);
+    if (const void* kept = p_.kept->find(convolution.weight_order())) return kept;
+    auto copy = std::make_unique<PackedWeight::Copy>();
+    copy->order = convolution.weight_order();
+    copy->weight = pack_weight(convolution, copy->memory.reserve(convolution.weight_bytes()), wide);
+    return p_.kept->add(std::move(copy));
   }
 
-  const void* order_weight(const Convolution& convolution, void* to, float* wide) const {
+  const void* pack_weight(const Convolution& convolution, void* to, float* wide) const {
     if (widens_) HWY_DYNAMIC_DISPATCH(widen)(p_.weight.as<bfloat16>(), shape_.weights(), wide);
-    convolution.order_weight(widens_ ? wide : p_.weight.data, to);
+    convolution.pack_weight(widens_ ? wide : p_.weight.data, to);
     return to;
   }
 

@@ -3,7 +3,7 @@
 // dx[h, w] is a sum over the taps (i, j) for which h + p - i and w + p - j are multiples of the stride s. So
 // pixels fall into s² classes, by the remainders of h + p and w + p; a class's pixels have the same taps, i =
 // r, r + s, r + 2 s, ..., which read neighbouring positions of dy, last to first. A block computes 128 pixels
-// of one class by 128 channels: no product is with a zero between dy's positions.
+// of one class by 128 channels, or 256 by 64 (conv2d.cu): no product is with a zero between dy's positions.
 //
 // The weight is brought into the order that this needs, [taps, class after class][Cout][Cin], by a first
 // kernel, in scratch (as large as the weight; K = 1 needs none). Bytes moved by a tile: the windows of its
@@ -14,7 +14,6 @@
 #include "kernels/common/scratch_plan.h"
 #include "kernels/conv2d/conv2d_cuda.h"
 #include "kernels/conv2d/halo_product.cuh"
-#include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
 namespace {
@@ -95,7 +94,7 @@ __device__ __forceinline__ void store(Product& product, const DataArguments<T>& 
 template <BlockProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     conv2d_data_gradient_kernel(const DataArguments<T> p) {
-  extern __shared__ uint4 shared[];
+  alignas(kTileAlignment) extern __shared__ uint4 shared[];
   const int tiles = p.row_tiles * p.column_tiles, stride = p.classes.stride;
   const int number = static_cast<int>(blockIdx.x) / tiles, tile = static_cast<int>(blockIdx.x) % tiles;
   const int down = number / stride, across = number % stride;
@@ -109,11 +108,11 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   Operand<T> weight = p.weight;
   weight.data += static_cast<int64_t>(p.classes.first(down, across)) * windows.channels * weight.stride;
 
-  const TilePlace at(tile, p.row_tiles, p.column_tiles);
+  const TilePlace at(tile, p.row_tiles, p.column_tiles, Product::kRows, Product::kColumns);
   const Operand<T> no_matrix{nullptr, 0, 0};
   Product product(windows, static_cast<int>(at.row), windows.rows, 0, no_matrix, weight, at, windows.elements,
                   false, shared);
-  run_pipeline(product, steps_of<T>(windows.elements));
+  run_pipeline<Product::kStages>(product, steps_of<T>(windows.elements));
   p.whole ? store<true>(product, p, at, row.pixel, column.pixel)
           : store<false>(product, p, at, row.pixel, column.pixel);
 }
@@ -131,8 +130,9 @@ const T* ordered_weight(const Conv2dBackward& p, const Conv2dShape& s, const Tap
   return plan[ordered];
 }
 
-template <template <Along, Along, bool, bool> typename Base, typename T>
+template <typename Products, typename T = typename Products::Input>
 void run(const Conv2dBackward& p, const ExecContext& ctx) {
+  using Any = typename Products::template Product<Along::reduction, Along::outer, true, false>;
   const Conv2dShape s(p.x, p.weight, p.stride, p.padding);
   const TapClasses classes{static_cast<int>(s.kernel), static_cast<int>(s.stride)};
   // Of every class as many pixels as the largest has.
@@ -159,12 +159,12 @@ void run(const Conv2dBackward& p, const ExecContext& ctx) {
       .height = static_cast<int>(s.height),
       .width = static_cast<int>(s.width),
       .columns = s.channels,
-      .row_tiles = static_cast<int>(tiles_of(s.batch * down * across)),
-      .column_tiles = static_cast<int>(tiles_of(s.channels)),
+      .row_tiles = static_cast<int>(tiles_of(s.batch * down * across, Any::kRows)),
+      .column_tiles = static_cast<int>(tiles_of(s.channels, Any::kColumns)),
       .whole = s.channels % Vec<T>::kSize == 0 && aligned_to(kVecBytes, p.dx.data)};
   const bool vectors = a.windows.in_chunks() && vector_lines(a.weight);
   const int one_class = s.stride == 1 ? classes.kernel : 0;
-  with_window_product<Base, Along::outer>(
+  with_window_product<Products::template Product, Along::outer>(
       a.windows, one_class, vectors, [&]<typename P>(std::type_identity<P>, int shared_bytes) {
         launch({.kernel = "conv2d_data_gradient_kernel",
                 .grid = {s.stride * s.stride * a.row_tiles * a.column_tiles},
@@ -177,11 +177,8 @@ void run(const Conv2dBackward& p, const ExecContext& ctx) {
 }  // namespace
 
 void conv2d_data_gradient_cuda(const Conv2dBackward& p, const ExecContext& ctx) {
-  if (p.x.dtype == DType::bf16) {
-    run<MmaProduct, bfloat16>(p, ctx);
-  } else {
-    product_policy(ctx).tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
-  }
+  with_products_of_columns(p.x.size(3), p.x.dtype, ctx,
+                           [&](auto products) { run<decltype(products)>(p, ctx); });
 }
 
 }  // namespace cuclip

@@ -10,7 +10,6 @@
 #include "kernels/conv2d/windows.cuh"
 #include "kernels/tiles/add_slices.cuh"
 #include "kernels/tiles/epilogue.cuh"
-#include "kernels/tiles/product_policy.h"
 #include "kernels/tiles/row_slices.h"
 
 namespace cuclip {
@@ -21,9 +20,9 @@ struct WeightArguments {
   Windows<T> windows;
   const T* dy;
   float* dweight;
-  float* partial;   // [slices - 1, outputs, elements]
-  int64_t outputs;  // rows of dweight
-  int64_t slice_rows;
+  float* partial;    // [slices - 1, outputs, elements]
+  int64_t outputs;   // rows of dweight
+  RowSlices slices;  // of the positions
   int row_tiles;
   int column_tiles;
 };
@@ -32,14 +31,15 @@ struct WeightArguments {
 template <BlockProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     conv2d_weight_gradient_kernel(const WeightArguments<T> p) {
-  extern __shared__ uint4 shared[];
-  const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
-  const int64_t slice = blockIdx.y, begin = slice * p.slice_rows;
-  const int64_t rows = min(p.slice_rows, p.windows.rows - begin);
+  alignas(kTileAlignment) extern __shared__ uint4 shared[];
+  const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles, Product::kRows,
+                     Product::kColumns);
+  const int64_t slice = blockIdx.y, begin = p.slices.begin(slice);
+  const int64_t rows = p.slices.begin(slice + 1) - begin;
   const Operand<T> dy{p.dy + begin * p.outputs, p.outputs, p.outputs}, no_matrix{nullptr, 0, 0};
   Product product(p.windows, static_cast<int>(begin), static_cast<int>(begin + rows),
                   static_cast<int>(at.column), dy, no_matrix, at, rows, false, shared);
-  run_pipeline(product, steps_of<T>(rows));
+  run_pipeline<Product::kStages>(product, steps_of<T>(rows));
   const int64_t elements = p.windows.elements;
   float* to = slice == 0 ? p.dweight : p.partial + (slice - 1) * p.outputs * elements;
   store_tile<EpilogueOp::none>(
@@ -49,43 +49,59 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
       at);
 }
 
-template <template <Along, Along, bool, bool> typename Base, typename T>
+template <typename Products, typename T = typename Products::Input>
 void run(const Conv2dBackward& p, const ExecContext& ctx) {
+  using Any = typename Products::template Product<Along::outer, Along::outer, true, false>;
   const Conv2dShape s(p.x, p.weight, p.stride, p.padding);
   const Windows<T> windows = windows_of<T>(p.x, s);
-  const int64_t elements = windows.elements, row_tiles = tiles_of(s.outputs),
-                column_tiles = tiles_of(elements);
-  const auto [slice_rows, slices] = cut_into_slices(windows.rows, row_tiles * column_tiles, kStep<T>);
+  const int64_t elements = windows.elements, row_tiles = tiles_of(s.outputs, Any::kRows),
+                column_tiles = tiles_of(elements, Any::kColumns);
+  // As many as fill a GPU: a flat tile's block is half as large as others.
+  const int64_t tiles = ceil_div(row_tiles * column_tiles * Any::kRows * Any::kColumns, kTile * kTile);
+  const RowSlices slices = cut_into_slices(windows.rows, tiles, kStep<T>);
   ScratchPlan plan;
-  const auto partial = plan.add<float>((slices - 1) * s.weights());
+  const auto partial = plan.add<float>((slices.count - 1) * s.weights());
   plan.reserve(ctx);
   const WeightArguments<T> a{.windows = windows,
                              .dy = p.dy.as<T>(),
                              .dweight = p.dweight.as<float>(),
                              .partial = plan[partial],
                              .outputs = s.outputs,
-                             .slice_rows = slice_rows,
+                             .slices = slices,
                              .row_tiles = static_cast<int>(row_tiles),
                              .column_tiles = static_cast<int>(column_tiles)};
   const bool vectors = windows.in_chunks() && vector_lines(Operand<T>{a.dy, s.outputs, s.outputs}) &&
                        aligned_to(kVecBytes, a.dweight);
-  with_product<Base, Along::outer, Along::outer, false>(vectors, [&]<typename P>(std::type_identity<P>) {
+  const auto compute = [&]<typename P>(std::type_identity<P>) {
     launch({.kernel = "conv2d_weight_gradient_kernel",
-            .grid = {row_tiles * column_tiles, slices},
+            .grid = {row_tiles * column_tiles, slices.count},
             .threads = P::kThreads,
-            .shared_bytes = kPipelineBytes},
-           conv2d_weight_gradient_kernel<WindowProduct<P, 1>>, ctx, a);
-  });
-  if (slices > 1) add_slices(a.partial, slices - 1, s.weights(), s.weights(), a.dweight, ctx);
+            .shared_bytes = P::kPipelineBytes},
+           conv2d_weight_gradient_kernel<P>, ctx, a);
+  };
+  if (vectors && windows.are_pixels(windows.taps_across)) {
+    compute(std::type_identity<PixelProduct<Any, 1>>());
+  } else {
+    with_product<Products::template Product, Along::outer, Along::outer, false>(
+        vectors,
+        [&]<typename P>(std::type_identity<P>) { compute(std::type_identity<WindowProduct<P, 1>>()); });
+  }
+  if (slices.count > 1) add_slices(a.partial, slices.count - 1, s.weights(), s.weights(), a.dweight, ctx);
 }
 
 }  // namespace
 
 void conv2d_weight_gradient_cuda(const Conv2dBackward& p, const ExecContext& ctx) {
-  if (p.x.dtype == DType::bf16) {
-    run<MmaProduct, bfloat16>(p, ctx);
+  using Flat = Tuning::FlatProduct;
+  using Tall = Tuning::TallProduct;
+  const auto compute = [&](auto products) { run<decltype(products)>(p, ctx); };
+  const int64_t rows = p.weight.size(0), columns = p.weight.elements() / rows;
+  if (rows <= kFormRows<Flat>) {
+    with_products<Flat>(p.x.dtype, ctx, compute);
+  } else if (columns <= kFormColumns<Tall>) {
+    with_products<Tall>(p.x.dtype, ctx, compute);
   } else {
-    product_policy(ctx).tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
+    with_products<Tuning::TensorCoreProduct>(p.x.dtype, ctx, compute);
   }
 }
 

@@ -113,6 +113,25 @@ Cache::Key key_of(const ConvolutionSpec& spec) {
 
 }  // namespace
 
+std::shared_ptr<PackedWeight> make_packed_weight() { return std::make_shared<PackedWeight>(); }
+
+const void* PackedWeight::find(const Description& order) const {
+  for (const Copy* copy = newest.load(std::memory_order_acquire); copy; copy = copy->next.get()) {
+    if (copy->order == order) return copy->weight;
+  }
+  return nullptr;
+}
+
+const void* PackedWeight::add(std::unique_ptr<Copy> copy) {
+  Copy* const added = copy.release();
+  Copy* before = newest.load(std::memory_order_relaxed);
+  do {
+    (void)added->next.release();  // it is the list's until the exchange succeeds
+    added->next.reset(before);
+  } while (!newest.compare_exchange_weak(before, added, std::memory_order_acq_rel));
+  return added->weight;
+}
+
 Convolution Convolution::find(const ConvolutionSpec& spec) {
   thread_local Cache cache;
   return with_one_dnn([&] { return cache.find(key_of(spec), [&] { return Convolution(spec); }); });
@@ -159,16 +178,16 @@ Convolution::Convolution(const ConvolutionSpec& spec) : pass_(spec.pass) {
   }
 }
 
-void Convolution::order_weight(const void* weight, void* ordered) const {
+void Convolution::pack_weight(const void* weight, void* packed) const {
   with_one_dnn([&] {
     reorder_.execute(stream(), {{DNNL_ARG_FROM, wrap(plain_weight_, engine(), weight)},
-                                {DNNL_ARG_TO, wrap(weight_, engine(), ordered)}});
+                                {DNNL_ARG_TO, wrap(weight_, engine(), packed)}});
   });
 }
 
-void Convolution::add_ordered(const float* ordered, float* dweight) const {
+void Convolution::add_packed(const float* packed, float* dweight) const {
   with_one_dnn([&] {
-    reorder_.execute(stream(), {{DNNL_ARG_FROM, wrap(weight_, engine(), ordered)},
+    reorder_.execute(stream(), {{DNNL_ARG_FROM, wrap(weight_, engine(), packed)},
                                 {DNNL_ARG_TO, wrap(plain_weight_, engine(), dweight)}});
   });
 }

@@ -2,9 +2,9 @@
 // conv2d_backward_cpu.cpp run.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
-#include <vector>
 
 #include "kernels/common/dtype.h"
 #include "kernels/common/exec_context.h"
@@ -62,10 +62,10 @@ class Convolution {
   const dnnl::memory::desc& weight_order() const { return weight_; }
   size_t scratchpad_bytes() const { return scratchpad_.get_size(); }
 
-  /// `ordered` gets the weight, [Cout, K, K, Cin] of the spec's dtype, in oneDNN's order.
-  void order_weight(const void* weight, void* ordered) const;
-  /// dweight, [Cout, K, K, Cin], += `ordered`.
-  void add_ordered(const float* ordered, float* dweight) const;
+  /// `packed` gets the weight, [Cout, K, K, Cin] of the spec's dtype, in oneDNN's order.
+  void pack_weight(const void* weight, void* packed) const;
+  /// dweight, [Cout, K, K, Cin], += `packed`.
+  void add_packed(const float* packed, float* dweight) const;
 
   /// Reads and writes as the pass says; `weight` is in oneDNN's order, and is written by the pass for it.
   void run(const void* x, const void* weight, const void* y, void* scratchpad) const;
@@ -78,13 +78,28 @@ class Convolution {
   dnnl::primitive reorder_;  // to oneDNN's order, or adding from it
 };
 
-/// In each order that has been asked for: convolutions of other parts may want others.
-struct OrderedWeight {
+/// In each order that has been asked for: convolutions of other parts may want others. Copies are added and
+/// never taken away, so that reading them needs no lock.
+struct PackedWeight {
   struct Copy {
     dnnl::memory::desc order;
-    std::unique_ptr<Scratch> memory;
+    Scratch memory{};
+    const void* weight = nullptr;  // in the memory
+    std::unique_ptr<Copy> next{};
   };
-  std::vector<Copy> copies;
+
+  PackedWeight() = default;
+  PackedWeight(const PackedWeight&) = delete;
+  PackedWeight& operator=(const PackedWeight&) = delete;
+  ~PackedWeight() { delete newest.load(); }
+
+  /// The weight in this order; null if there is no copy in it yet.
+  const void* find(const dnnl::memory::desc& order) const;
+  /// Adds a copy and returns its weight. When another thread has added one in the same order meanwhile, both
+  /// are kept.
+  const void* add(std::unique_ptr<Copy> copy);
+
+  std::atomic<Copy*> newest = nullptr;
 };
 
 }  // namespace cuclip

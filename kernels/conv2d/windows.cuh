@@ -11,6 +11,7 @@
 #include "kernels/conv2d/conv2d_shape.h"
 #include "kernels/tiles/ffma_product.cuh"
 #include "kernels/tiles/mma_product.cuh"
+#include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
 
@@ -29,18 +30,21 @@ struct Windows {
   int row, column;      // of the first tap of a picture's first position
 
   /// A position: its first tap's pixel, counted from the first picture's first, and where that is in the
-  /// picture. A tap: the same from the position's first tap on, and the channel.
+  /// picture. A tap: the same from the position's first tap on.
   struct Place {
     int pixel, row, column;
   };
   struct Tap {
-    Place place;
-    int channel;
+    const T* first;  // its element of the first picture's first pixel
+    int row, column;
   };
   static constexpr int kNowhere = -(1 << 30);  // a row outside of every picture, even twice
 
   /// Whether 16-byte accesses fit the taps of all positions. Host code.
   bool in_chunks() const { return channels % Vec<T>::kSize == 0 && aligned_to(kVecBytes, pixels); }
+  /// Whether they are the pictures' pixels, one after the other. `kernel`: taps across of every window, or 0
+  /// where windows differ. Host code.
+  bool are_pixels(int kernel) const { return kernel == 1 && stride == 1 && positions == height * width; }
 
   __device__ __forceinline__ Place position(int number, int end) const {
     const int picture = number / positions, inside = number - picture * positions;
@@ -51,14 +55,15 @@ struct Windows {
   __device__ __forceinline__ Tap tap(int element) const {
     const int number = element / channels, down = number / taps_across;
     const int r = direction * down, c = direction * (number - down * taps_across);
-    return {{r * width + c, element < elements ? r : kNowhere, c}, element - number * channels};
+    const T* first = pixels + static_cast<int64_t>(r * width + c) * channels + (element - number * channels);
+    return {first, element < elements ? r : kNowhere, c};
   }
   __device__ __forceinline__ bool inside(const Place& at, const Tap& tap) const {
-    return static_cast<unsigned>(at.row + tap.place.row) < static_cast<unsigned>(height) &&
-           static_cast<unsigned>(at.column + tap.place.column) < static_cast<unsigned>(width);
+    return static_cast<unsigned>(at.row + tap.row) < static_cast<unsigned>(height) &&
+           static_cast<unsigned>(at.column + tap.column) < static_cast<unsigned>(width);
   }
   __device__ __forceinline__ const T* address(const Place& at, const Tap& tap) const {
-    return pixels + static_cast<int64_t>(at.pixel + tap.place.pixel) * channels + tap.channel;
+    return tap.first + int64_t{at.pixel} * channels;
   }
 };
 
@@ -80,9 +85,9 @@ Windows<T> windows_of(const TensorView& x, const Conv2dShape& s) {
           .column = static_cast<int>(-s.padding)};
 }
 
-/// Base: MmaProduct, Tf32Product or FfmaProduct. The windows are operand kOperand: 0 (A), then a tile has 128
-/// positions and a step moves along their elements; or 1 (B), then it has 128 elements and a step moves on to
-/// other positions. With Base::kVectors the channels are whole chunks, and aligned.
+/// Base: a TensorCoreProduct or FfmaProduct. The windows are operand kOperand: 0 (A), then a tile's rows are
+/// positions and a step moves along their elements; or 1 (B), then its columns are elements and a step moves
+/// on to other positions. With Base::kVectors the channels are whole chunks, and aligned.
 template <OperandProduct Base, int kOperand>
 class WindowProduct : public Base {
  public:
@@ -93,12 +98,18 @@ class WindowProduct : public Base {
   template <typename... Arguments>
   __device__ __forceinline__ WindowProduct(const Windows<T>& windows, int first, int end, int element,
                                            Arguments&&... arguments)
-      : Base(arguments...), windows_(windows), first_(first), end_(end), element_(element) {
+      : Base(arguments...),
+        windows_(windows),
+        first_(first),
+        end_(end),
+        element_(element),
+        first_target_(first_target()) {
     if constexpr (kAlong) {
 #pragma unroll
       for (int i = 0; i < kPlaces; ++i) places_[i] = windows_.position(first_ + line(i), end_);
     } else {
-      tap_ = windows_.tap(element_ + within(0));
+#pragma unroll
+      for (int i = 0; i < kGroups; ++i) taps_[i] = windows_.tap(element_ + within(i * kPlaces));
     }
   }
 
@@ -114,46 +125,56 @@ class WindowProduct : public Base {
  private:
   static constexpr bool kAlong = kOperand == 0;  // steps move along the elements
   static constexpr bool kMma = requires { typename Base::OperandA; };
-  static constexpr int kChunk = kMma ? Vec<T>::kSize : 1;   // elements that a thread copies together
-  static constexpr int kLines = kAlong ? kTile : kStep<T>;  // positions of a step's tile
-  static constexpr int kChunks = (kAlong ? kStep<T> : kTile) / kChunk;  // of a position
-  static constexpr int kCopies = kLines * kChunks / Base::kThreads;     // of a thread
-  // Along the elements f32 goes in runs of eight, as FfmaProduct does.
-  static constexpr bool kRuns = !kMma && kAlong;
-  static constexpr int kRun = 8, kRunLines = Base::kThreads / kRun;
-  static constexpr int kPlaces = !kAlong ? 1 : kRuns ? kLines / kRunLines : kCopies;
+  static constexpr int kChunk = kMma ? Vec<T>::kSize : 1;         // elements that a thread copies together
+  static constexpr int kLines = kAlong ? Base::kRows : kStep<T>;  // positions of a step's tile
+  static constexpr int kChunks = (kAlong ? kStep<T> : Base::kColumns) / kChunk;  // of a position
+  // Threads that copy neighbours of one position: 128 bytes, or in f32 as FfmaProduct does.
+  static constexpr int kAcross = kMma || kAlong ? (kChunks < 8 ? kChunks : 8) : kChunks;
+  static constexpr int kAtOnce = Base::kThreads / kAcross;  // positions
+  // Of a thread: positions, and of each of them so many chunks.
+  static constexpr int kPlaces = kLines / kAtOnce, kGroups = kChunks / kAcross;
+  static constexpr int kCopies = kPlaces * kGroups;
 
   /// Copy i of this thread: the position, counted in the tile, and the first of the elements.
   __device__ __forceinline__ int line(int i) const {
-    const int thread = static_cast<int>(threadIdx.x);
-    if constexpr (kRuns) return thread / kRun + i % kPlaces * kRunLines;
-    return thread / kChunks + i * (Base::kThreads / kChunks);
+    return static_cast<int>(threadIdx.x) / kAcross + i % kPlaces * kAtOnce;
   }
   __device__ __forceinline__ int within(int i) const {
-    const int thread = static_cast<int>(threadIdx.x);
-    if constexpr (kRuns) return thread % kRun + i / kPlaces * kRun;
-    return thread % kChunks * kChunk;
+    return (static_cast<int>(threadIdx.x) % kAcross + i / kPlaces * kAcross) * kChunk;
   }
 
   __device__ __forceinline__ void gather(int step, int stage) const {
-    if constexpr (kMma && !Base::kVectors) return gather_elements(step, stage);
-    typename Windows<T>::Tap tap = tap_;
+    if constexpr (kMma && !Base::kVectors) {
+      gather_elements(step, stage);
+    } else if constexpr (kAlong) {
+      typename Windows<T>::Tap tap;
 #pragma unroll
-    for (int i = 0; i < kCopies; ++i) {
-      typename Windows<T>::Place at;
-      if constexpr (kAlong) {
-        at = places_[i % kPlaces];
-        if (i == 0 || within(i) != within(i - 1)) tap = windows_.tap(step * kStep<T> + within(i));
-      } else {
-        at = windows_.position(first_ + step * kStep<T> + line(i), end_);
+      for (int i = 0; i < kCopies; ++i) {
+        if (i % kPlaces == 0) tap = windows_.tap(step * kStep<T> + within(i));
+        copy(stage, i, places_[i % kPlaces], tap);
       }
-      const bool inside = windows_.inside(at, tap);
-      const T* from = inside ? windows_.address(at, tap) : windows_.pixels;
-      if constexpr (kMma) {
-        async_copy_16_zero_fill(target(stage, i), from, inside ? kVecBytes : 0);
-      } else {
-        async_copy_4_zero_fill(target(stage, i), from, inside ? 4 : 0);
+    } else {
+      // A lane finds one position for all lanes of its warp: those of a step are no more than lanes.
+      static_assert(kLines <= kWarp);
+      const int lane = static_cast<int>(threadIdx.x) % kLines;
+      const auto own = windows_.position(first_ + step * kStep<T> + lane, end_);
+#pragma unroll
+      for (int place = 0; place < kPlaces; ++place) {
+        const auto of_line = [&](int value) { return __shfl_sync(kAllLanes, value, line(place)); };
+        const typename Windows<T>::Place at{of_line(own.pixel), of_line(own.row), of_line(own.column)};
+#pragma unroll
+        for (int i = 0; i < kGroups; ++i) copy(stage, i * kPlaces + place, at, taps_[i]);
       }
+    }
+  }
+
+  __device__ __forceinline__ void copy(int stage, int i, const typename Windows<T>::Place& at,
+                                       const typename Windows<T>::Tap& tap) const {
+    const T* from = windows_.address(at, tap);
+    if constexpr (kMma) {
+      async_copy_16(target(stage, i), from, windows_.inside(at, tap));
+    } else {
+      async_copy_4(target(stage, i), from, windows_.inside(at, tap));
     }
   }
 
@@ -169,26 +190,69 @@ class WindowProduct : public Base {
         const auto tap = windows_.tap(first + within(i) + j);
         v[j] = windows_.inside(at, tap) ? to_float(*windows_.address(at, tap)) : 0.0f;
       }
-      *target(stage, i) = pack<T>(v);
+      store_shared_vec(target(stage, i), pack<T>(v));
     }
   }
 
-  __device__ __forceinline__ auto* target(int stage, int i) const {
-    auto* tile = Base::tile(stage, kOperand);
-    if constexpr (!kMma) {
-      return tile + (kAlong ? Base::element(within(i), line(i)) : Base::element(line(i), within(i)));
-    } else if constexpr (kAlong) {
-      return tile + Base::OperandA::place(line(i), within(i) / kChunk);
+  /// Where copy i goes. The swizzle of 16-byte chunks repeats from each of a thread's lines to the next.
+  __device__ __forceinline__ uint32_t target(int stage, int i) const {
+    if constexpr (kMma) {
+      static_assert(kAtOnce % 8 == 0 && kAcross % 4 == 0);
+      return Base::address(stage, kOperand) + first_target_ +
+             (i % kPlaces * kAtOnce * kChunks + i / kPlaces * kAcross) * kVecBytes;
     } else {
-      return tile + Base::OperandB::place(line(i), within(i) / kChunk);
+      auto* tile = Base::tile(stage, kOperand);
+      return shared_address(tile +
+                            (kAlong ? Base::element(within(i), line(i)) : Base::element(line(i), within(i))));
     }
+  }
+  __device__ __forceinline__ uint32_t first_target() const {
+    if constexpr (kMma) {
+      using Side = std::conditional_t<kAlong, typename Base::OperandA, typename Base::OperandB>;
+      return Side::place(line(0), within(0) / kChunk) * kVecBytes;
+    }
+    return 0;
   }
 
   const Windows<T>& windows_;
   int first_, end_, element_;
-  typename Windows<T>::Place places_[kPlaces];  // of the tile's positions
-  typename Windows<T>::Tap tap_;                // of the tile's elements
+  uint32_t first_target_;
+  typename Windows<T>::Place places_[kAlong ? kPlaces : 1];  // of the tile's positions
+  typename Windows<T>::Tap taps_[kAlong ? 1 : kGroups];      // of the tile's elements
 };
+
+/// The same of windows that are pixels: a matrix in memory, which 16-byte accesses fit.
+template <OperandProduct Base, int kOperand>
+class PixelProduct : public Base {
+ public:
+  using T = typename Base::Input;
+
+  /// As WindowProduct's.
+  __device__ __forceinline__ PixelProduct(const Windows<T>& windows, int first, int /*end*/, int /*element*/,
+                                          const Operand<T>& a, const Operand<T>& b, const TilePlace& at,
+                                          int64_t reduction, bool sums_rows, void* shared)
+      : Base(kOperand == 0 ? Operand<T>{windows.pixels, windows.channels, windows.rows} : a,
+             kOperand == 0 ? b
+                           : Operand<T>{windows.pixels + int64_t{first} * windows.channels, windows.channels,
+                                        windows.channels},
+             at, reduction, sums_rows, shared) {}
+};
+
+/// Calls body(products) with those of operands of `dtype`: on tensor cores of a form, but for f32 only if the
+/// context allows tf32. Host code.
+template <typename Form, typename Body>
+void with_products(DType dtype, const ExecContext& ctx, Body&& body) {
+  if (dtype == DType::bf16) return body(TensorCoreProducts<bfloat16, Form>());
+  product_policy(ctx).tf32 ? body(TensorCoreProducts<float, Form>()) : body(FfmaProducts());
+}
+
+/// The same where windows are A and there are as many rows as positions, in the form for so many columns.
+template <typename Body>
+void with_products_of_columns(int64_t columns, DType dtype, const ExecContext& ctx, Body&& body) {
+  using Tall = Tuning::TallProduct;
+  columns <= kFormColumns<Tall> ? with_products<Tall>(dtype, ctx, body)
+                                : with_products<Tuning::TensorCoreProduct>(dtype, ctx, body);
+}
 
 /// Calls body(row, column, n, v) for the vectors of a tile's sums, n of whose elements are inside `columns`.
 template <typename T, StagedSums<Vec<T>::kSize> Product, typename Body>

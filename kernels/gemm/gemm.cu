@@ -36,7 +36,7 @@ __device__ __forceinline__ void with_epilogue_op(EpilogueOp op, Body&& body) {
 template <OperandProduct Product, TileElement Out>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     gemm_kernel(const ProductArguments<typename Product::Input, Out> p) {
-  extern __shared__ uint4 shared[];
+  alignas(kTileAlignment) extern __shared__ uint4 shared[];
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   Product product(p.a, p.b, at, p.reduction, false, shared);
   run_pipeline(product, steps_of<typename Product::Input>(p.reduction));

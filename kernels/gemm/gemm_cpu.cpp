@@ -180,7 +180,7 @@ void gemm_cpu(const Gemm& p, const ExecContext& ctx) {
               .columns = std::min(kTileColumns, n - column),
               .sums = nullptr,
               .sums_stride = 0};
-    float* in_scratch = scratch + worker * scratch_tile;
+    float* in_scratch = through_scratch ? scratch + worker * scratch_tile : nullptr;
     auto* in_c = const_cast<std::byte*>(element(p.c, tile.row * n + tile.column));
     tile_product({.a = element(p.a, tile.row * k),
                   .b = element(p.b, p.transpose_b ? tile.column * k : tile.column),

@@ -6,9 +6,6 @@
 
 #ifdef CUCLIP_WITH_CUDA
 
-#include <cublasLt.h>
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -16,54 +13,12 @@
 
 #include "kernels/common/cuda_check.cuh"
 #include "kernels/common/scratch_plan.h"
+#include "kernels/gemm/cublaslt_library.h"
 #include "kernels/pointwise/pointwise_cuda.h"
 #include "kernels/tiles/product_policy.h"
 
 namespace cuclip {
 namespace {
-
-#define CUCLIP_STRING_OF(value) #value
-#define CUCLIP_STRING(value) CUCLIP_STRING_OF(value)
-constexpr const char* kLibrary = "libcublasLt.so." CUCLIP_STRING(CUBLAS_VER_MAJOR);
-
-// Stays loaded: objects of it may live until the process ends.
-void* open_library() {
-  void* library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
-  if (!library) fail_input("cuBLASLt cannot be loaded: {}; use cuclip's own products", dlerror());
-  return library;
-}
-
-void* find(void* library, const char* name) {
-  void* function = dlsym(library, name);
-  if (!function) fail("{} has no {}", kLibrary, name);
-  return function;
-}
-
-/// The functions that are called, under their names without "cublasLt".
-struct Functions {
-#define CUCLIP_LT(name) \
-  decltype(&cublasLt##name) name = reinterpret_cast<decltype(name)>(find(library, "cublasLt" #name))
-  void* library = open_library();
-  CUCLIP_LT(Create);
-  CUCLIP_LT(Destroy);
-  CUCLIP_LT(GetStatusName);
-  CUCLIP_LT(Matmul);
-  CUCLIP_LT(MatmulAlgoGetHeuristic);
-  CUCLIP_LT(MatmulDescCreate);
-  CUCLIP_LT(MatmulDescDestroy);
-  CUCLIP_LT(MatmulDescSetAttribute);
-  CUCLIP_LT(MatmulPreferenceCreate);
-  CUCLIP_LT(MatmulPreferenceDestroy);
-  CUCLIP_LT(MatmulPreferenceSetAttribute);
-  CUCLIP_LT(MatrixLayoutCreate);
-  CUCLIP_LT(MatrixLayoutDestroy);
-#undef CUCLIP_LT
-};
-
-const Functions& lt() {
-  static const Functions functions;
-  return functions;
-}
 
 /// d = op(a) op(b), column by column, with what decides which algorithm can compute it.
 struct Product {
@@ -85,49 +40,20 @@ struct Operands {
   void* bias;
 };
 
-/// cuBLASLt does not compute a product.
-struct Refusal {
-  const char* call;
-  cublasStatus_t status;
-};
-
-void check(cublasStatus_t status, const char* call) {
-  if (status != CUBLAS_STATUS_SUCCESS) throw Refusal{call, status};
-}
-#define CUCLIP_LT_CHECK(name, ...) check(lt().name(__VA_ARGS__), "cublasLt" #name)
-
-/// An object of the library.
-template <typename T, cublasStatus_t (*Functions::*kDestroy)(T)>
-class Owned {
- public:
-  Owned() = default;
-  ~Owned() {
-    if (object_) (lt().*kDestroy)(object_);
-  }
-  Owned(const Owned&) = delete;
-  Owned& operator=(const Owned&) = delete;
-  T* place() { return &object_; }
-  operator T() const { return object_; }
-
- private:
-  T object_ = nullptr;
-};
-using Layout = Owned<cublasLtMatrixLayout_t, &Functions::MatrixLayoutDestroy>;
-
 /// Made once for each kind of product.
 struct Plan {
   enum class State { untried, works, refused } state = State::untried;
-  Owned<cublasLtMatmulDesc_t, &Functions::MatmulDescDestroy> description;
-  Layout a, b, d;
+  CublasLtDescription description;
+  CublasLtLayout a, b, d;
   cublasLtMatmulAlgo_t algorithm;
 };
 
 // What NVIDIA recommends as cuBLAS' workspace, by the major number of the compute capability.
-size_t workspace_bytes() {
+int64_t workspace_bytes() {
   int device = 0, major = 0;
   CUCLIP_CUDA_CHECK(cudaGetDevice(&device));
   CUCLIP_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  return size_t{major >= 9 ? 32u : 4u} << 20;
+  return int64_t{major >= 9 ? 32 : 4} << 20;
 }
 
 uint32_t alignment(const void* memory) {
@@ -137,12 +63,13 @@ uint32_t alignment(const void* memory) {
 
 cudaDataType_t type_of(DType dtype) { return dtype == DType::f32 ? CUDA_R_32F : CUDA_R_16BF; }
 
-class CublasLtWithWorkspace : public CublasLt {
+// Its workspace is scratch: products on two streams must not share one.
+class CublasLtWithScratch : public CublasLt {
  public:
-  CublasLtWithWorkspace()
-      : workspace_bytes_(workspace_bytes()), workspace_(device_allocate(Device::cuda, workspace_bytes_)) {
-    const cublasStatus_t status = lt().Create(handle_.place());
-    if (status != CUBLAS_STATUS_SUCCESS) fail("cublasLtCreate failed: {}", lt().GetStatusName(status));
+  CublasLtWithScratch() : workspace_bytes_(workspace_bytes()) {
+    const cublasStatus_t status = cublaslt_library().Create(handle_.place());
+    if (status != CUBLAS_STATUS_SUCCESS)
+      fail("cublasLtCreate failed: {}", cublaslt_library().GetStatusName(status));
   }
 
   bool run(const Gemm& p, const ExecContext& ctx) override {
@@ -159,7 +86,11 @@ class CublasLtWithWorkspace : public CublasLt {
                           .b_alignment = alignment(p.a.data),
                           .d_alignment = alignment(p.c.data),
                           .bias_alignment = p.bias ? alignment(p.bias.data) : 0};
-    return multiply(plans_[product], product, {p.b.data, p.a.data, p.c.data, p.bias.data}, 0.0f, ctx);
+    ScratchPlan scratch;
+    const auto workspace = scratch.add<std::byte>(workspace_bytes_);
+    scratch.reserve(ctx);
+    return multiply(plans_[product], product, {p.b.data, p.a.data, p.c.data, p.bias.data}, 0.0f,
+                    scratch[workspace], ctx);
   }
 
   bool run(const GemmWeightGradient& p, const ExecContext& ctx) override {
@@ -181,12 +112,14 @@ class CublasLtWithWorkspace : public CublasLt {
     // A product that is tried for the first time may fail after some of its kernels have added to dweight.
     const bool untried = plan.state == Plan::State::untried;
     ScratchPlan scratch;
+    const auto workspace = scratch.add<std::byte>(workspace_bytes_);
     const auto bias = scratch.add<float>(p.dbias ? product.n : 0);  // the epilogue overwrites
     const auto before = scratch.add<float>(untried ? p.dweight.elements() : 0);
     scratch.reserve(ctx);
     const size_t bytes = static_cast<size_t>(p.dweight.elements()) * sizeof(float);
     if (untried) device_copy(Device::cuda, scratch[before], p.dweight.data, bytes, ctx.stream);
-    if (!multiply(plan, product, {p.x.data, p.dy.data, p.dweight.data, scratch[bias]}, 1.0f, ctx)) {
+    if (!multiply(plan, product, {p.x.data, p.dy.data, p.dweight.data, scratch[bias]}, 1.0f,
+                  scratch[workspace], ctx)) {
       if (untried) device_copy(Device::cuda, p.dweight.data, scratch[before], bytes, ctx.stream);
       return false;
     }
@@ -195,17 +128,14 @@ class CublasLtWithWorkspace : public CublasLt {
   }
 
  private:
-  struct Free {
-    void operator()(void* memory) const { device_free(Device::cuda, memory); }
-  };
-
   static cublasComputeType_t compute_type(const ExecContext& ctx) {
     return product_policy(ctx).tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   }
 
   /// d = op(a) op(b) + beta d. Returns false for this and all later calls if cuBLASLt refuses the plan's
   /// first product: d is undefined then. Throws Error if it fails at a product that succeeded earlier.
-  bool multiply(Plan& plan, const Product& product, const Operands& at, float beta, const ExecContext& ctx) {
+  bool multiply(Plan& plan, const Product& product, const Operands& at, float beta, void* workspace,
+                const ExecContext& ctx) {
     if (plan.state == Plan::State::refused) return false;
     const bool untried = plan.state == Plan::State::untried;
     const float one = 1.0f;
@@ -215,13 +145,13 @@ class CublasLtWithWorkspace : public CublasLt {
         set(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, at.bias);
       if (untried) choose_algorithm(plan, product);
       CUCLIP_LT_CHECK(Matmul, handle_, plan.description, &one, at.a, plan.a, at.b, plan.b, &beta, at.d,
-                      plan.d, at.d, plan.d, &plan.algorithm, workspace_.get(), workspace_bytes_,
+                      plan.d, at.d, plan.d, &plan.algorithm, workspace, static_cast<size_t>(workspace_bytes_),
                       static_cast<cudaStream_t>(ctx.stream));
-    } catch (const Refusal& refusal) {
+    } catch (const CublasLtRefusal& refusal) {
       (void)cudaGetLastError();  // the next launch is not to report it
       if (!untried) {
         fail("cuBLASLt failed at {}, although an identical product succeeded earlier: {}: {}",
-             describe(product), refusal.call, lt().GetStatusName(refusal.status));
+             describe(product), refusal.call, cublaslt_library().GetStatusName(refusal.status));
       }
       plan.state = Plan::State::refused;
       say_once(product, refusal);
@@ -236,11 +166,11 @@ class CublasLtWithWorkspace : public CublasLt {
                        p.in == CUDA_R_32F ? "f32" : "bf16", p.out == CUDA_R_32F ? "f32" : "bf16");
   }
 
-  void say_once(const Product& p, const Refusal& refusal) {
+  void say_once(const Product& p, const CublasLtRefusal& refusal) {
     if (std::exchange(said_, true)) return;
     const std::string line =
         fmt::format("cuclip: cuBLASLt refuses {}: {}: {}; cuclip's own kernels compute it instead\n",
-                    describe(p), refusal.call, lt().GetStatusName(refusal.status));
+                    describe(p), refusal.call, cublaslt_library().GetStatusName(refusal.status));
     std::fputs(line.c_str(), stderr);
   }
 
@@ -254,7 +184,7 @@ class CublasLtWithWorkspace : public CublasLt {
     set(plan, CUBLASLT_MATMUL_DESC_TRANSA, p.op_a);
     set(plan, CUBLASLT_MATMUL_DESC_TRANSB, p.op_b);
     set(plan, CUBLASLT_MATMUL_DESC_EPILOGUE, p.epilogue);
-    const auto layout = [&](Layout& made, cudaDataType_t type, int64_t rows, int64_t columns,
+    const auto layout = [&](CublasLtLayout& made, cudaDataType_t type, int64_t rows, int64_t columns,
                             bool transposed) {
       if (transposed) std::swap(rows, columns);
       CUCLIP_LT_CHECK(MatrixLayoutCreate, made.place(), type, static_cast<uint64_t>(rows),
@@ -268,7 +198,7 @@ class CublasLtWithWorkspace : public CublasLt {
   // The first that cuBLASLt proposes for this memory and workspace. Sums of slices of the reduction pass
   // through workspace in f32, to be added in order.
   void choose_algorithm(Plan& plan, const Product& p) const {
-    Owned<cublasLtMatmulPreference_t, &Functions::MatmulPreferenceDestroy> preference;
+    CublasLtPreference preference;
     CUCLIP_LT_CHECK(MatmulPreferenceCreate, preference.place());
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
       CUCLIP_LT_CHECK(MatmulPreferenceSetAttribute, preference, attribute, &value, sizeof value);
@@ -285,13 +215,12 @@ class CublasLtWithWorkspace : public CublasLt {
     int count = 0;
     CUCLIP_LT_CHECK(MatmulAlgoGetHeuristic, handle_, plan.description, plan.a, plan.b, plan.d, plan.d,
                     preference, 1, &found, &count);
-    check(count > 0 ? found.state : CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic");
+    check_cublaslt(count > 0 ? found.state : CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic");
     plan.algorithm = found.algo;
   }
 
-  size_t workspace_bytes_;
-  std::unique_ptr<void, Free> workspace_;
-  Owned<cublasLtHandle_t, &Functions::Destroy> handle_;
+  int64_t workspace_bytes_;
+  CublasLtHandle handle_;
   std::map<Product, Plan> plans_;
   bool said_ = false;
 };
@@ -304,7 +233,7 @@ bool CublasLt::takes(const Gemm& p) {
 
 bool CublasLt::takes(const GemmWeightGradient& p) { return p.dy.size(0) > 0 && p.dweight.size(1) > 0; }
 
-std::shared_ptr<CublasLt> make_cublaslt() { return std::make_shared<CublasLtWithWorkspace>(); }
+std::shared_ptr<CublasLt> make_cublaslt() { return std::make_shared<CublasLtWithScratch>(); }
 
 }  // namespace cuclip
 

@@ -29,8 +29,8 @@ struct WeightGradientArguments {
   float* dbias;    // null, or [n]
   float* partial;  // [slices - 1, stride]: dweight, then dbias
   int64_t stride;
-  int64_t m, n, k;
-  int64_t slice_rows;
+  int64_t n, k;
+  RowSlices slices;  // of the rows
   int row_tiles;
   int column_tiles;
 };
@@ -39,10 +39,10 @@ struct WeightGradientArguments {
 template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     gemm_weight_gradient_kernel(const WeightGradientArguments<T> p) {
-  extern __shared__ uint4 shared[];
+  alignas(kTileAlignment) extern __shared__ uint4 shared[];
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
-  const int64_t slice = blockIdx.y, begin = slice * p.slice_rows;
-  const int64_t rows = min(p.slice_rows, p.m - begin);
+  const int64_t slice = blockIdx.y, begin = p.slices.begin(slice);
+  const int64_t rows = p.slices.begin(slice + 1) - begin;
   Product product({p.dy + begin * p.n, p.n, p.n}, {p.x + begin * p.k, p.k, p.k}, at, rows,
                   p.dbias && at.column == 0, shared);
   run_pipeline(product, steps_of<T>(rows));
@@ -66,22 +66,21 @@ void run(const GemmWeightGradient& p, const ExecContext& ctx) {
   const int64_t m = p.dy.size(0), n = p.dy.size(1), k = p.x.size(1);
   // A weight without columns has no tile, but its bias has a gradient.
   const int64_t row_tiles = tiles_of(n), column_tiles = std::max<int64_t>(1, tiles_of(k));
-  const auto [slice_rows, slices] = cut_into_slices(m, row_tiles * column_tiles, kStep<T>);
+  const RowSlices slices = cut_into_slices(m, row_tiles * column_tiles, kStep<T>);
   WeightGradientArguments<T> a{.dy = p.dy.as<T>(),
                                .x = p.x.as<T>(),
                                .dweight = p.dweight.as<float>(),
                                .dbias = p.dbias ? p.dbias.as<float>() : nullptr,
                                .partial = nullptr,
                                .stride = round_up(n * k + n, 4),
-                               .m = m,
                                .n = n,
                                .k = k,
-                               .slice_rows = slice_rows,
+                               .slices = slices,
                                .row_tiles = static_cast<int>(row_tiles),
                                .column_tiles = static_cast<int>(column_tiles)};
-  if (slices > 1) {
+  if (slices.count > 1) {
     ScratchPlan plan;
-    const auto partial = plan.add<float>((slices - 1) * a.stride);
+    const auto partial = plan.add<float>((slices.count - 1) * a.stride);
     plan.reserve(ctx);
     a.partial = plan[partial];
   }
@@ -89,14 +88,14 @@ void run(const GemmWeightGradient& p, const ExecContext& ctx) {
                        k % Vec<float>::kSize == 0 && aligned_to(kVecBytes, a.dweight);
   with_product<Product, Along::outer, Along::outer, true>(vectors, [&]<typename P>(std::type_identity<P>) {
     launch({.kernel = "gemm_weight_gradient_kernel",
-            .grid = {row_tiles * column_tiles, slices},
+            .grid = {row_tiles * column_tiles, slices.count},
             .threads = P::kThreads,
             .shared_bytes = kPipelineBytes},
            gemm_weight_gradient_kernel<P>, ctx, a);
   });
-  if (slices == 1) return;
-  add_slices(a.partial, slices - 1, a.stride, n * k, a.dweight, ctx);
-  if (a.dbias) add_slices(a.partial + n * k, slices - 1, a.stride, n, a.dbias, ctx);
+  if (slices.count == 1) return;
+  add_slices(a.partial, slices.count - 1, a.stride, n * k, a.dweight, ctx);
+  if (a.dbias) add_slices(a.partial + n * k, slices.count - 1, a.stride, n, a.dbias, ctx);
 }
 
 }  // namespace

@@ -1,9 +1,10 @@
 // Layer norm forward on CUDA.
 //
 // Threads: each row has a team of warps (row_team.cuh); the row stays in registers from its only load to its
-// only store, so the two passes of the variance cost no traffic. Shared memory: a float for each warp, where
-// a row takes more than one. Bytes moved per row of C elements of b bytes: 2 C b, with a residual 4 C b; plus
-// the parameters, 8 C, which come from the cache after the first rows, and 8 for the statistics.
+// only store, so the two passes of the variance cost no traffic. A team asks for everything that it needs
+// before it uses any of it, and so waits for the memory once. Shared memory: the parameters, 8 C, once for
+// all teams, and a float for each warp, where a row takes more than one. Bytes moved per row of C elements of
+// b bytes: 2 C b, with a residual 4 C b, and 8 for the statistics; plus the parameters, 8 C for each block.
 #include "kernels/common/launch.cuh"
 #include "kernels/layer_norm/layer_norm_cuda.h"
 #include "kernels/layer_norm/row_team.cuh"
@@ -11,9 +12,12 @@
 namespace cuclip {
 namespace {
 
-// Rows per team: two share one reading of weight and bias, which would otherwise take as many cycles of the
-// first-level cache as the memory takes for the row.
+// Rows per team: two share one reading of weight and bias, which would otherwise take as many cycles of
+// shared memory as the memory takes for the row.
 constexpr int kTeamRows = 2;
+// Of a multiprocessor: up to 80 registers, or 128 where a lane asks for more than 12 vectors at once.
+template <int kVecs, bool kResidual>
+constexpr int kBlocks = kTeamRows* kVecs*(kResidual ? 2 : 1) <= 12 ? Tuning::LayerNorm::kForwardBlocks : 2;
 
 template <typename T>
 struct ForwardArguments {
@@ -39,17 +43,6 @@ __device__ __forceinline__ Vec<T> add_rounded(const Vec<T>& x, const Vec<T>& del
 #pragma unroll
   for (int i = 0; i < Vec<T>::kSize; ++i) a[i] += b[i];
   return pack<T>(a);
-}
-
-// What is normalised of one vector: x, or the sum, which is stored.
-template <typename T>
-__device__ __forceinline__ Vec<T> load_sum(const ForwardArguments<T>& p, int64_t element) {
-  Vec<T> s = load_vec(p.x + element);
-  if (p.delta) {
-    s = add_rounded(s, load_vec(p.delta + element));
-    store_vec(p.sum + element, s);
-  }
-  return s;
 }
 
 template <typename T>
@@ -89,60 +82,106 @@ __device__ __forceinline__ void store_statistics(const ForwardArguments<T>& p, i
   }
 }
 
+// A lane's vectors of its team's rows.
 template <typename T, int kVecs>
-__global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kForwardBlocks)
-    layer_norm_forward_kernel(const ForwardArguments<T> p, int team_warps) {
-  constexpr int kSize = Vec<T>::kSize;
-  __shared__ float shared[kTeamBlockWarps * kTeamRows];
-  const TeamPlace place(team_warps);
-  const int64_t first = (static_cast<int64_t>(blockIdx.x) * place.teams() + place.team) * kTeamRows;
-  // Where no row is left, the width is 0 and the team computes on zeros: the sums need every thread of the
-  // block.
-  const auto width = [&](int r) { return first + r < p.rows ? static_cast<int>(p.width) : 0; };
-  const float scale = 1.0f / static_cast<float>(p.width);
+using HeldRows = Vec<T>[kTeamRows][kVecs];
 
-  Vec<T> s[kTeamRows][kVecs];
-  float mean[kTeamRows] = {}, rstd[kTeamRows] = {};
+// Where a lane's part of its team's rows lies. A row that is not there has the width 0, and the team computes
+// on zeros: the sums need every thread of the block.
+template <typename T>
+struct TeamRows {
+  const ForwardArguments<T>& p;
+  const TeamPlace& place;
+  int64_t first;
+
+  __device__ __forceinline__ int width(int r) const {
+    return first + r < p.rows ? static_cast<int>(p.width) : 0;
+  }
+  __device__ __forceinline__ int column(int i) const { return place.template column<Vec<T>::kSize>(i); }
+  __device__ __forceinline__ int64_t element(int r, int i) const { return (first + r) * p.width + column(i); }
+  template <int kVecs>
+  __device__ __forceinline__ void load(const T* from, HeldRows<T, kVecs>& to) const {
 #pragma unroll
-  for (int r = 0; r < kTeamRows; ++r) {
+    for (int r = 0; r < kTeamRows; ++r) {
 #pragma unroll
-    for (int i = 0; i < kVecs; ++i) {
-      const int c = place.column<kSize>(i);
-      s[r][i] = c < width(r) ? load_sum(p, (first + r) * p.width + c) : Vec<T>{};
-      mean[r] = add_elements(s[r][i], mean[r]);
+      for (int i = 0; i < kVecs; ++i)
+        to[r][i] = column(i) < width(r) ? load_vec(from + element(r, i)) : Vec<T>{};
     }
   }
-  row_sums(mean, place, shared);
-  // Two passes, not E[x^2] - E[x]^2, which cancels for large means.
+  __device__ __forceinline__ void store(const Vec<T>& v, int r, int i, T* to) const {
+    if (column(i) < width(r)) store_vec(to + element(r, i), v);
+  }
+};
+
+// Mean and 1 / sigma of rows in registers. Two passes, not E[x^2] - E[x]^2, which cancels for large means.
+template <typename T, int kVecs>
+__device__ __forceinline__ void find_statistics(const HeldRows<T, kVecs>& s, const TeamRows<T>& rows,
+                                                float* shared, float (&mean)[kTeamRows],
+                                                float (&rstd)[kTeamRows]) {
+  const float scale = 1.0f / static_cast<float>(rows.p.width);
+#pragma unroll
+  for (int r = 0; r < kTeamRows; ++r) {
+    mean[r] = rstd[r] = 0.0f;
+#pragma unroll
+    for (int i = 0; i < kVecs; ++i) mean[r] = add_elements(s[r][i], mean[r]);
+  }
+  row_sums(mean, rows.place, shared);
 #pragma unroll
   for (int r = 0; r < kTeamRows; ++r) {
     mean[r] *= scale;
 #pragma unroll
     for (int i = 0; i < kVecs; ++i) {
-      if (place.column<kSize>(i) < width(r)) rstd[r] = add_squares(s[r][i], mean[r], rstd[r]);
+      if (rows.column(i) < rows.width(r)) rstd[r] = add_squares(s[r][i], mean[r], rstd[r]);
     }
   }
-  row_sums(rstd, place, shared);
+  row_sums(rstd, rows.place, shared);
 #pragma unroll
-  for (int r = 0; r < kTeamRows; ++r) rstd[r] = 1.0f / sqrtf(fmaf(rstd[r], scale, p.eps));
+  for (int r = 0; r < kTeamRows; ++r) rstd[r] = 1.0f / sqrtf(fmaf(rstd[r], scale, rows.p.eps));
+}
 
-#pragma unroll
-  for (int i = 0; i < kVecs; ++i) {
-    const int c = place.column<kSize>(i);
-    if (c >= width(0)) continue;
-    float weight[kSize], bias[kSize];
-    load_floats(p.weight + c, weight);
-    load_floats(p.bias + c, bias);
+template <typename T, int kVecs, bool kResidual>
+__global__ void __launch_bounds__(kTeamBlockThreads, kBlocks<kVecs, kResidual>)
+    layer_norm_forward_kernel(const ForwardArguments<T> p, int team_warps) {
+  constexpr int kSize = Vec<T>::kSize;
+  __shared__ float shared[kTeamBlockWarps * kTeamRows];
+  extern __shared__ float4 parameters[];
+  const SharedColumns weight{parameters}, bias{parameters + round_up(p.width, 8) / 4};
+  const TeamPlace place(team_warps);
+  const TeamRows<T> rows{p, place,
+                         (static_cast<int64_t>(blockIdx.x) * place.teams() + place.team) * kTeamRows};
+  HeldRows<T, kVecs> s, delta;
+  rows.load(p.x, s);
+  if constexpr (kResidual) rows.load(p.delta, delta);
+  weight.copy(p.weight, static_cast<int>(p.width));
+  bias.copy(p.bias, static_cast<int>(p.width));
+  async_commit();
+  if constexpr (kResidual) {
 #pragma unroll
     for (int r = 0; r < kTeamRows; ++r) {
-      if (c < width(r)) {
-        store_vec(p.y + (first + r) * p.width + c, normalise(s[r][i], mean[r], rstd[r], weight, bias));
+#pragma unroll
+      for (int i = 0; i < kVecs; ++i) {
+        s[r][i] = add_rounded(s[r][i], delta[r][i]);
+        rows.store(s[r][i], r, i, p.sum);
       }
     }
   }
+  float mean[kTeamRows], rstd[kTeamRows];
+  find_statistics<T, kVecs>(s, rows, shared, mean, rstd);
+  async_wait<0>();
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kVecs; ++i) {
+    if (rows.column(i) >= rows.width(0)) continue;
+    float weights[kSize], biases[kSize];
+    weight.read(rows.column(i), weights);
+    bias.read(rows.column(i), biases);
+#pragma unroll
+    for (int r = 0; r < kTeamRows; ++r)
+      rows.store(normalise(s[r][i], mean[r], rstd[r], weights, biases), r, i, p.y);
+  }
 #pragma unroll
   for (int r = 0; r < kTeamRows; ++r) {
-    if (place.lane == r && width(r) > 0) store_statistics(p, first + r, mean[r], rstd[r]);
+    if (place.lane == r && rows.width(r) > 0) store_statistics(p, rows.first + r, mean[r], rstd[r]);
   }
 }
 
@@ -184,10 +223,13 @@ void launch_forward(const ForwardArguments<T>& p, const ExecContext& ctx) {
     return;
   }
   for_row_vecs<kForwardRowVecs>(teams.vecs, [&](auto vecs) {
+    constexpr int kVecs = decltype(vecs)::value;
     launch({.kernel = "layer_norm_forward_kernel",
             .grid = {ceil_div(p.rows, teams.teams() * kTeamRows)},
-            .threads = kTeamBlockThreads},
-           layer_norm_forward_kernel<T, decltype(vecs)::value>, ctx, p, teams.warps);
+            .threads = kTeamBlockThreads,
+            .shared_bytes = 2 * SharedColumns::bytes(p.width)},
+           p.delta ? layer_norm_forward_kernel<T, kVecs, true> : layer_norm_forward_kernel<T, kVecs, false>,
+           ctx, p, teams.warps);
   });
 }
 

@@ -3,9 +3,10 @@
 // Threads: each row has a team of warps (row_team.cuh). A block walks over a run of rows that the shape
 // fixes; each lane keeps its columns' terms of dweight and dbias in registers, and at the end the block's
 // teams add theirs in shared memory, one after the other. The sums of all blocks go to scratch, and a second
-// kernel adds them in order: no atomics, the same bits on every run. Shared memory: 8 C for those sums, where
-// a block has several teams. Bytes moved per row of C elements of b bytes: 3 C b (dy, x, dx), 4 C b with a
-// residual gradient; the weight, 8 C, comes from the cache; the partial sums take 16 C per block.
+// kernel adds them in order: no atomics, the same bits on every run. Shared memory: the weight and later
+// those sums, 4 C, and each team's next row, which is on its way while this one is computed. Bytes moved per
+// row of C elements of b bytes: 3 C b (dy, x, dx), 4 C b with a residual gradient; the weight, 4 C, and the
+// partial sums, 16 C, for each block.
 #include <algorithm>
 
 #include "kernels/common/column_sums.cuh"
@@ -37,15 +38,11 @@ struct BackwardArguments {
   int64_t stride;
 };
 
-// Where 16-byte chunk q of a row of partial sums lies in shared memory. A bf16 lane owns two neighbouring
-// chunks, so that eight lanes' first chunks would fall into four banks' groups.
-__device__ __forceinline__ int sum_slot(int q) { return q ^ ((q >> 3) & 1); }
-
 // Adds the block's teams' sums in shared memory, in the teams' order, and stores them in the order of the
 // columns.
 template <int kVecs, int kSize>
 __device__ __forceinline__ void store_block_sums(const float (&sums)[kVecs][kSize], const TeamPlace& place,
-                                                 int width, float4* shared, float* out) {
+                                                 int width, const SharedColumns& shared, float* out) {
   for (int team = 0; team < place.teams(); ++team) {
     if (team == place.team) {
 #pragma unroll
@@ -54,7 +51,7 @@ __device__ __forceinline__ void store_block_sums(const float (&sums)[kVecs][kSiz
 #pragma unroll
         for (int j = 0; j < kSize; j += 4) {
           if (c < width) {
-            float4& slot = shared[sum_slot((c + j) / 4)];
+            float4& slot = shared.at(c + j);
             const float4 before = team == 0 ? make_float4(0, 0, 0, 0) : slot;
             slot = make_float4(before.x + sums[i][j], before.y + sums[i][j + 1], before.z + sums[i][j + 2],
                                before.w + sums[i][j + 3]);
@@ -64,8 +61,8 @@ __device__ __forceinline__ void store_block_sums(const float (&sums)[kVecs][kSiz
     }
     __syncthreads();
   }
-  for (int q = static_cast<int>(threadIdx.x); q < width / 4; q += kTeamBlockThreads) {
-    reinterpret_cast<float4*>(out)[q] = shared[sum_slot(q)];
+  for (int c = static_cast<int>(threadIdx.x) * 4; c < width; c += kTeamBlockThreads * 4) {
+    *reinterpret_cast<float4*>(out + c) = shared.at(c);
   }
   __syncthreads();
 }
@@ -73,13 +70,12 @@ __device__ __forceinline__ void store_block_sums(const float (&sums)[kVecs][kSiz
 // A row's share of everything that is summed: over its columns into sums (g, and g xhat), over rows into the
 // lane's dweight and dbias.
 template <typename T, int kSize>
-__device__ __forceinline__ void add_terms(const Vec<T>& x, const Vec<T>& dy, const float* weight, float mean,
-                                          float rstd, float (&sums)[2], float (&dweight)[kSize],
+__device__ __forceinline__ void add_terms(const Vec<T>& x, const Vec<T>& dy, const float (&weights)[kSize],
+                                          float mean, float rstd, float (&sums)[2], float (&dweight)[kSize],
                                           float (&dbias)[kSize]) {
-  float xs[kSize], dys[kSize], weights[kSize];
+  float xs[kSize], dys[kSize];
   unpack(x, xs);
   unpack(dy, dys);
-  load_floats(weight, weights);
 #pragma unroll
   for (int j = 0; j < kSize; ++j) {
     const float xhat = (xs[j] - mean) * rstd, g = dys[j] * weights[j];
@@ -92,13 +88,13 @@ __device__ __forceinline__ void add_terms(const Vec<T>& x, const Vec<T>& dy, con
 
 // dx without the residual gradient, which is added to it.
 template <typename T, int kSize>
-__device__ __forceinline__ Vec<T> input_gradient(const Vec<T>& x, const Vec<T>& dy, const float* weight,
-                                                 float mean, float rstd, float mean_g, float mean_g_xhat,
+__device__ __forceinline__ Vec<T> input_gradient(const Vec<T>& x, const Vec<T>& dy,
+                                                 const float (&weights)[kSize], float mean, float rstd,
+                                                 float mean_g, float mean_g_xhat,
                                                  const float (&residual)[kSize]) {
-  float xs[kSize], dys[kSize], weights[kSize];
+  float xs[kSize], dys[kSize];
   unpack(x, xs);
   unpack(dy, dys);
-  load_floats(weight, weights);
 #pragma unroll
   for (int j = 0; j < kSize; ++j) {
     const float xhat = (xs[j] - mean) * rstd;
@@ -108,54 +104,117 @@ __device__ __forceinline__ Vec<T> input_gradient(const Vec<T>& x, const Vec<T>& 
   return pack<T>(xs);
 }
 
-template <typename T, int kVecs>
+// A lane's vectors of the row that its team comes to next, on their way to shared memory while the team
+// computes. Only the lane itself reads them, so that it need not wait for others.
+template <typename T, int kVecs, bool kResidual>
+struct NextRow {
+  static constexpr int kTensors = kResidual ? 3 : 2;
+  static constexpr int kBytes = kTensors * kVecs * kTeamBlockThreads * kVecBytes;
+
+  const BackwardArguments<T>& p;
+  const TeamPlace& place;
+  uint32_t shared;  // the block's
+  int64_t end;      // of the block's rows
+  struct Row {
+    int64_t start;  // its first element
+    int width;      // 0 where there is none: then all are zeros
+    float mean, rstd;
+  } row;
+
+  __device__ __forceinline__ int column(int i) const { return place.template column<Vec<T>::kSize>(i); }
+  /// Starts the copies of dy and x, a group, to where those of the row before have been read.
+  __device__ __forceinline__ void ask_for(int64_t i) {
+    const bool there = i < end;
+    row = {.start = i * p.width,
+           .width = there ? static_cast<int>(p.width) : 0,
+           .mean = there ? p.mean[i] : 0.0f,
+           .rstd = there ? p.rstd[i] : 0.0f};
+#pragma unroll
+    for (int v = 0; v < kVecs; ++v) {
+      copy(p.dy, 0, v);
+      copy(p.x, 1, v);
+    }
+    async_commit();
+  }
+  /// Starts that of one vector of dsum, or of all, a group.
+  __device__ __forceinline__ void ask_for_residual(int i) const { copy(p.dsum, 2, i); }
+  __device__ __forceinline__ void ask_for_residual() const {
+#pragma unroll
+    for (int i = 0; i < kVecs; ++i) ask_for_residual(i);
+    async_commit();
+  }
+
+  __device__ __forceinline__ Vec<T> dy(int i) const { return load_shared_vec<T>(slot(0, i)); }
+  __device__ __forceinline__ Vec<T> x(int i) const { return load_shared_vec<T>(slot(1, i)); }
+  __device__ __forceinline__ Vec<T> residual(int i) const { return load_shared_vec<T>(slot(2, i)); }
+
+ private:
+  __device__ __forceinline__ uint32_t slot(int tensor, int i) const {
+    return shared + ((tensor * kVecs + i) * kTeamBlockThreads + static_cast<int>(threadIdx.x)) * kVecBytes;
+  }
+  __device__ __forceinline__ void copy(const T* from, int tensor, int i) const {
+    async_copy_16(slot(tensor, i), from + row.start + column(i), column(i) < row.width);
+  }
+};
+
+template <typename T, int kVecs, bool kResidual>
 __global__ void __launch_bounds__(kTeamBlockThreads, Tuning::LayerNorm::kBackwardBlocks)
     layer_norm_backward_kernel(const BackwardArguments<T> p, int team_warps, int64_t block_rows) {
   constexpr int kSize = Vec<T>::kSize;
+  constexpr int kResidualGroups = kResidual ? 1 : 0;  // of copies: after each row's group of dy and x
+  using Next = NextRow<T, kVecs, kResidual>;
   __shared__ float shared_sums[2 * kTeamBlockWarps];
   extern __shared__ float4 shared[];
+  const SharedColumns columns{shared + Next::kBytes / kVecBytes};  // the weight, at the end sums
   const TeamPlace place(team_warps);
   const int width = static_cast<int>(p.width);
   const float scale = 1.0f / static_cast<float>(width);
   float dweight[kVecs][kSize] = {}, dbias[kVecs][kSize] = {};
 
-  const int64_t begin = static_cast<int64_t>(blockIdx.x) * block_rows;
-  const int64_t end = min(begin + block_rows, p.rows);
+  const int64_t begin = static_cast<int64_t>(blockIdx.x) * block_rows, end = min(begin + block_rows, p.rows);
+  columns.copy(p.weight, width);
+  async_commit();
+  Next next{.p = p, .place = place, .shared = shared_address(shared), .end = end};
+  next.ask_for(begin + place.team);
+  if constexpr (kResidual) next.ask_for_residual();
+  async_wait<1 + kResidualGroups>();
+  __syncthreads();
   // All teams take the same number of steps, since row_sums needs the whole block: a team without a row
   // computes on zeros.
   for (int64_t first = begin; first < end; first += place.teams()) {
-    const int64_t row = first + place.team;
-    const int row_width = row < end ? width : 0;
-    const int64_t start = row * p.width;
-    const float mean = row < end ? p.mean[row] : 0.0f, rstd = row < end ? p.rstd[row] : 0.0f;
+    const auto [start, row_width, mean, rstd] = next.row;
+    async_wait<kResidualGroups>();
     Vec<T> x[kVecs], dy[kVecs];
+    float sums[2] = {}, weights[kSize];
 #pragma unroll
     for (int i = 0; i < kVecs; ++i) {
-      const int c = place.column<kSize>(i);
-      dy[i] = c < row_width ? load_vec(p.dy + start + c) : Vec<T>{};
-      x[i] = c < row_width ? load_vec(p.x + start + c) : Vec<T>{};
+      dy[i] = next.dy(i);
+      x[i] = next.x(i);
+      if (next.column(i) >= row_width) continue;
+      columns.read(next.column(i), weights);
+      add_terms(x[i], dy[i], weights, mean, rstd, sums, dweight[i], dbias[i]);
     }
-    float sums[2] = {};
-#pragma unroll
-    for (int i = 0; i < kVecs; ++i) {
-      const int c = place.column<kSize>(i);
-      if (c < row_width) add_terms(x[i], dy[i], p.weight + c, mean, rstd, sums, dweight[i], dbias[i]);
-    }
+    next.ask_for(first + place.teams() + place.team);
     row_sums(sums, place, shared_sums);
+    if constexpr (kResidual) async_wait<1>();
 #pragma unroll
     for (int i = 0; i < kVecs; ++i) {
-      const int c = place.column<kSize>(i);
+      const int c = next.column(i);
+      float residual[kSize] = {};
+      if constexpr (kResidual) unpack(next.residual(i), residual);
       if (c < row_width) {
-        float residual[kSize] = {};
-        if (p.dsum) unpack(load_vec(p.dsum + start + c), residual);
-        store_vec(p.dx + start + c, input_gradient(x[i], dy[i], p.weight + c, mean, rstd, sums[0] * scale,
+        columns.read(c, weights);
+        store_vec(p.dx + start + c, input_gradient(x[i], dy[i], weights, mean, rstd, sums[0] * scale,
                                                    sums[1] * scale, residual));
       }
+      if constexpr (kResidual) next.ask_for_residual(i);
     }
+    if constexpr (kResidual) async_commit();
   }
+  __syncthreads();  // the weight has been read
   float* partial = p.partial + static_cast<int64_t>(blockIdx.x) * 2 * p.stride;
-  store_block_sums(dweight, place, width, shared, partial);
-  store_block_sums(dbias, place, width, shared, partial + p.stride);
+  store_block_sums(dweight, place, width, columns, partial);
+  store_block_sums(dbias, place, width, columns, partial + p.stride);
 }
 
 // Any width and alignment: one warp per row, element by element, twice over the row. dx only.
@@ -231,11 +290,15 @@ void backward_teams(const RowTeams& teams, const LayerNormBackward& p, BackwardA
   plan.reserve(ctx);
   a.partial = plan[partial];
   for_row_vecs<kBackwardRowVecs>(teams.vecs, [&](auto vecs) {
-    launch({.kernel = "layer_norm_backward_kernel",
-            .grid = {blocks},
-            .threads = kTeamBlockThreads,
-            .shared_bytes = static_cast<size_t>(a.width) * sizeof(float)},
-           layer_norm_backward_kernel<T, decltype(vecs)::value>, ctx, a, teams.warps, block_rows);
+    const auto run = [&]<bool kResidual>(std::bool_constant<kResidual>) {
+      constexpr int kVecs = decltype(vecs)::value;
+      launch({.kernel = "layer_norm_backward_kernel",
+              .grid = {blocks},
+              .threads = kTeamBlockThreads,
+              .shared_bytes = NextRow<T, kVecs, kResidual>::kBytes + SharedColumns::bytes(a.width)},
+             layer_norm_backward_kernel<T, kVecs, kResidual>, ctx, a, teams.warps, block_rows);
+    };
+    a.dsum ? run(std::true_type()) : run(std::false_type());
   });
   launch_add_partials<4>(p, a.partial, blocks, a.stride, ctx);
 }

@@ -7,6 +7,7 @@
 
 #include <type_traits>
 
+#include "kernels/common/async_copy.cuh"
 #include "kernels/common/exec_context.h"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/tuning.h"
@@ -62,6 +63,35 @@ struct TeamPlace {
   template <int kSize>
   __device__ __forceinline__ int column(int i) const {
     return (i * warps * kWarp + lane) * kSize;
+  }
+};
+
+/// A row of `width` floats in a block's shared memory, which all teams read or add to, in 16-byte chunks. A
+/// bf16 lane owns two neighbouring ones, so that eight lanes' first chunks would fall into four groups of
+/// banks: every other eight of them are swapped in pairs.
+struct SharedColumns {
+  float4* chunks;
+
+  static size_t bytes(int64_t width) { return static_cast<size_t>(round_up(width, 8)) * sizeof(float); }
+
+  __device__ __forceinline__ float4& at(int column) const {
+    const int q = column / 4;
+    return chunks[q ^ (q >> 3 & 1)];
+  }
+  /// Starts the block's copies of a parameter.
+  __device__ __forceinline__ void copy(const float* from, int width) const {
+#pragma unroll 1
+    for (int c = static_cast<int>(threadIdx.x) * 4; c < width; c += kTeamBlockThreads * 4) {
+      async_copy_16(shared_address(&at(c)), from + c, true);
+    }
+  }
+  template <int kSize>
+  __device__ __forceinline__ void read(int column, float (&v)[kSize]) const {
+#pragma unroll
+    for (int j = 0; j < kSize; j += 4) {
+      const float4 four = at(column + j);
+      v[j] = four.x, v[j + 1] = four.y, v[j + 2] = four.z, v[j + 3] = four.w;
+    }
   }
 };
 

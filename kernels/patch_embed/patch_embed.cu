@@ -83,7 +83,7 @@ __device__ __forceinline__ void store_tokens(Product& product, const ForwardArgu
 template <BlockProduct Product, typename T, typename Pixel>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     patch_embed_forward_kernel(const ForwardArguments<T, Pixel> p) {
-  extern __shared__ uint4 shared[];
+  alignas(kTileAlignment) extern __shared__ uint4 shared[];
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   const Operand<T> patches{nullptr, 0, 0};
   const int length = p.patches.order.length, steps = steps_of<T>(length);

@@ -28,7 +28,8 @@ struct GradientArguments {
   LineWindow window;
   const T* dout;
   float* sums;  // [slices, width, stride]
-  int64_t width, stride, slice_rows;
+  int64_t width, stride;
+  RowSlices slices;  // of the tokens
   int row_tiles;
   int column_tiles;
 };
@@ -37,9 +38,9 @@ struct GradientArguments {
 template <BlockProduct Product, typename T, typename Pixel>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     patch_weight_gradient_kernel(const GradientArguments<T, Pixel> p) {
-  extern __shared__ uint4 shared[];
+  alignas(kTileAlignment) extern __shared__ uint4 shared[];
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
-  const int64_t begin = blockIdx.y * p.slice_rows, rows = min(p.slice_rows, p.patches.rows - begin);
+  const int64_t begin = p.slices.begin(blockIdx.y), rows = p.slices.begin(blockIdx.y + 1) - begin;
   const Operand<T> dout{p.dout + begin * p.width, p.width, p.width}, patches{nullptr, 0, 0};
   const int steps = steps_of<T>(rows);
   Product product(p.patches, p.window, static_cast<int>(begin), static_cast<int>(at.column), steps,
@@ -75,9 +76,9 @@ void weight_gradient(const PatchEmbedBackward& p, const ExecContext& ctx) {
   const PatchLines<Pixel> patches(pictures);
   const int64_t width = p.dweight.size(0), stride = round_up(patches.order.length, Vec<float>::kSize);
   const int64_t row_tiles = tiles_of(width), column_tiles = tiles_of(stride);
-  const auto [slice_rows, slices] = cut_into_slices(patches.rows, row_tiles * column_tiles, kStep<T>);
+  const RowSlices slices = cut_into_slices(patches.rows, row_tiles * column_tiles, kStep<T>);
   ScratchPlan plan;
-  const auto sums = plan.add<float>(slices * width * stride);
+  const auto sums = plan.add<float>(slices.count * width * stride);
   plan.reserve(ctx);
   const GradientArguments<T, Pixel> a{.patches = patches,
                                       .window = patches.template window<T, 1>(),
@@ -85,12 +86,12 @@ void weight_gradient(const PatchEmbedBackward& p, const ExecContext& ctx) {
                                       .sums = plan[sums],
                                       .width = width,
                                       .stride = stride,
-                                      .slice_rows = slice_rows,
+                                      .slices = slices,
                                       .row_tiles = static_cast<int>(row_tiles),
                                       .column_tiles = static_cast<int>(column_tiles)};
   const auto gradient = [&]<typename Product>(std::type_identity<Product>) {
     launch({.kernel = "patch_weight_gradient_kernel",
-            .grid = {row_tiles * column_tiles, slices},
+            .grid = {row_tiles * column_tiles, slices.count},
             .threads = Product::kThreads,
             .shared_bytes = static_cast<size_t>(kPatchLinesAt + a.window.bytes())},
            patch_weight_gradient_kernel<Product, T, Pixel>, ctx, a);
@@ -107,7 +108,7 @@ void weight_gradient(const PatchEmbedBackward& p, const ExecContext& ctx) {
   launch({.kernel = "add_patch_slices_kernel",
           .grid = {ceil_div(width * stride, kThreads)},
           .threads = kThreads},
-         add_patch_slices_kernel, ctx, a.sums, slices, width, stride, patches.order, pictures.length,
+         add_patch_slices_kernel, ctx, a.sums, slices.count, width, stride, patches.order, pictures.length,
          p.dweight.as<float>());
 }
 

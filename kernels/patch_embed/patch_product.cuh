@@ -23,6 +23,7 @@ static_assert(kPatchLinesAt % 128 == 0);
 /// tokens and a step moves along their elements; or 1 (B), then it has 128 elements and a step moves on to
 /// other tokens. kPair: 2 where pairs of elements lie side by side and aligned, else 1.
 template <OperandProduct Base, int kOperand, int kPair, typename Pixel>
+requires SquareTile<Base>
 class PatchProduct : public Base {
  public:
   using T = typename Base::Input;

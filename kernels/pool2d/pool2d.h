@@ -26,7 +26,7 @@ struct AvgPool2dBackward {
 };
 
 /// Both throw InputError for a missing tensor, a wrong shape or dtype, strides that are not contiguous, or a
-/// k that is below 1 or larger than the picture.
+/// k that is below 1 or larger than the picture; on CUDA, for rows that are too long for one launch.
 void avg_pool2d_forward(const AvgPool2dForward& p, const ExecContext& ctx);
 void avg_pool2d_backward(const AvgPool2dBackward& p, const ExecContext& ctx);
 

@@ -35,7 +35,7 @@ __device__ __forceinline__ void store_similarities(Product& product, const Simil
 template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     cosine_similarity_kernel(const SimilarityArguments<T> p) {
-  extern __shared__ uint4 shared[];
+  alignas(kTileAlignment) extern __shared__ uint4 shared[];
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   Product product(p.of.a, p.of.b, at, p.of.depth, false, shared);
   run_pipeline(product, steps_of<T>(p.of.depth));

@@ -20,7 +20,7 @@ void check_matrix(const char* what, const TensorView& x) {
 
 void l2_normalize_forward(const L2NormalizeForward& p, const ExecContext& ctx) {
   check_matrix("l2_normalize_forward: x", p.x);
-  check_tensor("l2_normalize_forward: y", p.y, p.x.dtype, p.x.shape);
+  if (p.y) check_tensor("l2_normalize_forward: y", p.y, p.x.dtype, p.x.shape);
   check_tensor("l2_normalize_forward: rnorm", p.rnorm, DType::f32, {p.x.size(0)});
   CUCLIP_DISPATCH("l2_normalize_forward", ctx, l2_normalize_forward_cpu(p, ctx),
                   l2_normalize_forward_cuda(p, ctx));
@@ -47,6 +47,7 @@ void top_k(const TopK& p, const ExecContext& ctx) {
   check_matrix("top_k: a", p.a);
   check_matrix("top_k: b", p.b);
   check_tensor("top_k: b", p.b, p.a.dtype, {p.b.size(0), p.a.size(1)});
+  if (p.b_rnorm) check_tensor("top_k: b_rnorm", p.b_rnorm, DType::f32, {p.b.size(0)});
   CUCLIP_CHECK(p.k >= 1 && p.k <= p.b.size(0), "top_k: k must be between 1 and the {} rows of b, got {}",
                p.b.size(0), p.k);
   CUCLIP_CHECK(p.b.size(0) <= std::numeric_limits<int32_t>::max(),

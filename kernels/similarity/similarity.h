@@ -16,9 +16,9 @@ inline constexpr float kMaxInverseNorm = 1.0f / kMinNorm;  ///< rnorm of a row w
 
 /// y = x · rnorm, rnorm = 1 / max(‖x‖₂, kMinNorm), for each row.
 struct L2NormalizeForward {
-  TensorView x;      ///< [N, D] f32 or bf16
-  TensorView y;      ///< [N, D] dtype of x, =; may be x
-  TensorView rnorm;  ///< [N] f32, =
+  TensorView x;       ///< [N, D] f32 or bf16
+  TensorView y = {};  ///< [N, D] dtype of x, =; may be x, or none: the inverse norms alone
+  TensorView rnorm;   ///< [N] f32, =
 };
 void l2_normalize_forward(const L2NormalizeForward& p, const ExecContext& ctx);
 
@@ -44,11 +44,12 @@ void cosine_similarity(const CosineSimilarity& p, const ExecContext& ctx);
 /// For each row of a, the k rows of b with the largest scale · cosine similarity, the largest first. Equal
 /// values are ordered by the lower index, NaN comes after every number. The M×N matrix is never held: scratch
 /// has the norms, and O(k) for each row and each part that N is cut into. 2MND FLOP; on CUDA that many for
-/// each 32 of k.
+/// each 32 of k. Whoever searches the same rows again and again keeps their norms: b is read once then.
 struct TopK {
-  TensorView a;   ///< [M, D] f32 or bf16
-  TensorView b;   ///< [N, D] dtype of a
-  int64_t k = 1;  ///< 1 <= k <= N, or InputError
+  TensorView a;             ///< [M, D] f32 or bf16
+  TensorView b;             ///< [N, D] dtype of a
+  TensorView b_rnorm = {};  ///< [N] f32, l2_normalize_forward's of b; none: computed, to the same bits
+  int64_t k = 1;            ///< 1 <= k <= N, or InputError
   float scale = 1.0f;
   TensorView values;   ///< [M, k] f32, =
   TensorView indices;  ///< [M, k] i32, =: row of b

@@ -59,12 +59,13 @@ class TopKSearch {
     kept_ = std::min(p.k, chunk_columns_);
     ScratchPlan plan;
     const auto a_rnorm = plan.add<float>(rows_);
-    const auto b_rnorm = plan.add<float>(columns_);
+    const auto b_rnorm = plan.add<float>(p.b_rnorm ? 0 : columns_);
     const auto candidates = plan.add<Candidate>(rows_ * chunks_ * kept_);
     const auto tiles = plan.add<float>(ctx.pool->size() * kTileRows * kTileColumns);
     plan.reserve(ctx);
     a_rnorm_ = plan[a_rnorm];
-    b_rnorm_ = plan[b_rnorm];
+    computed_b_rnorm_ = p.b_rnorm ? nullptr : plan[b_rnorm];
+    b_rnorm_ = p.b_rnorm ? p.b_rnorm.as<float>() : computed_b_rnorm_;
     candidates_ = plan[candidates];
     tiles_ = plan[tiles];
   }
@@ -73,9 +74,9 @@ class TopKSearch {
     for_row_ranges(rows_, p_.a.size(1), ctx_,
                    [&](int64_t begin, int64_t end) { inverse_norms(p_.a, begin, end, a_rnorm_); });
     // With one tile of rows each row of b is visited once, and its norm is taken on that visit.
-    if (row_tiles_ > 1) {
+    if (computed_b_rnorm_ && row_tiles_ > 1) {
       for_row_ranges(columns_, p_.b.size(1), ctx_,
-                     [&](int64_t begin, int64_t end) { inverse_norms(p_.b, begin, end, b_rnorm_); });
+                     [&](int64_t begin, int64_t end) { inverse_norms(p_.b, begin, end, computed_b_rnorm_); });
     }
     parallel_for(ctx_, row_tiles_ * chunks_, [&](int64_t task, int worker) {
       search(task / chunks_ * kTileRows, task % chunks_, tiles_ + worker * kTileRows * kTileColumns);
@@ -99,7 +100,7 @@ class TopKSearch {
       heaps[i] = {.items = candidates_of(row + i, chunk), .size = 0, .capacity = kept_};
     for (int64_t j = chunk * chunk_columns_; j < end; j += kTileColumns) {
       const int64_t columns = std::min(kTileColumns, end - j);
-      if (row_tiles_ == 1) inverse_norms(p_.b, j, j + columns, b_rnorm_);
+      if (computed_b_rnorm_ && row_tiles_ == 1) inverse_norms(p_.b, j, j + columns, computed_b_rnorm_);
       dot_products(p_.a, row, rows, p_.b, j, columns, tile, kTileColumns);
       for (int64_t i = 0; i < rows; ++i) {
         float* products = tile + i * kTileColumns;
@@ -126,7 +127,8 @@ class TopKSearch {
   int64_t rows_, columns_, row_tiles_;
   int64_t chunks_ = 0, chunk_columns_ = 0, kept_ = 0;
   float* a_rnorm_ = nullptr;
-  float* b_rnorm_ = nullptr;
+  float* computed_b_rnorm_ = nullptr;  // b_rnorm_, if nobody gave it
+  const float* b_rnorm_ = nullptr;
   Candidate* candidates_ = nullptr;  // [rows, chunks, kept]
   float* tiles_ = nullptr;           // [workers, kTileRows, kTileColumns]
 };
@@ -134,8 +136,9 @@ class TopKSearch {
 }  // namespace
 
 void l2_normalize_forward_cpu(const L2NormalizeForward& p, const ExecContext& ctx) {
-  for_row_ranges(p.x.size(0), p.x.size(1), ctx,
-                 [&](int64_t begin, int64_t end) { l2_normalize_rows(p, begin, end); });
+  for_row_ranges(p.x.size(0), p.x.size(1), ctx, [&](int64_t begin, int64_t end) {
+    p.y ? l2_normalize_rows(p, begin, end) : inverse_norms(p.x, begin, end, p.rnorm.as<float>());
+  });
 }
 
 void l2_normalize_backward_cpu(const L2NormalizeBackward& p, const ExecContext& ctx) {

@@ -12,8 +12,9 @@
 // A list has kWarp keys at most. For a larger k all this is done once for each kWarp of k, each time for the
 // keys that come after those found before.
 //
-// Bytes moved: the products as in cosine_similarity.cu; a list's keys, 8 bytes each, in and out when better
-// ones were found, and once to merge it. Shared memory: 49 KB, so that two blocks fit in 100.
+// Bytes moved: the products as in cosine_similarity.cu, b's rows once more for norms that are not given; a
+// list's keys, 8 bytes each, in and out when better ones were found, and once to merge it. Shared memory: 49
+// KB, so that two blocks fit in 100.
 #include <algorithm>
 
 #include "kernels/common/launch.cuh"
@@ -81,7 +82,7 @@ constexpr int kBestBytes = kPipelineBytes + Product::kRowWarps* kTile* static_ca
 template <OperandProduct Product, typename T = typename Product::Input>
 __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
     best_similarities_kernel(const BestArguments<T> p) {
-  extern __shared__ uint4 shared[];
+  alignas(kTileAlignment) extern __shared__ uint4 shared[];
   // The value of the last key of each list: only what is above it may enter. NaN, which everything passes,
   // while there are fewer keys. Columns come in ascending order, so equal values come too late.
   float* bounds = reinterpret_cast<float*>(shared + kPipelineBytes / sizeof(uint4));
@@ -151,17 +152,17 @@ void run(const TopK& p, const ExecContext& ctx) {
         // The last warp's first columns may lie outside: it has no list.
         const int64_t lists_a_row = std::min(shares * P::kRowWarps, ceil_div(columns, kHalfWarpColumns));
         ScratchPlan plan;
-        const auto a_rnorm = plan.add<float>(rows), b_rnorm = plan.add<float>(columns);
+        const auto a_rnorm = plan.add<float>(rows), b_rnorm = plan.add<float>(p.b_rnorm ? 0 : columns);
         const auto lists = plan.add<uint64_t>(rows * lists_a_row * std::min<int64_t>(p.k, kWarp));
         const auto found = plan.add<uint64_t>(rows);
         plan.reserve(ctx);
         inverse_norms_cuda(p.a, plan[a_rnorm], ctx);
-        inverse_norms_cuda(p.b, plan[b_rnorm], ctx);
+        if (!p.b_rnorm) inverse_norms_cuda(p.b, plan[b_rnorm], ctx);
         const SimilarityOperands<T> of{.a = a,
                                        .b = b,
                                        .depth = depth,
                                        .a_rnorm = plan[a_rnorm],
-                                       .b_rnorm = plan[b_rnorm],
+                                       .b_rnorm = p.b_rnorm ? p.b_rnorm.as<float>() : plan[b_rnorm],
                                        .scale = p.scale};
         for (int64_t first = 0; first < p.k; first += kWarp) {
           const int kept = static_cast<int>(std::min<int64_t>(p.k - first, kWarp));

@@ -10,6 +10,74 @@
 
 namespace cuclip {
 
+/// A thread's copies of an operand's tiles into shared memory, element by element, by kThreads threads.
+template <Along kAlong, int kThreads>
+class ElementCopies {
+ public:
+  __device__ __forceinline__ ElementCopies(const Operand<float>& m, int64_t first, int64_t reduction)
+      : stride_(m.stride) {
+    const TileSource<float, kAlong> from(m, first, reduction);
+    const int thread = static_cast<int>(threadIdx.x);
+    if constexpr (kAlong == Along::reduction) {
+      // A warp reads 32 bytes of four lines, which it writes to 32 banks.
+      const int k = thread % kRun, line = thread / kRun;
+      data_ = from.data + line * stride_ + k;
+      target_ = place(k, line);
+      lines_ = from.outer - line;
+#pragma unroll
+      for (int i = 0; i < kRuns; ++i) steps_[i] = steps_of<float>(max(reduction - k - i * kRun, int64_t{0}));
+    } else {
+      const int k = thread / kTile, outer = thread % kTile;
+      const bool inside = outer < from.outer;
+      data_ = from.data + k * stride_ + outer;
+      target_ = place(k, outer);
+      lines_ = inside ? static_cast<int>(reduction % kStep<float>) - k : 0;
+      steps_[0] = inside ? static_cast<int>(reduction / kStep<float>) : 0;
+    }
+  }
+
+  /// Where an element lies in a tile, in bytes. Chunks of four are swizzled by k, so that writes along the
+  /// reduction are free of conflicts too.
+  static __device__ __forceinline__ int place(int k, int outer) {
+    return (k * kTile + ((outer / 4) ^ (k & 7)) * 4 + outer % 4) * static_cast<int>(sizeof(float));
+  }
+
+  /// Starts those of a step's tile.
+  __device__ __forceinline__ void start(int step, uint32_t tile) const {
+    const uint32_t to = tile + target_;
+    const int64_t k = static_cast<int64_t>(step) * kStep<float>;
+    const float* first = data_ + (kAlong == Along::reduction ? k : k * stride_);
+    asm("" : "+l"(first));  // else nvcc adds all strides to all steps in 64 bits
+    if constexpr (kAlong == Along::reduction) {
+#pragma unroll
+      for (int i = 0; i < kRuns; ++i) {
+#pragma unroll
+        for (int line = 0; line < kTile; line += kThreads / kRun) {
+          async_copy_4(to + place(i * kRun, line), first + line * stride_ + i * kRun,
+                       step < steps_[i] && line < lines_);
+        }
+      }
+    } else {
+      const int lines = step < steps_[0] ? kStep<float> : lines_;
+#pragma unroll
+      for (int k = 0; k < kStep<float>; k += kThreads / kTile) {
+        async_copy_4((to ^ place(k % 8, 0) % (kTile * 4)) + k * (kTile * 4), first + k * stride_, k < lines);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kRun = 8;  // neighbours along the reduction that a warp copies together
+  static constexpr int kRuns = kAlong == Along::reduction ? kStep<float> / kRun : 1;
+
+  const float* data_;  // the thread's first element of the first step
+  int64_t stride_;
+  uint32_t target_;   // where it goes in a tile
+  int steps_[kRuns];  // along the reduction: those that have the thread's element of each run; else those
+                      // that have all lines
+  int lines_;         // inside, of the thread's first and those that follow it; else in the step after those
+};
+
 template <Along kAlongA, Along kAlongB, bool kVectorOutputs, bool kRowSums>
 class FfmaProduct {
  public:
@@ -17,6 +85,8 @@ class FfmaProduct {
   static constexpr bool kVectors = kVectorOutputs;
   static constexpr int kThreads = Tuning::FfmaProduct::kThreads;
   static constexpr int kBlocks = Tuning::FfmaProduct::kBlocks;
+  static constexpr int kRows = kTile, kColumns = kTile;
+  static constexpr int kStages = cuclip::kStages, kPipelineBytes = cuclip::kPipelineBytes;
   static constexpr int kParts = 2;  // the halves of the columns
   template <int kSize>
   static constexpr int kPasses = 4;  // rows per thread
@@ -26,29 +96,30 @@ class FfmaProduct {
       : a_(a, at.row, reduction),
         b_(b, at.column, reduction),
         shared_(static_cast<float*>(shared)),
+        shared_address_(shared_address(shared)),
         x_(static_cast<int>(threadIdx.x) % 16),
         y_(static_cast<int>(threadIdx.x) / 16),
-        sums_rows_(sums_rows) {}
+        sums_rows_(sums_rows) {
+    asm("" : "+r"(shared_address_));  // kept in a register, as in TensorCoreProduct
+  }
 
   __device__ __forceinline__ void load(int step, int stage) const {
     load_a(step, stage);
     load_b(step, stage);
   }
-  __device__ __forceinline__ void load_a(int step, int stage) const {
-    load_operand(a_, step, tile(stage, 0));
-  }
-  __device__ __forceinline__ void load_b(int step, int stage) const {
-    load_operand(b_, step, tile(stage, 1));
-  }
+  __device__ __forceinline__ void load_a(int step, int stage) const { a_.start(step, address(stage, 0)); }
+  __device__ __forceinline__ void load_b(int step, int stage) const { b_.start(step, address(stage, 1)); }
 
   __device__ __forceinline__ void multiply(int stage) {
-    const float *a_tile = tile(stage, 0), *b_tile = tile(stage, 1);
+    const uint32_t a_at = address(stage, 0) + y_ * kVecBytes, b_at = address(stage, 1) + x_ * kVecBytes;
 #pragma unroll
     for (int k = 0; k < kStep<float>; ++k) {
+      const int swizzle = k % 8 * kVecBytes, line = k * kTile * static_cast<int>(sizeof(float));
       float a[4], b[kParts][4];
-      unpack(load_vec(a_tile + element(k, y_ * 4)), a);
+      unpack(load_shared_vec<float>((a_at ^ swizzle) + line), a);
 #pragma unroll
-      for (int h = 0; h < kParts; ++h) unpack(load_vec(b_tile + element(k, x_ * 4 + h * 64)), b[h]);
+      for (int h = 0; h < kParts; ++h)
+        unpack(load_shared_vec<float>((b_at ^ swizzle) + line + h * 256), b[h]);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
 #pragma unroll
@@ -111,37 +182,33 @@ class FfmaProduct {
     return shared_ + (stage * kStageBytes + operand * kOperandBytes) / static_cast<int>(sizeof(float));
   }
 
-  // Chunks of four are swizzled by k, so that writes along the reduction are free of conflicts too.
   static __device__ __forceinline__ int element(int k, int outer) {
-    return k * kTile + ((outer / 4) ^ (k & 7)) * 4 + outer % 4;
+    return Copies<Along::outer>::place(k, outer) / static_cast<int>(sizeof(float));
   }
 
  private:
   template <Along kAlong>
-  static __device__ __forceinline__ void load_operand(const TileSource<float, kAlong>& from, int step,
-                                                      float* tile) {
-    const float* data = from.step_data(step);
-    const int reduction = from.step_reduction(step);
-#pragma unroll
-    for (int i = 0; i < kTile * kStep<float> / kThreads; ++i) {
-      const unsigned e = threadIdx.x + i * kThreads;
-      // Along the reduction a warp reads 32 bytes of four lines, which it writes to 32 banks.
-      const int k = static_cast<int>(kAlong == Along::reduction ? e % 8 + e / (8 * kTile) * 8 : e / kTile);
-      const int outer = static_cast<int>(kAlong == Along::reduction ? e / 8 % kTile : e % kTile);
-      const bool inside = k < reduction && outer < from.outer;
-      const int64_t offset = kAlong == Along::reduction ? outer * from.stride + k : k * from.stride + outer;
-      async_copy_4_zero_fill(tile + element(k, outer), inside ? data + offset : from.data, inside ? 4 : 0);
-    }
+  using Copies = ElementCopies<kAlong, kThreads>;
+
+  __device__ __forceinline__ uint32_t address(int stage, int operand) const {
+    return shared_address_ + stage * kStageBytes + operand * kOperandBytes;
   }
 
-  TileSource<float, kAlongA> a_;
-  TileSource<float, kAlongB> b_;
+  Copies<kAlongA> a_;
+  Copies<kAlongB> b_;
   float* shared_;
+  uint32_t shared_address_;
   int x_, y_;
   bool sums_rows_;
   float sums_[kParts][4][4] = {};
   float staged_[4][4];
   float row_sums_[4] = {};
+};
+
+struct FfmaProducts {
+  using Input = float;
+  template <Along kAlongA, Along kAlongB, bool kVectors, bool kRowSums>
+  using Product = FfmaProduct<kAlongA, kAlongB, kVectors, kRowSums>;
 };
 
 }  // namespace cuclip

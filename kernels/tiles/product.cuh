@@ -35,14 +35,14 @@ concept StagedSums = requires(P& product, const P& place, int part, int pass, fl
 /// Whether so many lanes, warps and elements each make up `whole` exactly.
 constexpr bool covers(int whole, int a, int b, int c) { return a * b * c == whole; }
 
-/// The tile's sums in registers, kThreadRows x kThreadColumns per thread: sum(i, j) is that of row
-/// thread_row(i) and column thread_column(j) of the tile. A row is shared by kRowLanes lanes that follow one
-/// another and by the same lanes of kRowWarps warps, of which the thread's is number row_warp(); a column by
-/// the lanes of a warp that are kRowLanes apart and by kColumnWarps warps.
+/// The sums of a tile of kRows x kColumns in registers, kThreadRows x kThreadColumns per thread: sum(i, j) is
+/// that of row thread_row(i) and column thread_column(j) of the tile. A row is shared by kRowLanes lanes that
+/// follow one another and by the same lanes of kRowWarps warps, of which the thread's is number row_warp(); a
+/// column by the lanes of a warp that are kRowLanes apart and by kColumnWarps warps.
 template <typename P>
 concept RegisterSums = requires(P& product, const P& place, int i, int j) {
-  requires covers(kTile, P::kRowLanes, P::kRowWarps, P::kThreadColumns);
-  requires covers(kTile, kWarp / P::kRowLanes, P::kColumnWarps, P::kThreadRows);
+  requires covers(P::kColumns, P::kRowLanes, P::kRowWarps, P::kThreadColumns);
+  requires covers(P::kRows, kWarp / P::kRowLanes, P::kColumnWarps, P::kThreadRows);
   requires covers(P::kThreads, kWarp, P::kRowWarps, P::kColumnWarps);
   { product.sum(i, j) } -> std::same_as<float&>;
   { place.thread_row(i) } -> std::same_as<int>;
@@ -50,6 +50,10 @@ concept RegisterSums = requires(P& product, const P& place, int i, int j) {
   { place.row_warp() } -> std::same_as<int>;
   { place.column_warp() } -> std::same_as<int>;
 };
+
+/// A product whose tile is a square of kTile.
+template <typename P>
+concept SquareTile = P::kRows == kTile&& P::kColumns == kTile;
 
 /// The sums of A's rows, in products that are compiled with them: for_row_sums(body) calls body(row of the
 /// tile, sum) where this thread has one.

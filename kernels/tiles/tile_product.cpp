@@ -1,9 +1,7 @@
 #include "kernels/tiles/tile_product.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
-#include <mutex>
 #include <vector>
 
 #include "kernels/common/check.h"
@@ -69,7 +67,10 @@ struct ThreadState {
 
   void execute(const TileProduct& p) {
     const Product& product = products.find(key_of(p), [&] { return create(p); });
-    scratchpad.resize(std::max(scratchpad.size(), product.scratchpad.get_size()));
+    if (scratchpad.size() < product.scratchpad.get_size()) {
+      scratchpad.clear();  // what is in it need not be moved
+      scratchpad.resize(product.scratchpad.get_size());
+    }
     product.primitive.execute(stream,
                               {{DNNL_ARG_SRC, wrap(product.a, engine, p.a)},
                                {DNNL_ARG_WEIGHTS, wrap(product.b, engine, p.b)},
@@ -135,14 +136,11 @@ bool has_native_bf16_product() {
   return native;
 }
 
-bool must_widen(DType input) {
-  if (input != DType::bf16 || has_native_bf16_product()) return false;
-  static std::once_flag warned;
-  std::call_once(warned, [] {
-    std::fprintf(stderr,
-                 "cuclip: this processor has no bf16 matrix product (AVX-512); using f32, more slowly\n");
-  });
-  return true;
+bool must_widen(DType input) { return input == DType::bf16 && !has_native_bf16_product(); }
+
+std::string widening_note(DType input) {
+  if (!must_widen(input)) return "";
+  return "this processor has no bf16 matrix product (AVX-512); using f32, more slowly";
 }
 
 void tile_product(const TileProduct& p) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "kernels/common/dtype.h"
 
@@ -26,7 +27,7 @@ struct TileProduct {
 
 /// Computes the product on the calling thread. Sums are f32; the result depends only on the arguments. k = 0
 /// gives zeros (or leaves C with `accumulate`). C must not overlap A or B. Where the processor has no bf16
-/// product (below AVX-512), bf16 inputs are widened to f32, exactly, which is slower; one warning says so.
+/// product (below AVX-512), bf16 inputs are widened to f32, exactly, which is slower.
 /// Asynchronous signals wait on this thread until the product, or the SignalScope that it is part of, ends.
 /// Throws Error with oneDNN's reason.
 void tile_product(const TileProduct& p);
@@ -34,7 +35,10 @@ void tile_product(const TileProduct& p);
 /// True when this processor has products of bf16 inputs in hardware or oneDNN's emulation of them.
 bool has_native_bf16_product();
 
-/// True when such inputs have to be widened to f32 on this processor. The first time, a warning says so.
+/// True when such inputs have to be widened to f32 on this processor.
 bool must_widen(DType input);
+
+/// A line for people that says so; empty where they need not be.
+std::string widening_note(DType input);
 
 }  // namespace cuclip

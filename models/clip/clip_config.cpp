@@ -115,7 +115,7 @@ void read_vision(const json& object, const std::string& name, ClipConfig::Vision
   const auto layers = object.find("layers");
   if (layers != object.end() && layers->is_array()) {
     reader.read("layers", vision.stages);
-    reader.accept_only("patch_size", {nullptr});
+    reader.accept_only("patch_size", {nullptr});  // a modified ResNet has none
     reader.accept_only("mlp_ratio", {vision.mlp_ratio});
     vision.patch_size = kResnetStride;
     vision.layers = 0;
@@ -235,7 +235,11 @@ void validate(const ClipConfig& c) {
   constexpr int64_t kMaxWidth = 1 << 15, kMaxLayers = 1 << 10, kMaxLength = 1 << 16, kMaxVocabulary = 1 << 24;
   in_range("embed_dim", c.embed_dim, 1, kMaxWidth);
   in_range("vision image_size", c.vision.image_size, 1, 1 << 13);
-  in_range("vision patch_size", c.vision.patch_size, 1, c.vision.image_size);
+  if (c.vision.is_resnet()) {
+    in_range("vision image_size of a ResNet", c.vision.image_size, c.vision.patch_size, 1 << 13);
+  } else {
+    in_range("vision patch_size", c.vision.patch_size, 1, c.vision.image_size);
+  }
   in_range("vision width", c.vision.width, 1, kMaxWidth);
   if (c.vision.is_resnet()) {
     for (const int blocks : c.vision.stages) in_range("vision layers", blocks, 1, kMaxLayers);
@@ -253,7 +257,7 @@ void validate(const ClipConfig& c) {
     CUCLIP_CHECK(ratio > 0 && ratio <= 64, "mlp_ratio must be above 0 and at most 64, got {}", ratio);
   }
   for (const float deviation : c.stddev) {
-    CUCLIP_CHECK(deviation > 0, "the preprocessing's std must be above 0, got {}", deviation);
+    CUCLIP_CHECK(deviation >= 1e-6f, "the preprocessing's std must be at least 1e-6, got {}", deviation);
   }
   in_range("vision width times mlp_ratio", c.vision.mlp_width(), 1, 64 * kMaxWidth);
   in_range("text width times mlp_ratio", c.text.mlp_width(), 1, 64 * kMaxWidth);
@@ -261,7 +265,8 @@ void validate(const ClipConfig& c) {
                c.vision.image_size, c.vision.is_resnet() ? "a ResNet's stride" : "patch_size",
                c.vision.patch_size);
   CUCLIP_CHECK(c.vision.attention_width() % c.vision.head_width == 0,
-               "vision width {} is not a multiple of head_width {}", c.vision.attention_width(),
+               "vision width {}{} is not a multiple of head_width {}", c.vision.width,
+               c.vision.is_resnet() ? fmt::format(", times 32 = {},", c.vision.attention_width()) : "",
                c.vision.head_width);
   CUCLIP_CHECK(c.text.width % c.text.heads == 0, "text width {} is not a multiple of its {} heads",
                c.text.width, c.text.heads);

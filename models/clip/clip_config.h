@@ -50,6 +50,8 @@ struct ClipConfig {
   ResampleFilter interpolation = ResampleFilter::bicubic;  // or bilinear
   ResizeMode resize_mode = ResizeMode::shortest;
 
+  /// Of pooled features of pictures (FeatureKind).
+  int representation_width() const { return vision.is_resnet() ? embed_dim : vision.width; }
   /// What pictures go through for evaluation, up to 8-bit pixels. (Training crops at random and resizes
   /// bicubically whatever these say, as open_clip does.)
   EvaluationTransform evaluation_transform() const {

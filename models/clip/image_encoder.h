@@ -22,7 +22,8 @@ struct ImagePass {
   DType dtype = DType::f32;
   bool recomputation = false;  // ClipOptions::recomputation
   BatchStatistics statistics = BatchStatistics::running;
-  bool fixed_weights = false;  // Clip::fix_weights()
+  bool fixed_weights = false;  // ClipModel::fix_weights()
+  bool projected = true;       // false: FeatureKind::pooled
   Tensor
       kept{};  // i32 [B, K], the tokens for a vision transformer to see, from 0 (the class token); none: all
 };
@@ -31,7 +32,8 @@ class ImageEncoder {
  public:
   virtual ~ImageEncoder() = default;
   /// images u8 [B, H, W, 3] or f32 [B, 3, H, W] (already normalised), H = W = image_size → features
-  /// f32 [B, embed_dim], not normalised.
+  /// f32 [B, embed_dim], not normalised; if they are not to be projected, [B, representation_width] of the
+  /// pass's dtype.
   virtual Tensor forward(Tape& tape, const Tensor& images, const ImagePass& pass) const = 0;
 };
 

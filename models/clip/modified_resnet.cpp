@@ -1,5 +1,7 @@
 #include "models/clip/modified_resnet.h"
 
+#include "kernels/conv2d/conv2d.h"
+
 namespace cuclip {
 namespace {
 
@@ -39,7 +41,8 @@ ConvolutionAndNorm::ConvolutionAndNorm(const ParameterScope& scope,
       running_mean_(
           scope.add(names.second + ".running_mean", {out_channels}, Role::statistic, Initialiser::zeros())),
       running_var_(
-          scope.add(names.second + ".running_var", {out_channels}, Role::statistic, Initialiser::ones())) {}
+          scope.add(names.second + ".running_var", {out_channels}, Role::statistic, Initialiser::ones())),
+      kept_(make_packed_weight()) {}
 
 Tensor ConvolutionAndNorm::forward(Tape& tape, const Tensor& x, const ImagePass& pass, bool relu,
                                    const Tensor& residual) const {
@@ -50,7 +53,7 @@ Tensor ConvolutionAndNorm::forward(Tape& tape, const Tensor& x, const ImagePass&
                                       .update_statistics = pass.statistics == BatchStatistics::of_batch};
   if (pass.statistics == BatchStatistics::running) {
     return ops::conv2d_inference(tape, x, filters_, stride_, padding_, norm, relu, residual,
-                                 pass.fixed_weights ? &kept_ : nullptr);
+                                 pass.fixed_weights ? kept_.get() : nullptr);
   }
   return ops::batch_norm(tape, ops::conv2d(tape, x, filters_, stride_, padding_), norm, relu, residual);
 }

@@ -27,7 +27,7 @@ class ConvolutionAndNorm {
  private:
   int64_t stride_, padding_;
   Parameter &filters_, &weight_, &bias_, &running_mean_, &running_var_;
-  mutable std::shared_ptr<OrderedWeight> kept_;  // where the weights are fixed
+  std::shared_ptr<PackedWeight> kept_;  // filled where the weights are fixed
 };
 
 /// 1 × 1, 3 × 3 and 1 × 1 convolutions around a shortcut. A stride of 2 is an average over 2 × 2 values.

@@ -63,18 +63,22 @@ TextTransformer::TextTransformer(const ParameterScope& scope, const ClipConfig& 
       projection_(scope.add("text_projection", {config.text.width, config.embed_dim}, ParameterRole::weight,
                             Initialiser::normal(inverse_sqrt(config.text.width)))) {}
 
-Tensor TextTransformer::forward(Tape& tape, const TextInput& text, DType dtype, bool recomputation) const {
+Tensor TextTransformer::pooled(Tape& tape, const TextInput& text, DType dtype, bool recomputation) const {
   const Tensor x = ops::token_embed(tape, text.tokens, token_embedding_, position_, dtype);
   const Residual out = transformer_.forward_pooled(tape, x, text.end, recomputation);
-  const Tensor pooled =
-      ops::residual_layer_norm(tape, out.x, out.delta, ln_final_.weight, ln_final_.bias).normalised;
-  return ops::project(tape, pooled, projection_);
+  return ops::residual_layer_norm(tape, out.x, out.delta, ln_final_.weight, ln_final_.bias).normalised;
 }
 
-Tensor TextTransformer::hidden_states(Tape& tape, const Tensor& tokens, DType dtype) const {
+Tensor TextTransformer::forward(Tape& tape, const TextInput& text, DType dtype, bool recomputation) const {
+  return ops::project(tape, pooled(tape, text, dtype, recomputation), projection_);
+}
+
+Tensor TextTransformer::hidden_states(Tape& tape, const Tensor& tokens, DType dtype,
+                                      const HiddenStateOptions& options) const {
   check_tensor("text: tokens", tokens, DType::i32, {tokens.size(0), position_.shape[0]});
   const Tensor x = ops::token_embed(tape, tokens.to(tape.context()), token_embedding_, position_, dtype);
-  const Residual out = transformer_.forward(tape, x, false);
+  const Residual out = transformer_.forward(tape, x, false, options.layer == TextLayer::penultimate ? 1 : 0);
+  if (!options.final_norm) return out.delta ? ops::add(tape, out.x, out.delta) : out.x;
   return ops::residual_layer_norm(tape, out.x, out.delta, ln_final_.weight, ln_final_.bias).normalised;
 }
 

@@ -1,5 +1,7 @@
 #include "models/clip/transformer.h"
 
+#include <algorithm>
+
 namespace cuclip {
 
 namespace {
@@ -91,8 +93,8 @@ Residual Transformer::run(Tape& tape, const Tensor& x, size_t blocks, bool recom
   return residual;
 }
 
-Residual Transformer::forward(Tape& tape, const Tensor& x, bool recomputation) const {
-  return run(tape, x, blocks_.size(), recomputation);
+Residual Transformer::forward(Tape& tape, const Tensor& x, bool recomputation, size_t left_out) const {
+  return run(tape, x, blocks_.size() - std::min(left_out, blocks_.size()), recomputation);
 }
 
 Residual Transformer::forward_pooled(Tape& tape, const Tensor& x, const Tensor& index,

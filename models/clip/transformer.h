@@ -69,8 +69,8 @@ class Transformer {
   /// x [B, S, C] → the last block's output at one row of each sequence, [B, C].
   Residual forward_pooled(Tape& tape, const Tensor& x, const Tensor& index, bool recomputation) const;
 
-  /// x [B, S, C] → the whole sequence's output.
-  Residual forward(Tape& tape, const Tensor& x, bool recomputation) const;
+  /// x [B, S, C] → the whole sequence's output, after all blocks but the last `left_out`.
+  Residual forward(Tape& tape, const Tensor& x, bool recomputation, size_t left_out = 0) const;
 
  private:
   Residual run(Tape& tape, const Tensor& x, size_t blocks, bool recomputation) const;

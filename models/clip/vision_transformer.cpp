@@ -54,7 +54,7 @@ Tensor VisionTransformer::forward(Tape& tape, const Tensor& images, const ImageP
   const Residual out = transformer_.forward_pooled(tape, x, Tensor(), pass.recomputation);
   const Tensor pooled =
       ops::residual_layer_norm(tape, out.x, out.delta, ln_post_.weight, ln_post_.bias).normalised;
-  return ops::project(tape, pooled, proj_);
+  return pass.projected ? ops::project(tape, pooled, proj_) : pooled;
 }
 
 }  // namespace cuclip

@@ -79,8 +79,11 @@ StoredWeight stored_weight(const Parameter& parameter, WeightNames names) {
                                                                           : StoredOrder::same};
     }
   }
-  CUCLIP_CHECK(name.find(kBlocks) != name.npos, "there is no name in transformers for the parameter {}",
-               name);
+  CUCLIP_CHECK(
+      name.find(kBlocks) != name.npos,
+      "the weights have transformers' names, which has none for the parameter {}: its CLIPModel has vision "
+      "transformers only, and the configuration is of another model",
+      name);
   return block_weight(name);
 }
 

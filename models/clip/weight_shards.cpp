@@ -45,7 +45,7 @@ bool is_number(std::string_view text) {
 
 }  // namespace
 
-PendingWeights pending_weights(const Clip& model, const std::filesystem::path& folder, WeightNames names,
+PendingWeights pending_weights(const ClipModel& model, const std::filesystem::path& folder, WeightNames names,
                                int64_t max_bytes) {
   CUCLIP_CHECK(max_bytes > 0, "the limit for a file of weights must be above 0, got {}", max_bytes);
   const std::vector<StoredTensor> tensors = stored_tensors(model, names);

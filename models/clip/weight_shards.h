@@ -29,7 +29,7 @@ struct PendingWeights {
 /// counted), otherwise in shards, model-00001-of-0000N.safetensors, and kWeightsIndex, which says where each
 /// tensor is. A shard has as many tensors as come next and fit; a tensor that is larger has one of its own.
 /// max_bytes > 0. Throws Error if a file cannot be written.
-PendingWeights pending_weights(const Clip& model, const std::filesystem::path& folder, WeightNames names,
+PendingWeights pending_weights(const ClipModel& model, const std::filesystem::path& folder, WeightNames names,
                                int64_t max_bytes);
 
 /// True for the names that pending_weights gives.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "models/clip/position_resample.h"
+#include "models/files/names.h"
 #include "models/files/safetensors.h"
 #include "models/files/weight_files.h"
 
@@ -24,7 +25,8 @@ using Entries = std::map<std::string, const WeightFiles::Stored*>;
 
 std::string joined(const std::vector<std::string>& items) {
   std::string text;
-  for (size_t i = 0; i < std::min(items.size(), kListed); ++i) text += (i ? ", " : "") + items[i];
+  for (size_t i = 0; i < std::min(items.size(), kListed); ++i)
+    text += (i ? ", " : "") + shortened_name(items[i]);
   if (items.size() > kListed) text += fmt::format(" and {} more", items.size() - kListed);
   return text;
 }
@@ -144,6 +146,12 @@ void check_variances(std::span<const float> values, const std::string& name, con
                negative - values.begin(), name, *negative);
 }
 
+// The logarithm of what similarities are multiplied by.
+void check_logit_scale(float value, const std::string& name, const std::string& file) {
+  CUCLIP_CHECK(std::isfinite(std::exp(value)), "{}: {} is {}, and e^{} is not finite", file, name, value,
+               value);
+}
+
 // out [n, columns, rows] = the transposes of in [n, rows, columns].
 void transpose(const float* in, int64_t n, int64_t rows, int64_t columns, float* out) {
   for (; n > 0; --n, in += rows * columns, out += rows * columns) {
@@ -181,6 +189,7 @@ void fill(Context& host, const Parameter& parameter, const StoredWeight& stored,
                                   static_cast<size_t>(tensor.entry.elements()));
     read_values(host.exec(), tensor, name, values);
     if (parameter.name.ends_with("running_var")) check_variances(values, name, tensor.file->name());
+    if (parameter.role == ParameterRole::scale) check_logit_scale(values.front(), name, tensor.file->name());
     if (resampled) {
       resample_positions(values.data(), grid_edge(tensor.entry.shape[0]), out, grid_edge(parameter.shape[0]),
                          parameter.shape[1]);
@@ -195,7 +204,7 @@ void fill(Context& host, const Parameter& parameter, const StoredWeight& stored,
 
 }  // namespace
 
-void load_weights(Clip& model, const WeightFiles& files) {
+void load_weights(ClipModel& model, const WeightFiles& files) {
   CUCLIP_CHECK(!model.has_fixed_weights(),
                "{}: cannot be loaded into a model whose weights have been fixed (fix_weights)", files.name());
   const Entries entries = entries_of(files);
@@ -207,9 +216,11 @@ void load_weights(Clip& model, const WeightFiles& files) {
   model.parameters().refresh_bf16(model.context());
 }
 
-void load_weights(Clip& model, const std::filesystem::path& path) { load_weights(model, WeightFiles(path)); }
+void load_weights(ClipModel& model, const std::filesystem::path& path) {
+  load_weights(model, WeightFiles(path));
+}
 
-std::vector<StoredTensor> stored_tensors(const Clip& model, WeightNames names) {
+std::vector<StoredTensor> stored_tensors(const ClipModel& model, WeightNames names) {
   std::vector<StoredTensor> tensors;
   Context& host = model.context().host();
   for (const Parameter& parameter : model.parameters().parameters()) {
@@ -231,7 +242,7 @@ std::vector<StoredTensor> stored_tensors(const Clip& model, WeightNames names) {
   return tensors;
 }
 
-void save_weights(const Clip& model, const std::filesystem::path& path,
+void save_weights(const ClipModel& model, const std::filesystem::path& path,
                   const std::map<std::string, std::string>& metadata, WeightNames names) {
   const std::vector<StoredTensor> tensors = stored_tensors(model, names);
   std::vector<std::pair<std::string, TensorView>> views;

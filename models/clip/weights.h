@@ -18,11 +18,11 @@ class WeightFiles;  // models/files/weight_files.h
 /// for tensors that are missing, not expected or of another shape, with one message that lists them; for a
 /// weight that is NaN or infinite, naming the tensor; for a file that changes meanwhile. The parameters are
 /// then unspecified. Afterwards they have nothing to do with the files any more.
-void load_weights(Clip& model, const WeightFiles& files);
+void load_weights(ClipModel& model, const WeightFiles& files);
 
 /// The same for a file or an index. Throws InputError for what WeightFiles refuses too, pickled files above
 /// all.
-void load_weights(Clip& model, const std::filesystem::path& path);
+void load_weights(ClipModel& model, const std::filesystem::path& path);
 
 /// One tensor of a file, in the host's memory.
 struct StoredTensor {
@@ -31,10 +31,10 @@ struct StoredTensor {
 };
 
 /// All parameters in f32 as files under these names have them, in the parameters' order.
-std::vector<StoredTensor> stored_tensors(const Clip& model, WeightNames names);
+std::vector<StoredTensor> stored_tensors(const ClipModel& model, WeightNames names);
 
 /// Writes all parameters in f32, atomically. `metadata` goes into the file's header.
-void save_weights(const Clip& model, const std::filesystem::path& path,
+void save_weights(const ClipModel& model, const std::filesystem::path& path,
                   const std::map<std::string, std::string>& metadata = {},
                   WeightNames names = WeightNames::open_clip);
 

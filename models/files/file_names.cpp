@@ -34,8 +34,15 @@ std::string lower_extension(std::string_view name) {
   return dot == std::string_view::npos || dot == 0 ? "" : lower_ascii(base.substr(dot));
 }
 
+std::span<const std::string_view> picture_extensions() {
+  static constexpr std::string_view kExtensions[] = {".jpg", ".jpeg", ".png",  ".webp", ".gif",
+                                                     ".bmp", ".tif",  ".tiff", ".tga",  ".ppm",
+                                                     ".pgm", ".pnm",  ".psd"};
+  return kExtensions;
+}
+
 bool is_picture_extension(std::string_view extension) {
-  return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
+  return std::ranges::count(picture_extensions(), extension) > 0;
 }
 
 bool is_caption_extension(std::string_view extension) { return extension == ".txt" || extension == ".json"; }

@@ -1,6 +1,7 @@
 // What a file's name says about it.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -15,8 +16,11 @@ std::string_view last_part(std::string_view name);
 /// The extension in lower case, with its dot: "a/B.JPG" -> ".jpg"; empty where there is none.
 std::string lower_extension(std::string_view name);
 
-/// What data sets read, by an extension in lower case with its dot: pictures are .jpg, .jpeg and .png,
-/// captions .txt and .json.
+/// The extensions of picture files, in lower case with their dots. Which of them hold a picture that this
+/// build can read is found when they are decoded (models/image/image_decode.h).
+std::span<const std::string_view> picture_extensions();
+
+/// What data sets read, by an extension in lower case with its dot: captions are .txt and .json.
 bool is_picture_extension(std::string_view extension);
 bool is_caption_extension(std::string_view extension);
 

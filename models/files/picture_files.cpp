@@ -8,20 +8,17 @@
 
 namespace cuclip {
 
-bool is_picture_file(const std::filesystem::path& path) {
-  return has_picture_extension(path.native()) || lower_extension(path.native()) == ".bmp";
-}
-
 std::vector<PictureFile> list_pictures(const std::filesystem::path& folder, std::vector<std::string>& notes) {
   const FolderListing listing = walk_folder(folder);
   const std::vector<std::string> passed_over = listing.passed_over.notes(folder.string());
   std::vector<PictureFile> pictures;
   for (const FoundFile& file : listing.files) {
-    if (is_picture_file(file.name)) pictures.push_back({.name = file.name, .stamp = file.stamp});
+    if (has_picture_extension(file.name.native()))
+      pictures.push_back({.name = file.name, .stamp = file.stamp});
   }
-  CUCLIP_CHECK(!pictures.empty(),
-               "{}: found no picture (.jpg, .jpeg, .png, .bmp) in this folder or below{}{}", folder.string(),
-               passed_over.empty() ? "" : "\n", fmt::join(passed_over, "\n"));
+  CUCLIP_CHECK(!pictures.empty(), "{}: found no picture ({}) in this folder or below{}{}", folder.string(),
+               fmt::join(picture_extensions(), ", "), passed_over.empty() ? "" : "\n",
+               fmt::join(passed_over, "\n"));
   notes.insert(notes.end(), passed_over.begin(), passed_over.end());
   return pictures;
 }

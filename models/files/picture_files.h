@@ -14,7 +14,7 @@ struct PictureFile {
   FileStamp stamp;             // when the folder was listed
 };
 
-/// Picture files in a folder and below it, by their extension (.jpg, .jpeg, .png, .bmp in any case), sorted.
+/// Picture files in a folder and below it, by their extension (picture_extensions, in any case), sorted.
 /// Links are followed, leftovers and what cannot be read passed over (folder_walk.h), which is
 /// added to `notes` in one line for each kind. Throws InputError if it is not a folder that can be read or
 /// holds none.
@@ -23,8 +23,5 @@ std::vector<PictureFile> list_pictures(const std::filesystem::path& folder, std:
 /// The same as paths that begin with the folder's.
 std::vector<std::filesystem::path> find_pictures(const std::filesystem::path& folder,
                                                  std::vector<std::string>& notes);
-
-/// Whether a file is a picture by its extension, as find_pictures takes it.
-bool is_picture_file(const std::filesystem::path& path);
 
 }  // namespace cuclip

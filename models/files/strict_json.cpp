@@ -1,30 +1,76 @@
 #include "models/files/strict_json.h"
 
-#include <set>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "kernels/common/check.h"
+#include "models/files/names.h"
 
 namespace cuclip {
 
-nlohmann::json parse_strict_json(std::string_view text, std::string_view name) {
-  using nlohmann::json;
-  constexpr int kMaxDepth = 16;
-  std::vector<std::set<std::string>> keys;
-  const auto callback = [&](int depth, json::parse_event_t event, json& parsed) {
-    CUCLIP_CHECK(depth <= kMaxDepth, "{}: the JSON is nested more than {} deep", name, kMaxDepth);
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      CUCLIP_CHECK(keys.back().insert(key).second, "{}: the JSON has the key \"{}\" twice", name, key);
-    }
+namespace {
+
+using nlohmann::json;
+
+// Looks at the text without keeping it. (As a callback of the parser it would take time with the square of
+// the number of objects side by side.)
+class Strictness final : public nlohmann::json_sax<json> {
+ public:
+  explicit Strictness(std::string_view name) : name_(name) {}
+
+  bool start_object(size_t) override {
+    keys_.emplace_back();
+    return deeper();
+  }
+  bool end_object() override {
+    keys_.pop_back();
+    --depth_;
     return true;
-  };
+  }
+  bool start_array(size_t) override { return deeper(); }
+  bool end_array() override {
+    --depth_;
+    return true;
+  }
+  bool key(string_t& key) override {
+    CUCLIP_CHECK(keys_.back().insert(key).second, "{}: the JSON has the key \"{}\" twice", name_,
+                 shortened_name(key));
+    return true;
+  }
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception&) override {
+    return false;  // json::parse says it
+  }
+
+ private:
+  bool deeper() {
+    constexpr int kMaxDepth = 16;
+    CUCLIP_CHECK(++depth_ <= kMaxDepth, "{}: the JSON is nested more than {} deep", name_, kMaxDepth);
+    return true;
+  }
+
+  std::string_view name_;
+  std::vector<std::unordered_set<std::string>> keys_;  // of the objects that are open
+  int depth_ = 0;
+};
+
+}  // namespace
+
+nlohmann::json parse_strict_json(std::string_view text, std::string_view name) {
+  // The parser would take it for the end.
+  CUCLIP_CHECK(text.find('\0') == text.npos, "{}: not JSON: it holds a NUL byte", name);
+  Strictness strictness(name);
+  json::sax_parse(text, &strictness);
   json root;
   try {
-    root = json::parse(text, callback);
+    root = json::parse(text);
   } catch (const json::exception& e) {
     const std::string_view why = e.what();  // "[json.exception.parse_error.101] parse error at ..."
     const size_t prefix = why.find("] ");
@@ -37,7 +83,7 @@ nlohmann::json parse_strict_json(std::string_view text, std::string_view name) {
 int positive_whole_number(const nlohmann::json& value, std::string_view where, std::string_view key,
                           int limit) {
   CUCLIP_CHECK(value.is_number_integer() && value.get<int64_t>() > 0 && value.get<int64_t>() < limit,
-               "{}: {} must be a whole number > 0, got {}", where, key, value.dump());
+               "{}: {} must be a whole number from 1 to {}, got {}", where, key, limit - 1, value.dump());
   return value.get<int>();
 }
 

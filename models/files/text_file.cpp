@@ -166,9 +166,17 @@ void for_each_input_line(const std::function<void(const std::string&)>& work) {
 
 std::vector<std::string> read_lines(const std::filesystem::path& path) {
   std::vector<std::string> lines;
+  for (NumberedLine& line : read_numbered_lines(path)) lines.push_back(std::move(line.text));
+  return lines;
+}
+
+std::vector<NumberedLine> read_numbered_lines(const std::filesystem::path& path) {
+  std::vector<NumberedLine> lines;
+  size_t number = 0;
   for (const std::string& line : read_all_lines(path)) {
     const std::string_view content = without_trailing_blanks(line);
-    if (!content.empty()) lines.emplace_back(content);
+    number++;
+    if (!content.empty()) lines.push_back({number, std::string(content)});
   }
   CUCLIP_CHECK(!lines.empty(), "{}: expected one entry per line, found none{}", text_name(path),
                path == "-" ? " (it can be read only once)" : "");

@@ -47,4 +47,12 @@ std::vector<std::string> read_all_lines(const std::filesystem::path& path);
 /// a line that is not valid UTF-8, and if no line is left.
 std::vector<std::string> read_lines(const std::filesystem::path& path);
 
+struct NumberedLine {
+  size_t number;  // in the file, from 1
+  std::string text;
+};
+
+/// The same lines with their numbers, for messages.
+std::vector<NumberedLine> read_numbered_lines(const std::filesystem::path& path);
+
 }  // namespace cuclip

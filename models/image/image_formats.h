@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -13,9 +15,32 @@ namespace cuclip::formats {
 
 using Bytes = std::span<const uint8_t>;
 
-Image decode_jpeg(Bytes bytes, std::string_view name, const DecodeLimits& limits);
-Image decode_png(Bytes bytes, std::string_view name, const DecodeLimits& limits);
-Image decode_bmp(Bytes bytes, std::string_view name, const DecodeLimits& limits);
+Image decode_jpeg(Bytes file, std::string_view name, const DecodeOptions& options);
+Image decode_png(Bytes file, std::string_view name, const DecodeOptions& options);
+Image decode_webp(Bytes file, std::string_view name, const DecodeOptions& options);
+Image decode_gif(Bytes file, std::string_view name, const DecodeOptions& options);
+Image decode_bmp(Bytes file, std::string_view name, const DecodeOptions& options);
+Image decode_pnm(Bytes file, std::string_view name, const DecodeOptions& options);
+Image decode_psd(Bytes file, std::string_view name, const DecodeOptions& options);
+Image decode_tga(Bytes file, std::string_view name, const DecodeOptions& options);
+/// Refuses every file where the build lacks libtiff.
+Image decode_tiff(Bytes file, std::string_view name, const DecodeOptions& options);
+bool has_tiff();
+
+/// TGA files begin with no signature: whether all of a header's fields agree with each other.
+bool is_tga(Bytes file);
+
+/// What stb_image makes of a file: 8-bit grey, grey and alpha, RGB or RGBA.
+struct StbPicture {
+  int width = 0, height = 0, channels = 0;
+  std::unique_ptr<uint8_t, decltype(&std::free)> pixels{nullptr, &std::free};
+};
+
+/// A file of BMP, GIF, PNM, PSD or TGA, given as pieces that follow each other, through stb_image. `format`
+/// is for the messages.
+StbPicture read_stb(std::span<const Bytes> pieces, std::string_view name, std::string_view format,
+                    const DecodeOptions& options);
+Image on_white(const StbPicture& picture);
 
 inline uint32_t big_endian_16(const uint8_t* p) { return static_cast<uint32_t>(p[0] << 8 | p[1]); }
 inline uint32_t big_endian_32(const uint8_t* p) { return big_endian_16(p) << 16 | big_endian_16(p + 2); }
@@ -27,26 +52,14 @@ inline uint32_t little_endian_32(const uint8_t* p) {
 /// a / 255 rounded to nearest, exact for 0 <= a <= 255 * 255.
 inline uint8_t divide_by_255(uint32_t a) { return static_cast<uint8_t>((a + 128 + ((a + 128) >> 8)) >> 8); }
 
-inline uint8_t blend_on_white(uint32_t value, uint32_t alpha) {
-  return divide_by_255(value * alpha + 255 * (255 - alpha));
-}
+/// `count` pixels of 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) channels to RGB on white.
+void composite_on_white(const uint8_t* pixels, int channels, int64_t count, uint8_t* rgb);
 
-/// Refuses empty pictures and those beyond the limits; to be called before anything of their size is
+/// Refuses empty pictures and those beyond the limit; to be called before anything of their size is
 /// allocated.
-inline void check_size(std::string_view name, std::string_view format, int64_t width, int64_t height,
-                       const DecodeLimits& limits) {
-  CUCLIP_CHECK(width > 0 && height > 0, "{}: a {} picture of {} x {} pixels has nothing to show", name,
-               format, width, height);
-  CUCLIP_CHECK(width <= limits.max_pixels / height,
-               "{}: a {} picture of {} x {} = {} million pixels, at most {} million are accepted", name,
-               format, width, height, width * height / 1'000'000,
-               static_cast<double>(limits.max_pixels) / 1e6);
-}
+void check_size(std::string_view name, std::string_view format, int64_t width, int64_t height,
+                const DecodeOptions& options);
 
-inline Image make_image(int64_t width, int64_t height) {
-  Image image{.width = static_cast<int>(width), .height = static_cast<int>(height), .rgb = {}, .damage = {}};
-  image.rgb.resize(static_cast<size_t>(width * height * 3));
-  return image;
-}
+Image make_image(int64_t width, int64_t height);
 
 }  // namespace cuclip::formats

@@ -5,6 +5,8 @@
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>  // jpeglib.h needs FILE and size_t to be declared
+#include <string_view>
+#include <utility>
 #include <vector>
 
 // jpeglib.h first: jerror.h takes the library's version from it.
@@ -14,6 +16,7 @@
 // clang-format on
 
 #include "models/image/image_formats.h"
+#include "models/image/orientation.h"
 
 namespace cuclip::formats {
 namespace {
@@ -80,14 +83,30 @@ struct JpegReader {
   }
 };
 
+constexpr int kExifMarker = JPEG_APP0 + 1;
+
 // Reads up to the first scan; false with reader.message when that fails.
-bool read_header(JpegReader& reader, const uint8_t* data, size_t size) {
+bool read_header(JpegReader& reader, const uint8_t* data, size_t size, bool keep_exif) {
   if (setjmp(reader.jump)) return false;
   jpeg_create_decompress(&reader.info);
   reader.info.progress = &reader.progress;
+  if (keep_exif) jpeg_save_markers(&reader.info, kExifMarker, 0xffff);
   jpeg_mem_src(&reader.info, data, static_cast<unsigned long>(size));
   jpeg_read_header(&reader.info, TRUE);
   return true;
+}
+
+// 1 where no markers were kept.
+int orientation_of(const jpeg_decompress_struct& info) {
+  constexpr std::string_view kExif("Exif\0\0", 6);
+  for (const jpeg_marker_struct* marker = info.marker_list; marker; marker = marker->next) {
+    const Bytes data(marker->data, marker->data_length);
+    if (marker->marker == kExifMarker && data.size() > kExif.size() &&
+        std::equal(kExif.begin(), kExif.end(), data.begin())) {
+      return exif_orientation(data.subspan(kExif.size()));
+    }
+  }
+  return 1;
 }
 
 // Whether scans of a progressive file are missing. The library does not warn about that: it shows what there
@@ -136,24 +155,25 @@ bool read_pixels(JpegReader& reader, uint8_t* rgb, uint8_t* cmyk) {
 
 }  // namespace
 
-Image decode_jpeg(Bytes bytes, std::string_view name, const DecodeLimits& limits) {
+Image decode_jpeg(Bytes bytes, std::string_view name, const DecodeOptions& options) {
   JpegReader reader;
-  CUCLIP_CHECK(read_header(reader, bytes.data(), bytes.size()), "{}: a damaged or truncated JPEG picture: {}",
-               name, reader.message);
+  CUCLIP_CHECK(read_header(reader, bytes.data(), bytes.size(), options.exif_orientation),
+               "{}: a damaged or truncated JPEG picture: {}", name, reader.message);
   const int64_t width = reader.info.image_width;
   const int64_t height = reader.info.image_height;
-  check_size(name, "JPEG", width, height, limits);
+  check_size(name, "JPEG", width, height, options);
   const int components = reader.info.num_components;
   CUCLIP_CHECK(components == 1 || components == 3 || components == 4,
                "{}: a JPEG picture of {} components, expected grey (1), colour (3) or CMYK (4)", name,
                components);
 
+  const int orientation = orientation_of(reader.info);  // the library forgets it with the last row
   Image image = make_image(width, height);
   std::vector<uint8_t> cmyk(components == 4 ? static_cast<size_t>(width) * 4 : 0);
   CUCLIP_CHECK(read_pixels(reader, image.rgb.data(), cmyk.empty() ? nullptr : cmyk.data()),
                "{}: a damaged or truncated JPEG picture: {}", name, reader.message);
   if (reader.damage[0] != '\0') image.damage = fmt::format("{}: {}", name, reader.damage);
-  return image;
+  return upright(std::move(image), orientation);
 }
 
 }  // namespace cuclip::formats

@@ -5,6 +5,7 @@
 
 #include "core/file_io.h"
 #include "models/clip/clip_config.h"
+#include "models/files/file_hash.h"
 #include "models/files/names.h"
 #include "models/files/safetensors.h"
 #include "models/files/strict_json.h"
@@ -23,6 +24,7 @@ std::string problem_of(const fs::path& checkpoint, const std::function<void(cons
     read_checkpoint_state(checkpoint);
     if (also_read) also_read(checkpoint);
     Safetensors::open(checkpoint / "model.safetensors");
+    check_saved_file(checkpoint, "model.safetensors");
     Safetensors::open(checkpoint / "optimizer.safetensors");
     load_clip_config((checkpoint / "open_clip_config.json").string());
     Tokenizer::load(checkpoint / "tokenizer.txt.gz");
@@ -74,6 +76,17 @@ nlohmann::json read_checkpoint_state(const fs::path& checkpoint) {
   CUCLIP_CHECK(text, "{}: expected \"settings\", an object of strings, found {}", file,
                shortened_name(settings.dump()));
   return json;
+}
+
+void check_saved_file(const fs::path& checkpoint, const char* name) {
+  const nlohmann::json hashes = read_checkpoint_state(checkpoint).value(kFileHashes, nlohmann::json());
+  if (!hashes.is_object() || !hashes.contains(name)) return;
+  const std::string found = file_hash(checkpoint / name);
+  CUCLIP_CHECK(
+      hashes[name] == found,
+      "{}: its contents are not what was saved: state.json has their hash, {}, found {}. Whoever changed "
+      "them on purpose can pass the file itself to --model or --pretrained",
+      (checkpoint / name).string(), hashes[name].dump(), found);
 }
 
 bool is_checkpoint_folder(const fs::path& folder) {

@@ -1,7 +1,5 @@
 #include "models/inference/feature_index.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -11,6 +9,7 @@
 #include "kernels/similarity/similarity.h"
 #include "models/files/names.h"
 #include "models/files/safetensors.h"
+#include "models/inference/unit_rows.h"
 
 namespace cuclip {
 namespace {
@@ -134,6 +133,7 @@ void read_features(Context& context, const Safetensors& file, FeatureIndex& inde
   copy_to_f32(features, "features", values);
   CUCLIP_CHECK(std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }),
                "{}: the features hold values that are not finite; rebuild the index", file.file());
+  require_unit_rows(values, values.size() / static_cast<size_t>(count), file.file(), "; rebuild the index");
   index.features = Tensor::from<float>(context, {count, features.shape[1]}, values);
   index.stored = features.dtype == "BF16" ? DType::bf16 : DType::f32;
 }
@@ -144,11 +144,16 @@ std::filesystem::path FeatureIndex::path(int64_t row) const {
   return std::filesystem::path(source) / names[static_cast<size_t>(row)];
 }
 
-std::string model_fingerprint(const Clip& model) {
-  const Tensor values = model.parameters().values().to(model.context().host());
-  const std::string config = clip_config_json(model.config());
-  const XXH64_hash_t seed = XXH3_64bits(config.data(), config.size());
-  return fmt::format("{:016x}", XXH3_64bits_withSeed(values.view().data, values.bytes(), seed));
+std::string FeatureIndex::name(int64_t row) const {
+  return is_folder ? path(row).string() : names[static_cast<size_t>(row)];
+}
+
+void require_model_of(const FeatureIndex& index, const std::string& name, const ClipModel& model,
+                      const std::string& description) {
+  CUCLIP_CHECK(model.fingerprint() == index.model_fingerprint,
+               "{}: this index was built with different weights ({}) from those of {}; rebuild it with this "
+               "model, or use the original",
+               name, index.model, description);
 }
 
 void save_index(const FeatureIndex& index, const std::filesystem::path& path) {
@@ -214,14 +219,24 @@ FeatureIndex load_index(Context& context, const std::filesystem::path& path) {
   return index;
 }
 
+void keep_norms(Context& context, FeatureIndex& index) {
+  index.features = index.features.to(context);
+  if (index.names.empty()) return;
+  index.rnorm = Tensor::empty(context, {index.features.size(0)}, DType::f32);
+  l2_normalize_forward({.x = index.features, .rnorm = index.rnorm}, context.exec());
+}
+
 std::vector<Hit> search_index(Context& context, const FeatureIndex& index, const Tensor& query,
                               int64_t count) {
-  CUCLIP_CHECK(count >= 1, "search: the number of hits must be at least 1, got {}", count);
+  CUCLIP_CHECK(count >= 0, "search: the number of hits must not be negative, got {}", count);
+  const int64_t k = std::min(count, std::ssize(index.names));
+  if (k == 0) return {};
   const Tensor features = index.features.to(context);
-  const int64_t k = std::min(count, features.size(0));
   const Tensor values = Tensor::empty(context, {1, k}, DType::f32);
   const Tensor rows = Tensor::empty(context, {1, k}, DType::i32);
-  top_k({.a = query, .b = features, .k = k, .values = values, .indices = rows}, context.exec());
+  const Tensor rnorm = index.rnorm ? index.rnorm.to(context) : Tensor();
+  top_k({.a = query, .b = features, .b_rnorm = rnorm, .k = k, .values = values, .indices = rows},
+        context.exec());
   const Tensor rows_on_host = rows.to(context.host());
   const std::vector<float> similarities = values.to_floats();
   std::vector<Hit> hits;

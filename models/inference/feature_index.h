@@ -28,20 +28,25 @@ struct FeatureIndex {
   std::vector<std::string> names;  // of each row: a path below the folder, or a sample's key
   std::vector<int64_t> rows;       // of each row: its place in the data set; unused for a folder
   bool is_folder = true;
-  std::string model;  // where the model was found
-  std::string model_fingerprint;
+  std::string model;                    // where the model was found
+  std::string model_fingerprint;        // ClipModel::fingerprint()
   Tensor features;                      // f32 [names.size(), E], rows of unit length
   DType stored = DType::f32;            // of the features in the index file: f32 or bf16
   std::string precision = {};           // that the model ran in, a word of Precision; empty: not known
   std::vector<IndexedFile> files = {};  // of each row; empty: not known (data sets, indexes of format 1)
+  Tensor rnorm = {};    // f32 [names.size()]: their inverse norms (keep_norms); empty: not kept
   int64_t missing = 0;  // pictures of the folder that an interrupted indexing did not come to; 0: finished
 
   /// The file of a row, for a folder.
   std::filesystem::path path(int64_t row) const;
+  /// What hits call a row: its file, for a folder, otherwise its key.
+  std::string name(int64_t row) const;
 };
 
-/// A hash of all weights and of the configuration: the same for two models that encode alike.
-std::string model_fingerprint(const Clip& model);
+/// Throws InputError unless this model made the index, which messages call `name`: features of different
+/// models cannot be compared. `description`: of the model (LoadedModel).
+void require_model_of(const FeatureIndex& index, const std::string& name, const ClipModel& model,
+                      const std::string& description);
 
 /// Writes a safetensors file: "features" in f32 or bf16, "names", "rows" and, where they are known, "files":
 /// u8 [N, 24], for each row the size, the mtime_ns and the xxh3 as little-endian integers of 64 bits. The
@@ -61,7 +66,11 @@ struct Hit {
   float similarity;
 };
 
-/// The `count` rows most similar to `query` (f32 [1, E]), the best first; all if there are fewer.
+/// For whoever searches more than once: brings the features to the context's device, and keeps their norms
+/// beside them, so that a search reads the features once. The answers have the same bits.
+void keep_norms(Context& context, FeatureIndex& index);
+
+/// The `count` >= 0 rows most similar to `query` (f32 [1, E]), the best first; all if there are fewer.
 std::vector<Hit> search_index(Context& context, const FeatureIndex& index, const Tensor& query,
                               int64_t count);
 

@@ -25,7 +25,21 @@ int64_t now_ns() {
       .count();
 }
 
+std::string absolute_name(const std::filesystem::path& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
+
 }  // namespace
+
+FeatureIndex index_to_make(const std::filesystem::path& folder, const ClipModel& model,
+                           const std::string& model_spec, Precision precision) {
+  FeatureIndex about;
+  about.source = absolute_name(folder);
+  about.model = path_exists(model_spec) ? absolute_name(model_spec) : model_spec;
+  about.model_fingerprint = model.fingerprint();
+  about.precision = word(precision);
+  return about;
+}
 
 std::string why_not_reusable(const FeatureIndex& earlier, const FeatureIndex& wanted) {
   if (earlier.is_folder != wanted.is_folder) {
@@ -58,7 +72,7 @@ struct FolderIndexer::Batch {
   std::vector<uint8_t> pixels;
 };
 
-FolderIndexer::FolderIndexer(const Clip& model, FeatureIndex about, std::filesystem::path folder,
+FolderIndexer::FolderIndexer(const ClipModel& model, FeatureIndex about, std::filesystem::path folder,
                              std::vector<PictureFile> files, std::optional<FeatureIndex> earlier)
     : model_(model),
       about_(std::move(about)),
@@ -195,8 +209,7 @@ void FolderIndexer::run(const EncodeProgress& progress) {
     while (std::ssize(batch.files) >= enough) encode(batch);
     if (progress) progress(done());
   }
-  CUCLIP_CHECK(passed_over_.size() < files_.size(), "none of the {} pictures can be read; the first: {}",
-               files_.size(), passed_over_.front().reason);
+  if (passed_over_.size() == files_.size()) fail_none_readable(std::ssize(files_), passed_over_.front());
   count_removed();
 }
 

@@ -9,11 +9,17 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/precision.h"
 #include "models/files/picture_files.h"
 #include "models/inference/encode.h"
 #include "models/inference/feature_index.h"
 
 namespace cuclip {
+
+/// All that the index of a folder has besides rows, for the model that was found at `model_spec` and runs in
+/// `precision`. Paths become absolute, so that the index can be used from anywhere.
+FeatureIndex index_to_make(const std::filesystem::path& folder, const ClipModel& model,
+                           const std::string& model_spec, Precision precision);
 
 /// Why the features of `earlier` cannot be those of an index that is to be like `wanted` (its model,
 /// precision, stored type and kind), as the end of a sentence that begins with the index's name; empty if
@@ -36,7 +42,7 @@ class FolderIndexer {
 
   /// `about` has all that an index has besides rows. `files` are those of `folder`. `earlier` is reusable
   /// (why_not_reusable), with features in the host's memory. The model must outlive this.
-  FolderIndexer(const Clip& model, FeatureIndex about, std::filesystem::path folder,
+  FolderIndexer(const ClipModel& model, FeatureIndex about, std::filesystem::path folder,
                 std::vector<PictureFile> files, std::optional<FeatureIndex> earlier);
 
   /// Pictures that the stamps do not tell to be unchanged; run() reads them.
@@ -77,7 +83,7 @@ class FolderIndexer {
   void encode(Batch& batch);
   void count_removed();
 
-  const Clip& model_;
+  const ClipModel& model_;
   const FeatureIndex about_;
   const std::filesystem::path folder_;
   const std::vector<PictureFile> files_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
@@ -11,7 +12,6 @@
 #include "models/files/file_names.h"
 #include "models/files/folder_walk.h"
 #include "models/files/names.h"
-#include "models/files/picture_files.h"
 #include "models/files/text_file.h"
 
 namespace cuclip {
@@ -31,7 +31,12 @@ Labelled read_folders(const fs::path& folder, std::vector<std::string>& notes) {
                "{}: expected a folder of pictures for each class, found no folder in it", folder.string());
   Labelled result;
   for (const FoundFile& file : listing.files) {
-    if (!is_picture_file(file.name) || !file.name.has_parent_path()) continue;
+    if (!has_picture_extension(file.name.native())) continue;
+    if (!file.name.has_parent_path()) {
+      listing.passed_over.add({"picture beside the class folders", "pictures beside the class folders"},
+                              file.name.string());
+      continue;
+    }
     const fs::path& label = *file.name.begin();
     has_pictures[label] = true;
     result.emplace_back(folder / file.name, label.string());
@@ -43,8 +48,9 @@ Labelled read_folders(const fs::path& folder, std::vector<std::string>& notes) {
     }
   }
   notes = listing.passed_over.notes(folder.string());
-  CUCLIP_CHECK(!result.empty(), "{}: found no picture (.jpg, .jpeg, .png, .bmp) in its {} class folders{}{}",
-               folder.string(), has_pictures.size(), notes.empty() ? "" : "\n", fmt::join(notes, "\n"));
+  CUCLIP_CHECK(!result.empty(), "{}: found no picture ({}) in its {} class folders{}{}", folder.string(),
+               fmt::join(picture_extensions(), ", "), has_pictures.size(), notes.empty() ? "" : "\n",
+               fmt::join(notes, "\n"));
   return result;
 }
 
@@ -70,24 +76,31 @@ Labelled read_table(const fs::path& file, const std::string& image_column, const
 
 // Classes by label.
 struct Classes {
-  std::vector<std::string> names;
+  std::vector<std::string> names, labels;
   std::map<std::string, int32_t> index;
 
-  void add(const std::string& label, const std::string& name, const std::string& where) {
-    CUCLIP_CHECK(index.emplace(label, static_cast<int32_t>(names.size())).second,
-                 "{}: the class \"{}\" is listed twice", where, label);
+  // The place of the label among those added before, or none: it was added now.
+  std::optional<int32_t> add(const std::string& label, const std::string& name) {
+    const auto [at, added] = index.emplace(label, static_cast<int32_t>(names.size()));
+    if (!added) return at->second;
     names.push_back(name);
+    labels.push_back(label);
+    return std::nullopt;
   }
 };
 
 Classes listed_classes(const std::string& file) {
   Classes classes;
-  for (const std::string& line : read_lines(file)) {
+  std::vector<size_t> line_of;  // each class
+  for (const auto& [number, line] : read_numbered_lines(file)) {
     const size_t tab = line.find('\t');
     const std::string label(without_trailing_blanks(std::string_view(line).substr(0, tab)));
     CUCLIP_CHECK(!label.empty(), "{}: expected label<TAB>name, found a line that begins with the tab: \"{}\"",
                  text_name(file), escaped_name(line));
-    classes.add(label, tab == line.npos ? line : line.substr(tab + 1), text_name(file));
+    const auto before = classes.add(label, tab == line.npos ? line : line.substr(tab + 1));
+    CUCLIP_CHECK(!before, "{}, line {}: the class \"{}\" is listed already, in line {}", text_name(file),
+                 number, escaped_name(label), line_of[static_cast<size_t>(*before)]);
+    line_of.push_back(number);
   }
   return classes;
 }
@@ -99,7 +112,7 @@ Classes occurring_classes(const Labelled& pictures, bool folders) {
   for (const auto& [label, unused] : labels) {
     std::string name = label;
     if (folders) std::replace(name.begin(), name.end(), '_', ' ');
-    classes.add(label, name, "");
+    classes.add(label, name);
   }
   return classes;
 }
@@ -121,6 +134,7 @@ LabelledPictures read_labelled_pictures(const fs::path& path, const std::string&
   const Classes classes =
       classes_file.empty() ? occurring_classes(pictures, folders) : listed_classes(classes_file);
   result.classes = classes.names;
+  result.class_labels = classes.labels;
   for (const auto& [file, label] : pictures) {
     const auto found = classes.index.find(label);
     CUCLIP_CHECK(found != classes.index.end(), "{}: the label \"{}\" is not listed in {}", file.string(),

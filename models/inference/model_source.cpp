@@ -1,12 +1,15 @@
 #include "models/inference/model_source.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <span>
-#include <vector>
+#include <utility>
 
 #include "core/file_io.h"
+#include "kernels/tiles/tile_product.h"
 #include "models/clip/hf_config.h"
 #include "models/clip/weights.h"
-#include "models/files/names.h"
 #include "models/files/weight_files.h"
 #include "models/inference/checkpoint_folders.h"
 
@@ -56,7 +59,8 @@ ClipConfig config_beside(const fs::path& weights, const ModelOptions& options) {
   CUCLIP_CHECK(
       path_exists(file),
       "{}: the model's configuration is not known: expected open_clip_config.json or transformers' "
-      "config.json beside it, or --config-name with a built-in name (see cuclip info) or a JSON file",
+      "config.json beside it, or --config-name (LoadOptions::config) with a built-in name (see cuclip info) "
+      "or a JSON file",
       weights.string());
   const fs::path preprocessor = folder / "preprocessor_config.json";
   std::string preprocessing;
@@ -68,10 +72,14 @@ ClipConfig config_beside(const fs::path& weights, const ModelOptions& options) {
 }
 
 std::optional<Tokenizer> tokenizer_beside(const fs::path& weights, const ModelOptions& options) {
-  if (!options.tokenizer.empty()) return Tokenizer::load(options.tokenizer);
-  const fs::path merges = first_of(weights.parent_path(), kMergesNames);
+  if (!options.tokenizer.empty()) return load_tokenizer(options.tokenizer);
+  const fs::path merges = merges_in(weights.parent_path());
   if (merges.empty()) return std::nullopt;
   return Tokenizer::load(merges);
+}
+
+ClipOptions clip_options(const ModelOptions& options) {
+  return {.dtype = options.dtype, .unset = true, .batch_invariant = options.batch_invariant};
 }
 
 LoadedModel from_weights(Context& context, const fs::path& weights, const ModelOptions& options) {
@@ -83,7 +91,7 @@ LoadedModel from_weights(Context& context, const fs::path& weights, const ModelO
       !loaded.found_tokenizer || loaded.found_tokenizer->vocab_size() == config.text.vocab_size,
       "{}: the model's vocabulary has {} tokens, the merges file makes {}; it belongs to another model",
       weights.string(), config.text.vocab_size, loaded.found_tokenizer->vocab_size());
-  loaded.model = std::make_unique<Clip>(context, config, ClipOptions{.dtype = options.dtype, .unset = true});
+  loaded.model = std::make_unique<ClipModel>(context, config, clip_options(options));
   load_weights(*loaded.model, files);
   loaded.model->fix_weights();
   loaded.description = weights.string();
@@ -93,11 +101,39 @@ LoadedModel from_weights(Context& context, const fs::path& weights, const ModelO
 }
 
 LoadedModel from_folder(Context& context, const fs::path& folder, const ModelOptions& options) {
+  std::vector<std::string> notes;
+  const fs::path weights = find_weights(folder, notes);
+  LoadedModel loaded = from_weights(context, weights, options);
+  loaded.description = weights.parent_path().string();
+  loaded.notes = std::move(notes);
+  return loaded;
+}
+
+LoadedModel untrained(Context& context, const std::string& name, const ModelOptions& options) {
+  LoadedModel loaded;
+  const ClipConfig config = load_clip_config(name);
+  loaded.found_tokenizer =
+      options.tokenizer.empty() ? Tokenizer(std::vector<Merge>{}) : load_tokenizer(options.tokenizer);
+  CUCLIP_CHECK(loaded.found_tokenizer->vocab_size() <= config.text.vocab_size,
+               "{}: the merges file makes {} tokens, the model's vocabulary has only {}", name,
+               loaded.found_tokenizer->vocab_size(), config.text.vocab_size);
+  loaded.model = std::make_unique<ClipModel>(context, config, clip_options(options));
+  loaded.model->initialise(options.seed);
+  loaded.model->fix_weights();
+  loaded.description = name + ", untrained";
+  loaded.notes = {name + " is untrained: its answers mean nothing"};
+  return loaded;
+}
+
+}  // namespace
+
+fs::path weights_in(const fs::path& folder) { return first_of(folder, kWeightsNames); }
+fs::path merges_in(const fs::path& folder) { return first_of(folder, kMergesNames); }
+
+fs::path find_weights(const fs::path& folder, std::vector<std::string>& notes) {
   fs::path checkpoint = folder;
   if (is_run_folder(folder)) {
-    std::vector<std::string> notes;
     const std::optional<fs::path> latest = latest_checkpoint(folder, notes);
-    for (const std::string& note : notes) fmt::print(stderr, "cuclip: {}\n", escaped_text(note));
     CUCLIP_CHECK(latest, "{}: this run has no checkpoint yet", folder.string());
     checkpoint = *latest;
   }
@@ -108,41 +144,34 @@ LoadedModel from_folder(Context& context, const fs::path& folder, const ModelOpt
       "{}: expected a run's folder (with checkpoints/) or a checkpoint's (with model.safetensors), found "
       "neither",
       checkpoint.string());
-  LoadedModel loaded = from_weights(context, weights, options);
-  loaded.description = checkpoint.string();
-  return loaded;
+  return weights;
 }
 
-LoadedModel untrained(Context& context, const std::string& name, const ModelOptions& options) {
-  LoadedModel loaded;
-  const ClipConfig config = load_clip_config(name);
-  loaded.found_tokenizer =
-      options.tokenizer.empty() ? Tokenizer(std::vector<Merge>{}) : Tokenizer::load(options.tokenizer);
-  CUCLIP_CHECK(loaded.found_tokenizer->vocab_size() <= config.text.vocab_size,
-               "{}: the merges file makes {} tokens, the model's vocabulary has only {}", name,
-               loaded.found_tokenizer->vocab_size(), config.text.vocab_size);
-  loaded.model = std::make_unique<Clip>(context, config, ClipOptions{.dtype = options.dtype, .unset = true});
-  loaded.model->initialise(options.seed);
-  loaded.model->fix_weights();
-  loaded.description = name + ", untrained";
-  return loaded;
+Tokenizer load_tokenizer(const fs::path& path) {
+  if (!is_folder(path)) return Tokenizer::load(path);
+  std::vector<std::string> notes;
+  const fs::path folder = is_run_folder(path) ? find_weights(path, notes).parent_path() : path;
+  const fs::path merges = merges_in(folder);
+  CUCLIP_CHECK(!merges.empty(), "{}: expected a merges file in this folder, {}; found none of them",
+               folder.string(), fmt::join(kMergesNames, ", "));
+  return Tokenizer::load(merges);
 }
-
-}  // namespace
-
-fs::path weights_in(const fs::path& folder) { return first_of(folder, kWeightsNames); }
 
 const Tokenizer& LoadedModel::tokenizer() const {
   CUCLIP_CHECK(
       found_tokenizer,
       "{}: no tokeniser found beside the weights; encoding text needs one: put the merges file there as "
-      "tokenizer.txt.gz, or give --tokenizer FILE (for CLIP's vocabulary: bpe_simple_vocab_16e6.txt.gz)",
+      "tokenizer.txt.gz, or name it with --tokenizer (LoadOptions::tokenizer); for CLIP's vocabulary it is "
+      "bpe_simple_vocab_16e6.txt.gz",
       description);
   return *found_tokenizer;
 }
 
-LoadedModel load_model(Context& context, const std::string& spec, const ModelOptions& options) {
-  CUCLIP_CHECK(!spec.empty(), "--model is empty; expected a folder, a .safetensors file or a name");
+namespace {
+
+LoadedModel find_and_load(Context& context, const std::string& spec, const ModelOptions& options) {
+  CUCLIP_CHECK(!spec.empty(),
+               "the model is not named (--model): expected a folder, a .safetensors file or a built-in name");
   if (is_folder(spec)) return from_folder(context, spec, options);
   const bool index = spec.ends_with(kWeightIndexEnding);
   if (path_exists(spec) && (index || fs::path(spec).extension() != ".json")) {
@@ -151,6 +180,15 @@ LoadedModel load_model(Context& context, const std::string& spec, const ModelOpt
   }
   CUCLIP_CHECK(!index && fs::path(spec).extension() != ".safetensors", "cannot read {}: no such file", spec);
   return untrained(context, spec, options);
+}
+
+}  // namespace
+
+LoadedModel load_model(Context& context, const std::string& spec, const ModelOptions& options) {
+  LoadedModel loaded = find_and_load(context, spec, options);
+  const std::string widening = context.device() == Device::cpu ? widening_note(options.dtype) : "";
+  if (!widening.empty()) loaded.notes.push_back(widening);
+  return loaded;
 }
 
 }  // namespace cuclip

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "models/clip/clip.h"
 #include "models/clip/weight_shards.h"
@@ -24,18 +25,30 @@ inline constexpr const char* kMergesNames[] = {"tokenizer.txt.gz", "tokenizer.tx
 /// The weights in a folder, or their index; empty if there are none.
 std::filesystem::path weights_in(const std::filesystem::path& folder);
 
+/// The weights of a model's folder: of a run those of its newest checkpoint that is whole (`notes` gets a
+/// line for each that is not), otherwise those in it. Throws InputError where there are none.
+std::filesystem::path find_weights(const std::filesystem::path& folder, std::vector<std::string>& notes);
+
+/// The merges in a folder; empty if there are none.
+std::filesystem::path merges_in(const std::filesystem::path& folder);
+
+/// The tokeniser of a merges file, or that of a model's folder (as find_weights chooses it). Throws
+/// InputError.
+Tokenizer load_tokenizer(const std::filesystem::path& path);
+
 struct ModelOptions {
   DType dtype = DType::f32;
-  /// A merges file instead of the model's own.
+  /// A merges file, or a folder with one, instead of the model's own.
   std::string tokenizer;
   /// The configuration (a built-in name or a JSON file) for weights that have none beside them.
   std::string config_name;
   /// Of an untrained model.
   uint64_t seed = 0;
+  bool batch_invariant = false;  // ClipOptions
 };
 
 struct LoadedModel {
-  std::unique_ptr<Clip> model;
+  std::unique_ptr<ClipModel> model;
   /// None if no merges file was found: pictures can be encoded, texts cannot.
   std::optional<Tokenizer> found_tokenizer;
   /// "checkpoints/step-120 of runs/mine", "ViT-B-32, untrained": for people.
@@ -43,14 +56,16 @@ struct LoadedModel {
   bool trained = false;
   /// The file that the weights were read from, or the index of several; empty for an untrained model.
   std::string weights = {};
+  /// To be reported: damaged checkpoints that were passed over; that the model is untrained; that the
+  /// processor is slow in the dtype.
+  std::vector<std::string> notes = {};
 
   /// Throws InputError saying how to give one if there is none.
   const Tokenizer& tokenizer() const;
 };
 
 /// `spec` is one of
-///   - a run's folder: its newest checkpoint or, if that is damaged, the one before it, with a line on
-///     standard error
+///   - a run's folder: its newest checkpoint or, if that is damaged, the one before it, with a note
 ///   - a checkpoint's folder: weights (kWeightsNames), configuration, merges
 ///   - a .safetensors file, or transformers' .safetensors.index.json of several (weight_files.h)
 ///   - a built-in name or a configuration's .json file: untrained, every value drawn from options.seed

@@ -131,18 +131,18 @@ std::vector<double> RelevanceScale::above_prompts(const Tensor& phrases) const {
   return result;
 }
 
-PhraseForms encode_forms(const Clip& model, const Tokenizer& tokenizer, std::span<const std::string> phrases,
-                         std::span<const std::string> templates) {
+PhraseForms encode_forms(const ClipModel& model, const Tokenizer& tokenizer,
+                         std::span<const std::string> phrases, std::span<const std::string> templates) {
   return {zero_shot_classifier(model, tokenizer, phrases, templates),
           zero_shot_classifier(model, tokenizer, with_articles(phrases), templates)};
 }
 
-RelevanceScale make_relevance_scale(const Clip& model, const Tokenizer& tokenizer, const Tensor& features,
-                                    std::span<const std::string> templates) {
+RelevanceScale make_relevance_scale(const ClipModel& model, const Tokenizer& tokenizer,
+                                    const Tensor& features, std::span<const std::string> templates) {
   return {model.context(), features, encode_forms(model, tokenizer, words_without_pictures(), templates)};
 }
 
-std::vector<double> relevance_scores(const RelevanceScale& scale, const Clip& model,
+std::vector<double> relevance_scores(const RelevanceScale& scale, const ClipModel& model,
                                      const Tokenizer& tokenizer,
                                      std::span<const std::vector<QueryTerm>> queries,
                                      std::span<const std::string> templates) {

@@ -22,8 +22,8 @@ struct PhraseForms {
 };
 
 /// The two forms of bare phrases (english.h), each asked with all templates (zero_shot.h).
-PhraseForms encode_forms(const Clip& model, const Tokenizer& tokenizer, std::span<const std::string> phrases,
-                         std::span<const std::string> templates);
+PhraseForms encode_forms(const ClipModel& model, const Tokenizer& tokenizer,
+                         std::span<const std::string> phrases, std::span<const std::string> templates);
 
 /// A scale for what is asked of one collection, made with prompts that it has nothing for.
 ///
@@ -59,14 +59,14 @@ class RelevanceScale {
 };
 
 /// A scale of the words above, each asked with all templates.
-RelevanceScale make_relevance_scale(const Clip& model, const Tokenizer& tokenizer, const Tensor& features,
-                                    std::span<const std::string> templates);
+RelevanceScale make_relevance_scale(const ClipModel& model, const Tokenizer& tokenizer,
+                                    const Tensor& features, std::span<const std::string> templates);
 
 /// The score of each query: the least of its added terms' and their heads', since the scale is one of words,
 /// and of a phrase both forms are alike whether the model knows its words or not. What is in the plural
 /// counts as the better of that and the singular. Pictures and what is subtracted do not count; a query of
 /// nothing else has the score infinity.
-std::vector<double> relevance_scores(const RelevanceScale& scale, const Clip& model,
+std::vector<double> relevance_scores(const RelevanceScale& scale, const ClipModel& model,
                                      const Tokenizer& tokenizer,
                                      std::span<const std::vector<QueryTerm>> queries,
                                      std::span<const std::string> templates);

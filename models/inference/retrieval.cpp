@@ -109,6 +109,12 @@ RetrievalDirection direction(Context& context, const Tensor& queries, const Tens
   return result;
 }
 
+EncodeProgress progress_of(const EvaluationPoll& poll) {
+  return [&poll](int64_t) {
+    if (poll) poll();
+  };
+}
+
 // Sums of thousands of shares are off in their last few digits, which nobody wants to read.
 double rounded(double share) { return std::round(share * 1e9) / 1e9; }
 
@@ -139,22 +145,25 @@ RetrievalMetrics retrieval_metrics(Context& context, const Tensor& image, const 
       .text_to_image = direction(context, text, image, images_of_texts(image_of_text), poll)};
 }
 
-RetrievalMetrics evaluate_retrieval(const Clip& model, const Tokenizer& tokenizer,
-                                    const CaptionedPictures& data, const EvaluationPoll& poll) {
-  CUCLIP_CHECK(data.count() > 0, "retrieval: there are no pairs");
+RetrievalMetrics evaluate_retrieval(const ClipModel& model, const Tokenizer& tokenizer, const Tensor& image,
+                                    std::span<const std::vector<std::string>> captions,
+                                    const EvaluationPoll& poll) {
+  CUCLIP_CHECK(!captions.empty(), "retrieval: there are no pairs");
   std::vector<std::string> texts;
   std::vector<int64_t> image_of_text;
-  for (int64_t i = 0; i < data.count(); ++i) {
-    for (const std::string& caption : data.captions[static_cast<size_t>(i)]) {
-      texts.push_back(caption);
-      image_of_text.push_back(i);
-    }
+  for (size_t i = 0; i < captions.size(); ++i) {
+    texts.insert(texts.end(), captions[i].begin(), captions[i].end());
+    image_of_text.resize(texts.size(), static_cast<int64_t>(i));
   }
-  const EncodeProgress progress = [&](int64_t) {
-    if (poll) poll();
-  };
-  return retrieval_metrics(model.context(), encode_pixels(model, data.images, progress),
-                           encode_texts(model, tokenizer, texts, progress), image_of_text, poll);
+  return retrieval_metrics(model.context(), image, encode_texts(model, tokenizer, texts, progress_of(poll)),
+                           image_of_text, poll);
+}
+
+RetrievalMetrics evaluate_retrieval(const ClipModel& model, const Tokenizer& tokenizer,
+                                    const CaptionedPictures& data, const EvaluationPoll& poll) {
+  CUCLIP_CHECK(data.count() > 0, "retrieval: there are no pairs");
+  return evaluate_retrieval(model, tokenizer, encode_pixels(model, data.images, progress_of(poll)),
+                            data.captions, poll);
 }
 
 nlohmann::ordered_json to_json(const RetrievalMetrics& metrics) {

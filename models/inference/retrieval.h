@@ -46,8 +46,13 @@ struct CaptionedPictures {
   int64_t count() const { return std::ssize(captions); }
 };
 
+/// Encodes the captions and compares them with the pictures' features, f32 [N, E]; captions of each picture.
+RetrievalMetrics evaluate_retrieval(const ClipModel& model, const Tokenizer& tokenizer, const Tensor& image,
+                                    std::span<const std::vector<std::string>> captions,
+                                    const EvaluationPoll& poll = {});
+
 /// Encodes the pictures and all their captions and compares them.
-RetrievalMetrics evaluate_retrieval(const Clip& model, const Tokenizer& tokenizer,
+RetrievalMetrics evaluate_retrieval(const ClipModel& model, const Tokenizer& tokenizer,
                                     const CaptionedPictures& data, const EvaluationPoll& poll = {});
 
 /// {"image_to_text": {"R@1", "R@5", "R@10", "median_rank", "queries", "candidates", "chance": {"R@1", ...}},

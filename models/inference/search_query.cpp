@@ -7,6 +7,7 @@
 #include "models/files/names.h"
 #include "models/inference/zero_shot.h"
 #include "models/text/english.h"
+#include "models/text/normalise_caption.h"
 #include "models/text/text_cleaning.h"
 
 namespace cuclip {
@@ -36,6 +37,18 @@ std::string_view take_word(std::string_view& rest) {
   return word;
 }
 
+// As telephones and word processors write them: quotation marks and the minus sign.
+std::string with_plain_signs(std::string_view words) {
+  std::string plain(words);
+  for (const auto& [sign, ascii] :
+       {std::pair{"\u201C", "\""}, {"\u201D", "\""}, {"\u201E", "\""}, {"\u2212", "-"}}) {
+    for (size_t at = 0; (at = plain.find(sign, at)) != plain.npos; ++at) {
+      plain.replace(at, std::string_view(sign).size(), ascii);
+    }
+  }
+  return plain;
+}
+
 bool is_subtracted(std::span<const QueryTerm> terms, const std::string& text) {
   const std::string cleaned = clean_caption(text);
   return std::any_of(terms.begin(), terms.end(), [&](const QueryTerm& term) {
@@ -56,7 +69,8 @@ std::vector<QueryTerm> parse_query(std::string_view words) {
   QueryTerm unsigned_words;
   std::vector<QueryTerm> terms;
   bool plain = true;
-  for (std::string_view rest = words;;) {
+  const std::string with_signs = with_plain_signs(words);
+  for (std::string_view rest = with_signs;;) {
     rest.remove_prefix(std::min(rest.find_first_not_of(kBlanks), rest.size()));
     if (rest.empty()) break;
     const bool has_sign = rest.front() == '+' || rest.front() == '-', subtracted = rest.front() == '-';
@@ -78,6 +92,13 @@ std::vector<QueryTerm> parse_query(std::string_view words) {
   if (plain) return {{std::string(words)}};
   if (!unsigned_words.text.empty()) terms.insert(terms.begin(), std::move(unsigned_words));
   check_contradictions(terms);
+  return terms;
+}
+
+std::vector<QueryTerm> parse_given_query(const std::string& words, const std::string& what) {
+  require_text(words, what);
+  std::vector<QueryTerm> terms = parse_query(words);
+  for (const QueryTerm& term : terms) require_text(term.text, what + ": a term");
   return terms;
 }
 
@@ -125,7 +146,7 @@ Tensor compose_query(Context& context, std::span<const WeightedText> texts, cons
   return Tensor::from<float>(context, {1, std::ssize(unit)}, unit);
 }
 
-Tensor encode_queries(const Clip& model, const Tokenizer& tokenizer,
+Tensor encode_queries(const ClipModel& model, const Tokenizer& tokenizer,
                       std::span<const std::vector<QueryTerm>> queries, const Tensor& pictures,
                       std::span<const std::string> templates) {
   std::vector<std::vector<WeightedText>> parts;

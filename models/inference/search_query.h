@@ -27,10 +27,15 @@ struct QueryTerm {
 ///   red bicycle +water -"road sign"     ->  red bicycle, water, minus road sign
 /// The words without a sign are one term, and it comes first. A sign counts only at the start of a word, and
 /// for that word, or for the phrase in quotation marks after it. Quotation marks at the start of a word keep
-/// what they enclose as it is and are left out: "-" in them is the character. A query with neither stays as
-/// it is, to the byte. Throws InputError for a term with nothing in it, for a quotation mark that is never
-/// closed, and for terms that are both added and subtracted, in whatever case.
+/// what they enclose as it is and are left out: "-" in them is the character. Curly quotation marks and the
+/// minus sign U+2212 are taken for their ASCII forms. A query with neither stays as it is, to the byte.
+/// Throws InputError for a term with nothing in it, for a quotation mark that is never closed, and for terms
+/// that are both added and subtracted, in whatever case.
 std::vector<QueryTerm> parse_query(std::string_view words);
+
+/// The same for words as a user gave them: they, and the text of each term, must be texts (require_text).
+/// `what` begins the messages.
+std::vector<QueryTerm> parse_given_query(const std::string& words, const std::string& what);
 
 /// Each text as a query of one term: signs and quotation marks are characters of it.
 std::vector<std::vector<QueryTerm>> plain_queries(std::span<const std::string> texts);
@@ -56,7 +61,7 @@ Tensor compose_query(Context& context, std::span<const WeightedText> texts, cons
 
 /// f32 [queries.size(), E], rows of unit length: the vector of each query, of its terms and of all `pictures`
 /// [P, E] (or none). Templates: zero_shot.h. Throws InputError as compose_query does.
-Tensor encode_queries(const Clip& model, const Tokenizer& tokenizer,
+Tensor encode_queries(const ClipModel& model, const Tokenizer& tokenizer,
                       std::span<const std::vector<QueryTerm>> queries, const Tensor& pictures,
                       std::span<const std::string> templates);
 

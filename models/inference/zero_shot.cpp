@@ -1,18 +1,23 @@
 #include "models/inference/zero_shot.h"
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 
 #include "core/words.h"
 #include "kernels/similarity/similarity.h"
+#include "models/files/names.h"
 #include "models/files/text_file.h"
 #include "models/inference/encode.h"
+#include "models/inference/openai_templates.h"
+#include "models/text/text_cleaning.h"
 
 namespace cuclip {
 namespace {
-enum class TemplateSet { none, simple, openai7 };
+enum class TemplateSet { none, simple, openai7, openai80 };
 }  // namespace
 template <>
-inline constexpr std::array<std::string_view, 3> kWords<TemplateSet>{"none", "simple", "openai7"};
+inline constexpr std::array<std::string_view, 4> kWords<TemplateSet>{"none", "simple", "openai7", "openai80"};
 
 namespace {
 
@@ -20,11 +25,7 @@ constexpr std::string_view kPlaceholder = "{}";
 
 std::vector<std::string> templates_of_file(const std::string& path) {
   std::vector<std::string> templates = read_lines(path);
-  for (const std::string& line : templates) {
-    CUCLIP_CHECK(line.find(kPlaceholder) != line.npos,
-                 "{}: a template needs {{}} where the class's name goes, found \"{}\"", text_name(path),
-                 line);
-  }
+  for (const std::string& line : templates) require_placeholder(line, text_name(path));
   return templates;
 }
 
@@ -34,6 +35,8 @@ std::vector<std::string> templates_of(TemplateSet set) {
       return {"{}"};
     case TemplateSet::simple:
       return {"a photo of a {}."};
+    case TemplateSet::openai80:
+      return {openai_templates().begin(), openai_templates().end()};
     case TemplateSet::openai7:
       break;
   }
@@ -50,12 +53,31 @@ std::vector<std::string> load_templates(const std::string& spec) {
   return templates_of_file(spec);
 }
 
+void require_placeholder(const std::string& pattern, const std::string& what) {
+  CUCLIP_CHECK(pattern.find(kPlaceholder) != pattern.npos,
+               "{}: a template needs {{}} where the class's name goes, found \"{}\"", what, pattern);
+}
+
 std::string fill_template(const std::string& pattern, const std::string& name) {
   std::string text = pattern;
   for (size_t at = text.find(kPlaceholder); at != text.npos; at = text.find(kPlaceholder, at + name.size())) {
     text.replace(at, kPlaceholder.size(), name);
   }
   return text;
+}
+
+void require_distinct_classes(std::span<const std::string> names, std::span<const std::string> labels,
+                              const std::string& what) {
+  std::map<std::string, size_t> first;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto [before, added] = first.emplace(clean_caption(names[i]), i);
+    CUCLIP_CHECK(
+        added,
+        "{}: \"{}\" and \"{}\" are one class to a model: prompts call both \"{}\"; leave one out, or "
+        "give them different names",
+        what, shortened_name(labels[before->second]), shortened_name(labels[i]),
+        shortened_name(before->first));
+  }
 }
 
 Tensor mean_of_groups(Context& context, const Tensor& features, int64_t count) {
@@ -76,7 +98,7 @@ Tensor mean_of_groups(Context& context, const Tensor& features, int64_t count) {
   return mean;
 }
 
-Tensor zero_shot_classifier(const Clip& model, const Tokenizer& tokenizer,
+Tensor zero_shot_classifier(const ClipModel& model, const Tokenizer& tokenizer,
                             std::span<const std::string> classes, std::span<const std::string> templates) {
   CUCLIP_CHECK(!classes.empty() && !templates.empty(),
                "zero-shot: expected at least one class and one template, found {} and {}", classes.size(),
@@ -88,41 +110,35 @@ Tensor zero_shot_classifier(const Clip& model, const Tokenizer& tokenizer,
   return mean_of_groups(model.context(), encode_texts(model, tokenizer, prompts), std::ssize(templates));
 }
 
-ZeroShotMetrics zero_shot_metrics(Context& context, const Tensor& image, const Tensor& classifier,
-                                  std::span<const int32_t> labels) {
+std::vector<LabelScore> rank_labels(const ClipModel& model, const Tensor& image, const Tensor& classifier) {
+  Context& context = model.context();
+  const Tensor scores = Tensor::empty(context, {1, classifier.size(0)}, DType::f32);
+  cosine_similarity({.a = image, .b = classifier, .out = scores}, context.exec());
+  const std::vector<float> similarities = scores.to_floats();
+  const float scale = model.logit_scale();
+  const float highest = *std::max_element(similarities.begin(), similarities.end());
+  std::vector<LabelScore> ranked;
+  double sum = 0;
+  for (const float s : similarities) {
+    const double unnormalised = std::exp(static_cast<double>(scale * (s - highest)));
+    ranked.push_back({.label = std::ssize(ranked), .similarity = s, .probability = unnormalised});
+    sum += unnormalised;
+  }
+  for (LabelScore& label : ranked) label.probability /= sum;
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const LabelScore& a, const LabelScore& b) { return a.similarity > b.similarity; });
+  return ranked;
+}
+
+ClassificationMetrics zero_shot_metrics(Context& context, const Tensor& image, const Tensor& classifier,
+                                        std::span<const int32_t> labels) {
   const int64_t n = image.size(0), classes = classifier.size(0), k = std::min<int64_t>(5, classes);
   CUCLIP_CHECK(std::ssize(labels) == n && n > 0, "zero-shot: {} labels for {} pictures", labels.size(), n);
   const Tensor values = Tensor::empty(context, {n, k}, DType::f32);
   const Tensor best = Tensor::empty(context, {n, k}, DType::i32);
   top_k({.a = image, .b = classifier, .k = k, .values = values, .indices = best}, context.exec());
   const Tensor on_host = best.to(context.host());
-  ZeroShotMetrics metrics;
-  metrics.pictures = n;
-  metrics.class_accuracy.assign(static_cast<size_t>(classes), 0.0);
-  metrics.class_pictures.assign(static_cast<size_t>(classes), 0);
-  for (int64_t i = 0; i < n; ++i) {
-    const int32_t label = labels[static_cast<size_t>(i)];
-    CUCLIP_CHECK(label >= 0 && label < classes, "zero-shot: label {} of picture {}, there are {} classes",
-                 label, i, classes);
-    const int32_t* row = on_host.data<int32_t>() + i * k;
-    const bool first = row[0] == label;
-    metrics.top1 += first;
-    metrics.top5 += std::find(row, row + k, label) != row + k;
-    metrics.class_accuracy[static_cast<size_t>(label)] += first;
-    metrics.class_pictures[static_cast<size_t>(label)]++;
-  }
-  metrics.top1 /= static_cast<double>(n);
-  metrics.top5 /= static_cast<double>(n);
-  int64_t seen = 0;
-  for (size_t c = 0; c < metrics.class_accuracy.size(); ++c) {
-    // A class without pictures has 0 / 0, which is NaN.
-    metrics.class_accuracy[c] /= static_cast<double>(metrics.class_pictures[c]);
-    if (metrics.class_pictures[c] == 0) continue;
-    metrics.mean_per_class += metrics.class_accuracy[c];
-    seen++;
-  }
-  metrics.mean_per_class /= static_cast<double>(seen);
-  return metrics;
+  return classification_metrics({on_host.data<int32_t>(), static_cast<size_t>(n * k)}, labels, classes);
 }
 
 }  // namespace cuclip

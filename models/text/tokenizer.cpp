@@ -162,12 +162,12 @@ std::vector<int32_t> Tokenizer::encode_with_specials(std::string_view text) cons
   return ids;
 }
 
-std::vector<int32_t> Tokenizer::encode_padded(std::span<const std::string> texts,
-                                              int64_t context_length) const {
+std::vector<int32_t> Tokenizer::encode_padded(std::span<const std::string> texts, int64_t context_length,
+                                              int32_t padding) const {
   CUCLIP_CHECK(context_length >= 2, "tokenizer: the context length must be at least 2, got {}",
                context_length);
   const auto length = static_cast<size_t>(context_length);
-  std::vector<int32_t> rows(texts.size() * length, 0);
+  std::vector<int32_t> rows(texts.size() * length, padding);
   std::vector<int32_t> ids;
   for (size_t row = 0; row < texts.size(); ++row) {
     ids.assign(1, start_token());

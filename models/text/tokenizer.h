@@ -34,9 +34,10 @@ class Tokenizer {
   std::vector<int32_t> encode(std::string_view text) const;
   /// The same between start and end of text.
   std::vector<int32_t> encode_with_specials(std::string_view text) const;
-  /// [texts.size(), context_length] ids, row by row: start, text, end, padded with 0. Where the text is too
+  /// [texts.size(), context_length] ids, row by row: start, text, end, then `padding`. Where the text is too
   /// long it is cut and the last id is the end of text. context_length >= 2.
-  std::vector<int32_t> encode_padded(std::span<const std::string> texts, int64_t context_length) const;
+  std::vector<int32_t> encode_padded(std::span<const std::string> texts, int64_t context_length,
+                                     int32_t padding = 0) const;
 
   /// The text of ids: start of text is left out and everything from the first end of text on, padding too.
   /// Words are separated by one space, so punctuation stands alone. Throws InputError when an id is outside

@@ -168,6 +168,9 @@ TEST_CASE_METHOD(ModelOnDisk, "arguments that contradict or lack something are r
       {{"classify", picture(0), "--labels", "a,b", "--templates", "no-such-file"}, "no-such-file"},
       {{"classify", picture(0), "--labels", "a,b", "--device", "tpu"}, "--device"},
       {{"classify", picture(0), "--labels", "a,b", "--device", "cuda"}, "device cuda: "},
+      {{"classify", picture(0), "--labels", "a,b", "--device", "cuda:77"}, "device cuda:77: "},
+      {{"classify", picture(0), "--labels", "a,b", "--device", "cuda:x"},
+       "--device: expected a GPU's number"},
       {{"classify", picture(0), "--labels", "a,b", "--precision", "fp8"}, "--precision"},
       {{"classify", picture(0), "--labels", "a,b", "--threads", "-1"}, "--threads"},
       {{"classify", picture(0), "--labels", "a,b", "--tokenizer", picture(0)}, "0.png"},
@@ -193,11 +196,11 @@ TEST_CASE_METHOD(ModelOnDisk, "arguments that contradict or lack something are r
 
 TEST_CASE_METHOD(ModelOnDisk, "a place that cannot be written to is a failure") {
   const std::vector<Arguments> commands = {
-      {"encode", "image", picture(0), "--out", folder / "no/such/folder/f.npy"},
+      {"encode", "image", picture(0), "--out", "/proc/f.npy"},
       {"encode", "text", "a", "--out", "/proc/f.safetensors"},
       {"index", pictures, "--out", "/proc/x.cuclip-index"},
       {"matrix", "--images", picture(0), "--texts", "a", "--out", "/proc/m.png"},
-      {"convert", "--to", "hf", "--out", "/proc/x/m.safetensors"},
+      {"convert", "--to", "hf", "--out", "/proc/m.safetensors"},
   };
   for (const Arguments& arguments : commands) {
     INFO(arguments[0]);
@@ -216,10 +219,19 @@ TEST_CASE_METHOD(ModelOnDisk, "a place that cannot be written to is a failure") 
 }
 
 TEST_CASE_METHOD(ModelOnDisk, "every command and subcommand explains itself with an example") {
-  const std::vector<Arguments> commands = {
-      {"classify"},          {"matrix"}, {"encode"},  {"encode", "image"},
-      {"encode", "text"},    {"eval"},   {"index"},   {"eval", "retrieval"},
-      {"eval", "zero-shot"}, {"search"}, {"convert"}, {"info"}};
+  const std::vector<Arguments> commands = {{"classify"},
+                                           {"matrix"},
+                                           {"encode"},
+                                           {"encode", "image"},
+                                           {"encode", "text"},
+                                           {"eval"},
+                                           {"index"},
+                                           {"eval", "retrieval"},
+                                           {"eval", "zero-shot"},
+                                           {"eval", "probe"},
+                                           {"search"},
+                                           {"convert"},
+                                           {"info"}};
   for (Arguments arguments : commands) {
     INFO(arguments.back());
     arguments.push_back("--help");

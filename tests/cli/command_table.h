@@ -92,26 +92,8 @@ inline std::vector<Command> commands_before_a_model() {
   };
 }
 
-inline std::vector<Command> commands_with_a_model() {
+inline std::vector<Command> evaluations() {
   return {
-      command({"encode", "image"},
-              {{"picture", Kind::pictures, "@pictures"}, {"--out", Kind::out_file, "@i.npy"}}, {kModel}),
-      command({"encode", "text"},
-              {{"text", Kind::text, "a b"},
-               {"--texts-file", Kind::lines, "@lines.txt"},
-               {"--out", Kind::out_file, "@t.safetensors"}},
-              {kModel}),
-      command({"classify"},
-              {{"image", Kind::picture, "@pictures/0.png"},
-               {"--labels", Kind::labels, "a,b"},
-               {"--templates", Kind::lines, "@templates.txt"}},
-              {kModel}),
-      command({"matrix"},
-              {{"--images", Kind::picture, "@pictures/0.png"},
-               {"--texts", Kind::text, "a b"},
-               {"--texts-file", Kind::lines, "@lines.txt"},
-               {"--out", Kind::out_file, "@m.svg"}},
-              {kModel}),
       command({"eval", "retrieval"}, {{"--data", Kind::data_set, "@pairs"}}, {kModel, kTable}),
       command({"eval", "search"},
               {{"--data", Kind::data_set, "@pairs"},
@@ -124,7 +106,42 @@ inline std::vector<Command> commands_with_a_model() {
                {"--classes", Kind::lines, "@classes.txt"},
                {"--templates", Kind::lines, "@templates.txt"},
                {"--csv-img-key", Kind::column, ""},
-               {"--csv-label-key", Kind::column, ""}},
+               {"--csv-label-key", Kind::column, ""},
+               {"--corrupt", Kind::choice, "noise:1"},
+               {"--confusion", Kind::out_file, "@confusion.svg"}},
+              {kModel}),
+      command({"eval", "probe"},
+              {{"--data", Kind::classes, "@labelled"},
+               {"--test-data", Kind::classes, "@set"},
+               {"--csv-img-key", Kind::column, ""},
+               {"--csv-label-key", Kind::column, ""},
+               {"--corrupt", Kind::choice, "jpeg:5"},
+               {"--confusion", Kind::out_file, "@confusion.png"}},
+              {kModel}, {"--lambda", "1"}),
+  };
+}
+
+inline std::vector<Command> commands_with_a_model() {
+  return {
+      command({"encode", "image"},
+              {{"picture", Kind::pictures, "@pictures"}, {"--out", Kind::out_file, "@i.npy"}}, {kModel}),
+      command({"encode", "text"},
+              {{"text", Kind::text, "a b"},
+               {"--texts-file", Kind::lines, "@lines.txt"},
+               {"--layer", Kind::choice, "penultimate"},
+               {"--padding", Kind::choice, "end"},
+               {"--out", Kind::out_file, "@t.safetensors"}},
+              {kModel}, {"--hidden-states"}),
+      command({"classify"},
+              {{"image", Kind::picture, "@pictures/0.png"},
+               {"--labels", Kind::labels, "a,b"},
+               {"--templates", Kind::lines, "@templates.txt"}},
+              {kModel}),
+      command({"matrix"},
+              {{"--images", Kind::picture, "@pictures/0.png"},
+               {"--texts", Kind::text, "a b"},
+               {"--texts-file", Kind::lines, "@lines.txt"},
+               {"--out", Kind::out_file, "@m.svg"}},
               {kModel}),
       command({"index"},
               {{"source", Kind::pictures, "@pictures"},
@@ -152,8 +169,9 @@ inline std::vector<Command> commands_with_a_model() {
 
 /// All of them, in this order: a later one may use what an earlier one has written.
 inline std::vector<Command> commands() {
-  std::vector<Command> all = commands_before_a_model(), more = commands_with_a_model();
-  all.insert(all.end(), more.begin(), more.end());
+  std::vector<Command> all = commands_before_a_model();
+  for (const auto& more : {evaluations(), commands_with_a_model()})
+    all.insert(all.end(), more.begin(), more.end());
   return all;
 }
 

@@ -253,7 +253,7 @@ TEST_CASE("a value of another type or out of range is refused with its line") {
       {"out = \"a\\u0000b\"\n", "c.toml, line 1: --out must not have a NUL character in it"},
       {"out_bytes = \"a%00b\"\n", "c.toml, line 1: --out must not have a NUL character in it"},
       {"out = \"a\"\nout_bytes = \"b\"\n", "c.toml, line 2: --out was given before, in line 1"},
-      {"device = \"gpu\"\n", "c.toml, line 1: --device must be one of auto, cpu, cuda, got \"gpu\""},
+      {"device = \"gpu\"\n", "c.toml, line 1: --device must be one of auto, cpu, cuda, cuda:N, got \"gpu\""},
       {"device = []\n", "c.toml, line 1: --device must be a text in quotes, got a list"},
   });
 }

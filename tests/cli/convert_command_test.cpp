@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/file_io.h"
+#include "core/file_lock.h"
 #include "models/clip/clip_config.h"
 #include "models/files/safetensors.h"
 #include "tests/support/buffer.h"
@@ -208,6 +209,24 @@ TEST_CASE_METHOD(Convert, "a folder that is filled again has only what belongs t
   CHECK(read_file(folder / "out/README.md") == "mine");
 }
 
+TEST_CASE_METHOD(Convert, "what a killed convert left is removed, and what another is writing is not") {
+  const fs::path out = folder / "model";
+  fs::create_directory(out);
+  for (const char* name : {"model.safetensors.tmp-abcdef", "model-00001-of-00002.safetensors.tmp-ghijkl",
+                           "open_clip_config.json.tmp-mnopqr", "notes.txt.tmp-stuvwx"})
+    write_file_atomic(out / name, "half");
+  const Names before = names_in(out);
+  {
+    const FileLock other(out, "the test's");
+    check_refused(to("hf", "model"), {"the folder " + out.string() + " is in use by another process"});
+    CHECK(names_in(out) == before);
+  }
+  check_done(to("hf", "model"));
+  Names expected = kForTransformers;
+  expected.insert("notes.txt.tmp-stuvwx");
+  CHECK(names_in(out) == expected);
+}
+
 TEST_CASE_METHOD(Convert, "weights that were moved elsewhere and linked are replaced where they are") {
   check_done(to("hf", "out"));
   fs::rename(folder / "out/model.safetensors", folder / "elsewhere");
@@ -234,11 +253,49 @@ TEST_CASE_METHOD(Convert, "files that convert did not write are neither replaced
   check_refused(to("hf", "good"), {"was not written by convert"});
   CHECK(names_in(folder / "good") == kForTransformers);
   check_done(to("hf", "joined"));
-  for (const char* name : {"tokenizer.json", "open_clip_model.safetensors"}) {
+  // cuclip itself would take tokenizer.txt for its merges.
+  for (const char* name : {"tokenizer.json", "open_clip_model.safetensors", "tokenizer.txt"}) {
     const fs::path file = folder.write(std::string("joined/") + name, "{}");
-    check_refused(to("hf", "joined"), {file, "would read it together"});
+    check_refused(to("hf", "joined"), {file, "would be read together"});
     fs::remove(file);
   }
+}
+
+TEST_CASE_METHOD(Convert, "a checkpoint is not written to through a link either") {
+  const std::string weights = run + "/checkpoints/step-3/model.safetensors", before = read_file(weights);
+  check_done(to("cuclip", "other"));
+  fs::remove(folder / "other/model.safetensors");
+  for (const char* link : {"other/model.safetensors", "link.safetensors"}) {
+    fs::create_symlink(weights, folder / link);
+    const std::string out = std::string(link).starts_with("other") ? "other" : link;
+    check_refused(to("hf", out, {}, "cuclip-tiny"), {"belongs to a checkpoint of a training run"});
+    CHECK(read_file(weights) == before);
+  }
+}
+
+TEST_CASE_METHOD(Convert, "a run's folders and another model's weights are not written to") {
+  for (const char* out :
+       {"run", "run/checkpoints", "run/checkpoints/step-7", "run/checkpoints/step-3/w.safetensors"})
+    check_refused(to("cuclip", out, {}, "cuclip-tiny"), {"neither over a training run"});
+  check_done(to("hf", "hf"));
+  const std::string weights = folder / "hf/model.safetensors", before = read_file(weights);
+  check_refused(to("cuclip", "hf/model.safetensors", {}, "cuclip-tiny"), {"holds the weights of a model"});
+  check_refused(cuclip({"encode", "image", picture(0), "--out", weights}), {"holds the weights of a model"});
+  CHECK(read_file(weights) == before);
+}
+
+TEST_CASE_METHOD(Convert, "a modified ResNet goes to open_clip and back, and transformers has none") {
+  const std::string model = folder.write("c.json", clip_config_json(tiny_resnet_config()));
+  const std::string merges = run + "/checkpoints/step-3/tokenizer.txt.gz";
+  REQUIRE(to("open_clip", "oc", {"--tokenizer", merges}, model).exit_code == 0);
+  CHECK(read_json("oc/open_clip_config.json").at("model_cfg").at("vision_cfg").at("layers") ==
+        json({1, 2, 1, 1}));
+  const Safetensors weights = Safetensors::open(folder / "oc/model.safetensors");
+  CHECK(weights.find("visual.layer1.0.bn3.running_var"));
+  check_done(to("cuclip", "back", {}, folder / "oc"));
+  CHECK(features(folder / "back") == features(folder / "oc"));
+  check_refused(to("hf", "hf", {}, folder / "oc"), {"transformers has no modified ResNets"});
+  CHECK_FALSE(fs::exists(folder / "hf"));
 }
 
 }  // namespace

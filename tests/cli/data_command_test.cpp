@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/file_io.h"
+#include "core/file_lock.h"
 #include "tests/support/command.h"
 #include "train/data/synthetic.h"
 #include "train/draw/png.h"
@@ -189,6 +190,13 @@ TEST_CASE("data prepare removes what a killed run of its own left, and nothing e
   folder.write("out/notes.txt.tmp-drcdtc", "mine");
   arguments.back() = "100";
   arguments.push_back("--force");
+  {
+    const FileLock other(folder / "out", "the test's");  // as if it were still running
+    const CommandResult refused = run_cuclip(arguments);
+    CHECK(refused.exit_code == 2);
+    CHECK_THAT(refused.err, Contains((folder / "out").string() + " is in use by another process"));
+    CHECK(fs::exists(folder / "out/train-004.tar.tmp-drcdtc"));
+  }
   REQUIRE(run_cuclip(arguments).exit_code == 0);
   CHECK_FALSE(fs::exists(folder / "out/train-004.tar.tmp-drcdtc"));
   CHECK_FALSE(fs::exists(folder / "out/statistics.json.tmp-drcdtc"));

@@ -309,5 +309,26 @@ TEST_CASE("a report replaces an earlier one whole or not at all") {
   }
 }
 
+TEST_CASE_METHOD(ModelOnDisk, "figures are printed before their drawing, which may not be written") {
+  for (const std::string name : {"set/a/1.png", "set/a/2.png", "set/b/1.png", "set/b/2.png"})
+    folder.write(name, bmp_bytes(random_image(15, 15)));
+  const std::string drawn = folder / "drawn";
+  fs::create_directory(drawn);
+  for (const std::string measure : {"zero-shot", "probe"}) {
+    Arguments arguments = {"eval",    measure, "--data",      folder / "set",
+                           "--model", run,     "--confusion", drawn + "/c.svg"};
+    if (measure == "probe") arguments.insert(arguments.end(), {"--lambda", "1", "--test-fraction", "0.5"});
+    for (const std::string figure : {"top-1", "\"top1\""}) {
+      const SystemFault fault{.under = drawn, .calls = "rename", .how = "ENOSPC", .failing_call = 1};
+      const CommandResult result = run_faulty_cuclip(fault, arguments);
+      INFO(result.err);
+      CHECK(result.exit_code == 1);
+      CHECK_THAT(result.err, Contains("c.svg") && Contains(reason_of("ENOSPC")));
+      CHECK_THAT(result.out, Contains(figure));
+      arguments.push_back("--json");
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cuclip::test

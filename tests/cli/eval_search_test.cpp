@@ -153,6 +153,7 @@ TEST_CASE_METHOD(CaptionedFolder, "a report has searches among all pictures and 
       run_cuclip({"report", run, "--train-data", pictures, "--val-data", held_out, "--out", out});
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
+  CHECK_THAT(result.err, !Contains("--val-data"));
   CHECK_THAT(result.out,
              Contains(" of all 9; 100.0 %, with an article 100.0 % (by chance 100.0 %) of those held out\n"));
   const auto search = nlohmann::json::parse(read_file(out + "/report.json"))["search"];
@@ -171,6 +172,7 @@ TEST_CASE_METHOD(CaptionedFolder, "a report has searches among all pictures and 
   const CommandResult none =
       run_cuclip({"report", run, "--train-data", held_out, "--val-data", held_out, "--out", out});
   CHECK(none.exit_code == 0);
+  CHECK_THAT(none.err, Contains("1 pair of --val-data is in --train-data too"));
   CHECK_THAT(none.out, Contains("none of the 25 everyday words is in a caption"));
 }
 

@@ -35,7 +35,8 @@ struct Matrix : ModelOnDisk {
       folder.write(fmt::format("pairs/{}.png", i), bmp_bytes(random_image(14 + i, 12)));
       folder.write(fmt::format("pairs/{}.txt", i), fmt::format("picture {}", i));
     }
-    for (const std::string name : {"set/cat/1.png", "set/dog/1.png"})
+    for (const std::string name : {"set/cat/1.png", "set/dog/1.png", "labelled/cat/1.png",
+                                   "labelled/cat/2.png", "labelled/dog/1.png", "labelled/dog/2.png"})
       folder.write(name, bmp_bytes(random_image(15, 15)));
     tiny_tokenizer().save(folder / "merges.txt");
     folder.write("lines.txt", "one one\ntwo\n");
@@ -111,8 +112,8 @@ struct Matrix : ModelOnDisk {
 
   std::vector<Fault> faults_of_out(const std::string& good) const {
     const std::string extension = fs::path(good).extension().string();
-    return {{at("no/such/folder/x" + extension), "cannot", 1},
-            {at("empty/x" + extension), "cannot", 1},
+    return {{at("no/such/folder/x" + extension), "there is no folder"},
+            {at("empty/x" + extension), "there is no folder"},
             {at("folder" + extension), "folder"},
             {"/proc/x" + extension, "cannot", 1},
             {"", " must not be empty"}};
@@ -188,9 +189,9 @@ struct Matrix : ModelOnDisk {
       case Kind::out_file:
         return faults_of_out(argument.good);
       case Kind::out_model:
-        return {{at("empty/x.safetensors"), "cannot", 1},
+        return {{at("empty/x.safetensors"), "there is no folder"},
                 {at("folder.safetensors"), "folder"},
-                {"/proc/x/m.safetensors", "cannot", 1},
+                {"/proc/x/m.safetensors", "there is no folder"},
                 {"", "--out must not be empty"}};
       case Kind::out_folder:
         return {{at("empty/x"), "cannot", 1},

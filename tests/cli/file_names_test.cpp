@@ -260,7 +260,7 @@ TEST_CASE_METHOD(ModelOnDisk,
     if (!fills) {
       const CommandResult missing = run_cuclip(arguments);
       INFO(arguments[0]);
-      CHECK(missing.exit_code == 1);
+      CHECK(missing.exit_code == 2);
       CHECK_THAT(missing.err,
                  Contains("there is no folder " + folder.path().string() + "/made; make it first"));
       CHECK_FALSE(fs::exists(made));

@@ -35,12 +35,13 @@ TEST_CASE("arguments that are wrong exit with 2 and say so on standard error") {
   }
 }
 
-TEST_CASE("info --json is JSON with version, build and devices") {
+TEST_CASE("info --json is JSON with version, build, picture formats and devices") {
   const CommandResult result = run_cuclip({"info", "--json"});
   REQUIRE(result.exit_code == 0);
   const auto info = nlohmann::json::parse(result.out);
   CHECK(info.at("version").is_string());
   CHECK(info.at("build").at("cuda").is_boolean());
+  CHECK(info.at("picture_formats").at(0) == "JPEG");
   CHECK(info.at("devices").at(0).at("threads").get<int>() >= 1);
 }
 

@@ -58,6 +58,9 @@ TEST_CASE_METHOD(Indexed, "queries of standard input are one per line, and alway
   CHECK_THAT(search_input("-", "a b\n").out, Catch::StartsWith("\"a b\"\n"));
   CHECK(search_input("-", "\n").exit_code == 2);
   CHECK_THAT(search_input("- --templates -", "a\n").err, Contains("read only once"));
+  const CommandResult among_others = search_input("- red", "a\n");
+  CHECK(among_others.exit_code == 2);
+  CHECK_THAT(among_others.err, Contains("must be the only one, found 2") && Contains("\"bicycle -sign\""));
 }
 
 TEST_CASE_METHOD(Indexed, "terms are added and subtracted, and a quoted sign is a character") {

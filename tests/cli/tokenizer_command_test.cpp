@@ -37,6 +37,22 @@ TEST_CASE("a tokeniser is trained, and encodes and decodes") {
   CHECK_THAT(padded.out, Contains("516 320 517 0\n516 320 ") && Contains(" 517\n"));
 }
 
+TEST_CASE("a model's folder stands for the merges file in it") {
+  const TemporaryFolder folder;
+  const auto captions = folder.write("captions.txt", "a red fox\na red box");
+  const std::string file = folder / "merges.txt";
+  const auto encode = [](const std::string& tokenizer) {
+    return run_cuclip({"tokenizer", "encode", "--tokenizer", tokenizer, "a red fox"});
+  };
+  const CommandResult without = encode(folder.path());
+  CHECK(without.exit_code == 2);
+  CHECK_THAT(without.err, Contains("expected a merges file in this folder, tokenizer.txt.gz, "));
+  REQUIRE(run_cuclip({"tokenizer", "train", "--captions", captions, "--vocab-size", "518", "--out", file})
+              .exit_code == 0);
+  CHECK(encode(folder.path()).exit_code == 0);
+  CHECK(encode(folder.path()).out == encode(file).out);
+}
+
 TEST_CASE("without texts or ids the tokeniser reads standard input line by line") {
   const TemporaryFolder folder;
   const std::string file = folder.write("merges.txt", "#version\na b</w>\n");

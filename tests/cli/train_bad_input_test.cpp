@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include "core/file_io.h"
+#include "models/clip/clip_config.h"
 #include "tests/support/command.h"
 #include "tests/support/paths.h"
 #include "tests/train/data_fixtures.h"
@@ -75,7 +77,8 @@ TEST_CASE_METHOD(TrainOnDisk, "training data that cannot be used is refused with
   const std::string whole = read_file(shard("whole.tar", 12, 0));
   check_refused(train(folder.write("cut.tar", whole.substr(0, whole.size() / 2))), {"cut.tar: truncated"});
   std::string damaged = whole;
-  damaged[512 * 4 + 3] ^= 1;
+  const size_t blocks = (pictures.front().size() + 511) / 512;
+  damaged[512 * (1 + blocks) + 3] ^= 1;  // in the second member's header
   check_refused(train(folder.write("damaged.tar", damaged)), {"damaged.tar"});
   check_refused(train(folder.write("page.tar", "<html>" + std::string(600, ' '))),
                 {"page.tar: expected a tar file"});
@@ -112,12 +115,67 @@ TEST_CASE_METHOD(TrainOnDisk, "weights that do not fit or are not finite are ref
   bytes.replace(bytes.size() - 4, 4, std::string("\0\0\xC0\x7F", 4));  // the last value: NaN
   const std::string nan = folder.write("nan.safetensors", bytes);
   const std::string pickle = folder.write("model.pt", "PK\x03\x04 and more of a zip");
+  const std::string merges = run + "/checkpoints/step-1/tokenizer.txt.gz";
   run = folder / "other";
-  check_refused(train(data, {"--pretrained", nan}), {"nan.safetensors", "finite"});
+  check_refused(train(data, {"--pretrained", nan, "--tokenizer", merges}), {"nan.safetensors", "finite"});
+  check_refused(train(data, {"--pretrained", nan}),
+                {"nan.safetensors", "no merges beside it", "--tokenizer"});
   check_refused(train(data, {"--pretrained", pickle}), {"model.pt", "pickled", "save_file"});
   model = "cuclip-small";
   check_refused(train(data, {"--pretrained", weights}), {"expected [", "found F32 ["});
   CHECK_FALSE(fs::exists(run + "/latest"));
+}
+
+TEST_CASE_METHOD(TrainOnDisk, "training goes on from pretrained weights with their own vocabulary") {
+  REQUIRE(train(shard("s.tar", 24, 0), {"--max-steps", "1"}).exit_code == 0);
+  const std::string first = run, before = run + "/checkpoints/step-1/";
+  for (const std::string& pretrained : {before + "model.safetensors", before, first}) {
+    run += "+";
+    const CommandResult result =
+        train(shard("t.tar", 16, 0), {"--max-steps", "1", "--pretrained", pretrained});
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    CHECK_THAT(result.err, Contains("vocabulary of the pretrained weights: " + before + "tokenizer.txt.gz"));
+    CHECK(read_file(run + "/checkpoints/step-1/tokenizer.txt.gz") == read_file(before + "tokenizer.txt.gz"));
+  }
+  run += "+";
+  check_refused(train(shard("t.tar", 16, 0), {"--pretrained", folder.path()}), {"found neither"});
+}
+
+TEST_CASE_METHOD(TrainOnDisk,
+                 "weights that are not finite are not saved, and moments that are not are no moments") {
+  const std::string data = shard("s.tar", 24, 0);
+  const CommandResult burst =
+      train(data, {"--max-steps", "1", "--lr", "1e38", "--wd", "1000", "--warmup", "0"});
+  INFO(burst.err);
+  CHECK(burst.exit_code == 1);
+  CHECK_THAT(burst.err, Contains("step 1 left weights that are not finite"));
+  CHECK_FALSE(fs::exists(run + "/latest"));
+  run = folder / "other";
+  REQUIRE(train(data, {"--max-steps", "1"}).exit_code == 0);
+  const std::string moments = run + "/checkpoints/step-1/optimizer.safetensors";
+  const std::string good = read_file(moments);
+  // A checkpoint of a version that saved no hashes.
+  const std::string state = run + "/checkpoints/step-1/state.json";
+  auto json = nlohmann::json::parse(read_file(state));
+  REQUIRE(json.erase("xxh3") == 1);
+  write_file_atomic(state, json.dump());
+  for (const char* value : {"\xC0\x7F", "\x80\xBF"}) {  // NaN; -1, of the last parameter's squares
+    write_file_atomic(moments, std::string(good).replace(good.size() - 2, 2, value, 2));
+    check_refused(train(data, {"--max-steps", "2", "--resume", "latest"}),
+                  {"optimizer.safetensors", "not finite, or below 0", "--resume FOLDER"});
+  }
+}
+
+TEST_CASE_METHOD(TrainOnDisk, "a configuration that has changed since is no setting of the run") {
+  const std::string data = shard("s.tar", 24, 0);
+  ClipConfig config = load_clip_config("cuclip-tiny");
+  model = folder.write("m.json", clip_config_json(config));
+  REQUIRE(train(data, {"--max-steps", "1"}).exit_code == 0);
+  CHECK(train(data, {"--max-steps", "2", "--resume", "latest"}).exit_code == 0);
+  config.vision.layers = 1;
+  folder.write("m.json", clip_config_json(config));
+  check_refused(train(data, {"--max-steps", "3", "--resume", "latest"}), {"m.json has changed since"});
 }
 
 TEST_CASE_METHOD(TrainOnDisk, "what cannot be resumed from is reported, and the checkpoints stay") {
@@ -143,6 +201,27 @@ TEST_CASE_METHOD(TrainOnDisk, "what cannot be resumed from is reported, and the 
   CHECK_THAT(resumed.err, Contains("step-4 is damaged") && Contains("step-2"));
   CHECK(read_file(run + "/checkpoints/step-4/model.safetensors") ==
         kept);  // computed again, to the same bits
+}
+
+TEST_CASE_METHOD(TrainOnDisk,
+                 "a bit that has changed in a checkpoint's values is noticed, and the one before is used") {
+  const std::string data = shard("s.tar", 24, 0);
+  for (const char* name : {"model.safetensors", "optimizer.safetensors"}) {
+    INFO(name);
+    fs::remove_all(run);
+    REQUIRE(train(data, {"--save-every-steps", "2", "--max-steps", "4"}).exit_code == 0);
+    const std::string file = run + "/checkpoints/step-4/" + name;
+    std::string contents = read_file(file);
+    contents[contents.size() - 2] ^= 1;  // still a number, and a finite one
+    write_file_atomic(file, contents);
+    check_refused(train(data, {"--resume", run + "/checkpoints/step-4", "--save-every-steps", "2"}),
+                  {name, "its contents are not what was saved"});
+    const CommandResult resumed =
+        train(data, {"--resume", "latest", "--save-every-steps", "2", "--max-steps", "4"});
+    INFO(resumed.err);
+    CHECK(resumed.exit_code == 0);
+    CHECK_THAT(resumed.err, Contains("step-4 is damaged") && Contains(name) && Contains("step-2"));
+  }
 }
 
 TEST_CASE_METHOD(TrainOnDisk, "a disk that fills up stops the run, and the last checkpoint stays") {

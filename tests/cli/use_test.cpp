@@ -1,9 +1,12 @@
 // The commands that use a model, run as a user would.
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <set>
 
 #include "core/file_io.h"
 #include "models/files/safetensors.h"
+#include "models/inference/encode.h"
+#include "models/inference/model_source.h"
 #include "tests/support/model_on_disk.h"
 #include "tests/support/paths.h"
 
@@ -31,9 +34,19 @@ TEST_CASE_METHOD(ModelOnDisk, "classify gives probabilities that sum to one, the
   CHECK_THAT(table.out, Contains("a cat") && Contains("%"));
 }
 
+TEST_CASE_METHOD(ModelOnDisk, "labels that are one to the model are refused before it is loaded") {
+  for (const std::string labels : {"a,b,a", "Red fox,b,red  fox"}) {
+    const CommandResult result =
+        run_cuclip({"classify", picture(0), "--labels", labels, "--model", folder / "no-such-model"});
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Contains("--labels: ") && Contains("are one class to a model"));
+  }
+}
+
 TEST_CASE_METHOD(ModelOnDisk, "pictures of every kind and shape are taken") {
   for (const char* name : {"one_row.png", "one_column.jpg", "one_pixel.png", "grey8_alpha.png", "grey16.png",
-                           "rgb16_alpha.png", "palette1_alpha.png", "cmyk.jpg", "rgba32.bmp"}) {
+                           "rgb16_alpha.png", "palette1_alpha.png", "cmyk.jpg", "rgba32.bmp", "animated.gif",
+                           "lossy_alpha.webp", "rgb24_runs.tga", "rgb8.ppm", "rgb16.psd"}) {
     INFO(name);
     const std::string file = test_data() + "/pictures/" + name;
     CHECK(cuclip({"classify", file, "--labels", "a,b"}).exit_code == 0);
@@ -61,6 +74,26 @@ TEST_CASE_METHOD(ModelOnDisk, "matrix prints a table and draws a heat map in eit
       cuclip({"matrix", "--images", picture(0), "--texts", "a", "--out", folder / "m.png"});
   CHECK(png.exit_code == 0);
   CHECK(read_file(folder / "m.png").starts_with("\x89PNG"));
+}
+
+TEST_CASE_METHOD(ModelOnDisk, "matrix says the loss of as many pictures as captions") {
+  const auto json =
+      cuclip_json({"matrix", "--images", picture(0), picture(1), picture(2), "--texts", "a", "b c", "d"});
+  // -log of the share that the own caption has of its row, and the own picture of its column.
+  const double scale = json["logit_scale"];
+  double loss = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    double row = 0, column = 0;
+    for (size_t j = 0; j < 3; ++j) {
+      row += std::exp(scale * json["similarity"][i][j].get<double>());
+      column += std::exp(scale * json["similarity"][j][i].get<double>());
+    }
+    loss += (std::log(row) + std::log(column) - 2 * scale * json["similarity"][i][i].get<double>()) / 6;
+  }
+  CHECK(json["loss"].get<double>() == Approx(loss).epsilon(1e-5));
+  CHECK_THAT(cuclip({"matrix", "--images", picture(0), picture(1), "--texts", "a", "b"}).out,
+             Contains("loss of these 2 pairs") && Contains("(chance: 0.6931)"));
+  CHECK_FALSE(cuclip_json({"matrix", "--images", picture(0), "--texts", "a"}).contains("loss"));
 }
 
 TEST_CASE_METHOD(ModelOnDisk, "classify and matrix agree on similarities") {
@@ -125,6 +158,49 @@ TEST_CASE_METHOD(ModelOnDisk, "a data set can be indexed, and its pictures drawn
   CHECK_THAT(read_file(folder / "s.svg"), Contains("<svg"));
 }
 
+TEST_CASE_METHOD(ModelOnDisk, "hidden states are of the layer and with the padding that were asked for") {
+  const auto states = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {
+        "encode", "text", "a", "--threads", "1", "--hidden-states", "--out", folder / "h.safetensors"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    CHECK(cuclip_json(arguments)["shape"] == nlohmann::json({1, 7, 24}));
+    const Safetensors file = Safetensors::open(folder / "h.safetensors");
+    const auto data = file.find("features")->data;
+    const auto* values = reinterpret_cast<const float*>(data.data());
+    return std::vector<float>(values, values + data.size() / sizeof(float));
+  };
+  Context context(1);
+  const LoadedModel loaded = load_model(context, run);
+  const auto expected = [&](const HiddenStateOptions& options, TextPadding padding) {
+    const std::vector<std::string> texts = {"a"};
+    return encode_hidden_states(*loaded.model, loaded.tokenizer(), texts, options, padding).to_floats();
+  };
+  std::set<std::vector<float>> all;
+  for (const TextLayer layer : {TextLayer::last, TextLayer::penultimate}) {
+    for (const bool end : {false, true}) {
+      const TextPadding padding = end ? TextPadding::end : TextPadding::zero;
+      std::vector<std::string> flags = {"--layer", std::string(word(layer)), "--padding",
+                                        end ? "end" : "zero"};
+      for (const bool final_norm : {true, false}) {
+        if (!final_norm) flags.push_back("--no-final-norm");
+        const std::vector<float> actual = states(flags);
+        CHECK(actual == expected({.layer = layer, .final_norm = final_norm}, padding));
+        all.insert(actual);
+      }
+    }
+  }
+  CHECK(all.size() == 8);  // or the comparisons would say nothing
+  CHECK(states({}) == expected({}, TextPadding::zero));
+  for (const std::vector<std::string>& alone : std::vector<std::vector<std::string>>{
+           {"--layer", "last"}, {"--padding", "end"}, {"--no-final-norm"}}) {
+    std::vector<std::string> arguments = {"encode", "text", "a", "--out", folder / "f.npy"};
+    arguments.insert(arguments.end(), alone.begin(), alone.end());
+    const CommandResult result = cuclip(arguments);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Contains(alone[0]) && Contains("--hidden-states"));
+  }
+}
+
 TEST_CASE_METHOD(ModelOnDisk, "eval retrieval gives both directions") {
   for (int i = 0; i < 7; ++i)
     folder.write("pictures/" + std::to_string(i) + ".txt", "picture " + std::to_string(i));
@@ -134,7 +210,7 @@ TEST_CASE_METHOD(ModelOnDisk, "eval retrieval gives both directions") {
   CHECK(json["text_to_image"]["chance"]["R@1"].get<double>() == Approx(1.0 / 8));
   const CommandResult table = cuclip({"eval", "retrieval", "--data", pictures, "--limit", "4"});
   CHECK(table.exit_code == 0);
-  CHECK_THAT(table.out, Contains("4 pictures") && Contains("R@10") && Contains("text to image"));
+  CHECK_THAT(table.out, Contains("4 pictures") && Contains("  chance R@10\n") && Contains("text to image"));
 }
 
 TEST_CASE_METHOD(ModelOnDisk, "eval zero-shot takes folders, a table, and synthetic:shapes") {
@@ -144,7 +220,11 @@ TEST_CASE_METHOD(ModelOnDisk, "eval zero-shot takes folders, a table, and synthe
   const auto folders = cuclip_json({"eval", "zero-shot", "--data", folder / "set", "--templates", "openai7"});
   CHECK(folders["pictures"] == 3);
   CHECK(folders["classes"][0]["class"] == "a cat");
-  CHECK(folders["top5"] == 1);
+  CHECK_FALSE(folders.contains("top5"));
+  for (const std::string name : {"e", "f", "g", "h"})
+    folder.write("set/" + name + "/1.png", bmp_bytes(random_image(15, 15)));
+  CHECK(cuclip_json({"eval", "zero-shot", "--data", folder / "set"})["top5_interval"].size() == 2);
+  CHECK_THAT(cuclip({"eval", "zero-shot", "--data", folder / "set"}).out, Contains("top-5"));
 
   folder.write("labels.csv", "filepath,label\nset/dog/1.png,dog\nset/a_cat/1.png,cat\n");
   const auto table = cuclip_json({"eval", "zero-shot", "--data", folder / "labels.csv"});

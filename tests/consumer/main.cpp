@@ -9,7 +9,7 @@
 
 int main() {
   cuclip::Context context(1);
-  cuclip::Clip model(context, cuclip::load_clip_config("cuclip-tiny"));
+  cuclip::ClipModel model(context, cuclip::load_clip_config("cuclip-tiny"));
   model.initialise(1);
 
   const cuclip::Tokenizer bytes{std::vector<cuclip::Merge>{}};

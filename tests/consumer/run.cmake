@@ -1,9 +1,10 @@
 # Installs the build into a temporary prefix, builds tests/consumer and tests/consumer/inference against it,
 # and runs them.
 # cmake -DBUILD=... -DLIBRARY=... -DSOURCE=... -DWORK=... -DCOMPILER=... -DGENERATOR=... -DTYPE=...
-#       -DTOOLKIT=... -P run.cmake
+#       -DTOOLKIT=... -DLIBDIR=... -P run.cmake
 # LIBRARY: its sources, SOURCE: this folder. TOOLKIT: the CUDA toolkit of the build, which need not be where
-# CMake looks; empty without CUDA.
+# CMake looks; empty without CUDA. LIBDIR: where the prefix has its libraries.
+cmake_minimum_required(VERSION 3.25)
 file(REMOVE_RECURSE ${WORK})
 file(MAKE_DIRECTORY ${WORK})
 
@@ -38,6 +39,8 @@ if(links MATCHES "cuclip_train|archive|pugixml")
   message(FATAL_ERROR "the program links ${CMAKE_MATCH_0}, which only training needs:\n${output}")
 endif()
 step(${WORK}/inference/inference ${WORK}/inference)
+
+include(${SOURCE}/examples.cmake)
 
 step(${CMAKE_COMMAND} --build ${WORK}/build)
 step(${WORK}/build/consumer)

@@ -99,6 +99,17 @@ TEST_CASE("random requests never overlap, and everything can be given back") {
   REQUIRE(allocator.statistics().bytes_reserved == 0);
 }
 
+TEST_CASE("where the device has no more memory, others are asked to release theirs") {
+  constexpr size_t kTooMuch = SIZE_MAX / 4;
+  CachingAllocator allocator = make();
+  int asked = 0;
+  allocator.on_shortage([&] { ++asked; });
+  REQUIRE(allocator.allocate(kMiB) != nullptr);
+  REQUIRE(asked == 0);
+  REQUIRE_THROWS_WITH(allocator.allocate(kTooMuch), Catch::Contains("out of memory"));
+  REQUIRE(asked == 1);
+}
+
 TEST_CASE("a block outlives its allocator") {
   std::shared_ptr<const CachingAllocator::Block> block;
   {

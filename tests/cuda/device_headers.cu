@@ -92,7 +92,14 @@ __global__ void copy_tile_kernel(const float* x, float* out, int rows, int valid
     const int row = i / kChunks, chunk = i % kChunks;
     float4* to = &tile[swizzle<kChunks>(row, chunk)];
     const bool valid = row < valid_rows;
-    async_copy_16_zero_fill(to, valid ? x + i * 4 : x, valid ? 16 : 0);
+    if (i % 3 == 0) {
+      async_copy_16_zero_fill(to, valid ? x + i * 4 : x, valid ? 16 : 0);
+    } else if (i % 3 == 1) {
+      async_copy_16(shared_address(to), valid ? x + i * 4 : nullptr, valid);
+    } else {
+      for (int j = 0; j < 4; ++j)
+        async_copy_4(shared_address(to) + 4 * j, valid ? x + i * 4 + j : nullptr, valid);
+    }
   }
   async_commit();
   async_wait<0>();

@@ -4,12 +4,14 @@
 #include <sstream>
 
 #include "core/context.h"
+#include "core/file_io.h"
 #include "tests/support/command.h"
 #include "tests/support/kernel_test.h"
 
 namespace cuclip::test {
 namespace {
 
+using Catch::Contains;
 using Catch::Matchers::Matches;
 
 constexpr size_t kMiB = size_t{1} << 20;
@@ -55,6 +57,29 @@ TEST_CASE(
   const CommandResult on_cpu = train_on("auto", folder / "run");
   INFO(on_cpu.err);
   CHECK(on_cpu.exit_code == 0);
+}
+
+TEST_CASE("a GPU is named by its number, and does what the others do; one that is not there is refused") {
+  CUCLIP_NEEDS_EMULATOR();
+  const TemporaryFolder folder;
+  {
+    const Emulate two("EMULATE_DEVICES", "2");
+    for (const char* device : {"cuda:0", "cuda:1"}) {
+      const CommandResult result = train_on(device, folder / device);
+      INFO(result.err);
+      REQUIRE(result.exit_code == 0);
+    }
+    const auto weights = [&](const char* device) {
+      return read_file(folder / device / "checkpoints/step-1/model.safetensors");
+    };
+    CHECK(weights("cuda:0") == weights("cuda:1"));
+    CHECK_THAT(train_on("cuda:2", folder / "run").err, Contains("this machine has 2 GPUs, up to cuda:1"));
+  }
+  const CommandResult refused = train_on("cuda:1", folder / "run");
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err,
+             Contains("device cuda:1: this machine has one GPU, cuda:0; use device cpu, or auto"));
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
 }
 
 TEST_CASE("a device that is full says what was asked for, what is in use and what to reduce") {

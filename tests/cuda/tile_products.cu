@@ -12,6 +12,7 @@ struct Whole {
   using Input = float;
   static constexpr bool kVectors = true;
   static constexpr int kThreads = 512, kBlocks = 1, kParts = 2;
+  static constexpr int kRows = 128, kColumns = 128;
   template <int kSize>
   static constexpr int kPasses = 4;
   static constexpr int kThreadRows = 4, kThreadColumns = 8, kRowLanes = 16, kRowWarps = 1, kColumnWarps = 16;
@@ -64,6 +65,10 @@ struct NoSum : Whole {
 struct HalfTheRows : Whole {
   using Whole::Whole;
   static constexpr int kThreadRows = 2;
+};
+struct MoreColumns : Whole {
+  using Whole::Whole;
+  static constexpr int kColumns = 256;
 };
 struct FewerThreads : Whole {
   using Whole::Whole;
@@ -125,6 +130,13 @@ std::vector<Accepted> accepted_products() {
   return all;
 }
 
+std::vector<Accepted> accepted_forms() {
+  std::vector<Accepted> all;
+  add_products<TensorCoreProducts<bfloat16, Tuning::TallProduct>::Product>("TallProduct", all);
+  add_products<TensorCoreProducts<float, Tuning::FlatProduct>::Product>("FlatProduct", all);
+  return all;
+}
+
 std::vector<Accepted> accepted_parts() {
   return {accepted<Whole>("Whole"),
           accepted<OtherInput>("OtherInput"),
@@ -135,6 +147,7 @@ std::vector<Accepted> accepted_parts() {
           accepted<NoRead>("NoRead"),
           accepted<NoSum>("NoSum"),
           accepted<HalfTheRows>("HalfTheRows"),
+          accepted<MoreColumns>("MoreColumns"),
           accepted<FewerThreads>("FewerThreads"),
           accepted<NoRowSums>("NoRowSums"),
           accepted<int>("int")};

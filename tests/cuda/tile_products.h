@@ -18,6 +18,8 @@ struct Accepted {
 
 /// Of the products that there are.
 std::vector<Accepted> accepted_products();
+/// Of those whose tile is not a square.
+std::vector<Accepted> accepted_forms();
 /// Checks of a product that has all parts, and of the same product without each of them.
 std::vector<Accepted> accepted_parts();
 /// Whether operands and results may be of f32, bf16, f64, and bytes.

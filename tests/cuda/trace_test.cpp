@@ -51,7 +51,7 @@ using namespace cuclip;
 
 TEST_CASE("a tool that reads NVTX sees a training step's phases and their operations") {
   Context context(1, test::test_device());
-  Clip model(context, test::tiny_config(), {.training = true});
+  ClipModel model(context, test::tiny_config(), {.training = true});
   test::randomise(model);
   Optimizer optimizer(context, model.parameters(), {});
   const MicroBatch batch{test::random_images(context.host(), model.config(), 4),

@@ -30,8 +30,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<uint8_t> file(data, data + size);
   repair_checksums(file);
   try {
-    const cuclip::Image image =
-        cuclip::decode_image(std::as_bytes(std::span<const uint8_t>(file)), "input", {.max_pixels = 1 << 16});
+    const cuclip::Image image = cuclip::decode_image(std::as_bytes(std::span<const uint8_t>(file)), "input",
+                                                     {.max_pixels = 1 << 16, .exif_orientation = true});
     if (image.width <= 0 || image.height <= 0) std::abort();
     if (image.rgb.size() != static_cast<size_t>(image.width) * static_cast<size_t>(image.height) * 3)
       std::abort();

@@ -226,6 +226,30 @@ TEST_CASE("attention gives the same bits for any number of threads") {
   }
 }
 
+TEST_CASE("attention of a query has the same bits every time, in whichever row") {
+  CUCLIP_NEEDS_CUDA();
+  // In strips of 32 queries, of which the last has one row, or a tile and one row. The second is streamed.
+  for (const int64_t length : {int64_t{129}, int64_t{273}}) {
+    TestContext ctx;
+    const AttentionShape s = shape_of({1, length, 1, 64}, false);
+    const Problem p(s, DType::bf16);
+    attention_forward(p.forward(), ctx);
+    Problem turned = p;
+    for (int64_t row = 0; row < length; ++row) {
+      for (int64_t d = 0; d < 64; ++d) turned.qkv.set(row * 192 + d, p.qkv.at((length - 1 - row) * 192 + d));
+    }
+    const Problem again = turned;
+    attention_forward(turned.forward(), ctx);
+    attention_forward(again.forward(), ctx);
+    REQUIRE(again.out.same_bits(turned.out));
+    for (int64_t row = 0; row < length; ++row) {
+      const int64_t before = length - 1 - row;
+      REQUIRE(turned.lse.at(row) == p.lse.at(before));
+      for (int64_t d = 0; d < 64; ++d) REQUIRE(turned.out.at(row * 64 + d) == p.out.at(before * 64 + d));
+    }
+  }
+}
+
 TEST_CASE("attention passes NaN on to what depends on it and to no other head") {
   TestContext ctx;
   for (const Kind& kind : kKinds) {

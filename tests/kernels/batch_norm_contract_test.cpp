@@ -95,6 +95,7 @@ TEST_CASE("batch_norm makes the channel of a NaN or an infinity NaN, and keeps w
       }
       for (int64_t c = 0; c < channels; ++c) {
         REQUIRE(std::isnan(out.rstd.at(c)) == (c == 2));
+        REQUIRE(std::isfinite(out.mean.at(c)) == (c != 2));
         REQUIRE(std::isnan(g.dweight.at(c)) == (c == 2));
         REQUIRE((running_mean.at(c) == in.bias.at(c)) == (c == 2));
         REQUIRE((running_var.at(c) == in.weight.at(c)) == (c == 2));

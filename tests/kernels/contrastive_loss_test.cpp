@@ -116,6 +116,30 @@ TEST_CASE("contrastive loss at scale 100 with similarities of 1 and -1 neither o
   }
 }
 
+TEST_CASE("contrastive loss has finite gradients where all similarities are -1 at scale 100") {
+  // Their log-sum-exp is -97: behind the last column, where products are 0, exp(0 - lse) overflows in f32.
+  constexpr int64_t kRows = 13, kWidth = 8;  // whole 16-byte accesses, but not along the columns
+  std::vector<double> image(kRows * kWidth, 0.0), text(kRows * kWidth, 0.0);
+  for (int64_t i = 0; i < kRows; ++i) {
+    image[i * kWidth + i % kWidth] = 1.0;
+    for (int64_t j = 0; j < kWidth; ++j) text[i * kWidth + j] = -1.0;
+  }
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    Problem p({kRows, kRows, kWidth}, Buffer::from({kRows, kWidth}, dtype, image),
+              Buffer::from({kRows, kWidth}, dtype, text), std::log(100.0));
+    check_both_directions(p);
+    if (dtype == DType::bf16 || !on_cuda()) continue;
+    TestContext ctx;
+    p.reset_outputs();
+    p.forward(with_tf32(ctx));
+    p.backward(with_tf32(ctx));
+    const auto inputs = p.reference_inputs(true);
+    const auto result = ref_contrastive_loss(inputs);
+    check_backward(
+        p, ref_contrastive_loss_gradients(inputs, result.row_lse, result.column_lse, p.dloss.at(0)), true);
+  }
+}
+
 TEST_CASE("contrastive loss keeps its digits when every pair is told apart") {
   // S = 100 on the diagonal, 90 elsewhere: loss = log(1 + 5 e^-10) = 2.3e-4, while an ulp of lse is 8e-6.
   std::vector<double> image(42, 0.0), text(42, 0.0);

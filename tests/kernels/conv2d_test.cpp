@@ -244,13 +244,13 @@ TEST_CASE("conv2d keeps a weight in order where it is asked to, for batches of a
   TestContext ctx;
   for (const DType dtype : kDTypes) {
     const Problem one({1, 25, 24, 64, 80, 3, 2, 1}, dtype), many({7, 25, 24, 64, 80, 3, 2, 1}, dtype);
-    std::shared_ptr<OrderedWeight> kept;
+    const std::shared_ptr<PackedWeight> kept = make_packed_weight();
     const Buffer other = Buffer::normal(one.weight.shape(), dtype);
     const auto run = [&](const Problem& p, const Buffer& weight, bool keep) {
       const Problem own = p;
       Conv2dForward f = own.whole_forward();
       f.weight = weight.view();
-      f.kept = keep ? &kept : nullptr;
+      f.kept = keep ? kept.get() : nullptr;
       conv2d_forward(f, ctx);
       return own.y;
     };
@@ -327,7 +327,11 @@ TEST_CASE("conv2d refuses wrong shapes, dtypes and strides, naming them") {
     REQUIRE_THROWS_WITH(conv2d_forward(f, ctx), message);
   };
   refused([&](Conv2dForward& f) { f.x = p.bias.view(); },
-          "conv2d_forward: x must be [N, H, W, Cin], got [4]");
+          "conv2d_forward: x must be [N, H, W, Cin] with H, W and Cin of at least 1, got [4]");
+  const Buffer flat = Buffer::zeros({2, 0, 5, 3}, DType::f32);
+  refused([&](Conv2dForward& f) { f.x = flat.view(); },
+          "conv2d_forward: x must be [N, H, W, Cin] with H, W and Cin of at least 1, got [2, 0, 5, 3]");
+  refused([](Conv2dForward& f) { f.stride = 65; }, "conv2d_forward: the stride must be from 1 to 64, got 65");
   refused([&](Conv2dForward& f) { f.weight = p.x.view(); },
           "conv2d_forward: weight must be [Cout, K, K, Cin], got [2, 6, 5, 3]");
   refused(
@@ -337,7 +341,7 @@ TEST_CASE("conv2d refuses wrong shapes, dtypes and strides, naming them") {
       "conv2d_forward: weight must be [3, 3, 3, 3], got [3, 3, 3, 4]");
   refused([&](Conv2dForward& f) { f.weight = narrow.view(); },
           "conv2d_forward: weight must be f32, got bf16");
-  refused([&](Conv2dForward& f) { f.stride = 0; }, "conv2d_forward: the stride must be at least 1, got 0");
+  refused([&](Conv2dForward& f) { f.stride = 0; }, "conv2d_forward: the stride must be from 1 to 64, got 0");
   refused([&](Conv2dForward& f) { f.padding = -1; },
           "conv2d_forward: the padding must not be negative, got -1");
   refused([&](Conv2dForward& f) { f.padding = 0; },

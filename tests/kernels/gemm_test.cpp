@@ -58,10 +58,11 @@ std::vector<double> product(const Buffer& a, const Buffer& b, bool transpose_b, 
   std::vector<double> c(static_cast<size_t>(m * n));
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = 0; j < n; ++j) {
-      const double* a_row = as.data() + i * k;
-      const double* b_column = bs.data() + (transpose_b ? j * k : j);
       double sum = 0;
-      for (int64_t l = 0; l < k; ++l) sum += a_row[l] * b_column[transpose_b ? l : l * n];
+      for (int64_t l = 0; l < k; ++l) {
+        sum +=
+            as[static_cast<size_t>(i * k + l)] * bs[static_cast<size_t>(transpose_b ? j * k + l : l * n + j)];
+      }
       c[static_cast<size_t>(i * n + j)] = sum;
     }
   }

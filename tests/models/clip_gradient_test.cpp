@@ -12,7 +12,7 @@ namespace {
 
 struct Problem {
   Context context{2};
-  Clip model;
+  ClipModel model;
   Tensor images, tokens;
 
   explicit Problem(const ClipConfig& config, int64_t batch, bool recomputation = false)
@@ -30,7 +30,7 @@ struct Problem {
 };
 
 // A fresh model whose biases, norms and temperature have moved away from their zeros and ones.
-void initialise_and_perturb(Clip& model) {
+void initialise_and_perturb(ClipModel& model) {
   model.initialise(test::rng()());
   std::normal_distribution<float> normal(0.0f, 0.2f);
   for (const Parameter& p : model.parameters().parameters()) {

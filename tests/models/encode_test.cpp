@@ -1,6 +1,8 @@
 // labels: threads
 #include "models/inference/encode.h"
 
+#include <algorithm>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <thread>
@@ -25,7 +27,7 @@ struct Fixture {
   }
 
   Context context{2};
-  Clip model{context, tiny_config()};
+  ClipModel model{context, tiny_config()};
   TemporaryFolder folder;
 };
 
@@ -60,6 +62,50 @@ TEST_CASE_METHOD(Fixture, "features have unit length") {
   }
 }
 
+// Rows of [N, E], times W [width, E] where there is one, with unit length.
+std::vector<double> unit_rows(const std::vector<float>& rows, int64_t width, const Parameter* projection) {
+  const int64_t out = projection ? projection->shape[1] : width;
+  const std::vector<float> matrix = projection ? projection->value.to_floats() : std::vector<float>();
+  std::vector<double> result;
+  for (size_t row = 0; row < rows.size(); row += static_cast<size_t>(width)) {
+    std::vector<double> values(static_cast<size_t>(out));
+    double square = 0;
+    for (size_t e = 0; e < values.size(); ++e) {
+      if (!projection) values[e] = double{rows[row + e]};
+      for (size_t d = 0; projection && d < static_cast<size_t>(width); ++d)
+        values[e] += double{rows[row + d]} * matrix[d * values.size() + e];
+      square += values[e] * values[e];
+    }
+    for (const double x : values) result.push_back(x / std::sqrt(square));
+  }
+  return result;
+}
+
+TEST_CASE("representations are what the projection turns into features; a ResNet's are projected already") {
+  for (const ClipConfig& config : {tiny_config(), tiny_resnet_config()}) {
+    Context context(2);
+    ClipModel model(context, config);
+    randomise(model);
+    const auto size = static_cast<size_t>(config.vision.image_size);
+    std::vector<uint8_t> pixels(66 * size * size * 3);  // beyond one batch
+    for (uint8_t& byte : pixels) byte = static_cast<uint8_t>(rng()());
+    const Tensor unit = encode_pixels(model, pixels),
+                 inner = encode_pixels(model, pixels, {}, FeatureKind::pooled);
+    const int64_t width = config.vision.is_resnet() ? 10 : 16;
+    REQUIRE(config.representation_width() == width);
+    REQUIRE(inner.shape() == Shape{66, width});
+    const auto& parameters = model.parameters().parameters();
+    const auto projection = std::find_if(parameters.begin(), parameters.end(),
+                                         [](const Parameter& p) { return p.name == "visual.proj"; });
+    REQUIRE((projection == parameters.end()) == config.vision.is_resnet());
+    const std::vector<double> expected =
+        unit_rows(inner.to_floats(), width, projection == parameters.end() ? nullptr : &*projection);
+    const std::vector<float> actual = unit.to_floats();
+    REQUIRE(actual.size() == expected.size());
+    for (size_t i = 0; i < actual.size(); ++i) REQUIRE(actual[i] == Approx(expected[i]).margin(1e-5));
+  }
+}
+
 TEST_CASE_METHOD(Fixture, "unreadable pictures are skipped and listed") {
   std::vector<std::filesystem::path> files;
   const Image first = random_image(9, 9), last = random_image(30, 14);
@@ -76,6 +122,28 @@ TEST_CASE_METHOD(Fixture, "unreadable pictures are skipped and listed") {
   CHECK_THAT(encoded.unreadable[2].reason, Catch::Contains("3-not-there.png"));
   check_row(encoded.features, 0, alone(first));
   check_row(encoded.features, 1, alone(last));
+}
+
+TEST_CASE_METHOD(Fixture, "on request the first unreadable picture ends the work, and no picture is needed") {
+  const Image image = random_image(9, 9);
+  std::atomic<int> loaded = 0;
+  const auto load = [&](int64_t i) {
+    ++loaded;
+    if (i == 70) fail_input("70.png: no picture");
+    return image;
+  };
+  const auto refuse = [&](int64_t count) {
+    encode_pictures(model, count, load, {}, FeatureKind::unit, UnreadablePictures::refuse);
+  };
+  CHECK_THROWS_WITH(refuse(1000), "picture 70 of 1000, counted from 0, cannot be used: 70.png: no picture");
+  CHECK(loaded == 2 * kPictureBatch);
+  CHECK_NOTHROW(refuse(70));
+  const auto bad = [](int64_t) -> Image { fail_input("it is bad"); };
+  CHECK_THROWS_WITH(encode_pictures(model, 1, bad), "it is bad");
+  const EncodedPictures none =
+      encode_pictures(model, 2, bad, {}, FeatureKind::unit, UnreadablePictures::pass_over_all);
+  CHECK(none.unreadable.size() == 2);
+  CHECK_FALSE(none.features);
 }
 
 TEST_CASE_METHOD(Fixture, "only bad pictures, or none, is an error") {
@@ -106,7 +174,7 @@ TEST_CASE("models on several threads share one pool, each with its own context")
   std::vector<std::vector<float>> together(3), alone(3);
   const auto encode = [&](size_t i, std::vector<float>& result) {
     Context context(pool);
-    Clip model(context, tiny_config());
+    ClipModel model(context, tiny_config());
     model.initialise(i);
     result = encode_texts(model, tiny_tokenizer(), texts).to_floats();
   };
@@ -122,18 +190,30 @@ TEST_CASE("models on several threads share one pool, each with its own context")
 
 TEST_CASE_METHOD(Fixture, "hidden states have a row for every position") {
   const std::vector<std::string> texts = {"ab", "cde fgh"};
-  CHECK(encode_hidden_states(model, tiny_tokenizer(), texts).shape() == Shape{2, 7, 24});
+  const Tokenizer tokenizer = tiny_tokenizer();
+  const Tensor zero = encode_hidden_states(model, tokenizer, texts),
+               end = encode_hidden_states(model, tokenizer, texts, {}, TextPadding::end);
+  REQUIRE(zero.shape() == Shape{2, 7, 24});
+  const std::vector<float> a = zero.to_floats(), b = end.to_floats();
+  // "ab": start, at most two tokens, end. What comes after does not reach back, and differs.
+  CHECK(std::equal(a.begin(), a.begin() + 3 * 24, b.begin(),
+                   [](float x, float y) { return x == Approx(y).margin(1e-5); }));
+  CHECK(std::vector(a.begin() + 6 * 24, a.begin() + 7 * 24) !=
+        std::vector(b.begin() + 6 * 24, b.begin() + 7 * 24));
 }
 
 TEST_CASE_METHOD(Fixture, "pictures are found in folders below, sorted, by any case of their extension") {
-  for (const std::string name : {"b/1.JPG", "a/z.png", "a/b/x.jpeg", "c.bmp"}) folder.write(name, "x");
+  for (const std::string name : {"b/1.JPG", "a/z.png", "a/b/x.jpeg", "c.bmp", "d.WebP", "e.gif", "f.tif",
+                                 "g.tga", "h.ppm", "i.psd", "j.svg"})
+    folder.write(name, "x");
   folder.write("notes.txt", "x");
   folder.write("fake.png/inner.txt", "x");
   std::vector<std::string> names;
   std::vector<std::string> notes;
   for (const auto& path : find_pictures(folder.path(), notes))
     names.push_back(std::filesystem::relative(path, folder.path()));
-  CHECK(names == std::vector<std::string>{"a/b/x.jpeg", "a/z.png", "b/1.JPG", "c.bmp"});
+  CHECK(names == std::vector<std::string>{"a/b/x.jpeg", "a/z.png", "b/1.JPG", "c.bmp", "d.WebP", "e.gif",
+                                          "f.tif", "g.tga", "h.ppm", "i.psd"});
 }
 
 TEST_CASE_METHOD(Fixture, "a folder without pictures, or a path that is not a folder, is refused") {

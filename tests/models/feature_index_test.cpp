@@ -151,6 +151,15 @@ TEST_CASE_METHOD(Fixture, "a place below zero is damage") {
   CHECK_THROWS_WITH(load_index(context, path), Catch::Contains("negative"));
 }
 
+TEST_CASE_METHOD(Fixture, "features that are not of length 1 are refused, with the row") {
+  for (const float factor : {0.0f, 0.5f, 1.02f}) {
+    FeatureIndex index = random_index(context, 3);
+    for (int64_t i = 20; i < 30; ++i) index.features.data<float>()[i] *= factor;
+    save_index(index, path);
+    CHECK_THROWS_WITH(load_index(context, path), Contains("of length 1, that of row 2 has length"));
+  }
+}
+
 TEST_CASE_METHOD(Fixture, "features stored in bf16 are rounded and take half the room") {
   const FeatureIndex index = random_index(context, 500);
   save_index(index, path);
@@ -182,24 +191,48 @@ TEST_CASE_METHOD(Fixture, "search gives the most similar rows, the best first") 
     CHECK(hits[i].similarity == Approx(-expected[i].first).margin(2e-6));
   }
   CHECK(hits[0].row == expected[0].second);
+  FeatureIndex kept = index;
+  keep_norms(context, kept);
+  const std::vector<Hit> again = search_index(context, kept, query, 12);
+  for (size_t i = 0; i < hits.size(); ++i) {
+    CHECK(again[i].row == hits[i].row);
+    CHECK(again[i].similarity == hits[i].similarity);
+  }
   CHECK(search_index(context, index, query, 1000).size() == 333);
-  CHECK_THROWS_AS(search_index(context, index, query, 0), InputError);
+  CHECK(search_index(context, index, query, 0).empty());
+  CHECK_THROWS_WITH(search_index(context, index, query, -1), Catch::Contains("-1"));
 }
 
 TEST_CASE_METHOD(Fixture, "a fingerprint tells weights and configurations apart") {
-  Clip first(context, tiny_config()), second(context, tiny_config());
+  ClipModel first(context, tiny_config()), second(context, tiny_config());
   randomise(first);
   std::copy_n(first.parameters().values().data<float>(), first.parameters().values().elements(),
               second.parameters().values().data<float>());
-  CHECK(model_fingerprint(first) == model_fingerprint(second));
+  CHECK(first.fingerprint() == second.fingerprint());
   *second.parameters().get("logit_scale").value.data<float>() += 1;
-  CHECK(model_fingerprint(first) != model_fingerprint(second));
+  CHECK(first.fingerprint() != second.fingerprint());
   ClipConfig other = tiny_config();
   other.quick_gelu = true;
-  Clip third(context, other);
+  ClipModel third(context, other);
   std::copy_n(first.parameters().values().data<float>(), first.parameters().values().elements(),
               third.parameters().values().data<float>());
-  CHECK(model_fingerprint(first) != model_fingerprint(third));
+  CHECK(first.fingerprint() != third.fingerprint());
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "the fingerprint of fixed weights is computed once, for all models that share them") {
+  ClipModel model(context, tiny_config());
+  randomise(model);
+  const auto change = [&] { *model.parameters().get("logit_scale").value.data<float>() += 1; };
+  const std::string before = model.fingerprint();
+  change();
+  CHECK(model.fingerprint() != before);
+  model.fix_weights();
+  const std::string fixed = model.fingerprint();
+  change();  // against the promise: a second reading of the weights would show
+  const ClipModel sharing(context, model);
+  CHECK(model.fingerprint() == fixed);
+  CHECK(sharing.fingerprint() == fixed);
 }
 
 TEST_CASE_METHOD(Fixture, "what format 2 adds is refused where it is damaged, and a newer format always") {
@@ -231,7 +264,7 @@ TEST_CASE_METHOD(Fixture, "files that are not an index, or a damaged one, are re
   CHECK_THROWS_AS(load_index(context, folder / "text"), InputError);
   CHECK_THROWS_AS(load_index(context, folder / "missing"), InputError);
 
-  Clip model(context, tiny_config());
+  ClipModel model(context, tiny_config());
   const std::vector<std::pair<std::string, TensorView>> weights = {
       {"logit_scale", model.parameters().get("logit_scale").value.view()}};
   write_safetensors(path, weights);

@@ -91,7 +91,7 @@ struct Pictures {
 
   fs::file_time_type start = fs::file_time_type::clock::now();
   Context context{2};
-  Clip model{context, tiny_config()};
+  ClipModel model{context, tiny_config()};
   TemporaryFolder folder;
 };
 

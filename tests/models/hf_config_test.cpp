@@ -157,7 +157,7 @@ TEST_CASE("preprocessing that is not built in is refused with file, key, value a
       {R"({"do_convert_rgb": "yes"})", "do_convert_rgb = \"yes\""},
       {R"({"image_mean": [1, 2]})", "image_mean = [1,2] is not built in; it must be three numbers"},
       {R"({"image_std": [1, "a", 2]})", "image_std = "},
-      {R"({"image_std": [1, 0, 2]})", "std must be above 0"},
+      {R"({"image_std": [1, 0, 2]})", "std must be at least 1e-6"},
       {R"({"image_processor_type": "ViTImageProcessor"})", "image_processor_type = \"ViTImageProcessor\""},
       {R"({"image_processor_type": 3})", "image_processor_type = 3"},
       {R"({"feature_extractor_type": "ViTFeatureExtractor"})", "feature_extractor_type = "},

@@ -1,7 +1,9 @@
 #include "models/image/image_decode.h"
 
+#include <fmt/format.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <sstream>
@@ -10,20 +12,16 @@
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
+#include "tests/models/recorded_pictures.h"
 #include "tests/support/buffer.h"
 #include "tests/support/fnv.h"
-#include "tests/support/paths.h"
 
 using namespace cuclip;
 using Catch::Matchers::Contains;
+using test::decode;
+using test::kPictures;
 
 namespace {
-
-const std::filesystem::path kPictures = std::filesystem::path(test::test_data()) / "pictures";
-
-Image decode(std::string_view bytes, const DecodeLimits& limits = {}) {
-  return decode_image(std::as_bytes(std::span<const char>(bytes)), "picture", limits);
-}
 
 struct Expected {
   std::string name;
@@ -31,12 +29,29 @@ struct Expected {
   uint64_t hash;
 };
 
+bool reads_tiff() { return std::ranges::count(picture_formats(), "TIFF") > 0; }
+
 std::vector<Expected> expected_pictures() {
   std::istringstream lines(read_file(kPictures / "expected.txt"));
   std::vector<Expected> list;
   Expected e;
-  while (lines >> e.name >> std::dec >> e.width >> e.height >> std::hex >> e.hash) list.push_back(e);
+  while (lines >> e.name >> std::dec >> e.width >> e.height >> std::hex >> e.hash) {
+    if (reads_tiff() || !e.name.ends_with(".tif")) list.push_back(e);
+  }
   return list;
+}
+
+// What follows the first picture need not be there: a GIF's trailer and further frames, a TIFF's further
+// pages and the tags that say nothing about pixels, a TGA's footer. Then the first picture must be whole.
+bool may_end_before(const std::string& name, const std::string& whole, size_t size) {
+  if (!name.ends_with(".gif") && !name.ends_with(".tif") && !name.ends_with(".tga")) return false;
+  try {
+    const Image cut = decode(whole.substr(0, size));
+    CHECK(cut.rgb == decode(whole).rgb);
+    return true;
+  } catch (const InputError&) {
+    return false;
+  }
 }
 
 std::string big_endian(uint32_t v) {
@@ -66,7 +81,7 @@ std::string png(uint32_t width, uint32_t height, const std::string& rows) {
 
 TEST_CASE("every kind of picture decodes to the recorded bytes") {
   const auto list = expected_pictures();
-  REQUIRE(list.size() >= 78);
+  REQUIRE(list.size() >= (reads_tiff() ? 137 : 115));
   for (const Expected& e : list) {
     INFO(e.name);
     const Image image = load_image(kPictures / e.name);
@@ -84,6 +99,7 @@ TEST_CASE("a picture truncated at any byte is refused") {
     for (size_t size = 0; size < whole.size(); ++size) {
       if (e.name.ends_with(".bmp") && whole.size() - size <= 3)
         continue;  // the last row's padding: see below
+      if (may_end_before(e.name, whole, size)) continue;
       INFO(e.name << " cut to " << size << " of " << whole.size());
       // A copy of its own size, so that a sanitizer sees any read beyond it.
       const std::vector<char> cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
@@ -123,9 +139,10 @@ TEST_CASE("what is not a picture is named") {
   };
   CHECK(error("") == "picture: the file is empty, expected a picture");
   CHECK(error("\xEF\xBB\xBF\n <!DOCTYPE HTML><html>404") ==
-        "picture: this is an HTML page, expected a JPEG, PNG or BMP picture");
-  CHECK_THAT(error("GIF89a\1\0\1\0"), Contains("a GIF picture"));
-  CHECK_THAT(error("RIFF\x10\x01\x01\x01WEBPVP8 "), Contains("a WebP picture"));
+        fmt::format("picture: this is an HTML page, expected a picture ({}; of PNM P5 and P6)",
+                    fmt::join(picture_formats(), ", ")));
+  CHECK_THAT(error("RIFF\x10\x01\x01\x01WAVEfmt "), Contains("unknown format"));
+  CHECK_THAT(error("P4 8 1 \1"), Contains("a PNM picture of kind P4"));
   CHECK_THAT(error("<?xml version='1.0'?><svg width='1'/>"), Contains("an SVG drawing"));
   CHECK_THAT(error("<error>denied</error>"), Contains("an HTML or XML page"));
   CHECK_THAT(error({"\0\0\0\x20"
@@ -135,6 +152,7 @@ TEST_CASE("what is not a picture is named") {
   CHECK_THAT(error("plain words"), Contains("begins with the bytes 70 6c 61 69 6e 20 77 6f"));
   CHECK_THAT(error("B"), Contains("unknown format"));
   CHECK_THROWS_WITH(load_image(kPictures / "missing.png"), Contains("missing.png"));
+  if (!reads_tiff()) CHECK_THROWS_WITH(load_image(kPictures / "cmyk.tif"), Contains("libtiff-dev"));
 }
 
 TEST_CASE("decompression bombs are refused from their header") {
@@ -162,12 +180,12 @@ TEST_CASE("decompression bombs are refused from their header") {
 
 TEST_CASE("PNG data that end early or have a bad row filter are refused") {
   CHECK_THROWS_WITH(decode(png(4, 3, std::string(14, '\0'))), Contains("pixel data end too early"));
-  CHECK_THROWS_WITH(decode(png(4, 3, std::string(15, '\7'))), Contains("row filter 7"));
+  CHECK_THROWS_WITH(decode(png(4, 3, std::string(15, '\7'))), Contains("bad adaptive filter"));
   CHECK_NOTHROW(decode(png(4, 3, std::string(15, '\0'))));
   const std::string header = chunk("IHDR", big_endian(1) + big_endian(1) + std::string("\x08\0\0\0\0", 5));
   CHECK_THROWS_WITH(decode("\x89PNG\r\n\x1A\n" + header + chunk("CUTE", "") + chunk("IEND", "")),
-                    Contains("unknown critical chunk"));
-  CHECK_THROWS_WITH(decode("\x89PNG\r\n\x1A\n" + header + header + chunk("IEND", "")), Contains("header"));
+                    Contains("unhandled critical chunk"));
+  CHECK_THROWS_WITH(decode("\x89PNG\r\n\x1A\n" + header + header + chunk("IEND", "")), Contains("IHDR"));
 }
 
 TEST_CASE("a JPEG of thousands of scans is refused") {

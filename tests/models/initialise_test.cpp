@@ -37,7 +37,7 @@ TEST_CASE("every parameter of a fresh model is distributed as in open_clip") {
   std::ifstream in(test::test_data() + "/open_clip/initialisation.json");
   const nlohmann::json expected = nlohmann::json::parse(in);
   Context context(2);
-  Clip model(context, recording.config());
+  ClipModel model(context, recording.config());
   REQUIRE(expected.size() == model.parameters().parameters().size());
 
   std::vector<Moments> moments(expected.size());
@@ -71,7 +71,7 @@ TEST_CASE("every parameter of a fresh model is distributed as in open_clip") {
 TEST_CASE("a fresh model depends only on the seed") {
   const ClipConfig config = test::OpenClipRecording("gelu").config();
   Context one(1), two(2);
-  Clip a(one, config), b(two, config), c(two, config);
+  ClipModel a(one, config), b(two, config), c(two, config);
   a.initialise(5);
   b.initialise(5);
   c.initialise(6);

@@ -14,18 +14,18 @@
 #include "core/file_io.h"
 #include "kernels/common/check.h"
 #include "models/image/image_decode.h"
+#include "models/image/orientation.h"
+#include "tests/models/recorded_pictures.h"
 #include "tests/support/buffer.h"
 #include "tests/support/fnv.h"
 #include "tests/support/generated_picture.h"
-#include "tests/support/paths.h"
 
 using namespace cuclip;
 using Catch::Contains;
 using Catch::StartsWith;
+using test::kPictures;
 
 namespace {
-
-const std::filesystem::path kPictures = std::filesystem::path(test::test_data()) / "pictures";
 
 Image decode(std::string_view bytes) {
   return decode_image(std::as_bytes(std::span<const char>(bytes)), "a.jpg");
@@ -192,4 +192,29 @@ TEST_CASE("EXIF orientation changes nothing, as with Pillow's open and open_clip
   CHECK(read_file(kPictures / "exif_rotated.jpg").find("Exif") != std::string::npos);
   CHECK(turned.width == 51);
   CHECK(turned.rgb == load_image(kPictures / "yuv420.jpg").rgb);
+}
+
+TEST_CASE("on request a picture is turned as its EXIF orientation says") {
+  std::string bytes = read_file(kPictures / "exif_rotated.jpg");
+  const Image lying = decode(bytes);
+  const size_t tag = bytes.find(std::string("\x01\x12\0\3\0\0\0\1\0\6", 10));  // Pillow writes big-endian
+  REQUIRE(tag != std::string::npos);
+  const auto decode_turned = [&](const std::string& file) {
+    return decode_image(std::as_bytes(std::span<const char>(file)), "a.jpg", {.exif_orientation = true});
+  };
+  for (int orientation = 0; orientation <= 9; ++orientation) {
+    INFO(orientation);
+    bytes[tag + 9] = static_cast<char>(orientation);
+    const Image turned = decode_turned(bytes);
+    CHECK(turned.rgb == upright(lying, orientation).rgb);
+    CHECK((turned.width == lying.height) == (orientation >= 5 && orientation <= 8));
+  }
+  bytes[tag + 9] = 6;
+  const size_t exif = bytes.find("Exif");
+  for (size_t at = exif; at < tag + 12; ++at) {  // whatever is damaged, the picture is read
+    std::string changed = bytes;
+    changed[at] = static_cast<char>(test::rng()());
+    CHECK(decode_turned(changed).rgb.size() == lying.rgb.size());
+  }
+  CHECK(decode_turned(jpeg_of(lying)).width == lying.width);  // no EXIF block
 }

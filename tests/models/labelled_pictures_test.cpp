@@ -27,6 +27,15 @@ TEST_CASE_METHOD(Fixture, "a folder a class: classes sorted, underscores read as
   CHECK(set.files[1].filename() == "1.png");
 }
 
+TEST_CASE_METHOD(Fixture, "pictures beside the class folders are no class's, and noted") {
+  folder.write("set/1.png", "");
+  folder.write("set/2.JPG", "");
+  const LabelledPictures set = read_labelled_pictures(folder / "set");
+  CHECK(set.files.size() == 3);
+  REQUIRE(set.notes.size() == 1);
+  CHECK_THAT(set.notes[0], Contains("passed over 2 pictures beside the class folders, for example 1.png"));
+}
+
 TEST_CASE_METHOD(Fixture, "a classes file gives order and names, and classes without pictures") {
   folder.write("classes.txt", "red_car\tcrimson automobile\r\nsheep\ndog\n");
   const LabelledPictures set = read_labelled_pictures(folder / "set", folder / "classes.txt");
@@ -60,13 +69,14 @@ TEST_CASE_METHOD(Fixture, "lists and tables of any editor: marks, blanks, line e
 
 TEST_CASE_METHOD(Fixture, "what does not fit is refused with its place") {
   folder.write("dogs.txt", "dog\n");
-  folder.write("twice.txt", "dog\ndog\n");
+  folder.write("twice.txt", "red_car\n\ndog\nsheep\ndog\tbig dog\n");
   folder.write("header.csv", "filepath,label\n");
   folder.write("columns.csv", "picture,label\na,b\n");
   folder.write("short.csv", "filepath,label\na.png,dog\nb.png\n");
   folder.write("flat/a.png", "");
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "set", folder / "dogs.txt"), Contains("red_car"));
-  CHECK_THROWS_WITH(read_labelled_pictures(folder / "set", folder / "twice.txt"), Contains("twice"));
+  CHECK_THROWS_WITH(read_labelled_pictures(folder / "set", folder / "twice.txt"),
+                    Contains("line 5: the class \"dog\" is listed already, in line 3"));
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "header.csv"), Contains("no row"));
   CHECK_THROWS_WITH(read_labelled_pictures(folder / "columns.csv"),
                     Contains("filepath") && Contains("picture, label"));

@@ -26,7 +26,7 @@ struct Fixture {
   }
 
   Context context{1};
-  Clip model{context, tiny_config(), {.training = true}};
+  ClipModel model{context, tiny_config(), {.training = true}};
   Optimizer optimizer{context, model.parameters(), {}};
   TemporaryFolder folder;
   fs::path run = folder / "run";
@@ -56,6 +56,9 @@ TEST_CASE_METHOD(Fixture, "a truncated latest checkpoint is passed over for the 
   const LoadedModel loaded = load_model(context, run);
   CHECK(same_weights(loaded));
   CHECK_THAT(loaded.description, Contains("step-1"));
+  REQUIRE(loaded.notes.size() == 1);
+  CHECK_THAT(loaded.notes[0], Contains("step-2 is damaged, using the one before it"));
+  CHECK(load_model(context, run / "checkpoints/step-1").notes.empty());
   CHECK_THROWS_WITH(load_model(context, run / "checkpoints/step-2"), Contains("model.safetensors"));
 }
 
@@ -87,6 +90,8 @@ TEST_CASE_METHOD(Fixture, "a name or a configuration gives an untrained model, d
   const LoadedModel first = load_model(context, folder / "tiny.json");
   CHECK_FALSE(first.trained);
   CHECK_THAT(first.description, Contains("untrained"));
+  REQUIRE(first.notes.size() == 1);
+  CHECK_THAT(first.notes[0], Contains("tiny.json is untrained: its answers mean nothing"));
   CHECK(first.tokenizer().vocab_size() == 514);
   const auto values = [](const LoadedModel& m) { return m.model->parameters().values().to_floats(); };
   CHECK(values(first) == values(load_model(context, folder / "tiny.json")));

@@ -1,6 +1,8 @@
 #include "models/clip/modified_resnet.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "models/clip/clip.h"
 #include "models/clip/weights.h"
@@ -35,7 +37,7 @@ struct Fixture {
 
   Context context{2};
   ClipConfig config = test::tiny_resnet_config();
-  Clip model;
+  ClipModel model;
   Tensor images = test::random_images(context, config, 3);
 };
 
@@ -137,6 +139,9 @@ TEST_CASE("a file with a variance below zero is refused, what PyTorch counts bes
   CHECK(other.model.parameters().values().to_floats() == f.model.parameters().values().to_floats());
   values["visual.bn2.running_var"][1] = -0.5f;
   CHECK_THROWS_WITH(write(), Catch::Contains("value 1 of visual.bn2.running_var is -0.5; a variance is at"));
+  values["visual.bn2.running_var"][1] = 0.5f;
+  values["logit_scale"] = {89.0f};
+  CHECK_THROWS_WITH(write(), Catch::Contains("logit_scale is 89, and e^89 is not finite"));
   values.erase("visual.bn2.running_var");
   CHECK_THROWS_WITH(write(), Catch::Contains("missing: visual.bn2.running_var [2]"));
 }
@@ -147,4 +152,46 @@ TEST_CASE("tokens cannot be left out of a ResNet's pictures") {
   const Tensor kept = Tensor::zeros(f.context, {3, 1}, DType::i32);
   CHECK_THROWS_WITH(f.model.encode_image(tape, f.images, kept, BatchStatistics::of_batch),
                     "modified ResNet: there are no tokens to leave out");
+}
+
+// model.py and modified_resnet.py of open_clip: PyTorch's default for convolutions (uniform, 1/√fan-in), ones
+// and zeros for norms but zeros for the last scale of each block, and the pooling's q, k, v and c of
+// deviation C^-1/2.
+TEST_CASE("a fresh ResNet is initialised as open_clip initialises it") {
+  Context context(2);
+  ClipConfig config = test::tiny_resnet_config();
+  config.vision.width = 16;  // enough values for their deviation
+  ClipModel model(context, config);
+  model.initialise(test::rng()());
+  const double channels = config.vision.attention_width();
+  int last_scales = 0;
+  for (const Parameter& p : model.parameters().parameters()) {
+    if (!p.name.starts_with("visual.")) continue;
+    const std::vector<float> values = p.value.to_floats();
+    double most = 0, square = 0;
+    for (const float v : values) {
+      most = std::max(most, std::abs(double{v}));
+      square += double{v} * double{v};
+    }
+    const double deviation = std::sqrt(square / static_cast<double>(values.size()));
+    INFO(p.name << ": deviation " << deviation << ", at most " << most);
+    const auto all = [&](float value) { return values == std::vector<float>(values.size(), value); };
+    const auto strays = [&](double sigmas) { return sigmas / std::sqrt(static_cast<double>(values.size())); };
+    if (p.name.find(".layer") != p.name.npos && p.name.ends_with("bn3.weight")) {
+      CHECK(all(0));
+      ++last_scales;
+    } else if (p.role == ParameterRole::norm || p.role == ParameterRole::statistic) {
+      CHECK(all(p.name.ends_with("weight") || p.name.ends_with("var") ? 1 : 0));
+    } else if (p.role == ParameterRole::filters) {
+      const double limit = 1 / std::sqrt(static_cast<double>(p.shape.elements() / p.shape[0]));
+      CHECK(most <= limit);
+      CHECK(deviation == Approx(limit / std::sqrt(3)).epsilon(strays(3)));
+    } else if (p.role == ParameterRole::bias) {
+      CHECK(most <= 1 / std::sqrt(channels));
+      CHECK(most > 0.5 / std::sqrt(channels));
+    } else {
+      CHECK(deviation == Approx(1 / std::sqrt(channels)).epsilon(strays(5)));
+    }
+  }
+  CHECK(last_scales == 5);
 }

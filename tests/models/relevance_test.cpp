@@ -147,7 +147,7 @@ TEST_CASE("the words without pictures are distinct") {
 
 TEST_CASE("a query scores as the least of its terms and heads, a plural as the better of both numbers") {
   Context context(2);
-  Clip model(context, tiny_config());
+  ClipModel model(context, tiny_config());
   randomise(model);
   const Tokenizer tokenizer = tiny_tokenizer();
   const std::vector<std::string> templates = {"x {}", "y {}"};

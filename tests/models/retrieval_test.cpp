@@ -136,7 +136,7 @@ TEST_CASE("chance is that of a random order") {
 
 TEST_CASE("a data set is encoded with all captions of every picture") {
   Context context(2);
-  Clip model(context, tiny_config());
+  ClipModel model(context, tiny_config());
   randomise(model);
   CaptionedPictures data;
   data.images.resize(3 * 12 * 12 * 3);
@@ -148,6 +148,8 @@ TEST_CASE("a data set is encoded with all captions of every picture") {
                                                   encode_texts(model, tiny_tokenizer(), texts),
                                                   std::vector<int64_t>{0, 0, 1, 2}));
   CHECK(actual == expected);
+  CHECK(to_json(evaluate_retrieval(model, tiny_tokenizer(), encode_pixels(model, data.images),
+                                   data.captions)) == expected);
   CHECK(actual["text_to_image"]["queries"] == 4);
   CHECK_THROWS_AS(evaluate_retrieval(model, tiny_tokenizer(), CaptionedPictures()), InputError);
 }

@@ -33,6 +33,8 @@ TEST_CASE("a sign before a word, or before a phrase in quotation marks, adds or 
 TEST_CASE("quotation marks keep a sign a character") {
   CHECK(parse_query("\"-\"") == Terms{{"-", false, true}});
   CHECK(parse_query("\"-5 degrees\" -snow") == Terms{{"-5 degrees", false, true}, {"snow", true}});
+  CHECK(parse_query("\u201Eroad sign\u201C \u2212\u201Ccat\u201D") ==
+        Terms{{"road sign", false, true}, {"cat", true, true}});
   CHECK(parse_query("the \"stop\"-sign") == Terms{{"the stop-sign", false, true}});
 }
 
@@ -106,7 +108,7 @@ TEST_CASE("sums without a direction are refused") {
 
 TEST_CASE("queries are encoded together as each alone, with their heads and templates") {
   Context context(2);
-  Clip model(context, tiny_config());
+  ClipModel model(context, tiny_config());
   randomise(model);
   const Tokenizer tokenizer = tiny_tokenizer();
   const std::vector<std::string> templates = {"{}", "x {} y"};

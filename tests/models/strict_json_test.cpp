@@ -23,6 +23,8 @@ TEST_CASE("JSON that is damaged, ambiguous or hostile is refused by name") {
       {"{\"a\": NaN}", "not JSON"},
       {"{\"a\": 1e999}", "not JSON"},
       {"{\"\xFF\": 1}", "not JSON"},
+      {std::string("{}\0{}", 5), "a NUL byte"},
+      {std::string("{}\0", 3), "a NUL byte"},
       {"[]", "expected a JSON object, got array"},
       {"1", "expected a JSON object, got number"},
       {R"({"a": 1, "b": 2, "a": 3})", "key \"a\" twice"},
@@ -36,4 +38,11 @@ TEST_CASE("JSON that is damaged, ambiguous or hostile is refused by name") {
     CHECK_THROWS_WITH(parse_strict_json(text, "f.json"), Contains("f.json") && Contains(message));
     CHECK_THROWS_AS(parse_strict_json(text, "f.json"), InputError);
   }
+}
+
+TEST_CASE("objects side by side take time in proportion to their number") {
+  // With its square, 300,000 would take the better part of an hour.
+  std::string text = "{";
+  for (int i = 0; i < 300'000; ++i) text += fmt::format("{}\"{}\": {{}}", i ? "," : "", i);
+  CHECK(parse_strict_json(text + "}", "f.json").size() == 300'000);
 }

@@ -58,7 +58,7 @@ struct Fixture {
   }
 
   Context context{1};
-  Clip model{context, tiny_config()};
+  ClipModel model{context, tiny_config()};
   TemporaryFolder folder;
 };
 

@@ -22,7 +22,7 @@ namespace {
 using Catch::Contains;
 using Tensors = std::vector<std::pair<std::string, TensorView>>;
 
-bool same_weights(const Clip& a, const Clip& b) {
+bool same_weights(const ClipModel& a, const ClipModel& b) {
   return a.parameters().values().to_floats() == b.parameters().values().to_floats();
 }
 
@@ -63,8 +63,8 @@ struct Fixture {
   }
 
   Context context{1};
-  Clip model{context, tiny_config()};
-  Clip other{context, tiny_config()};
+  ClipModel model{context, tiny_config()};
+  ClipModel other{context, tiny_config()};
   TemporaryFolder folder;
   std::filesystem::path path = folder / "model.safetensors";
 };
@@ -206,11 +206,11 @@ ClipConfig large_vocabulary() {
 
 TEST_CASE("large tensors load to the same bits on several threads, straight to where they belong") {
   Context one(1), three(3);
-  Clip model(one, large_vocabulary());
+  ClipModel model(one, large_vocabulary());
   randomise(model);
   const TemporaryFolder folder;
   save_weights(model, folder / "w");
-  Clip other(three, large_vocabulary(), {.unset = true});
+  ClipModel other(three, large_vocabulary(), {.unset = true});
   const size_t before = three.allocator().statistics().bytes_in_use;
   three.allocator().reset_peak();
   load_weights(other, folder / "w");
@@ -220,7 +220,7 @@ TEST_CASE("large tensors load to the same bits on several threads, straight to w
 
 TEST_CASE("of several weights that are not finite the first is named, whichever thread sees it") {
   Context context(3);
-  Clip model(context, large_vocabulary());
+  ClipModel model(context, large_vocabulary());
   const TemporaryFolder folder;
   float* values = model.parameters().get("token_embedding.weight").value.data<float>();
   const int64_t last = 40013 * 24 - 1, first = last - 1 - static_cast<int64_t>(rng()() % 700000);
@@ -276,7 +276,7 @@ TEST_CASE_METHOD(Fixture, "pickled files are refused with a hint") {
 }
 
 TEST_CASE_METHOD(Fixture, "position embeddings of another resolution are resampled") {
-  Clip larger(context, tiny_config(24));
+  ClipModel larger(context, tiny_config(24));
   load_weights(larger, saved());
   const float* from = model.parameters().get("visual.positional_embedding").value.data<float>();
   std::vector<float> expected(37 * 16);

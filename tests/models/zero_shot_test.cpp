@@ -1,7 +1,9 @@
 #include "models/inference/zero_shot.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <set>
 
 #include "models/inference/encode.h"
 #include "tests/support/buffer.h"
@@ -20,7 +22,14 @@ TEST_CASE("templates come from a name or a file") {
   CHECK(load_templates("simple") == std::vector<std::string>{"a photo of a {}."});
   CHECK(load_templates("none") == std::vector<std::string>{"{}"});
   CHECK(load_templates("openai7").size() == 7);
-  for (const std::string& pattern : load_templates("openai7")) CHECK_THAT(pattern, Catch::Contains("{}"));
+  const std::vector<std::string> all = load_templates("openai80");
+  CHECK(all.size() == 80);
+  CHECK(std::set(all.begin(), all.end()).size() == 80);
+  for (const std::string& pattern : load_templates("openai7")) {
+    CHECK_THAT(pattern, Catch::Contains("{}"));
+    CHECK(std::find(all.begin(), all.end(), pattern) != all.end());
+  }
+  for (const std::string& pattern : all) CHECK(pattern.find("{}") == pattern.rfind("{}"));
   folder.write("t.txt", "a {}, seen\r\n\n  \n{} and {}");
   CHECK(load_templates(folder / "t.txt") == std::vector<std::string>{"a {}, seen", "{} and {}"});
 }
@@ -42,7 +51,7 @@ TEST_CASE("every placeholder is filled, and a name with braces does no harm") {
 
 TEST_CASE("a class's row is the normalised mean of its normalised prompts") {
   Context context(2);
-  Clip model(context, tiny_config());
+  ClipModel model(context, tiny_config());
   randomise(model);
   const Tokenizer tokenizer = tiny_tokenizer();
   const std::vector<std::string> classes = {"a", "bc", "dd", "e f"}, templates = {"{}", "x {}", "{} y"};
@@ -75,7 +84,7 @@ TEST_CASE("accuracies count the first and the first five, of all pictures and of
   const Tensor image =
       tensor_of(context, {4, 6}, {6, 5, 4, 3, 2, 1, 6, 5, 4, 3, 2, 1, 6, 5, 4, 3, 2, 1, 1, 2, 3, 4, 5, 6});
   const std::vector<int32_t> labels = {0, 1, 0, 0};
-  const ZeroShotMetrics metrics = zero_shot_metrics(context, image, classifier, labels);
+  const ClassificationMetrics metrics = zero_shot_metrics(context, image, classifier, labels);
   CHECK(metrics.pictures == 4);
   CHECK(metrics.top1 == 0.5);
   CHECK(metrics.top5 == 0.75);  // the last picture's class comes sixth

@@ -14,6 +14,13 @@
 extern "C" const char* __tsan_default_suppressions() { return "race:libdnnl\nrace:oneapi/dnnl/dnnl.hpp\n"; }
 #endif
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+// A test may ask for more memory than there is, and be told so as by any allocator.
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+#endif
+#endif
+
 namespace {
 
 std::string running;

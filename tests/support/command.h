@@ -29,8 +29,8 @@ struct CommandResult {
   std::string out, err;
 };
 
-/// Runs a program with these arguments (no shell) and waits for it. Where `out_path` is given, its standard
-/// output goes there instead of into the result.
+/// Runs the program at this path (no shell, no PATH) with these arguments and waits for it. Where
+/// `out_path` is given, its standard output goes there instead of into the result.
 CommandResult run_program(const std::string& program, const std::vector<std::string>& arguments,
                           const std::string& out_path = "");
 

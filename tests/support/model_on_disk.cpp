@@ -6,9 +6,9 @@
 
 namespace cuclip::test {
 
-ModelOnDisk::ModelOnDisk() {
+ModelOnDisk::ModelOnDisk(const ClipConfig& config) {
   Context context(1);
-  Clip model(context, tiny_config(), {.training = true});
+  ClipModel model(context, config, {.training = true});
   randomise(model);
   const Optimizer optimizer(context, model.parameters(), {});
   save_checkpoint(run, model, optimizer, tiny_tokenizer(), {.step = 3}, {{"model", "tiny"}});

@@ -11,7 +11,7 @@ namespace cuclip::test {
 /// run/ has one checkpoint, step-3, of a tiny model with random weights; pictures/ has 0.png … 6.png with
 /// random pixels, and below/7.png.
 struct ModelOnDisk {
-  ModelOnDisk();
+  explicit ModelOnDisk(const ClipConfig& config = tiny_config());
 
   /// Runs `cuclip ARGUMENTS --model run`.
   CommandResult cuclip(std::vector<std::string> arguments) const;

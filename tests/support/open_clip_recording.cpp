@@ -49,11 +49,11 @@ std::vector<float> OpenClipRecording::values(const std::string& name) const {
   return values;
 }
 
-double OpenClipRecording::distance_from_f64() const {
-  return std::stod(file_.metadata().at("gradients from f64"));
+double OpenClipRecording::distance(const std::string& name) const {
+  return std::stod(file_.metadata().at(name));
 }
 
-void OpenClipRecording::load(Clip& model, std::initializer_list<std::string_view> prefixes) const {
+void OpenClipRecording::load(ClipModel& model, std::initializer_list<std::string_view> prefixes) const {
   std::deque<std::vector<float>> memory;
   std::vector<std::pair<std::string, TensorView>> tensors;
   for (const auto& [name, stored] : file_.tensors()) {

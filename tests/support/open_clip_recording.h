@@ -19,18 +19,19 @@ class OpenClipRecording {
   Tensor images(Context& context) const;
   Tensor tokens(Context& context) const;
   /// Gives the model open_clip's weights; both must have the same parameters.
-  void load_weights(Clip& model) const { load(model, {"weight."}); }
+  void load_weights(ClipModel& model) const { load(model, {"weight."}); }
   /// Gives the model the loss's gradients in place of its weights, and the running statistics after the step.
-  void load_results(Clip& model) const { load(model, {"gradient.", "statistic."}); }
+  void load_results(ClipModel& model) const { load(model, {"gradient.", "statistic."}); }
   /// "output.image", "output.text", "output.loss"; of the ResNet also "output.evaluated".
   std::vector<float> values(const std::string& name) const;
-  /// How far the farthest gradient is from the same computation in f64, relative to its norm. Of models in
-  /// full size alone.
-  double distance_from_f64() const;
+  /// How far open_clip itself is from what is exact: "outputs from f64", the largest difference; "gradients
+  /// from f64", that of the farthest gradient relative to its norm; "bf16 from f32", 1 - the least cosine of
+  /// features under autocast. Of models in full size alone.
+  double distance(const std::string& name) const;
 
  private:
   // The tensors whose names begin with one of the prefixes, without it, by way of a file.
-  void load(Clip& model, std::initializer_list<std::string_view> prefixes) const;
+  void load(ClipModel& model, std::initializer_list<std::string_view> prefixes) const;
   const SafetensorsEntry& entry(const std::string& name) const;
 
   ClipConfig config_;

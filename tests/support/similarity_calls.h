@@ -1,10 +1,18 @@
-// Calls of the similarity operations that make their outputs, poisoned.
+// Calls of the similarity operations that make their outputs, poisoned, and how far those may be off.
 #pragma once
+
+#include <cmath>
 
 #include "kernels/similarity/similarity.h"
 #include "tests/support/buffer.h"
 
 namespace cuclip::test {
+
+/// Relative error of an f32 sum of d squares, and of a few operations after it: √d roundings, twice that for
+/// luck.
+inline double sum_error(int64_t d) {
+  return (8 + 2 * std::sqrt(static_cast<double>(d))) * roundoff(DType::f32);
+}
 
 struct Normalized {
   Buffer y, rnorm;
@@ -30,11 +38,13 @@ inline Buffer cosine(const Buffer& a, const Buffer& b, float scale, const ExecCo
 struct Top {
   Buffer values, indices;
 };
-inline Top top(const Buffer& a, const Buffer& b, int64_t k, const ExecContext& ctx, float scale = 1) {
+inline Top top(const Buffer& a, const Buffer& b, int64_t k, const ExecContext& ctx, float scale = 1,
+               const TensorView& b_rnorm = {}) {
   const int64_t rows = a.shape()[0];
   Top r{Buffer::poisoned({rows, k}, DType::f32), Buffer::poisoned({rows, k}, DType::i32)};
   top_k({.a = a.view(),
          .b = b.view(),
+         .b_rnorm = b_rnorm,
          .k = k,
          .scale = scale,
          .values = r.values.view(),

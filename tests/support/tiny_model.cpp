@@ -29,7 +29,7 @@ ClipConfig tiny_resnet_config() {
   return config;
 }
 
-void randomise(Clip& model) {
+void randomise(ClipModel& model) {
   for (const Parameter& parameter : model.parameters().parameters()) {
     // As large as keeps activations near 1: 1/sqrt(the last extent) for matrices.
     const int rank = parameter.shape.rank();

@@ -15,7 +15,7 @@ ClipConfig tiny_config(int image_size = 12);
 ClipConfig tiny_resnet_config();
 
 /// Gives every parameter its own random values, away from the zeros and ones of a fresh model.
-void randomise(Clip& model);
+void randomise(ClipModel& model);
 
 /// Merges for the byte symbols alone and a few pairs: vocabulary 519.
 Tokenizer tiny_tokenizer();

@@ -113,10 +113,27 @@ def state_shapes(config):
     return shapes | {n: tuple(b.shape) for n, b in model.named_buffers() if ".running_" in n}
 
 
-def run(config, weights, images, tokens, dtype):
+def model_with(weights, config, dtype):
     model = open_clip.CLIP(**config).to(dtype)
     missing, unexpected = model.load_state_dict({n: v.to(dtype) for n, v in weights.items()}, strict=False)
     assert not unexpected and all(n.endswith("num_batches_tracked") for n in missing), (missing, unexpected)
+    return model
+
+
+def least_bf16_cosine(config, weights, images, tokens):
+    """Between features in use, in f32 and under autocast to bf16, of pictures and texts."""
+    model = model_with(weights, config, torch.float32).eval()
+
+    @torch.no_grad()
+    def features(bf16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            return torch.cat((model.encode_image(images.float()), model.encode_text(tokens.long()))).double()
+
+    return torch.nn.functional.cosine_similarity(features(False), features(True)).min().item()
+
+
+def run(config, weights, images, tokens, dtype):
+    model = model_with(weights, config, dtype)
     statistics = {}
     if any(n.endswith("running_mean") for n in weights):
         model.eval()
@@ -141,19 +158,21 @@ def record(name, config, seed, lengths, out):
 
     results = run(config, weights, images, tokens, torch.float32)
     exact = run(config, weights, images, tokens, torch.float64)
-    outputs = max((results[n] - exact[n]).abs().max().item() for n in results if not n.startswith("gradient"))
+    outputs = max((results[n] - exact[n]).abs().max().item() for n in results if n.startswith("output"))
     # A softmax does not see what shifts all of a query's scores alike: this gradient is rounding.
     gradients = max(((results[n] - exact[n]).norm() / exact[n].norm()).item() for n in results
                     if n.startswith("gradient") and not n.endswith("k_proj.bias"))
+    cosine = least_bf16_cosine(config, weights, images, tokens)
     print(f"{name}: loss {results['output.loss'].item():.6f}, f32 against f64: outputs within {outputs:.1e}, "
-          f"gradients within {gradients:.1e} of their norms")
+          f"gradients within {gradients:.1e} of their norms; bf16 against f32: least cosine 1 - {1 - cosine:.1e}")
 
     stored = {"input.images": images, "input.tokens": tokens}
     stored |= {f"weight.{n}": w.contiguous() for n, w in weights.items()} | results
     out.mkdir(parents=True, exist_ok=True)
     save_file(stored, out / f"{name}.safetensors",
               {"recorded with": f"open_clip {open_clip.__version__}, torch {torch.__version__}",
-               "gradients from f64": f"{gradients:.1e}"})
+               "outputs from f64": f"{outputs:.1e}", "gradients from f64": f"{gradients:.1e}",
+               "bf16 from f32": f"{1 - cosine:.1e}"})
     (out / f"{name}.json").write_text(json.dumps(config, indent=2) + "\n")
 
 

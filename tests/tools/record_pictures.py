@@ -3,16 +3,17 @@
 
 expected.txt has one line per picture: file name, width, height, FNV-1a 64 of the RGB bytes. "RGB" is what
 models/image/image_decode.h documents: Pillow's convert("RGB"), after alpha_composite on white where there is transparency.
-Where Pillow differs from that page (16-bit grey, colour keys of 16 bits) the expectation is computed here with numpy.
+Where Pillow differs from that page (16-bit grey, colour keys of 16 bits, ...) the expectation is computed here with numpy.
 """
 import io
 import pathlib
 import struct
 import sys
-import zlib
 
 import numpy as np
 from PIL import Image
+
+from picture_bytes import bmp, gif_frame, pack_rows, padded, png, psd, tga, tiff
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "data" / "pictures"
 W, H = 13, 11  # more than one Adam7 block, and no multiple of anything
@@ -39,62 +40,6 @@ def record(name, data, rgb=None):
     rgb = through_pillow(data) if rgb is None else rgb
     (OUT / name).write_bytes(data)
     expected[name] = (rgb.shape[1], rgb.shape[0], fnv1a(rgb.astype(np.uint8).tobytes()))
-
-
-def chunk(kind, body):
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def pack_rows(samples, depth, filters):
-    """samples [h, w, channels] -> filtered PNG rows; filters cycles over the rows."""
-    bpp = max(1, samples.shape[2] * depth // 8)
-    rows, above = b"", None
-    for y, row in enumerate(samples):
-        flat = row.reshape(-1)
-        if depth == 16:
-            raw = flat.astype(">u2").tobytes()
-        elif depth == 8:
-            raw = flat.astype(np.uint8).tobytes()
-        else:
-            bits = "".join(format(v, f"0{depth}b") for v in flat)
-            bits += "0" * (-len(bits) % 8)
-            raw = bytes(int(bits[i:i + 8], 2) for i in range(0, len(bits), 8))
-        raw = np.frombuffer(raw, np.uint8).astype(int)
-        up = np.zeros_like(raw) if above is None else above
-        left = np.concatenate([np.zeros(bpp, int), raw])[:len(raw)]
-        corner = np.concatenate([np.zeros(bpp, int), up])[:len(raw)]
-        p = left + up - corner
-        pa, pb, pc = abs(p - left), abs(p - up), abs(p - corner)
-        paeth = np.where((pa <= pb) & (pa <= pc), left, np.where(pb <= pc, up, corner))
-        kind = filters[y % len(filters)]
-        coded = (raw - [0 * raw, left, up, (left + up) // 2, paeth][kind]) % 256
-        rows += bytes([kind]) + coded.astype(np.uint8).tobytes()
-        above = raw
-    return rows
-
-
-ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
-
-
-def png(samples, depth, color, interlaced=False, palette=None, trns=None, pieces=1):
-    height, width, _ = samples.shape
-    passes = ADAM7 if interlaced else [(0, 0, 1, 1)]
-    raw = b""
-    for x, y, dx, dy in passes:
-        part = samples[y::dy, x::dx]
-        if part.size:
-            raw += pack_rows(part, depth, [4, 1, 2, 3, 0])
-    data = zlib.compress(raw, 9)
-    out = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlaced))
-    out += chunk(b"tEXt", b"Comment\0skipped")
-    if palette is not None:
-        out += chunk(b"PLTE", palette)
-    if trns is not None:
-        out += chunk(b"tRNS", trns)
-    step = -(-len(data) // pieces)
-    for i in range(0, len(data), step):
-        out += chunk(b"IDAT", data[i:i + step])
-    return out + chunk(b"IEND", b"")
 
 
 def on_white(color, alpha):
@@ -175,17 +120,10 @@ def record_jpegs():
     record("one_column.jpg", jpeg(Image.fromarray(smooth(3)[:, :1])))
 
 
-def bmp(width, height, bits, rows, info=40, compression=0, masks=(), palette=b""):
-    extra = struct.pack(f"<{len(masks)}I", *masks)
-    header = struct.pack("<IiiHHIIiiII", info, width, height, 1, bits, compression, 0, 2835, 2835, len(palette) // 4, 0)
-    header += extra
-    header += bytes(max(0, info - len(header)))
-    offset = 14 + len(header) + len(palette)
-    return struct.pack("<2sIHHI", b"BM", offset + len(rows), 0, 0, offset) + header + palette + rows
-
-
-def padded(rows):
-    return b"".join(row + bytes(-len(row) % 4) for row in rows)
+def repeat_bits(words, *channels):
+    """Channels, as (lowest bit, bits), of 16-bit pixels; stretched to 8 bits by repeating their upper bits."""
+    planes = [words.astype(int) >> low & (1 << bits) - 1 for low, bits in channels]
+    return np.stack([v << 8 - bits | v >> 2 * bits - 8 for v, (_, bits) in zip(planes, channels)], 2)
 
 
 def record_bmps():
@@ -203,8 +141,9 @@ def record_bmps():
         record(f"palette{bits}.bmp", bmp(W, H, bits, rows, palette=palette.tobytes()))
     words = rng.integers(0, 65536, (H, W)).astype("<u2")
     rows = padded(row.tobytes() for row in words)
-    record("rgb555.bmp", bmp(W, H, 16, rows))
-    record("rgb565.bmp", bmp(W, H, 16, rows, compression=3, masks=(0xF800, 0x07E0, 0x001F)))
+    record("rgb555.bmp", bmp(W, H, 16, rows), repeat_bits(words[::-1], (10, 5), (5, 5), (0, 5)))
+    record("rgb565.bmp", bmp(W, H, 16, rows, compression=3, masks=(0xF800, 0x07E0, 0x001F)),
+           repeat_bits(words[::-1], (11, 5), (5, 6), (0, 5)))
     pixels = rng.integers(0, 256, (H, W, 4), dtype=np.uint8)
     rows = pixels.tobytes()
     record("rgb32.bmp", bmp(W, H, 32, rows))
@@ -215,6 +154,129 @@ def record_bmps():
     record("os2.bmp", struct.pack("<2sIHHI", b"BM", 26 + len(bgr), 0, 0, 26) + core + bgr)
 
 
+def record_more_bmps():
+    index = rng.integers(0, 5, (H, W), dtype=np.uint8)
+    index[3, 4] = 9  # beyond the palette
+    rows = padded(row.tobytes() for row in index)
+    palette = rng.integers(0, 256, (5, 4), dtype=np.uint8)
+    want = np.where((index < 5)[..., None], palette[np.minimum(index, 4), 2::-1], 0)[::-1]
+    record("palette_short.bmp", bmp(W, H, 8, rows, palette=palette.tobytes()), want)
+    core = struct.pack("<IHHHH", 12, W, H, 1, 8)
+    palette = rng.integers(0, 256, (256, 3), dtype=np.uint8)
+    offset = 14 + len(core) + 768
+    record("os2_palette.bmp", struct.pack("<2sIHHI", b"BM", offset + len(rows), 0, 0, offset) + core + palette.tobytes() + rows,
+           palette[index][::-1, :, ::-1])
+    pixels = rng.integers(0, 256, (H, W, 4), dtype=np.uint8)
+    masks = (0xFF, 0xFF00, 0xFF0000)
+    record("rgb32_header52.bmp", bmp(W, H, 32, pixels.tobytes(), info=52, compression=3, masks=masks), pixels[::-1, :, :3])
+    record("rgba32_header56.bmp", bmp(W, H, 32, pixels.tobytes(), info=56, compression=3, masks=masks + (0xFF000000,)),
+           on_white(pixels[::-1, :, :3], pixels[::-1, :, 3:]))
+
+
+def gif(frames, bits, size=(W, H), background=0):
+    palette = rng.integers(0, 256, 3 << bits, dtype=np.uint8).tobytes()
+    return b"GIF89a" + struct.pack("<HHBBB", *size, 0x80 | bits - 1, background, 0) + palette + b"".join(frames) + b"\x3B"
+
+
+def record_gifs():
+    index = rng.integers(0, 16, (H, W))
+    record("palette4.gif", gif([gif_frame(index, 4)], 4))
+    record("palette4_interlaced.gif", gif([gif_frame(index, 4, interlaced=True)], 4))
+    record("palette4_key.gif", gif([gif_frame(index, 4, transparent=5)], 4, background=3))
+    part = gif_frame(index[:5, :6], 4, left=3, top=4, transparent=5)
+    record("part_of_canvas.gif", gif([part], 4, background=3))
+    record("animated.gif", gif([gif_frame(index, 4), part], 4))
+    out = io.BytesIO()
+    Image.fromarray(smooth(3)).quantize(32).save(out, "GIF")
+    record("long_codes.gif", out.getvalue())
+
+
+def encoded(image, kind, **options):
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def record_webps():
+    rgb, rgba = Image.fromarray(smooth(3)), Image.fromarray(smooth(4), mode="RGBA")
+    record("lossy.webp", encoded(rgb, "WEBP", quality=80))
+    record("lossy_alpha.webp", encoded(rgba, "WEBP", quality=80))
+    record("lossless.webp", encoded(rgb.crop((0, 0, W, H)), "WEBP", lossless=True))
+    record("lossless_alpha.webp", encoded(rgba.crop((0, 0, W, H)), "WEBP", lossless=True, exact=True))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    record("exif_rotated.webp", encoded(rgb.crop((0, 0, W, H)), "WEBP", exif=exif))
+    small = rgba.crop((0, 0, W, H))
+    record("animated.webp", encoded(small, "WEBP", lossless=True, save_all=True, append_images=[rgb.crop((9, 9, 9 + W, 9 + H))]))
+
+
+def record_tgas():
+    pixels = rng.integers(0, 256, (H, W, 4), dtype=np.uint8)
+    pixels[2:5] = pixels[2, 3]  # a run over the end of a row
+    rgba = Image.fromarray(pixels, mode="RGBA")
+    for image, name in ((rgba, "rgba32"), (rgba.convert("RGB"), "rgb24"), (rgba.convert("L"), "grey8"),
+                        (rgba.convert("LA"), "grey_alpha16"), (rgba.convert("RGB").quantize(16), "palette8")):
+        record(f"{name}.tga", encoded(image, "TGA"))
+        record(f"{name}_runs.tga", encoded(image, "TGA", compression="tga_rle", orientation=1))
+    words = rng.integers(0, 32768, (H, W), dtype=np.uint16)
+    thirds = np.stack([words >> shift & 31 for shift in (10, 5, 0)], 2).astype(int) * 255 // 31
+    record("rgb16.tga", tga(2, 16, words, descriptor=32), thirds)
+    index = rng.integers(0, 9, (H, W), dtype=np.uint8)
+    palette = rng.integers(0, 256, (9, 4), dtype=np.uint8)
+    record("palette8_alpha.tga", tga(1, 8, index, palette.tobytes(), 32, 32),
+           on_white(palette[index][..., 2::-1], palette[index][..., 3:]))
+
+
+def record_pnms():
+    rgb = rng.integers(0, 256, (H, W, 3), dtype=np.uint8)
+    record("rgb8.ppm", b"P6\n# two comments\n# and\n13 11 #\n255\n" + rgb.tobytes())
+    record("grey8.pgm", b"P5 13 11 255\n" + rgb[..., 0].tobytes())
+    record("rgb_to_100.ppm", b"P6\n13 11\n100\n" + (rgb % 101).tobytes())
+    record("grey_to_15.pgm", b"P5 13 11 15 " + (rgb[..., 0] % 16).tobytes())
+
+
+def record_psds():
+    planes = rng.integers(0, 256, (5, H, W), dtype=np.uint8)
+    planes[..., -2] = planes[..., -1]
+    rgb = planes[:3].transpose(1, 2, 0)
+    record("rgb8.psd", psd(planes[:3]))
+    record("rgb8_runs.psd", psd(planes[:3], runs=True))
+    record("rgb8_alpha.psd", psd(planes[:4]), rgb)
+    record("rgb8_five_channels_runs.psd", psd(planes, runs=True), rgb)
+    deep = rng.integers(0, 65536, (3, H, W), dtype=np.uint16)
+    record("rgb16.psd", psd(deep), (deep >> 8).transpose(1, 2, 0))
+
+
+def record_tiffs():
+    rgb = rng.integers(0, 256, (H, W, 3), dtype=np.uint8)
+    image = Image.fromarray(rgb)
+    for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"):
+        record(f"rgb8_{compression.split('_')[-1]}.tif", encoded(image, "TIFF", compression=compression))
+    record("bits1.tif", encoded(Image.fromarray(rgb[..., 0] > 99), "TIFF"))
+    record("bits1_group4.tif", encoded(Image.fromarray(rgb[..., 0] > 99), "TIFF", compression="group4"))
+    record("grey8.tif", encoded(image.convert("L"), "TIFF"))
+    record("palette8.tif", encoded(image.quantize(9), "TIFF"))
+    pages = [image, Image.fromarray(rgb[::-1])]
+    record("two_pages.tif", encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+    base = {256: W, 257: H, 258: [8, 8, 8], 259: 1, 262: 2, 277: 3}
+    for orientation in range(2, 9):
+        record(f"orientation{orientation}.tif", tiff({**base, 274: orientation, 278: H}, [rgb.tobytes()]))
+    record("strips_big_endian.tif", tiff({**base, 278: 4}, [rgb[y:y + 4].tobytes() for y in (0, 4, 8)], ">"))
+    planes = [rgb[..., c].tobytes() for c in range(3)]
+    record("planes.tif", tiff({**base, 278: H, 284: 2}, planes))
+    wide = np.zeros((16, 16, 3), np.uint8)
+    wide[:H, :W] = rgb
+    record("tile.tif", tiff({**base, 322: 16, 323: 16}, [wide.tobytes()]))
+    four = rng.integers(0, 256, (H, W, 4), dtype=np.uint8)
+    base = {**base, 258: [8] * 4, 277: 4, 278: H}
+    record("rgb8_alpha.tif", tiff({**base, 338: 2}, [four.tobytes()]), on_white(four[..., :3], four[..., 3:]))
+    cmyk = 255 - four.astype(int)
+    record("cmyk.tif", tiff({**base, 262: 5}, [four.tobytes()]), cmyk[..., :3] * cmyk[..., 3:] // 255)
+    deep = rng.integers(0, 65536, (H, W, 3), dtype=np.uint16)
+    record("rgb16.tif", tiff({**base, 258: [16] * 3, 277: 3}, [deep.astype("<u2").tobytes()]),
+           (deep.astype(int) * 255 + 32767) // 65535)
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     for old in OUT.iterdir():
@@ -222,6 +284,13 @@ if __name__ == "__main__":
     record_pngs()
     record_jpegs()
     record_bmps()
+    record_more_bmps()
+    record_gifs()
+    record_webps()
+    record_tgas()
+    record_pnms()
+    record_psds()
+    record_tiffs()
     with open(OUT / "expected.txt", "w") as f:
         for name, (width, height, digest) in sorted(expected.items()):
             f.write(f"{name} {width} {height} {digest:016x}\n")

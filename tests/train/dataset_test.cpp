@@ -87,7 +87,8 @@ TEST_CASE("shards: halves of pairs, repeated members and links are counted") {
   const std::map<std::string, int64_t> expected = {
       {"no caption", 1}, {"no picture", 1}, {"repeated member", 1}, {"link", 1}};
   CHECK(dataset->bad().by_reason == expected);
-  CHECK_THAT(dataset->bad().summary(), Contains("s.tar: c: expected a .jpg, .jpeg or .png"));
+  CHECK_THAT(dataset->bad().summary(),
+             Contains("s.tar: c: expected a picture beside it (.jpg, .jpeg, .png,"));
 }
 
 TEST_CASE("shards: bad captions are errors of their sample") {

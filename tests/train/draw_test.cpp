@@ -95,6 +95,7 @@ TEST_CASE("text that is not ASCII is drawn as a question mark for each character
         "caf? ?"
         "?!");
   CHECK(to_drawable("a\tb\nc\x7F\xFF") == "a b c??");
+  CHECK(to_drawable("a \u201Cwoman\u2019s hat\u201D \u2013 or\u2014") == "a \"woman's hat\" - or-");
   CHECK(text_width("", 13) == 0);
   CHECK(text_width("nn", 20) == Approx(22.2));  // 11.1 twentieths of an em each
 }

@@ -34,9 +34,10 @@ Image screenshot(const std::string& browser, const std::string& html, int width,
   const test::TemporaryFolder folder;
   const auto page = folder.write("page.html", html);
   const auto file = folder / "page.png";
+  // The limit ends the browser's other processes as well.
   const test::CommandResult result = test::run_program(
-      browser,
-      {"--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+      "/usr/bin/timeout",
+      {"--kill-after=5", "120", browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
        "--user-data-dir=" + (folder / "profile").string(), "--screenshot=" + file.string(),
        "--window-size=" + std::to_string(width) + "," + std::to_string(height), "file://" + page.string()});
   INFO(result.err);

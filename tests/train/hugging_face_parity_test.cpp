@@ -30,15 +30,20 @@ double largest_difference(const Tensor& actual, const std::vector<float>& expect
   return largest;
 }
 
+Tensor recorded_tokens(Context& context, const Safetensors& file, const std::string& name) {
+  const SafetensorsEntry& ids = *file.find(name);
+  const Tensor tokens = Tensor::empty(context, {ids.shape[0], ids.shape[1]}, DType::i32);
+  REQUIRE(ids.data.size() == tokens.bytes());
+  std::memcpy(tokens.data<int32_t>(), ids.data.data(), ids.data.size());
+  return tokens;
+}
+
 TEST_CASE("a model from transformers has the features that transformers computes") {
   Context context(2);
   const LoadedModel loaded = load_model(context, kFolder);
   const Safetensors expected = Safetensors::open(kFolder + "/expected.safetensors");
   const std::vector<float> images = recorded(expected, "input.images");
-  const SafetensorsEntry& ids = *expected.find("input.tokens");
-  const Tensor tokens = Tensor::empty(context, {3, 9}, DType::i32);
-  REQUIRE(ids.data.size() == tokens.bytes());
-  std::memcpy(tokens.data<int32_t>(), ids.data.data(), ids.data.size());
+  const Tensor tokens = recorded_tokens(context, expected, "input.tokens");
   Tape tape(context, Tape::Mode::inference);
   const Tensor image = loaded.model->encode_image(
       tape, Tensor::from<float>(context, {3, 3, 16, 16}, std::span<const float>(images)));
@@ -46,6 +51,26 @@ TEST_CASE("a model from transformers has the features that transformers computes
   CHECK(largest_difference(image, recorded(expected, "output.image")) < 2e-6);
   CHECK(largest_difference(loaded.model->encode_text(tape, tokens), recorded(expected, "output.text")) <
         2e-6);
+}
+
+TEST_CASE("hidden states are those of transformers, of either layer, with either padding") {
+  Context context(2);
+  const LoadedModel loaded = load_model(context, kFolder);
+  const Safetensors expected = Safetensors::open(kFolder + "/hidden_states.safetensors");
+  for (const std::string padding : {"zero", "end"}) {
+    const Tensor tokens = recorded_tokens(context, expected, padding + ".tokens");
+    const auto check = [&](const HiddenStateOptions& options, const std::string& name) {
+      INFO(padding << "." << name);
+      Tape tape(context, Tape::Mode::inference);
+      const Tensor actual = loaded.model->text_hidden_states(tape, tokens, options);
+      CHECK(actual.shape() == Shape{2, 9, 24});
+      // Values of a few units, f32 on both sides.
+      CHECK(largest_difference(actual, recorded(expected, padding + "." + name)) < 2e-5);
+    };
+    check({}, "last");
+    check({.layer = TextLayer::penultimate}, "penultimate_norm");
+    check({.layer = TextLayer::penultimate, .final_norm = false}, "penultimate");
+  }
 }
 
 }  // namespace

@@ -138,7 +138,7 @@ TEST_CASE("the learning rate is open_clip's cosine_lr") {
 
 TEST_CASE("weights decay where open_clip lets them") {
   Context context(1);
-  const Clip model(context, load_clip_config(test::test_data() + "/open_clip/gelu.json"));
+  const ClipModel model(context, load_clip_config(test::test_data() + "/open_clip/gelu.json"));
   const auto decayed = recording().at("decayed").get<std::vector<std::string>>();
   size_t found = 0;
   for (const Parameter& p : model.parameters().parameters()) {

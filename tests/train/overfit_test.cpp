@@ -17,7 +17,7 @@ std::vector<float> overfit(ClipConfig config, DType dtype, const std::vector<int
   const int64_t pairs = 64, steps = 130;
   Context context(1);  // shapes this small gain nothing from a second
   config.embed_dim = 40;
-  Clip model(context, config, {.dtype = dtype, .training = true});
+  ClipModel model(context, config, {.dtype = dtype, .training = true});
   model.initialise(test::rng()());
   const Tensor images = test::random_images(context, config, pairs);
   const Tensor tokens = test::random_tokens(context, config, pairs);

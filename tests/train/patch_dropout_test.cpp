@@ -41,7 +41,7 @@ TEST_CASE("every patch is kept equally often") {
 
 TEST_CASE("the model sees the kept patches and no others") {
   Context context;
-  Clip model(context, test::tiny_config(), {});
+  ClipModel model(context, test::tiny_config(), {});
   test::randomise(model);
   const ClipConfig::Vision& v = model.config().vision;
   const int64_t side = v.image_size, columns = side / v.patch_size;
@@ -67,7 +67,7 @@ TEST_CASE("the model sees the kept patches and no others") {
 TEST_CASE("a step that keeps every patch has the bits of one without patch dropout") {
   const auto weights = [](bool all) {
     Context context;
-    Clip model(context, test::tiny_config(), {.training = true});
+    ClipModel model(context, test::tiny_config(), {.training = true});
     model.initialise(5);
     Optimizer optimizer(context, model.parameters(), {});
     std::vector<uint8_t> pixels(4 * static_cast<size_t>(model.config().vision.image_size) *

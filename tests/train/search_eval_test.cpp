@@ -72,7 +72,7 @@ TEST_CASE("the article goes by the first letter") {
 
 TEST_CASE("words are ranked in every form, and those that occur nowhere are listed, not counted") {
   Context context(2);
-  Clip model(context, tiny_config());
+  ClipModel model(context, tiny_config());
   randomise(model);
   const Tokenizer tokenizer = tiny_tokenizer();
   PictureCollection collection;
@@ -115,7 +115,7 @@ TEST_CASE("words are ranked in every form, and those that occur nowhere are list
 
 TEST_CASE("none of the words in any caption gives no means") {
   Context context(1);
-  const Clip model(context, tiny_config());
+  const ClipModel model(context, tiny_config());
   const PictureCollection collection{
       .features = Tensor::zeros(context, {1, model.config().embed_dim}, DType::f32),
       .captions = {{"x"}},
@@ -138,7 +138,7 @@ TEST_CASE("a collection has the pictures that can be used, in order, with their 
   pair("2", bmp_bytes(random_image(9, 9)), " \n");
   pair("3", bmp_bytes(last), "last");
   Context context(2);
-  Clip model(context, tiny_config());
+  ClipModel model(context, tiny_config());
   randomise(model);
   const auto dataset = open_dataset(folder.path().string());
   const PictureCollection collection = encode_collection(model, *dataset, 0, 0.5);

@@ -89,7 +89,7 @@ uint64_t train(DType dtype) {
   return XXH3_64bits(weights.data(), weights.size());
 }
 
-Tensor some_texts(const Clip& model, int count) {
+Tensor some_texts(const ClipModel& model, int count) {
   std::vector<std::string> texts;
   for (int i = 0; i < count; ++i) texts.push_back("a text of number " + std::to_string(i));
   return encode_texts(model, test::tiny_tokenizer(), texts);
@@ -98,7 +98,7 @@ Tensor some_texts(const Clip& model, int count) {
 uint64_t encode(DType dtype) {
   const test::TemporaryFolder folder;
   Context context(2);
-  Clip model(context, load_clip_config(folder.write("model.json", test::kWideModel)), {.dtype = dtype});
+  ClipModel model(context, load_clip_config(folder.write("model.json", test::kWideModel)), {.dtype = dtype});
   model.initialise(3);
   const auto edge = static_cast<size_t>(model.config().vision.image_size);
   std::vector<uint8_t> pictures(192 * edge * edge * 3);
@@ -110,7 +110,7 @@ uint64_t encode(DType dtype) {
 uint64_t search(DType dtype) {
   const test::TemporaryFolder folder;
   Context context(2);
-  Clip model(context, load_clip_config(folder.write("model.json", test::kWideModel)), {.dtype = dtype});
+  ClipModel model(context, load_clip_config(folder.write("model.json", test::kWideModel)), {.dtype = dtype});
   model.initialise(3);
   const int64_t pictures = 4000, width = model.config().embed_dim;
   std::vector<float> features(static_cast<size_t>(pictures * width));

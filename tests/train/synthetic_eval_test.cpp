@@ -9,7 +9,7 @@ namespace {
 
 TEST_CASE("a model to which everything is the same answers no question") {
   Context context(2);
-  const Clip model(context, tiny_config());  // all weights zero: all features are, and every similarity
+  const ClipModel model(context, tiny_config());  // all weights zero: all features are, and every similarity
   const std::vector<SyntheticScore> scores = evaluate_synthetic(model, tiny_tokenizer(), 10, 1);
   REQUIRE(scores.size() == std::size(kSyntheticQuestions));
   for (const SyntheticScore& score : scores) {
@@ -21,7 +21,7 @@ TEST_CASE("a model to which everything is the same answers no question") {
 
 TEST_CASE("scores depend only on the seed, and go by the questions' names") {
   Context context(2);
-  Clip model(context, tiny_config());
+  ClipModel model(context, tiny_config());
   randomise(model);
   const auto first = to_json(evaluate_synthetic(model, tiny_tokenizer(), 25, 7));
   CHECK(first == to_json(evaluate_synthetic(model, tiny_tokenizer(), 25, 7)));

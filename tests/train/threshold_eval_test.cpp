@@ -26,7 +26,7 @@ TEST_CASE("the words that are often absent are distinct, and in no other list") 
 
 TEST_CASE("shares count the words that ten pictures have, and those that none has") {
   Context context(2);
-  Clip model(context, tiny_config());
+  ClipModel model(context, tiny_config());
   randomise(model);
   const Tokenizer tokenizer = tiny_tokenizer();
   PictureCollection collection;

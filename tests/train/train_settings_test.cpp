@@ -10,6 +10,7 @@ using namespace cuclip;
 
 TEST_CASE("what a resumed run must agree on has the names, the order and the words of older checkpoints") {
   TrainConfig config;
+  choose_by_encoder(config, /*resnet=*/false);
   config.model = "caf\xe9";  // not UTF-8
   config.lock_image = true;
   config.precision = Precision::tf32;
@@ -35,6 +36,21 @@ TEST_CASE("what a resumed run must agree on has the names, the order and the wor
                                                                      {"caption-augment", "0"},
                                                                      {"force-patch-dropout", "0"}};
   CHECK(identity(config) == expected);
+}
+
+TEST_CASE("AdamW has the settings of the image encoder where none are given") {
+  TrainConfig config, resnet, given;
+  given.beta2 = 0.9;
+  given.eps = 0.5;
+  choose_by_encoder(config, false);
+  CHECK(config.beta2 == 0.98);
+  CHECK(config.eps == 1e-6);
+  choose_by_encoder(resnet, true);
+  CHECK(resnet.beta2 == 0.999);
+  CHECK(resnet.eps == 1e-8);
+  choose_by_encoder(given, true);
+  CHECK(given.beta2 == 0.9);
+  CHECK(given.eps == 0.5);
 }
 
 TEST_CASE("a setting stands in the table once, and sets the member that it shows") {

@@ -47,9 +47,10 @@ TEST_CASE(
 
   Context context(2);
   const ClipConfig shape = load_clip_config((*newest / "open_clip_config.json").string());
-  Clip model(context, shape, ClipOptions{.dtype = DType::f32, .training = true, .recomputation = false});
+  ClipModel model(context, shape, ClipOptions{.dtype = DType::f32, .training = true, .recomputation = false});
   Optimizer optimizer(context, model.parameters(), {});
   const TrainState state = read_train_state(*newest);
+  choose_by_encoder(config, /*resnet=*/false);
   check_settings(*newest, identity(config));
   load_checkpoint(*newest, state, model, optimizer);
   CHECK(state.skipped_steps == 0);

@@ -236,9 +236,7 @@ struct Write {
     if (text.empty() && (TrainConfig{}.*kind.value).empty()) return "";
     return is_utf8(text) ? line(quoted(text)) : line(quoted(percent_encoded(text)), kBytes);
   }
-  std::string operator()(const ChoiceSetting& kind) const {
-    return line(quoted(std::string(kind.get(config))));
-  }
+  std::string operator()(const ChoiceSetting& kind) const { return line(quoted(kind.get(config))); }
   template <typename Kind>
   std::string operator()(const Kind& kind) const {
     return line(fmt::format("{}", config.*kind.value));

@@ -14,6 +14,7 @@
 #include "train/cli/commands.h"
 #include "train/cli/converted_folder.h"
 #include "train/cli/flag_values.h"
+#include "train/cli/interruption.h"
 #include "train/cli/model_flags.h"
 #include "train/cli/output_files.h"
 #include "train/cli/printing.h"
@@ -58,9 +59,25 @@ int64_t parse_shard_size(std::string_view text) {
 int64_t check_shard_size(const Options& options, bool is_file) {
   if (options.shard_size.empty()) return std::numeric_limits<int64_t>::max();
   CUCLIP_CHECK(options.to == Implementation::hugging_face,
-               "--shard-size: open_clip reads weights in one file only; it goes with --to hf");
+               "--shard-size goes with --to hf: open_clip reads weights in one file only, and the others are "
+               "written so");
   CUCLIP_CHECK(!is_file, "--shard-size: --out {} is one file; give a folder", options.out);
   return parse_shard_size(options.shard_size);
+}
+
+// Training tidies its folder: what lies where checkpoints do would be taken for one, and removed.
+void check_not_of_run(const fs::path& out, bool is_file) {
+  const auto is_run = [](const fs::path& folder) {
+    return is_folder(folder / kCheckpointFolder) && path_exists(folder / "latest");
+  };
+  const fs::path path = fs::weakly_canonical(fs::absolute(out));
+  const fs::path folder = is_file ? path.parent_path() : path;
+  const bool among_checkpoints = is_checkpoint_folder(folder) || is_run(folder.parent_path().parent_path()) ||
+                                 (folder.filename() == kCheckpointFolder && is_run(folder.parent_path()));
+  CUCLIP_CHECK(
+      !among_checkpoints && (is_file || !is_run(folder)),
+      "--out {}: convert writes neither over a training run nor among its checkpoints; choose another folder",
+      out.string());
 }
 
 void report(const Options& options, const ConvertedFolder& written) {
@@ -82,17 +99,20 @@ void convert(const Options& options) {
                "--to hf: transformers has no modified ResNets; choose open_clip");
   ConvertedFolder written{.weights = is_file ? fs::path(options.out) : fs::path(options.out) / kWeightsFile};
   const std::vector<std::string> inputs = inputs_with(options.model, {session.loaded.weights});
-  if (!is_file) make_folder(options.out);
-  check_can_write(written.weights, OutputKind::safetensors, inputs);
-  CUCLIP_CHECK(
-      !is_checkpoint_folder(written.weights.parent_path()),
-      "--out {}: this is a checkpoint folder, and convert never writes into one; choose another folder",
-      options.out);
+  const auto check = is_file ? check_can_write : check_can_replace;
+  const bool there = is_file || is_folder(options.out);
+  if (there) check(written.weights, OutputKind::safetensors, inputs);
+  check_not_of_run(options.out, is_file);
+  if (!there) {
+    make_folder(options.out);
+    check(written.weights, OutputKind::safetensors, inputs);
+  }
   if (is_file) {
     save_weights(session.model(), written.weights, {}, names);
   } else {
     written = write_converted_folder(options.out, session.loaded, names, max_bytes, inputs);
     report(options, written);
+    if (const int signal = remembered_signal()) throw Interrupted{signal};
   }
   const int64_t count = session.model().parameters().count();
   if (!options.json) {
@@ -121,14 +141,15 @@ void add_convert_command(CLI::App& app) {
   never_empty(command->add_option("--out", options->out,
                                   "FILE.safetensors for the weights alone, or a folder for the whole model"))
       ->required();
-  command->add_option("--shard-size", options->shard_size,
-                      "For hf: several files of at most this size, such as 2GB or 500MB, and their index");
+  command->add_option(
+      "--shard-size", options->shard_size,
+      "For hf: several files, each with tensors of at most this size, such as 2GB or 500MB, and their index");
   command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer(
       "A folder is a whole model, its tokeniser included: transformers' CLIPModel and CLIPProcessor load it "
       "with from_pretrained(FOLDER), open_clip with create_model_and_transforms and get_tokenizer of "
-      "'local-dir:FOLDER'.\n"
+      "'local-dir:FOLDER'. transformers has no modified ResNets: they go to open_clip only.\n"
       "Reads any of these names, in f32, bf16 or f16, and writes f32. Pickled files (.pt, .bin) are not "
       "read.\n"
       "Examples:\n"

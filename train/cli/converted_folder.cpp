@@ -5,11 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "core/file_io.h"
+#include "core/file_lock.h"
 #include "models/clip/hf_config.h"
 #include "models/clip/hf_preprocessor.h"
 #include "models/clip/weight_shards.h"
 #include "models/files/gzip.h"
 #include "models/text/hf_tokenizer.h"
+#include "train/cli/interruption.h"
 #include "train/cli/output_files.h"
 
 namespace cuclip {
@@ -28,7 +30,7 @@ constexpr std::array kTexts = {
     kMarked,      "config.json",           "preprocessor_config.json", "vocab.json",
     "merges.txt", "tokenizer_config.json", "tokenizer.txt.gz",         "special_tokens_map.json"};
 
-// What open_clip or transformers would read before, or with, the files of ours.
+// What open_clip or transformers would read before, or with, the files of ours; cuclip, other merges.
 constexpr std::array kInTheWay = {"tokenizer.json",
                                   "added_tokens.json",
                                   "processor_config.json",
@@ -42,15 +44,19 @@ bool is_marked(const fs::path& folder) {
   return json.is_object() && json.value(kMarkKey, nlohmann::json()) == kMark;
 }
 
+bool may_be_ours(const std::string& name) {
+  return is_weights_name(name) || std::find(kTexts.begin(), kTexts.end(), name) != kTexts.end();
+}
+
 // The files of the folder that convert may have written.
 std::vector<std::string> names_of_ours(const fs::path& folder) {
   std::vector<std::string> names;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(folder, none)) {
-    const std::string name = entry.path().filename();
-    if (is_weights_name(name) || std::find(kTexts.begin(), kTexts.end(), name) != kTexts.end())
-      names.push_back(name);
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    if (may_be_ours(name)) names.push_back(name);
   }
+  if (error) fail("cannot list the folder {}: {}", folder.string(), error.message());
   return names;
 }
 
@@ -59,11 +65,15 @@ OutputKind kind_of_ours(const std::string& name) {
 }
 
 void check_folder(const fs::path& folder, const std::vector<std::string>& inputs) {
-  for (const char* name : kInTheWay) {
+  std::vector<std::string> in_the_way(kInTheWay.begin(), kInTheWay.end());
+  for (const char* name : kMergesNames) {
+    if (!may_be_ours(name)) in_the_way.push_back(name);
+  }
+  for (const std::string& name : in_the_way) {
     const std::string file = folder / name;
     CUCLIP_CHECK(!path_exists(file),
-                 "{} exists, and open_clip or transformers would read it together with what convert writes; "
-                 "choose another folder for --out",
+                 "{} exists, and would be read together with what convert writes, or instead of it; choose "
+                 "another folder for --out",
                  file);
   }
   const bool ours = is_marked(folder);
@@ -74,7 +84,7 @@ void check_folder(const fs::path& folder, const std::vector<std::string>& inputs
         "{} exists and was not written by convert; it would be overwritten. Choose another folder for "
         "--out",
         file);
-    check_can_write(file, kind_of_ours(name), inputs);
+    check_can_replace(file, kind_of_ours(name), inputs);
   }
 }
 
@@ -127,9 +137,11 @@ void remove_earlier(const fs::path& folder, const TextFiles& files) {
   for (const std::string& name : old) {
     const bool stays =
         std::any_of(files.begin(), files.end(), [&](const auto& file) { return file.first == name; });
+    if (stays) continue;
     std::error_code error;
     // Not a link: the new file takes the place of what it leads to.
-    if (!stays) fs::remove(fs::weakly_canonical(folder / name, error), error);
+    const fs::path file = fs::weakly_canonical(folder / name, error);
+    if (!error) fs::remove(file, error);
     if (error) fail("cannot remove {}: {}", (folder / name).string(), error.message());
   }
   sync_folder(folder);
@@ -139,12 +151,16 @@ void remove_earlier(const fs::path& folder, const TextFiles& files) {
 
 ConvertedFolder write_converted_folder(const fs::path& folder, const LoadedModel& loaded, WeightNames names,
                                        int64_t max_bytes, const std::vector<std::string>& inputs) {
+  const FileLock lock(folder, "the folder " + folder.string());
   check_folder(folder, inputs);
+  remove_temporaries(folder, may_be_ours);
   ConvertedFolder written{.no_tokenizer = tokenizer_problem(loaded)};
   const TextFiles texts = text_files(loaded, names, written.no_tokenizer.empty());
   std::vector<PendingFile> files;
   for (const auto& [name, contents] : texts) files.emplace_back(folder / name, contents);
   PendingWeights weights = pending_weights(*loaded.model, folder, names, max_bytes);
+  // From here on the folder has neither the model before nor this one.
+  finish_first("interrupted: putting the model's files in place first");
   remove_earlier(folder, texts);
   for (PendingFile& file : files) file.commit();  // the mark first
   for (PendingFile& file : weights.files) file.commit();

@@ -4,8 +4,8 @@
 
 namespace cuclip {
 
-void add_csv_picture_flag(CLI::App* command, std::string& column) {
-  command->add_option("--csv-img-key", column, kCsvImageHelp);
+CLI::Option* add_csv_picture_flag(CLI::App* command, std::string& column) {
+  return command->add_option("--csv-img-key", column, kCsvImageHelp);
 }
 
 void add_csv_flags(CLI::App* command, DatasetOptions& options) {

@@ -7,12 +7,13 @@
 
 namespace CLI {
 class App;
+class Option;
 }  // namespace CLI
 
 namespace cuclip {
 
 /// --csv-img-key.
-void add_csv_picture_flag(CLI::App* command, std::string& column);
+CLI::Option* add_csv_picture_flag(CLI::App* command, std::string& column);
 
 /// --csv-img-key, --csv-caption-key, --csv-separator.
 void add_csv_flags(CLI::App* command, DatasetOptions& options);

@@ -29,6 +29,9 @@ struct Options {
   std::vector<std::string> inputs;
   std::string texts_file, out;
   bool hidden_states = false;
+  TextLayer layer = TextLayer::last;
+  bool no_final_norm = false;
+  TextPadding padding = TextPadding::zero;
   bool json = false;
 };
 
@@ -100,8 +103,10 @@ void encode_text(const Options& options) {
   const std::vector<std::string> texts = given_texts(options.inputs, options.texts_file, "encode text");
   Session session(options.model);
   const Tokenizer& tokenizer = session.loaded.tokenizer();
-  const Tensor features = options.hidden_states ? encode_hidden_states(session.model(), tokenizer, texts)
-                                                : encode_texts(session.model(), tokenizer, texts);
+  const HiddenStateOptions states{.layer = options.layer, .final_norm = !options.no_final_norm};
+  const Tensor features =
+      options.hidden_states ? encode_hidden_states(session.model(), tokenizer, texts, states, options.padding)
+                            : encode_texts(session.model(), tokenizer, texts);
   write_features(options.out, features.to(session.context.host()));
   print_rows(options, features, texts, {});
 }
@@ -135,10 +140,26 @@ void add_encode_command(CLI::App& app) {
   CLI::App* text = command->add_subcommand("text", "Texts -> [N, E]");
   text->add_option("text", texts->inputs, "Texts");
   text->add_option("--texts-file", texts->texts_file, "File with one text per line; - for standard input");
-  text->add_flag("--hidden-states", texts->hidden_states,
-                 "All positions after the last layer norm, [N, context length, width]");
+  CLI::Option* states = text->add_flag("--hidden-states", texts->hidden_states,
+                                       "All positions instead, [N, context length, width]");
+  add_choice(text, "--layer", texts->layer, "Which layer's hidden states")->needs(states);
+  text->add_flag("--no-final-norm", texts->no_final_norm,
+                 "Hidden states as they are, without the final layer norm")
+      ->needs(states);
+  add_choice(
+      text, "--padding", texts->padding,
+      "What fills hidden states after a text: zero, token 0, as in open_clip; end, the end of text, as "
+      "in OpenAI's CLIPTokenizer")
+      ->needs(states);
   add_common(text, texts);
-  text->footer("Example:\n  cuclip encode text \"a cat\" \"a dog\" --out features.npy --model runs/mine");
+  text->footer(
+      "Text-to-image models are conditioned on hidden states: Stable Diffusion 1 on --padding end, 2 on\n"
+      "--layer penultimate, SDXL on --layer penultimate --no-final-norm (its first encoder with --padding "
+      "end).\n"
+      "Examples:\n"
+      "  cuclip encode text \"a cat\" \"a dog\" --out features.npy --model runs/mine\n"
+      "  cuclip encode text \"a cat\" --hidden-states --layer penultimate --out states.npy --model "
+      "runs/mine");
   text->callback([texts] { encode_text(*texts); });
 }
 

@@ -44,7 +44,8 @@ CLI::Option* add_choice(CLI::App* app, const std::string& flag, std::span<const 
                         std::string_view now, const std::function<void(const std::string&)>& set,
                         const std::string& help) {
   CLI::Option* option = app->add_option_function<std::string>(flag, set, help);
-  one_of(option, {words.begin(), words.end()});
+  const auto anything = [](const std::string&) { return std::string(); };
+  option->check(CLI::Validator(anything, fmt::format("{{{}}}", fmt::join(words, ","))));
   option->default_str(std::string(now));
   return option;
 }

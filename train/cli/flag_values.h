@@ -30,8 +30,8 @@ CLI::Option* limit(CLI::Option* option, const RealRange& range);
 /// Makes the option take only these words, which must live as long as it; refuses others as limit() does.
 CLI::Option* one_of(CLI::Option* option, const std::vector<std::string_view>& words);
 
-/// Adds an option that takes these words only, of which `now` is the default, and hands the one that is given
-/// to `set`.
+/// Adds an option whose help shows these words, of which `now` is the default, and hands what is given to
+/// `set`, which throws InputError for what means nothing.
 CLI::Option* add_choice(CLI::App* app, const std::string& flag, std::span<const std::string_view> words,
                         std::string_view now, const std::function<void(const std::string&)>& set,
                         const std::string& help);

@@ -8,7 +8,6 @@
 #include "core/counted.h"
 #include "core/file_io.h"
 #include "models/files/names.h"
-#include "models/image/image_decode.h"
 #include "models/inference/encode.h"
 #include "models/inference/folder_indexer.h"
 #include "train/cli/commands.h"
@@ -106,7 +105,7 @@ Indexed index_dataset(const Session& session, const Options& options, const Feat
   EncodedPictures encoded = encode_pictures(
       session.model(), dataset->size(),
       [&](int64_t i) {
-        DecodedSample sample = decode_sample(*dataset, i, DecodeLimits{}.max_pixels);
+        DecodedSample sample = decode_sample(*dataset, i);
         keys[static_cast<size_t>(i)] = std::move(sample.key);
         return std::move(sample.picture);
       },
@@ -125,17 +124,10 @@ Indexed index_dataset(const Session& session, const Options& options, const Feat
 }
 
 // All that an index has besides its rows.
-FeatureIndex index_to_make(const Options& options, const Clip& model) {
-  const bool folder = is_folder(options.source);
-  FeatureIndex about;
-  about.source =
-      folder ? fs::absolute(options.source).lexically_normal().string() : absolute_spec(options.source);
-  about.is_folder = folder;
-  about.model = path_exists(options.model.model)
-                    ? fs::absolute(options.model.model).lexically_normal().string()
-                    : options.model.model;
-  about.model_fingerprint = model_fingerprint(model);
-  about.precision = word(options.model.precision);
+FeatureIndex index_to_make(const Options& options, const ClipModel& model) {
+  FeatureIndex about = index_to_make(options.source, model, options.model.model, options.model.precision);
+  about.is_folder = is_folder(options.source);
+  if (!about.is_folder) about.source = absolute_spec(options.source);
   about.stored = options.store == StoredType::bf16 ? DType::bf16 : DType::f32;
   return about;
 }

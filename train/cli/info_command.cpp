@@ -1,15 +1,18 @@
 // cuclip info: what this build is and what it runs on.
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "kernels/common/device.h"
 #include "kernels/common/parallel.h"
 #include "kernels/tiles/tile_product.h"
 #include "models/clip/clip_config.h"
 #include "models/clip/clip_size.h"
+#include "models/image/image_decode.h"
 #include "train/cli/commands.h"
 #include "train/cli/printing.h"
 
@@ -49,6 +52,7 @@ Json describe() {
   return {
       {"version", CUCLIP_VERSION},
       {"build", {{"type", CUCLIP_BUILD_TYPE}, {"compiler", CUCLIP_COMPILER}, {"cuda", built_with_cuda()}}},
+      {"picture_formats", picture_formats()},
       {"devices", devices},
       {"models", models_json()}};
 }
@@ -61,6 +65,7 @@ void print_table(const Json& info) {
              cpu["bf16_products"].get<bool>() ? "in hardware" : "widened to f32");
   fmt::print("device cuda: {}\n",
              (cuda["usable"].get<bool>() ? cuda["gpu"] : cuda["problem"]).get<std::string>());
+  fmt::print("pictures: {}\n", fmt::join(info["picture_formats"].get<std::vector<std::string>>(), ", "));
   fmt::print("\n{:<24}{:>14}{:>14}{:>8}{:>8}{:>8}{:>9}{:>9}\n", "model", "parameters", "GFLOP/pair", "pixels",
              "patch", "embed", "context", "vocab");
   for (const Json& m : info["models"]) {

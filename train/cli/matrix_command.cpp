@@ -2,7 +2,9 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <memory>
+#include <optional>
 
 #include "kernels/similarity/similarity.h"
 #include "models/files/names.h"
@@ -32,11 +34,14 @@ struct Options {
 struct Matrix {
   std::vector<std::string> images, texts;
   std::vector<float> similarity;  // [images, texts]
+  float logit_scale = 0;
+  std::optional<float> loss;  // of as many pictures as captions, each with its own
 };
 
 void draw_matrix(const Matrix& matrix, const std::string& model, const std::string& out) {
   std::vector<Image> pictures;
-  for (const std::string& file : matrix.images) pictures.push_back(load_image(file));
+  for (const std::string& file : matrix.images)
+    pictures.push_back(load_image(file, {.exif_orientation = true}));
   const std::string subtitle = "cosine similarity, " + model;
   draw::write_scene(out, draw::heat_map({.title = "Pictures and captions",
                                          .subtitle = subtitle,
@@ -59,6 +64,11 @@ void print_matrix(const Matrix& matrix) {
     }
     fmt::print("  {}\n", escaped_name(matrix.images[i]));
   }
+  if (matrix.loss) {
+    fmt::print("loss of these {} pairs, with similarities times {:.4f}: {:.4f} (chance: {:.4f})\n",
+               matrix.images.size(), matrix.logit_scale, *matrix.loss,
+               std::log(static_cast<double>(matrix.images.size())));
+  }
 }
 
 nlohmann::ordered_json to_json(const Matrix& matrix) {
@@ -71,6 +81,8 @@ nlohmann::ordered_json to_json(const Matrix& matrix) {
   put_names(json, "images", matrix.images);
   json["texts"] = matrix.texts;
   json["similarity"] = rows;
+  json["logit_scale"] = matrix.logit_scale;
+  if (matrix.loss) json["loss"] = *matrix.loss;
   return json;
 }
 
@@ -84,8 +96,8 @@ void run_matrix(const Options& options) {
     check_can_write(options.out, kind_of_name(options.out, OutputKind::svg),
                     inputs_with(options.model, inputs));
   }
-  Matrix matrix{
-      .images = {}, .texts = given_texts(options.texts, options.texts_file, "matrix"), .similarity = {}};
+  Matrix matrix;
+  matrix.texts = given_texts(options.texts, options.texts_file, "matrix");
   Session session(options.model);
   const std::vector<fs::path> files(options.images.begin(), options.images.end());
   const EncodedPictures encoded = encode_picture_files(session.model(), files);
@@ -97,6 +109,11 @@ void run_matrix(const Options& options) {
   const Tensor scores = Tensor::empty(session.context, {encoded.features.size(0), texts.size(0)}, DType::f32);
   cosine_similarity({.a = encoded.features, .b = texts, .out = scores}, session.context.exec());
   matrix.similarity = scores.to_floats();
+  matrix.logit_scale = session.model().logit_scale();
+  if (matrix.images.size() == matrix.texts.size() && matrix.images.size() > 1) {
+    Tape tape(session.context, Tape::Mode::inference);
+    matrix.loss = session.model().loss(tape, encoded.features, texts).to_floats().front();
+  }
   if (!options.out.empty()) draw_matrix(matrix, session.loaded.description, options.out);
   if (!options.json) return print_matrix(matrix);
   nlohmann::ordered_json json = to_json(matrix);
@@ -118,7 +135,10 @@ void add_matrix_command(CLI::App& app) {
   command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer(
-      "Where picture n belongs to caption n, the diagonal should light up.\nExample:\n"
+      "Where picture n belongs to caption n, the diagonal should light up; for as many pictures as captions, "
+      "the\n"
+      "contrastive loss that training would compute for them is printed, ln N where all are equally "
+      "alike.\nExample:\n"
       "  cuclip matrix --images cat.jpg dog.jpg --texts \"a cat\" \"a dog\" --out matrix.svg --model "
       "runs/mine");
   command->callback([options] { run_matrix(*options); });

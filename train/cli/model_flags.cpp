@@ -12,7 +12,7 @@
 
 namespace cuclip {
 
-Device announced_device(DeviceChoice choice) {
+Device announced_device(const DeviceChoice& choice) {
   const Device device = choose_device(choice);
   if (device == Device::cuda) fmt::print(stderr, "cuclip: running on {}\n", cuda_description());
   return device;
@@ -26,12 +26,17 @@ void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required) 
                    "(untrained)")
       ->required(model_required)
       ->group(group);
-  command->add_option("--tokenizer", flags.tokenizer, "Merges file instead of the model's own")->group(group);
+  command
+      ->add_option("--tokenizer", flags.tokenizer,
+                   "Merges file, or a folder with one, instead of the model's own")
+      ->group(group);
   command
       ->add_option("--config-name", flags.config_name,
                    "Built-in name or JSON file, for weights without open_clip_config.json beside them")
       ->group(group);
-  add_choice(command, "--device", flags.device, "auto, cpu or cuda")->group(group);
+  const auto set = [&flags](const std::string& text) { flags.device = parse_device("--device", text); };
+  add_choice(command, "--device", kWords<DeviceChoice::Kind>, to_text(flags.device), set, kDeviceHelp)
+      ->group(group);
   add_choice(command, "--precision", flags.precision, kPrecisionHelp)->group(group);
   limit(command->add_option("--threads", flags.threads, kThreadsHelp), thread_range())
       ->capture_default_str()

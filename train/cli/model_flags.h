@@ -17,7 +17,7 @@ struct ModelFlags {
   std::string model;
   std::string tokenizer;
   std::string config_name;
-  DeviceChoice device = DeviceChoice::automatic;
+  DeviceChoice device;
   Precision precision = Precision::fp32;
   int threads = 0;
 };
@@ -26,7 +26,7 @@ struct ModelFlags {
 void add_model_flags(CLI::App* command, ModelFlags& flags, bool model_required = true);
 
 /// The device that --device names; says on standard error which GPU it is. Throws InputError.
-Device announced_device(DeviceChoice choice);
+Device announced_device(const DeviceChoice& choice);
 
 /// The files that --model, --tokenizer and --config-name name, with those that are read beside the weights,
 /// added to `others`.

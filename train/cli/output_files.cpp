@@ -1,11 +1,13 @@
 #include "train/cli/output_files.h"
 
+#include <algorithm>
 #include <fstream>
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
 #include "models/inference/checkpoint_folders.h"
 #include "models/inference/feature_index.h"
+#include "models/inference/model_source.h"
 
 namespace cuclip {
 namespace {
@@ -66,6 +68,12 @@ bool may_become(const std::string& file, OutputKind kind) {
   return false;
 }
 
+bool belongs_to_model(const std::filesystem::path& file) {
+  if (!path_exists(file) || !is_weights_name(file.filename().string())) return false;
+  return std::any_of(std::begin(kConfigNames), std::end(kConfigNames),
+                     [&](const char* name) { return path_exists(file.parent_path() / name); });
+}
+
 }  // namespace
 
 OutputKind kind_of_name(const std::string& file, OutputKind otherwise) {
@@ -81,6 +89,15 @@ OutputKind kind_of_name(const std::string& file, OutputKind otherwise) {
 }
 
 void check_can_write(const std::string& file, OutputKind kind, const std::vector<std::string>& inputs) {
+  check_can_replace(file, kind, inputs);
+  CUCLIP_CHECK(
+      kind != OutputKind::safetensors || !belongs_to_model(file),
+      "{} holds the weights of a model, whose configuration is beside it, and would be overwritten; choose "
+      "another name to write to",
+      file);
+}
+
+void check_can_replace(const std::string& file, OutputKind kind, const std::vector<std::string>& inputs) {
   CUCLIP_CHECK(!is_folder(file), "cannot write {}: it is a folder, expected a file", file);
   std::error_code unknown;
   CUCLIP_CHECK(!path_exists(file) || std::filesystem::is_regular_file(file, unknown),
@@ -90,8 +107,10 @@ void check_can_write(const std::string& file, OutputKind kind, const std::vector
                  "{} is an input and would be overwritten; choose another output name", input);
   }
   const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+  // Through a link, too.
+  const std::filesystem::path target = std::filesystem::weakly_canonical(file, unknown);
   CUCLIP_CHECK(
-      !path_exists(file) || !is_checkpoint_folder(folder),
+      !path_exists(file) || !(is_checkpoint_folder(folder) || is_checkpoint_folder(target.parent_path())),
       "{} belongs to a checkpoint of a training run and would be overwritten: choose another name to "
       "write to",
       file);
@@ -100,9 +119,8 @@ void check_can_write(const std::string& file, OutputKind kind, const std::vector
       "{} exists and is not {}; it would be overwritten. Choose another name to write to, or remove it", file,
       name_of(kind));
   // A mistyped name makes no folders.
-  if (!folder.empty() && !is_folder(folder)) {
-    fail("cannot write {}: there is no folder {}; make it first", file, folder.string());
-  }
+  CUCLIP_CHECK(folder.empty() || is_folder(folder), "cannot write {}: there is no folder {}; make it first",
+               file, folder.string());
   try_to_write(file);
 }
 

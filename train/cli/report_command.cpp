@@ -36,6 +36,15 @@ void print_search(const nlohmann::ordered_json& search) {
   fmt::print("\n");
 }
 
+void warn_of_shared_pairs(const nlohmann::ordered_json& report) {
+  const auto shared = report["pairs_in_both"].get<int64_t>();
+  if (shared == 0) return;
+  warn(
+      fmt::format("{} of --val-data {} in --train-data too: figures of what was trained on, not of what was "
+                  "held out",
+                  counted(shared, "pair"), shared == 1 ? "is" : "are"));
+}
+
 void print_report(const nlohmann::ordered_json& report) {
   const auto percent = [](const nlohmann::ordered_json& value) { return 100 * value.get<double>(); };
   fmt::print("{} held out of training, {} trained on; {:.1f} M parameters, {}\n",
@@ -90,6 +99,7 @@ void add_report_command(CLI::App& parent) {
         {flags->inputs.train_data, flags->inputs.val_data});
     Context context(flags->threads);
     const nlohmann::ordered_json report = write_report(context, flags->inputs);
+    warn_of_shared_pairs(report);
     if (flags->json) {
       print_json(report);
     } else {

@@ -54,10 +54,6 @@ struct Threshold {
   std::optional<RelevanceScale> scale;
 };
 
-std::string name_of(const FeatureIndex& index, int64_t row) {
-  return index.is_folder ? index.path(row).string() : index.names[static_cast<size_t>(row)];
-}
-
 // Of --threshold, unless it is auto or not given.
 std::optional<double> given_similarity(const std::string& threshold) {
   if (threshold.empty() || threshold == kAutomatic) return std::nullopt;
@@ -84,6 +80,8 @@ struct Cell {
   std::string caption;
 };
 
+constexpr DecodeOptions kUpright{.exif_orientation = true};  // for people
+
 Cell empty_cell(const std::string& name) {
   constexpr int kEdge = 16;
   constexpr uint8_t kGrey = 0xEE;
@@ -93,14 +91,14 @@ Cell empty_cell(const std::string& name) {
 
 Cell cell_of_file(const FeatureIndex& index, const Hit& hit) {
   const fs::path file = index.path(hit.row);
-  return {load_image(file), escaped_name(file.filename().string())};
+  return {load_image(file, kUpright), escaped_name(file.filename().string())};
 }
 
 Cell cell_of_sample(const FeatureIndex& index, const Dataset& dataset, const Hit& hit) {
   const int64_t place = index.rows[static_cast<size_t>(hit.row)];
   const std::string& name = index.names[static_cast<size_t>(hit.row)];
   CUCLIP_CHECK(place < dataset.size(), "{}: {} is no longer there; rebuild the index", index.source, name);
-  DecodedSample sample = decode_sample(dataset, place, DecodeLimits{}.max_pixels);
+  DecodedSample sample = decode_sample(dataset, place, kUpright);
   CUCLIP_CHECK(sample.key == name, "{}: expected {} at place {}, found {}; rebuild the index", index.source,
                name, place, sample.key);
   return {std::move(sample.picture), sample.captions.front()};
@@ -191,7 +189,7 @@ void print_answer(const FeatureIndex& index, const Threshold& threshold, const A
     fmt::print("nothing relevant (no similarity of at least {})\n", *threshold.similarity);
   }
   for (size_t i = 0; i < hits.size(); ++i) {
-    fmt::print("{:3}  {:+.4f}  {}\n", i + 1, hits[i].similarity, escaped_name(name_of(index, hits[i].row)));
+    fmt::print("{:3}  {:+.4f}  {}\n", i + 1, hits[i].similarity, escaped_name(index.name(hits[i].row)));
   }
 }
 
@@ -201,7 +199,7 @@ nlohmann::ordered_json answer_json(const Options& options, const FeatureIndex& i
   auto list = nlohmann::ordered_json::array();
   for (size_t i = 0; i < answer.hits.size(); ++i) {
     nlohmann::ordered_json entry = {{"rank", i + 1}, {"similarity", answer.hits[i].similarity}};
-    put_name(entry, index.is_folder ? "path" : "key", name_of(index, answer.hits[i].row));
+    put_name(entry, index.is_folder ? "path" : "key", index.name(answer.hits[i].row));
     list.push_back(std::move(entry));
   }
   nlohmann::ordered_json json;
@@ -260,13 +258,6 @@ void choose_model(Options& options, const FeatureIndex& index) {
   options.model.model = index.model;
 }
 
-void check_same_model(const Options& options, const FeatureIndex& index, const Session& session) {
-  CUCLIP_CHECK(model_fingerprint(session.model()) == index.model_fingerprint,
-               "{}: this index was built with different weights ({}) from those of {}; rebuild it with this "
-               "model, or pass the original with --model",
-               options.index, index.model, session.loaded.description);
-}
-
 void print_answers(const Options& options, const FeatureIndex& index, const Threshold& threshold,
                    const std::vector<SearchQuery>& queries, const std::vector<Answer>& answers) {
   // Lines of standard input are a list however many there are.
@@ -295,7 +286,7 @@ void run_search(Options options) {
                "{} shows the answer to one query, found {}; search for each by itself",
                options.html.empty() ? "--contact-sheet" : "--html", queries.size());
   Context reading(1);
-  const FeatureIndex index = load_index(reading, options.index);
+  FeatureIndex index = load_index(reading, options.index);
   if (index.missing > 0) {
     warn(fmt::format("{} is unfinished, without {} of {}; the same cuclip index command continues it",
                      options.index, counted(index.missing, "picture"), index.source));
@@ -307,7 +298,7 @@ void run_search(Options options) {
                "--contact-sheet and --html name the same file, {}; choose another name for one of them",
                options.html);
   Session session(options.model);
-  check_same_model(options, index, session);
+  require_model_of(index, options.index, session.model(), session.loaded.description);
   const Tensor encoded = encode_given(session, queries, options.images, templates);
   std::vector<double> scores;
   if (options.threshold == kAutomatic) {
@@ -315,6 +306,7 @@ void run_search(Options options) {
     threshold.scale.emplace(make_relevance_scale(session.model(), tokenizer, index.features, templates));
     scores = relevance_scores(*threshold.scale, session.model(), tokenizer, terms_of(queries), templates);
   }
+  keep_norms(session.context, index);
   std::vector<Answer> answers;
   for (size_t q = 0; q < queries.size(); ++q) {
     const std::optional<double> score = scores.empty() ? std::nullopt : std::optional(scores[q]);
@@ -369,10 +361,10 @@ void add_search_command(CLI::App& app) {
                       "Show only what is similar enough: a cosine similarity, or auto, which says \"nothing "
                       "relevant\" where the collection seems to have nothing for the words (see below)");
   command
-      ->add_option(
-          "--templates", options->templates,
-          "Ask with these, averaged: none, simple (\"a photo of a {}.\"), openai7, or a file with one "
-          "per line")
+      ->add_option("--templates", options->templates,
+                   "Ask with these, averaged: none, simple (\"a photo of a {}.\"), openai7, openai80, or a "
+                   "file with one "
+                   "per line")
       ->capture_default_str();
   never_empty(command->add_option(
       "--contact-sheet", options->contact_sheet,

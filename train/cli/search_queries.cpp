@@ -2,26 +2,19 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "models/files/text_file.h"
 #include "models/inference/encode.h"
 #include "train/cli/printing.h"
-#include "train/cli/texts.h"
 
 namespace cuclip {
 namespace {
 
 constexpr const char* kFromInput = "-";
 
-SearchQuery parsed(const std::string& words, const std::string& what) {
-  require_text(words, what);
-  SearchQuery query{.words = words, .terms = parse_query(words)};
-  for (const QueryTerm& term : query.terms) require_text(term.text, what + ": a term");
-  return query;
-}
-
-Tensor encode_images(const Clip& model, const std::vector<std::string>& images) {
+Tensor encode_images(const ClipModel& model, const std::vector<std::string>& images) {
   if (images.empty()) return {};
   const std::vector<std::filesystem::path> files(images.begin(), images.end());
   const EncodedPictures encoded = encode_picture_files(model, files);
@@ -38,11 +31,16 @@ bool is_from_input(std::span<const std::string> words) {
 }
 
 std::vector<SearchQuery> given_queries(const std::vector<std::string>& words) {
+  CUCLIP_CHECK(
+      words.size() <= 1 || std::find(words.begin(), words.end(), kFromInput) == words.end(),
+      "search: - reads the queries from standard input and must be the only one, found {}; to subtract "
+      "a word, write the sign directly before it and the whole query as one argument (\"bicycle -sign\")",
+      words.size());
   const std::vector<std::string> given = is_from_input(words) ? read_lines(kFromInput) : words;
   std::vector<SearchQuery> queries;
   for (size_t i = 0; i < given.size(); ++i) {
-    queries.push_back(
-        parsed(given[i], given.size() == 1 ? "search: the words" : fmt::format("search: query {}", i + 1)));
+    const std::string what = given.size() == 1 ? "search: the words" : fmt::format("search: query {}", i + 1);
+    queries.push_back({.words = given[i], .terms = parse_given_query(given[i], what)});
   }
   if (queries.empty()) queries.emplace_back();
   return queries;

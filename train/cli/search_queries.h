@@ -19,7 +19,7 @@ struct SearchQuery {
 /// Whether the queries come from standard input: "-" is the only one.
 bool is_from_input(std::span<const std::string> words);
 
-/// The queries, each checked (require_text, parse_query); those of standard input for "-". None: one without
+/// The queries, each checked (parse_given_query); those of standard input for "-". None: one without
 /// words. Throws InputError.
 std::vector<SearchQuery> given_queries(const std::vector<std::string>& words);
 

@@ -17,9 +17,7 @@ Session::Session(const ModelFlags& flags)
     : context(flags.threads, announced_device(flags.device)),
       loaded(load_model(context, flags.model, options_of(flags))) {
   use_precision(context, flags.precision);
-  if (!loaded.trained) {
-    warn(flags.model + " is untrained: its answers mean nothing");
-  }
+  print_notes(loaded.notes);
 }
 
 }  // namespace cuclip

@@ -12,7 +12,7 @@ struct Session {
   explicit Session(const ModelFlags& flags);
   Context context;
   LoadedModel loaded;
-  const Clip& model() const { return *loaded.model; }
+  const ClipModel& model() const { return *loaded.model; }
 };
 
 }  // namespace cuclip

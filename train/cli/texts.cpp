@@ -2,19 +2,10 @@
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
-#include "models/files/names.h"
 #include "models/files/text_file.h"
-#include "train/data/captions.h"
+#include "models/text/normalise_caption.h"
 
 namespace cuclip {
-
-void require_text(const std::string& text, const std::string& what) {
-  const CaptionState state = normalise_caption(text).state;
-  CUCLIP_CHECK(state != CaptionState::invalid_utf8, "{}: expected UTF-8, found \"{}\"", what,
-               escaped_name(text));
-  CUCLIP_CHECK(!text.empty(), "{} must not be empty", what);
-  CUCLIP_CHECK(state != CaptionState::empty, "{}: expected text, found only blanks", what);
-}
 
 std::vector<std::string> given_texts(const std::vector<std::string>& arguments, const std::string& file,
                                      const std::string& command) {

@@ -6,11 +6,6 @@
 
 namespace cuclip {
 
-/// Throws InputError for a text with nothing in it that a model could read (white space of any kind,
-/// zero-width and control characters), and for bytes that are not valid UTF-8. `what` is what the message
-/// calls it: "search: the words".
-void require_text(const std::string& text, const std::string& what);
-
 /// The texts given as arguments and those of the file (one per line; "-": standard input; "": no file), in
 /// this order, each checked with require_text. Throws InputError if there is none. `command` begins the
 /// messages.

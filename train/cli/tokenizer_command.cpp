@@ -16,6 +16,7 @@
 #include "kernels/common/check.h"
 #include "models/files/names.h"
 #include "models/files/text_file.h"
+#include "models/inference/model_source.h"
 #include "models/text/bpe_trainer.h"
 #include "train/cli/commands.h"
 #include "train/cli/flag_values.h"
@@ -74,7 +75,7 @@ void train(const Options& options) {
 }
 
 void encode(const Options& options) {
-  const Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
+  const Tokenizer tokenizer = load_tokenizer(options.tokenizer);
   for_each_text(options.texts, [&](const std::string& text) {
     const std::vector<int32_t> ids = options.context_length > 0
                                          ? tokenizer.encode_padded({&text, 1}, options.context_length)
@@ -106,7 +107,7 @@ std::vector<int32_t> parse_ids(const std::string& line) {
 }
 
 void decode(const Options& options) {
-  const Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
+  const Tokenizer tokenizer = load_tokenizer(options.tokenizer);
   const auto show = [&](const std::vector<int32_t>& ids) {
     const std::string text = tokenizer.decode(ids);
     if (options.json) {
@@ -133,7 +134,8 @@ void add_tokenizer_command(CLI::App& app) {
       "  cuclip tokenizer encode --tokenizer tokenizer.txt.gz \"a photo of a fox\"\n"
       "  cuclip tokenizer decode --tokenizer tokenizer.txt.gz 4094 320 1125 4095");
   const auto add_common = [&](CLI::App* sub) {
-    sub->add_option("--tokenizer", options->tokenizer, "Merges file in CLIP's format, .gz or plain")
+    sub->add_option("--tokenizer", options->tokenizer,
+                    "Merges file in CLIP's format, .gz or plain, or a model's folder")
         ->required();
     sub->add_flag("--json", options->json, "One JSON object per line");
   };

@@ -61,9 +61,8 @@ void run_training(const TrainConfig& config, const std::string& resolved) {
     // One may be a bad batch.
     if (outcome.skipped_at_end > 1) {
       fail(
-          "the last {} steps had a loss or gradient that is not finite, and changed nothing; step-{} has the "
-          "weights from "
-          "before them. {}",
+          "the last {} steps had a loss or gradient that is not finite, and changed no weights; step-{} has "
+          "those from before them. {}",
           outcome.skipped_at_end, outcome.steps, kUnstableAdvice);
     }
     fmt::print("{}\n", escaped_name(config.out));

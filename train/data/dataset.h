@@ -91,8 +91,8 @@ struct DatasetOptions {
 
 /// Opens a data set. SPEC is one of these, or several of them joined with "::" (their samples then follow one
 /// another):
-///   shards-{000..012}.tar   WebDataset shards, any number of brace ranges, * and []: .jpg/.jpeg/.png with
-///                           .txt or .json
+///   shards-{000..012}.tar   WebDataset shards, any number of brace ranges, * and []: pictures
+///                           (picture_extensions, file_names.h) with .txt or .json
 ///   pairs.csv, pairs.tsv    a column of picture paths (relative ones start at the file's folder), one of
 ///                           captions; rows with the same picture are one sample with several captions
 ///   FOLDER                  pictures with captions of the same stem in .txt or .json, or a captions.csv/.tsv

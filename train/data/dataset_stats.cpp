@@ -28,7 +28,7 @@ Seen look_at(const Dataset& dataset, int64_t index, bool decode, int64_t max_pix
   Seen seen;
   try {
     if (decode) {
-      const DecodedSample sample = decode_sample(dataset, index, max_pixels);
+      const DecodedSample sample = decode_sample(dataset, index, {.max_pixels = max_pixels});
       seen.caption = sample.captions.at(0);
       seen.captions = std::ssize(sample.captions);
       seen.damage = sample.picture.damage;

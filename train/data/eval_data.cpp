@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "kernels/common/parallel.h"
-#include "models/image/image_decode.h"
 #include "train/data/sample_store.h"
 
 namespace cuclip {
@@ -20,7 +19,7 @@ struct Outcome {
 Outcome read_one(const Dataset& dataset, int64_t index, const EvaluationTransform& transform,
                  std::span<uint8_t> out) {
   try {
-    DecodedSample sample = decode_sample(dataset, index, DecodeLimits{}.max_pixels);
+    DecodedSample sample = decode_sample(dataset, index);
     evaluation_pixels(sample.picture, transform, out);
     return {.error = {},
             .damage = std::move(sample.picture.damage),

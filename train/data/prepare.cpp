@@ -16,6 +16,7 @@
 #include "core/clock.h"
 #include "core/counted.h"
 #include "core/file_io.h"
+#include "core/file_lock.h"
 #include "kernels/common/parallel.h"
 #include "train/data/caption_words.h"
 #include "train/data/collections.h"
@@ -347,7 +348,7 @@ void Preparation::remove_shards(const std::set<std::string>& earlier) {
 }
 
 void Preparation::write() {
-  remove_leftovers(options_.out);
+  remove_temporaries(options_.out, is_of_set);
   report_.train_shards = shard_list("train", std::ssize(candidates_), options_.samples_per_shard);
   report_.held_out_shards = shard_list("held-out", std::ssize(held_out_), options_.samples_per_shard);
   // The new set lies beside the old one, which stays whole, until all of it is there.
@@ -386,6 +387,7 @@ PrepareReport prepare_dataset(const PrepareOptions& options) {
                "data prepare: limits must be positive");
   check_sources_stay(options);
   make_folder(options.out);
+  const FileLock lock(options.out, "the folder " + options.out.string());
   PrepareReport report = Preparation(options).run();
   write_file_atomic(options.out / kStatistics, to_json(report, options));
   return report;

@@ -84,7 +84,7 @@ Image cut_out_drawing(const ImageView& picture, int edge) {
   return square;
 }
 
-std::string encode_jpeg(const ImageView& picture) {
+std::string encode_jpeg(const ImageView& picture, const JpegOptions& options) {
   // libjpeg's own error handler would end the process; with a memory destination only a lack of memory gets
   // there.
   jpeg_compress_struct jpeg{};
@@ -99,9 +99,8 @@ std::string encode_jpeg(const ImageView& picture) {
   jpeg.input_components = 3;
   jpeg.in_color_space = JCS_RGB;
   jpeg_set_defaults(&jpeg);
-  constexpr int kQuality = 95;
-  jpeg_set_quality(&jpeg, kQuality, TRUE);
-  jpeg.comp_info[0].h_samp_factor = jpeg.comp_info[0].v_samp_factor = 1;
+  jpeg_set_quality(&jpeg, options.quality, TRUE);
+  jpeg.comp_info[0].h_samp_factor = jpeg.comp_info[0].v_samp_factor = options.half_chroma ? 2 : 1;
   jpeg_start_compress(&jpeg, TRUE);
   while (jpeg.next_scanline < jpeg.image_height) {
     JSAMPROW row = const_cast<JSAMPROW>(picture.row(jpeg.next_scanline));

@@ -34,7 +34,12 @@ PreparedPicture prepare_picture(const RawPair& pair, int shorter_edge, int64_t m
 /// side, shrunk to at most `edge` pixels. Throws SampleError("blank picture") where everything is white.
 Image cut_out_drawing(const ImageView& picture, int edge);
 
-/// A baseline JPEG, quality 95, without chroma subsampling.
-std::string encode_jpeg(const ImageView& picture);
+struct JpegOptions {
+  int quality = 95;          // 1 … 100
+  bool half_chroma = false;  // colour at half the resolution in both directions (4:2:0)
+};
+
+/// A baseline JPEG.
+std::string encode_jpeg(const ImageView& picture, const JpegOptions& options = {});
 
 }  // namespace cuclip

@@ -74,15 +74,7 @@ std::string unfinished_statistics(const std::vector<std::string>& train_shards,
   return document.dump(2) + "\n";
 }
 
-void remove_leftovers(const fs::path& folder) {
-  for (const std::string& name : names_in(folder)) {
-    const std::string target = name.substr(0, name.find(".tmp-"));
-    if (!is_temporary_of(name, target) || !(is_shard_name(target) || target == kStatistics)) continue;
-    std::error_code error;
-    fs::remove(folder / name, error);
-    if (error) fail("cannot remove {}, left by a killed run: {}", (folder / name).string(), error.message());
-  }
-}
+bool is_of_set(const std::string& name) { return is_shard_name(name) || name == kStatistics; }
 
 void check_sources_stay(const PrepareOptions& options) {
   std::vector<std::string> written = shards_in(options.out);

@@ -25,8 +25,8 @@ std::vector<std::string> shards_in(const std::filesystem::path& folder);
 std::string unfinished_statistics(const std::vector<std::string>& train_shards,
                                   const std::vector<std::string>& held_out_shards);
 
-/// Removes temporary files that a preparation which was killed left in the folder. Throws Error.
-void remove_leftovers(const std::filesystem::path& folder);
+/// Whether a preparation may write a file of this name.
+bool is_of_set(const std::string& name);
 
 /// Throws InputError where a file that options.from names may be written over in options.out, or removed
 /// there.

@@ -16,7 +16,8 @@ Image shrink_to_edge(Image&& picture, int shorter_edge) {
   return shrunk;
 }
 
-DecodedSample decode_sample(const Dataset& dataset, int64_t index, int64_t max_pixels, int shorter_edge) {
+DecodedSample decode_sample(const Dataset& dataset, int64_t index, const DecodeOptions& options,
+                            int shorter_edge) {
   Sample sample = dataset.load(index);
   DecodedSample decoded{.key = std::move(sample.key), .picture = {}, .captions = std::move(sample.captions)};
   if (auto* rendered = std::get_if<Image>(&sample.picture)) {
@@ -24,8 +25,7 @@ DecodedSample decode_sample(const Dataset& dataset, int64_t index, int64_t max_p
   } else {
     const std::string& bytes = std::get<std::string>(sample.picture);
     try {
-      decoded.picture = decode_image(std::as_bytes(std::span(bytes)), shortened_name(decoded.key),
-                                     {.max_pixels = max_pixels});
+      decoded.picture = decode_image(std::as_bytes(std::span(bytes)), shortened_name(decoded.key), options);
     } catch (const InputError& error) {
       throw SampleError("unreadable picture", error.what());
     }
@@ -47,7 +47,7 @@ const DecodedSample* SampleStore::get(int64_t index, DecodedSample& spare) {
   if (state == kept) return &kept_[i];
   if (state == bad_sample) return nullptr;
   try {
-    spare = decode_sample(dataset_, index, options_.max_pixels, options_.shorter_edge);
+    spare = decode_sample(dataset_, index, {.max_pixels = options_.max_pixels}, options_.shorter_edge);
   } catch (const SampleError& error) {
     const std::lock_guard lock(mutex_);
     if (states_[i].exchange(bad_sample, std::memory_order_acq_rel) != bad_sample) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "models/image/image_decode.h"
 #include "train/data/dataset.h"
 
 namespace cuclip {
@@ -20,7 +21,8 @@ struct DecodedSample {
 
 /// Reads and decodes a sample. Throws SampleError, also for a picture that cannot be decoded. With
 /// shorter_edge > 0 a larger picture is shrunk (bicubic) until its shorter edge has that size.
-DecodedSample decode_sample(const Dataset& dataset, int64_t index, int64_t max_pixels, int shorter_edge = 0);
+DecodedSample decode_sample(const Dataset& dataset, int64_t index, const DecodeOptions& options = {},
+                            int shorter_edge = 0);
 
 /// A picture whose shorter edge is longer than `shorter_edge` is shrunk to it (bicubic; the longer edge is
 /// rounded down, as torchvision's Resize does); others stay as they are.

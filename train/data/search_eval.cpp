@@ -4,7 +4,6 @@
 #include <map>
 
 #include "models/files/names.h"
-#include "models/image/image_decode.h"
 #include "models/inference/search_query.h"
 #include "models/text/english.h"
 #include "models/text/text_cleaning.h"
@@ -66,14 +65,14 @@ Json form_json(const QueryRanking& ranking) {
 
 }  // namespace
 
-PictureCollection encode_collection(const Clip& model, const Dataset& dataset, int64_t limit,
+PictureCollection encode_collection(const ClipModel& model, const Dataset& dataset, int64_t limit,
                                     double max_bad_fraction, const EncodeProgress& progress) {
   const int64_t count = limit > 0 ? std::min(limit, dataset.size()) : dataset.size();
   std::vector<Words> captions(static_cast<size_t>(count));
   Words reasons(static_cast<size_t>(count));
   const auto load = [&](int64_t i) {
     try {
-      DecodedSample sample = decode_sample(dataset, i, DecodeLimits{}.max_pixels);
+      DecodedSample sample = decode_sample(dataset, i);
       captions[static_cast<size_t>(i)] = std::move(sample.captions);
       return std::move(sample.picture);
     } catch (const SampleError& error) {
@@ -115,7 +114,7 @@ std::span<const std::string> everyday_words() {
   return words;
 }
 
-SearchScores evaluate_search(const Clip& model, const Tokenizer& tokenizer,
+SearchScores evaluate_search(const ClipModel& model, const Tokenizer& tokenizer,
                              const PictureCollection& collection, std::span<const std::string> words,
                              int64_t top, std::span<const std::string> templates) {
   SearchScores scores;

@@ -23,7 +23,7 @@ struct PictureCollection {
 /// The first `limit` pictures of a data set (0: all), read and encoded in batches: besides the features and
 /// captions, the pictures of one batch are in memory. Throws InputError if none can be used, or if more than
 /// max_bad_fraction of them are bad.
-PictureCollection encode_collection(const Clip& model, const Dataset& dataset, int64_t limit = 0,
+PictureCollection encode_collection(const ClipModel& model, const Dataset& dataset, int64_t limit = 0,
                                     double max_bad_fraction = 0.1, const EncodeProgress& progress = {});
 
 /// For each word, the pictures that it is right for, ascending: those one of whose captions has the word in
@@ -56,7 +56,7 @@ struct SearchScores {
 
 /// Asks for each word, as search does (search_query.h), bare and with its article; with templates also for
 /// all of them, filled and averaged (zero_shot.h). `top` is that of rank_queries.
-SearchScores evaluate_search(const Clip& model, const Tokenizer& tokenizer,
+SearchScores evaluate_search(const ClipModel& model, const Tokenizer& tokenizer,
                              const PictureCollection& collection, std::span<const std::string> words,
                              int64_t top = 12, std::span<const std::string> templates = {});
 

@@ -8,8 +8,8 @@
 namespace cuclip {
 namespace {
 
-SyntheticScore score(const Clip& model, const Tokenizer& tokenizer, SyntheticQuestion question, int64_t count,
-                     uint64_t seed) {
+SyntheticScore score(const ClipModel& model, const Tokenizer& tokenizer, SyntheticQuestion question,
+                     int64_t count, uint64_t seed) {
   const SyntheticEvalSet set = synthetic_eval_set(question, count, model.config().vision.image_size, seed);
   const Tensor images = encode_pictures(model, count, [&](int64_t i) {
                           return set.images[static_cast<size_t>(i)];
@@ -37,8 +37,8 @@ SyntheticScore score(const Clip& model, const Tokenizer& tokenizer, SyntheticQue
 
 }  // namespace
 
-std::vector<SyntheticScore> evaluate_synthetic(const Clip& model, const Tokenizer& tokenizer, int64_t count,
-                                               uint64_t seed) {
+std::vector<SyntheticScore> evaluate_synthetic(const ClipModel& model, const Tokenizer& tokenizer,
+                                               int64_t count, uint64_t seed) {
   CUCLIP_CHECK(count > 0, "synthetic:shapes: the number of pictures must be at least 1, got {}", count);
   std::vector<SyntheticScore> scores;
   for (const SyntheticQuestion question : kSyntheticQuestions) {

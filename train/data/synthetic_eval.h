@@ -19,8 +19,8 @@ struct SyntheticScore {
 
 /// Every question of kSyntheticQuestions, on `count` pictures each, determined by the seed. Equal
 /// similarities count against the model.
-std::vector<SyntheticScore> evaluate_synthetic(const Clip& model, const Tokenizer& tokenizer, int64_t count,
-                                               uint64_t seed);
+std::vector<SyntheticScore> evaluate_synthetic(const ClipModel& model, const Tokenizer& tokenizer,
+                                               int64_t count, uint64_t seed);
 
 /// {"seen": {"accuracy", "chance", "pictures"}, "held-out": {...}, ...}
 nlohmann::ordered_json to_json(const std::vector<SyntheticScore>& scores);

@@ -90,8 +90,8 @@ class ArchiveIndex {
                  fmt::format("{}: expected a .txt or .json beside it, found {}", shown(entry.key),
                              caption == dotted_captions_.end() ? "none" : shortened_name(caption->second)));
       } else if (said_.count(entry.key) == 0) {
-        bad_.add("no picture",
-                 fmt::format("{}: expected a .jpg, .jpeg or .png beside it, found none", shown(entry.key)));
+        bad_.add("no picture", fmt::format("{}: expected a picture beside it ({}), found none",
+                                           shown(entry.key), fmt::join(picture_extensions(), ", ")));
       }
     }
   }
@@ -127,7 +127,7 @@ class ArchiveIndex {
     bad_.add(
         kReason,
         first ? fmt::format("{}: the key '{}' ends at the first dot of the name (WebDataset's rule), which "
-                            "leaves the extension '{}', expected jpg, jpeg or png: rename the members",
+                            "leaves the extension '{}', expected that of a picture: rename the members",
                             shown(name), shortened_name(key), shortened_name(extension))
               : fmt::format("{}: the extension is '{}'", shown(name), shortened_name(extension)));
   }

@@ -41,7 +41,7 @@ std::span<const std::string> words_often_absent() {
   return words;
 }
 
-ThresholdScores evaluate_threshold(const Clip& model, const Tokenizer& tokenizer,
+ThresholdScores evaluate_threshold(const ClipModel& model, const Tokenizer& tokenizer,
                                    const PictureCollection& collection, std::span<const std::string> words,
                                    std::span<const std::string> templates) {
   Words present, absent;

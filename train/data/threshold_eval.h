@@ -33,7 +33,7 @@ struct ThresholdScores {
 /// Asks, without templates and with these if there are any, for those of `words` that at least kLeastPictures
 /// pictures have in a caption, and for those of words_often_absent() that none has. As search does
 /// (relevance_scores); an article makes no difference.
-ThresholdScores evaluate_threshold(const Clip& model, const Tokenizer& tokenizer,
+ThresholdScores evaluate_threshold(const ClipModel& model, const Tokenizer& tokenizer,
                                    const PictureCollection& collection, std::span<const std::string> words,
                                    std::span<const std::string> templates = {});
 

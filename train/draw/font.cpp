@@ -212,6 +212,23 @@ class PathReader {
 };
 
 // As much of the text as fits with "..." after it.
+// Typographic punctuation as typewriters had it, since captions are full of it.
+char drawable(char32_t c) {
+  switch (c) {
+    case U'\u2018':
+    case U'\u2019':
+      return '\'';
+    case U'\u201C':
+    case U'\u201D':
+      return '"';
+    case U'\u2013':
+    case U'\u2014':
+      return '-';
+    default:
+      return c <= ' ' ? ' ' : c < 0x7f ? static_cast<char>(c) : '?';
+  }
+}
+
 std::string with_ellipsis(std::string text, double size, double width) {
   while (!text.empty() && (text.back() == ' ' || text_width(text + "...", size) > width)) text.pop_back();
   return text + "...";
@@ -221,7 +238,7 @@ std::string with_ellipsis(std::string text, double size, double width) {
 
 std::string to_drawable(std::string_view utf8) {
   std::string text;
-  for (const char32_t c : decode_utf8(utf8)) text += c <= ' ' ? ' ' : c < 0x7f ? static_cast<char>(c) : '?';
+  for (const char32_t c : decode_utf8(utf8)) text += drawable(c);
   return text;
 }
 

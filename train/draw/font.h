@@ -16,7 +16,8 @@ struct Point {
 
 using Stroke = std::vector<Point>;
 
-/// Printable ASCII; white space becomes a blank, and every other code point a '?'.
+/// Printable ASCII; white space becomes a blank, curly quotation marks and dashes their plain forms, and
+/// every other code point a '?'.
 std::string to_drawable(std::string_view utf8);
 
 /// The width of drawable text at a font size in pixels (the em).

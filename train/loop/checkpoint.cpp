@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "core/file_io.h"
 #include "models/clip/weights.h"
+#include "models/files/file_hash.h"
 #include "models/files/names.h"
 #include "models/files/safetensors.h"
 #include "models/inference/checkpoint_folders.h"
@@ -28,7 +31,7 @@ Tensor part_of(const Tensor& arena, const Parameter& parameter) {
   return arena.rows(parameter.offset, parameter.shape.elements()).reshaped(parameter.shape);
 }
 
-void save_optimizer(const fs::path& file, const Clip& model, const Optimizer& optimizer) {
+void save_optimizer(const fs::path& file, const ClipModel& model, const Optimizer& optimizer) {
   const Tensor exp_avg = optimizer.exp_avg().to(model.context().host());
   const Tensor exp_avg_sq = optimizer.exp_avg_sq().to(model.context().host());
   std::vector<std::pair<std::string, TensorView>> tensors;
@@ -39,7 +42,7 @@ void save_optimizer(const fs::path& file, const Clip& model, const Optimizer& op
   write_safetensors(file, tensors);
 }
 
-void load_optimizer(const fs::path& path, Clip& model, Optimizer& optimizer) {
+void load_optimizer(const fs::path& path, ClipModel& model, Optimizer& optimizer) {
   const Safetensors file = Safetensors::open(path);
   for (const Parameter& parameter : model.parameters().parameters()) {
     for (const char* moment : {"exp_avg", "exp_avg_sq"}) {
@@ -49,6 +52,11 @@ void load_optimizer(const fs::path& path, Clip& model, Optimizer& optimizer) {
       const Tensor to = part_of(moment[7] == '\0' ? optimizer.exp_avg() : optimizer.exp_avg_sq(), parameter);
       std::vector<float> values(static_cast<size_t>(to.elements()));
       copy_to_f32(*entry, name, values);
+      const bool squares = moment[7] != '\0';
+      CUCLIP_CHECK(std::all_of(values.begin(), values.end(),
+                               [&](float x) { return std::isfinite(x) && !(squares && x < 0); }),
+                   "{}: {} has values that are not finite{}; the checkpoint is damaged", path.string(), name,
+                   squares ? ", or below 0" : "");
       to.assign(values);
     }
   }
@@ -163,8 +171,18 @@ void put_in_place(const fs::path& partial, const fs::path& folder) {
   if (replaced) fs::remove_all(exchanged ? partial : aside, ignored);  // the next run removes what stays
 }
 
-void write_checkpoint(const fs::path& folder, const Clip& model, const Optimizer& optimizer,
+void write_checkpoint(const fs::path& folder, const ClipModel& model, const Optimizer& optimizer,
                       const Tokenizer& tokenizer, const TrainState& state, const Settings& settings) {
+  // Nobody could load them, and the checkpoint before them might be let go.
+  const Tensor values = model.parameters().values().to(model.context().host());
+  const std::span<const float> all(values.data<float>(), static_cast<size_t>(values.elements()));
+  if (!std::all_of(all.begin(), all.end(), [](float x) { return std::isfinite(x); })) {
+    fail(
+        "step {} left weights that are not finite, so it is not saved; resume from an earlier checkpoint "
+        "with a "
+        "lower --lr, or look for damaged pictures",
+        state.step);
+  }
   try {
     fs::remove_all(folder);
     fs::create_directories(folder);
@@ -172,7 +190,10 @@ void write_checkpoint(const fs::path& folder, const Clip& model, const Optimizer
     save_optimizer(folder / "optimizer.safetensors", model, optimizer);
     write_file_atomic(folder / "open_clip_config.json", clip_config_json(model.config()));
     tokenizer.save(folder / "tokenizer.txt.gz");
-    write_file_atomic(folder / "state.json", state_json(state, settings).dump(2) + "\n");
+    ordered_json json = state_json(state, settings);
+    for (const char* name : {"model.safetensors", "optimizer.safetensors"})
+      json[kFileHashes][name] = file_hash(folder / name);
+    write_file_atomic(folder / "state.json", json.dump(2) + "\n");
   } catch (...) {
     std::error_code ignored;
     fs::remove_all(folder, ignored);
@@ -182,7 +203,7 @@ void write_checkpoint(const fs::path& folder, const Clip& model, const Optimizer
 
 }  // namespace
 
-fs::path save_checkpoint(const fs::path& run, const Clip& model, const Optimizer& optimizer,
+fs::path save_checkpoint(const fs::path& run, const ClipModel& model, const Optimizer& optimizer,
                          const Tokenizer& tokenizer, const TrainState& state, const Settings& settings) {
   const fs::path folder = run / kCheckpointFolder / checkpoint_name(state.step);
   const fs::path partial = folder.string() + std::string(kPartial);
@@ -200,7 +221,7 @@ void remove_older_checkpoints(const fs::path& run, const fs::path& newest) {
   std::error_code ignored;  // one checkpoint too many is not a reason to stop
   if (!fs::equivalent(newest.parent_path(), run / kCheckpointFolder, ignored)) return;
   for (const fs::path& checkpoint : checkpoint_folders(run)) {
-    if (checkpoint_step(checkpoint) >= checkpoint_step(newest)) continue;
+    if (checkpoint_step(checkpoint) >= checkpoint_step(newest) || !is_checkpoint_folder(checkpoint)) continue;
     try {
       remove_checkpoint(checkpoint);
     } catch (const fs::filesystem_error& error) {
@@ -276,9 +297,16 @@ void check_settings(const fs::path& checkpoint, const Settings& settings) {
       checkpoint.string(), differences);
 }
 
-void load_checkpoint(const fs::path& checkpoint, const TrainState& state, Clip& model, Optimizer& optimizer) {
-  load_weights(model, checkpoint / "model.safetensors");
-  load_optimizer(checkpoint / "optimizer.safetensors", model, optimizer);
+void load_checkpoint(const fs::path& checkpoint, const TrainState& state, ClipModel& model,
+                     Optimizer& optimizer) {
+  try {
+    for (const char* name : {"model.safetensors", "optimizer.safetensors"})
+      check_saved_file(checkpoint, name);
+    load_weights(model, checkpoint / "model.safetensors");
+    load_optimizer(checkpoint / "optimizer.safetensors", model, optimizer);
+  } catch (const InputError& error) {
+    fail_input("{}\nAn earlier checkpoint can be resumed with --resume FOLDER", error.what());
+  }
   optimizer.set_steps(state.optimizer_steps);
 }
 

@@ -47,7 +47,7 @@ using Settings = std::vector<std::pair<std::string, std::string>>;
 /// Writes checkpoints/step-N under `run`, completely or not at all, then points `latest` at it: whatever
 /// `latest` names has reached the disk. Until then the work is in step-N.partial. Returns its folder. Throws
 /// Error naming the file that could not be written.
-std::filesystem::path save_checkpoint(const std::filesystem::path& run, const Clip& model,
+std::filesystem::path save_checkpoint(const std::filesystem::path& run, const ClipModel& model,
                                       const Optimizer& optimizer, const Tokenizer& tokenizer,
                                       const TrainState& state, const Settings& settings);
 
@@ -74,7 +74,7 @@ void check_settings(const std::filesystem::path& checkpoint, const Settings& set
 
 /// Fills the model and the optimiser from a checkpoint, of which `state` is read_train_state's. Throws
 /// InputError for a damaged file.
-void load_checkpoint(const std::filesystem::path& checkpoint, const TrainState& state, Clip& model,
+void load_checkpoint(const std::filesystem::path& checkpoint, const TrainState& state, ClipModel& model,
                      Optimizer& optimizer);
 
 }  // namespace cuclip

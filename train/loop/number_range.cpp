@@ -68,11 +68,9 @@ std::string short_form(const RealRange& range) {
 }
 
 WholeRange thread_range() {
-  constexpr int64_t kForEachCpu = 4, kAlways = 64;
-  const int64_t cpus = available_cpus();
-  return {0, std::max(kAlways, kForEachCpu * cpus),
-          fmt::format("{} for each of the {} CPUs that this process may use, but {} anywhere", kForEachCpu,
-                      cpus, kAlways)};
+  return {0, most_threads(),
+          fmt::format("{} for each of the {} CPUs that this process may use, but {} anywhere",
+                      kThreadsForEachCpu, available_cpus(), kThreadsAnywhere)};
 }
 
 }  // namespace cuclip

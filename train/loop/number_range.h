@@ -34,9 +34,7 @@ double parse_number(std::string_view name, const RealRange& range, std::string_v
 std::string short_form(const WholeRange& range);
 std::string short_form(const RealRange& range);
 
-/// The range of every setting that counts threads: several for each CPU, since more would only take memory
-/// and time from one another, and enough for tests of many threads on a small machine. 0 means what the
-/// command says.
+/// The range of every setting that counts threads, up to most_threads(). 0 means what the command says.
 WholeRange thread_range();
 /// The help of every --threads.
 inline constexpr const char* kThreadsHelp = "CPU threads; 0: all CPUs available to the process";

@@ -7,14 +7,24 @@
 #include "core/counted.h"
 #include "core/device_choice.h"
 #include "core/file_io.h"
+#include "kernels/tiles/tile_product.h"
 #include "models/clip/clip_size.h"
 #include "models/clip/weights.h"
 #include "models/files/names.h"
+#include "models/files/weight_files.h"
 #include "models/inference/checkpoint_folders.h"
+#include "models/inference/model_source.h"
 #include "models/text/bpe_trainer.h"
+#include "train/loop/patch_dropout.h"
 
 namespace cuclip {
 namespace {
+
+// Throws where a checkpoint is good enough to use but not to continue from.
+void read_what_resumes(const std::filesystem::path& checkpoint) {
+  read_train_state(checkpoint);
+  check_saved_file(checkpoint, "optimizer.safetensors");
+}
 
 // The checkpoint that --resume names; empty: the run starts from step 0.
 std::filesystem::path checkpoint_to_resume(const TrainConfig& config, const RunFolder& folder) {
@@ -23,7 +33,7 @@ std::filesystem::path checkpoint_to_resume(const TrainConfig& config, const RunF
                config.out);
   if (config.resume != "latest") return config.resume;
   std::vector<std::string> notes;
-  std::filesystem::path checkpoint = latest_checkpoint(folder.path(), notes, read_train_state).value_or("");
+  std::filesystem::path checkpoint = latest_checkpoint(folder.path(), notes, read_what_resumes).value_or("");
   for (const std::string& note : notes) fmt::print(stderr, "{}\n", escaped_text(note));
   if (checkpoint.empty())
     fmt::print(stderr, "{} has no checkpoint yet: starting from step 0\n", escaped_text(config.out));
@@ -94,6 +104,18 @@ void resume_data(OpenedRun& run, const std::filesystem::path& checkpoint) {
              changed, state.epoch + 1, run.config.epochs);
 }
 
+// The setting is the file's name, and the file may have changed since.
+void check_same_config(const OpenedRun& run, const std::filesystem::path& checkpoint) {
+  if (!path_exists(run.config.model)) return;
+  ClipConfig now = load_clip_config(run.config.model);
+  now.text.vocab_size = run.clip_config.text.vocab_size;  // follows the vocabulary
+  CUCLIP_CHECK(
+      now == run.clip_config,
+      "{} has changed since {} was saved, which has the configuration as it was: give that one to --model, "
+      "{}, or start a new run",
+      run.config.model, checkpoint.string(), (checkpoint / "open_clip_config.json").string());
+}
+
 LrSchedule schedule_of(const OpenedRun& run) {
   const int64_t epochs_left = std::max<int64_t>(run.config.epochs - run.state.data_epoch, 0);
   LrSchedule schedule{.peak = run.config.lr,
@@ -118,11 +140,31 @@ Tokenizer learn_vocabulary(const OpenedRun& run) {
   return train_bpe(captions, vocab_size);
 }
 
-void make_tokenizer(OpenedRun& run, const std::filesystem::path& checkpoint) {
+// A file, or a folder as --model takes it.
+std::filesystem::path pretrained_weights(const TrainConfig& config) {
+  if (!is_folder(config.pretrained)) return config.pretrained;
+  std::vector<std::string> notes;
+  const std::filesystem::path weights = find_weights(config.pretrained, notes);
+  for (const std::string& note : notes) fmt::print(stderr, "{}\n", escaped_text(note));
+  return weights;
+}
+
+void make_tokenizer(OpenedRun& run, const std::filesystem::path& checkpoint,
+                    const std::filesystem::path& pretrained) {
   if (!checkpoint.empty()) {
     run.tokenizer = Tokenizer::load(checkpoint / "tokenizer.txt.gz");
   } else if (!run.config.tokenizer.empty()) {
-    run.tokenizer = Tokenizer::load(run.config.tokenizer);
+    run.tokenizer = load_tokenizer(run.config.tokenizer);
+  } else if (!pretrained.empty()) {
+    const std::filesystem::path merges = merges_in(pretrained.parent_path());
+    if (merges.empty()) WeightFiles{pretrained};  // what is no weights is refused for that
+    CUCLIP_CHECK(
+        !merges.empty(),
+        "--pretrained {}: there are no merges beside it, and with a vocabulary learned from the captions its "
+        "token embeddings would stand for other tokens; give --tokenizer FILE",
+        run.config.pretrained);
+    fmt::print(stderr, "vocabulary of the pretrained weights: {}\n", escaped_text(merges.string()));
+    run.tokenizer = Tokenizer::load(merges);
   } else {
     run.tokenizer = learn_vocabulary(run);
   }
@@ -135,16 +177,17 @@ void make_tokenizer(OpenedRun& run, const std::filesystem::path& checkpoint) {
   vocab_size = static_cast<int>(run.tokenizer->vocab_size());
 }
 
-void make_model(OpenedRun& run, const std::filesystem::path& checkpoint) {
+void make_model(OpenedRun& run, const std::filesystem::path& checkpoint,
+                const std::filesystem::path& pretrained) {
   const TrainConfig& config = run.config;
   CUCLIP_CHECK(config.force_patch_dropout == 0 || !run.clip_config.vision.is_resnet(),
                "--force-patch-dropout {}: a modified ResNet has no patches to leave out",
                config.force_patch_dropout);
-  run.model = std::make_unique<Clip>(run.context, run.clip_config,
-                                     ClipOptions{.dtype = activation_dtype(config.precision),
-                                                 .training = true,
-                                                 .recomputation = config.grad_checkpointing,
-                                                 .lock_image = config.lock_image});
+  run.model = std::make_unique<ClipModel>(run.context, run.clip_config,
+                                          ClipOptions{.dtype = activation_dtype(config.precision),
+                                                      .training = true,
+                                                      .recomputation = config.grad_checkpointing,
+                                                      .lock_image = config.lock_image});
   OptimizerOptions options{.beta1 = static_cast<float>(config.beta1),
                            .beta2 = static_cast<float>(config.beta2),
                            .eps = static_cast<float>(config.eps),
@@ -159,7 +202,7 @@ void make_model(OpenedRun& run, const std::filesystem::path& checkpoint) {
     return;
   }
   run.model->initialise(static_cast<uint64_t>(config.seed));
-  if (!config.pretrained.empty()) load_weights(*run.model, config.pretrained);
+  if (!pretrained.empty()) load_weights(*run.model, pretrained);
 }
 
 void tidy(const OpenedRun& run, const std::filesystem::path& checkpoint) {
@@ -188,12 +231,29 @@ void make_loader(OpenedRun& run) {
   run.loader->restore({.epoch = run.state.epoch, .batch = run.state.batch_in_epoch});
 }
 
+// Of training, for each pair, with texts of full length.
+double flops_per_pair(const OpenedRun& run) {
+  const ClipConfig& clip = run.clip_config;
+  const int64_t pairs = run.config.batch_size * run.config.accum_freq;
+  const int64_t patches = kept_tokens(clip.vision.patches(), run.config.force_patch_dropout) - 1;
+  return training_step_flops(clip, pairs, clip.text.context_length, patches) / static_cast<double>(pairs);
+}
+
 void print_summary(OpenedRun& run) {
   const TrainConfig& config = run.config;
-  fmt::print(stderr, "{}\nmodel {}: {:.2f} M parameters, {}, {}\n{} of {} in {}\n", run.loader->describe(),
-             config.model, static_cast<double>(run.model->parameters().count()) / 1e6, word(config.precision),
+  const DType dtype = run.model->options().dtype;
+  const std::string widening = run.context.device() == Device::cpu ? widening_note(dtype) : "";
+  if (!widening.empty()) fmt::print(stderr, "{}\n", widening);
+  fmt::print(stderr,
+             "{}\nmodel {}: {:.2f} M parameters, {:.2f} GFLOP per trained pair, {}, {}\n{} of {} in {}\n",
+             run.loader->describe(), config.model, static_cast<double>(run.model->parameters().count()) / 1e6,
+             flops_per_pair(run) / 1e9, word(config.precision),
              counted(run.context.exec().pool->size(), "thread"), counted(run.schedule.total_steps, "step"),
              counted(config.batch_size * config.accum_freq, "pair"), counted(config.epochs, "epoch"));
+  if (config.max_steps > 0 && config.max_steps <= run.schedule.warmup_steps) {
+    fmt::print(stderr, "--max-steps {} ends within the warm-up of {}: a lower --warmup reaches --lr\n",
+               config.max_steps, counted(run.schedule.warmup_steps, "step"));
+  }
 }
 
 }  // namespace
@@ -220,14 +280,18 @@ std::unique_ptr<OpenedRun> open_run(const TrainConfig& config, const std::string
   auto opened = std::make_unique<OpenedRun>(config);
   OpenedRun& run = *opened;
   const std::filesystem::path checkpoint = checkpoint_to_resume(config, run.folder);
-  if (!checkpoint.empty()) check_settings(checkpoint, identity(config));  // before the data, which take long
   run.clip_config =
       load_clip_config(checkpoint.empty() ? config.model : (checkpoint / "open_clip_config.json").string());
+  choose_by_encoder(run.config, run.clip_config.vision.is_resnet());
+  if (!checkpoint.empty())
+    check_settings(checkpoint, identity(run.config));  // before the data, which take long
+  if (!checkpoint.empty()) check_same_config(run, checkpoint);
   open_data(run);
   if (!checkpoint.empty()) resume_data(run, checkpoint);
   run.schedule = schedule_of(run);
-  make_tokenizer(run, checkpoint);
-  make_model(run, checkpoint);
+  const std::filesystem::path pretrained = checkpoint.empty() ? pretrained_weights(config) : "";
+  make_tokenizer(run, checkpoint, pretrained);
+  make_model(run, checkpoint, pretrained);
   tidy(run, checkpoint);
   make_loader(run);
   if (run.val_data) {

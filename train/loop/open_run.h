@@ -41,7 +41,7 @@ struct OpenedRun {
   SavedCheckpoint newest = {};
   LrSchedule schedule = {};
   std::optional<Tokenizer> tokenizer = {};
-  std::unique_ptr<Clip> model = {};
+  std::unique_ptr<ClipModel> model = {};
   std::unique_ptr<Optimizer> optimizer = {};
   std::unique_ptr<Loader> loader = {};
   std::optional<EvalData> eval_data = {};

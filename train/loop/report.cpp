@@ -15,6 +15,7 @@
 #include "models/inference/retrieval.h"
 #include "train/data/eval_data.h"
 #include "train/data/search_eval.h"
+#include "train/data/shared_pairs.h"
 #include "train/draw/heat_map.h"
 #include "train/draw/line_chart.h"
 #include "train/loop/checkpoint.h"
@@ -117,6 +118,7 @@ ordered_json write_report(Context& context, const ReportInputs& inputs) {
   report["parameters"] = parameter_count(config);
   report["pairs_train"] = train_data->size();
   report["pairs_held_out"] = data.count();
+  report["pairs_in_both"] = shared_pairs(*train_data, *val_data);
   report["steps"] = state.step;
   report["samples_seen"] = state.samples_seen;
   report["precision"] = word(precision);

@@ -29,7 +29,8 @@ struct ReportInputs {
 ///   report.json   retrieval in both directions and by chance, searches with everyday_words() (search_eval.h)
 ///                 among the pictures of both data sets and among the held-out ones alone, training time and
 ///                 throughput, share of the machine's matrix-product peak (measured here and now), share of
-///                 time spent waiting for data, numbers of pairs
+///                 time spent waiting for data, numbers of pairs; "pairs_in_both" that are not held out,
+///                 since they were trained on (shared_pairs.h)
 ///   loss.svg      the loss curve
 ///   matrix.svg    similarities of eight held-out pictures and captions
 /// Returns what report.json holds.

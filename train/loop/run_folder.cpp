@@ -1,14 +1,9 @@
 #include "train/loop/run_folder.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <sstream>
 #include <vector>
 
@@ -27,27 +22,10 @@ constexpr const char* kWritten[] = {"metrics.jsonl", "eval.jsonl", "config.toml"
 RunFolder::RunFolder(const std::filesystem::path& path) : path_(path), created_(!path_exists(path)) {
   make_folder(path, "run folder");
   make_folder(checkpoints());
-  lock();
-  try {
-    remove_leftovers();
-    sync_folder(path);
-    sync_folder(std::filesystem::absolute(path).parent_path());
-  } catch (...) {
-    ::close(lock_);
-    throw;
-  }
-}
-
-void RunFolder::lock() {
-  const std::filesystem::path lock_file = path_ / "lock";
-  lock_ = ::open(lock_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0) fail("cannot write to the run folder {}: {}", path_.string(), std::strerror(errno));
-  if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
-  const int why = errno;
-  ::close(lock_);
-  if (why == EWOULDBLOCK)
-    fail_input("the run folder {} is in use by another process; choose another --out", path_.string());
-  fail("cannot lock {}: {}", lock_file.string(), std::strerror(why));
+  lock_.emplace(path / "lock", "the run folder " + path.string());
+  remove_leftovers();
+  sync_folder(path);
+  sync_folder(std::filesystem::absolute(path).parent_path());
 }
 
 // Only a run that holds the lock writes these, so whatever is unfinished belongs to a run that was killed.
@@ -72,7 +50,6 @@ void RunFolder::remove_leftovers() const {
 
 RunFolder::~RunFolder() {
   if (created_) remove_if_unused();
-  ::close(lock_);
 }
 
 // Whatever fails here leaves an empty folder, which harms nobody.

@@ -5,7 +5,10 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+
+#include "core/file_lock.h"
 
 namespace cuclip {
 
@@ -35,13 +38,12 @@ class RunFolder {
   void rewind(int64_t step) const;
 
  private:
-  void lock();
   void remove_leftovers() const;
   void remove_if_unused() const;
 
   std::filesystem::path path_;
   bool created_ = false;
-  int lock_ = -1;
+  std::optional<FileLock> lock_;  // of the file named so
 };
 
 /// The number, or null if it is not finite: JSON has no NaN.

@@ -1,58 +1,105 @@
 #include "train/loop/step_computation.h"
 
-#include <array>
+#include <functional>
 #include <vector>
 
 #include "core/rows.h"
 
 namespace cuclip {
-StepComputation::Features StepComputation::encode(Tape& tape, const MicroBatch& input,
-                                                  BatchStatistics statistics) const {
-  return {model_.encode_image(tape, input.images, input.kept, statistics),
-          model_.encode_text(tape, TextInput{input.tokens, input.end})};
+namespace {
+
+struct Loss {
+  Tensor value;
+  Tensor text_gradient, image_gradient;  // of the features; none for an image encoder that does not learn
+};
+
+Loss differentiate_loss(const ClipModel& model, const Tensor& images, const Tensor& texts,
+                        const Tensor& words) {
+  Tape tape(model.context());
+  std::vector<Tensor> features{tape.leaf(texts)};
+  if (!model.options().lock_image) features.push_back(tape.leaf(images));
+  const Tensor loss = model.loss(tape, model.options().lock_image ? images : features[1], features[0], words);
+  const Tape::Seed seed{loss, Tensor::full(model.context(), {1}, 1.0f)};
+  std::vector<Tensor> gradients = tape.backward(std::span(&seed, 1), features);
+  gradients.resize(2);
+  return {loss, gradients[0], gradients[1]};
 }
 
-Tensor StepComputation::whole_batch(const MicroBatch& input) const {
-  Tape tape(model_.context());
-  const Features features = encode(tape, input, BatchStatistics::of_batch);
-  const Tensor loss = model_.loss(tape, features.image, features.text, input.words);
-  tape.backward(loss);
-  return loss;
+// Those of a batch's rows.
+Tensor rows_of(const Tensor& gradient, int64_t first, int64_t count) {
+  return gradient ? gradient.rows(first, count) : Tensor();
 }
 
-Tensor StepComputation::accumulated(std::span<const MicroBatch> inputs) const {
+void side_by_side(Branch* branch, const std::function<void()>& text, const std::function<void()>& image) {
+  if (branch) {
+    branch->run(text, image);
+  } else {
+    text();
+    image();
+  }
+}
+
+}  // namespace
+
+// A batch's features and how they came about: on two tapes, since the encoders may run side by side.
+struct StepComputation::Encoding {
+  Encoding(Context& context, Tape::Mode mode) : image_tape(context, mode), text_tape(context, mode) {}
+  Tape image_tape, text_tape;
+  Tensor image, text;
+};
+
+void StepComputation::encode(Encoding& to, const MicroBatch& input, BatchStatistics statistics,
+                             Branch* branch) const {
+  side_by_side(
+      branch,
+      [&] {
+        to.text = model_.encode_text(to.text_tape, TextInput{input.tokens, input.end});
+      },
+      [&] { to.image = model_.encode_image(to.image_tape, input.images, input.kept, statistics); });
+}
+
+void StepComputation::backward(Encoding& from, const Tensor& image_gradient, const Tensor& text_gradient,
+                               Branch* branch) {
+  const Tape::Seed image{from.image, image_gradient}, text{from.text, text_gradient};
+  side_by_side(
+      branch, [&] { from.text_tape.backward(std::span(&text, 1)); },
+      [&] { from.image_tape.backward(std::span(&image, 1)); });
+}
+
+Tensor StepComputation::whole_batch(const MicroBatch& input, Branch* branch) const {
+  Encoding encoding(model_.context(), Tape::Mode::record);
+  encode(encoding, input, BatchStatistics::of_batch, branch);
+  const Loss loss = differentiate_loss(model_, encoding.image, encoding.text, input.words);
+  backward(encoding, loss.image_gradient, loss.text_gradient, branch);
+  return loss.value;
+}
+
+Tensor StepComputation::accumulated(std::span<const MicroBatch> inputs, Branch* branch) const {
   Context& context = model_.context();
   std::vector<Tensor> images, texts, words;
   for (const MicroBatch& input : inputs) {
-    Tape silent(context, Tape::Mode::inference);
-    const Features features = encode(silent, input, BatchStatistics::of_batch);
-    images.push_back(features.image);
-    texts.push_back(features.text);
+    Encoding silent(context, Tape::Mode::inference);
+    encode(silent, input, BatchStatistics::of_batch, branch);
+    images.push_back(silent.image);
+    texts.push_back(silent.text);
     if (input.words) words.push_back(input.words);
   }
-  Tape loss_tape(context);
-  const std::array<Tensor, 2> leaves{loss_tape.leaf(concatenate(context, images)),
-                                     loss_tape.leaf(concatenate(context, texts))};
-  const Tensor loss =
-      model_.loss(loss_tape, leaves[0], leaves[1], words.empty() ? Tensor() : concatenate(context, words));
-  const Tape::Seed seed{loss, Tensor::full(context, {1}, 1.0f)};
-  const std::vector<Tensor> gradients = loss_tape.backward(std::span(&seed, 1), leaves);
+  const Loss loss = differentiate_loss(model_, concatenate(context, images), concatenate(context, texts),
+                                       words.empty() ? Tensor() : concatenate(context, words));
   int64_t row = 0;
   for (const MicroBatch& input : inputs) {
-    Tape tape(context);
-    const Features features = encode(tape, input, BatchStatistics::of_batch_again);
-    const int64_t rows = features.image.size(0);
-    const std::array<Tape::Seed, 2> seeds{Tape::Seed{features.image, gradients[0].rows(row, rows)},
-                                          Tape::Seed{features.text, gradients[1].rows(row, rows)}};
-    tape.backward(seeds);
+    Encoding again(context, Tape::Mode::record);
+    encode(again, input, BatchStatistics::of_batch_again, branch);
+    const int64_t rows = again.image.size(0);
+    backward(again, rows_of(loss.image_gradient, row, rows), rows_of(loss.text_gradient, row, rows), branch);
     row += rows;
   }
-  return loss;
+  return loss.value;
 }
 
-void StepComputation::run(const StepInputs& inputs) const {
-  const Tensor loss =
-      inputs.batches.size() == 1 ? whole_batch(inputs.batches[0]) : accumulated(inputs.batches);
+void StepComputation::run(const StepInputs& inputs, Branch* branch) const {
+  const Tensor loss = inputs.batches.size() == 1 ? whole_batch(inputs.batches[0], branch)
+                                                 : accumulated(inputs.batches, branch);
   optimizer_.step(loss, inputs.lr);
   model_.clamp_logit_scale();
 }

@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "core/branch.h"
 #include "models/clip/clip.h"
 #include "train/loop/optimizer.h"
 #include "train/loop/step_types.h"
@@ -13,21 +14,22 @@ namespace cuclip {
 class StepComputation {
  public:
   /// Model and optimiser must outlive it.
-  StepComputation(Clip& model, Optimizer& optimizer) : model_(model), optimizer_(optimizer) {}
+  StepComputation(ClipModel& model, Optimizer& optimizer) : model_(model), optimizer_(optimizer) {}
 
-  /// Puts a step's work on the context's stream, without waiting for it. For inputs of the same shapes it
+  /// Puts a step's work on the context's stream, without waiting for it; where there is a branch, the text
+  /// encoder's forward and backward run there, beside the image encoder's. For inputs of the same shapes it
   /// does the same.
-  void run(const StepInputs& inputs) const;
+  void run(const StepInputs& inputs, Branch* branch = nullptr) const;
 
  private:
-  struct Features {
-    Tensor image, text;
-  };
-  Features encode(Tape& tape, const MicroBatch& input, BatchStatistics statistics) const;
-  Tensor whole_batch(const MicroBatch& input) const;
-  Tensor accumulated(std::span<const MicroBatch> inputs) const;
+  struct Encoding;
+  void encode(Encoding& to, const MicroBatch& input, BatchStatistics statistics, Branch* branch) const;
+  static void backward(Encoding& from, const Tensor& image_gradient, const Tensor& text_gradient,
+                       Branch* branch);
+  Tensor whole_batch(const MicroBatch& input, Branch* branch) const;
+  Tensor accumulated(std::span<const MicroBatch> inputs, Branch* branch) const;
 
-  Clip& model_;
+  ClipModel& model_;
   Optimizer& optimizer_;
 };
 

@@ -31,12 +31,14 @@ StepReplay::StepReplay(Context& context, const StepComputation& computation)
     : context_(context),
       computation_(computation),
       workspace_(context.queue(), context.allocator()),
+      branch_(context),
       copies_(context.device()) {}
 
 // Work that is under way uses the memory that is about to be freed.
 StepReplay::~StepReplay() {
   try {
     device_synchronize(context_.device(), copies_.handle());
+    device_synchronize(context_.device(), branch_.workspace().queue->stream.handle());
     device_synchronize(context_.device(), context_.stream());
   } catch (const std::exception&) {  // the device has failed: nothing is under way
   }
@@ -91,33 +93,46 @@ StepInputs StepReplay::upload(std::span<const MicroBatch> batches, float lr) {
 }
 
 void StepReplay::compute_first(const StepInputs& inputs) {
-  CachingAllocator& allocator = workspace_.allocator;
-  allocator.reset_peak();
-  const int64_t segments = allocator.statistics().system_allocations;
-  computation_.run(inputs);
-  if (allocator.statistics().system_allocations == segments) return;
+  const std::array<Workspace*, 2> workspaces{&workspace_, &branch_.workspace()};
+  for (Workspace* each : workspaces) each->allocator.reset_peak();
+  const int64_t segments = memory().system_allocations;
+  computation_.run(inputs, &branch_);
+  if (memory().system_allocations == segments) return;
   // It took more memory than any step before. One segment for all of it can be cut in whatever way the next
   // steps need; what is recorded refers to the old ones.
   device_synchronize(context_.device(), context_.stream());
   for (auto& [shapes, in_slots] : recorded_) in_slots = {};
-  workspace_.scratch.release();
-  allocator.release_cached();
-  allocator.reserve(allocator.statistics().peak_in_use);
+  for (Workspace* each : workspaces) {
+    each->scratch.release();
+    each->allocator.release_cached();
+    each->allocator.reserve(each->allocator.statistics().peak_in_use);
+  }
+}
+
+CachingAllocator::Statistics StepReplay::memory() const {
+  CachingAllocator::Statistics sum = workspace_.allocator.statistics();
+  const CachingAllocator::Statistics branch = branch_.workspace().allocator.statistics();
+  sum.bytes_in_use += branch.bytes_in_use;
+  sum.bytes_reserved += branch.bytes_reserved;
+  sum.peak_in_use += branch.peak_in_use;
+  sum.allocations += branch.allocations;
+  sum.system_allocations += branch.system_allocations;
+  return sum;
 }
 
 void StepReplay::run(std::span<const MicroBatch> batches, float lr) {
+  latest_ = nullptr;
   const StepInputs inputs = upload(batches, lr);
   const auto [entry, first] = recorded_.try_emplace(shapes_of(inputs));
   const WorkspaceScope scope(context_, workspace_);
   if (first) {
     compute_first(inputs);
-    kernels_ = 0;
     return;
   }
   std::optional<RecordedWork>& work = entry->second[slot_];
-  if (!work) work.emplace(context_.stream(), [&] { computation_.run(inputs); });
+  if (!work) work.emplace(context_.stream(), [&] { computation_.run(inputs, &branch_); });
   work->launch(context_.stream());
-  kernels_ = work->kernels();
+  latest_ = &*work;
 }
 
 }  // namespace cuclip

@@ -27,10 +27,10 @@ class StepReplay {
   /// lie. Texts are cut to a multiple of 16 tokens, so that there are few shapes.
   void run(std::span<const MicroBatch> batches, float lr);
 
-  /// The number of kernels in the latest step if it was replayed, otherwise 0.
-  int64_t kernels() const { return kernels_; }
+  /// What the latest step replayed; null if it was computed directly.
+  const RecordedWork* latest() const { return latest_; }
   /// The memory that steps use for themselves.
-  CachingAllocator::Statistics memory() const { return workspace_.allocator.statistics(); }
+  CachingAllocator::Statistics memory() const;
 
  private:
   // One of the places where inputs lie: the host fills one while the device computes with the other.
@@ -48,11 +48,12 @@ class StepReplay {
   Context& context_;
   const StepComputation& computation_;
   Workspace workspace_;
+  Branch branch_;  // the text encoder's work
   DeviceStream copies_;
   std::array<std::optional<Slot>, 2> slots_;
   size_t slot_ = 0;                                           // the latest step's
   std::map<std::vector<int64_t>, RecordedInSlots> recorded_;  // by shapes; none: computed once
-  int64_t kernels_ = 0;
+  const RecordedWork* latest_ = nullptr;
 };
 
 }  // namespace cuclip

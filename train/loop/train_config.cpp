@@ -13,7 +13,7 @@ std::string text_of(const TrainConfig& config, const Setting& setting) {
       [&](const auto& kind) -> std::string {
         using Kind = std::decay_t<decltype(kind)>;
         if constexpr (std::is_same_v<Kind, ChoiceSetting>) {
-          return std::string(kind.get(config));
+          return kind.get(config);
         } else if constexpr (std::is_same_v<Kind, TextSetting>) {
           // They keep it as JSON, which has no place for bytes that are not valid UTF-8.
           return escaped_name(config.*kind.value);
@@ -43,9 +43,16 @@ std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& con
   return kept;
 }
 
+void choose_by_encoder(TrainConfig& config, bool resnet) {
+  if (config.beta2 == 0) config.beta2 = resnet ? 0.999 : 0.98;
+  if (config.eps == 0) config.eps = resnet ? 1e-8 : 1e-6;
+}
+
 void validate(const TrainConfig& config) {
   CUCLIP_CHECK(!config.train_data.empty(),
-               "train: --train-data is missing: shards, a CSV file, a folder or synthetic:shapes");
+               "train: --train-data is missing: shards, a CSV file, a folder or synthetic:shapes (a run that "
+               "is resumed needs "
+               "its settings again: --config RUN/config.toml has them)");
   CUCLIP_CHECK(!config.out.empty(), "train: --out is missing: the folder that the run is written to");
   for (const Setting& setting : train_settings()) {
     std::visit(

@@ -40,8 +40,8 @@ struct TrainConfig {
   int64_t max_steps = 0;  // 0: all epochs
   double lr = 5e-4;
   double beta1 = 0.9;
-  double beta2 = 0.98;
-  double eps = 1e-6;
+  double beta2 = 0;  // 0: choose_by_encoder
+  double eps = 0;    // 0: choose_by_encoder
   double wd = 0.2;
   int64_t warmup = -1;  // steps; -1: a tenth of the run
   double grad_clip_norm = 0;
@@ -70,7 +70,7 @@ struct TrainConfig {
   int64_t log_every_n_steps = 10;
   int64_t workers = 1;
   int64_t threads = 0;
-  DeviceChoice device = DeviceChoice::automatic;
+  DeviceChoice device;
   MatrixProducts gemm = MatrixProducts::cuclip;
 };
 
@@ -78,6 +78,10 @@ struct TrainConfig {
 /// data is compared by its fingerprint. Where it lies, how much is logged, threads and --max-steps may
 /// differ.
 std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& config);
+
+/// beta2 and eps that are 0 become those of the image encoder: .98 and 1e-6 for a vision transformer, .999
+/// and 1e-8 for a modified ResNet, as in open_clip (Radford et al. 2021, table 18).
+void choose_by_encoder(TrainConfig& config, bool resnet);
 
 /// Throws InputError for a value out of range, naming the flag.
 void validate(const TrainConfig& config);

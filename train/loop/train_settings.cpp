@@ -19,11 +19,17 @@ constexpr RealRange kBelowOne{.low = 0, .high = 1, .high_open = true};
 template <auto value>
 ChoiceSetting choice() {
   using Choice = std::remove_cvref_t<decltype(std::declval<C>().*value)>;
-  return {kWords<Choice>, [](const C& config) { return word(config.*value); },
+  return {kWords<Choice>, [](const C& config) { return std::string(word(config.*value)); },
           [](C& config, std::string_view flag, std::string_view text) {
             config.*value = parse_word<Choice>(flag, text);
           }};
 }
+
+const ChoiceSetting kDevice = {kWords<DeviceChoice::Kind>,
+                               [](const C& config) { return to_text(config.device); },
+                               [](C& config, std::string_view flag, std::string_view text) {
+                                 config.device = parse_device(flag, text);
+                               }};
 
 }  // namespace
 
@@ -31,10 +37,14 @@ const std::vector<Setting>& model_settings() {
   static const std::vector<Setting> settings = {
       {"--model", TextSetting{&C::model},
        "built-in name (see cuclip info) or a JSON file in open_clip's format", "model"},
-      {"--pretrained", TextSetting{&C::pretrained}, "safetensors file with the weights to start from",
+      {"--pretrained", TextSetting{&C::pretrained},
+       "weights to start from: a safetensors file, the index of several, or a folder as --model takes it "
+       "elsewhere",
        "pretrained"},
       {"--tokenizer", TextSetting{&C::tokenizer},
-       "merges file; without it, merges are learned from the training captions", "tokenizer"}};
+       "merges file, or a folder with one; without it, those beside --pretrained, or merges learned from the "
+       "training captions",
+       "tokenizer"}};
   return settings;
 }
 
@@ -78,13 +88,16 @@ const std::vector<Setting>& optimisation_settings() {
        "lr"},
       {"--beta1", RealSetting{&C::beta1, kBelowOne}, "AdamW: decay of the running mean of gradients",
        "beta1"},
-      {"--beta2", RealSetting{&C::beta2, kBelowOne}, "AdamW: decay of the running mean of their squares",
+      {"--beta2", RealSetting{&C::beta2, kBelowOne},
+       "AdamW: decay of the running mean of their squares; 0: .98 for a vision transformer, .999 for a "
+       "ResNet",
        "beta2"},
-      {"--eps", RealSetting{&C::eps, kPositiveShare}, "AdamW: added to the root of that mean", "eps"},
+      {"--eps", RealSetting{&C::eps, kShare},
+       "AdamW: added to the root of that mean; 0: 1e-6 for a vision transformer, 1e-8 for a ResNet", "eps"},
       {"--wd", RealSetting{&C::wd, {.low = 0, .high = 1000}},
        "weight decay (none on norms, biases, positions, temperature)", "wd"},
       {"--warmup", WholeSetting{&C::warmup, {-1, kMostSteps}},
-       "steps of linear warm-up; -1: a tenth of the run", "warmup"},
+       "steps of linear warm-up; -1: a tenth of those of all epochs, whatever --max-steps says", "warmup"},
       {"--grad-clip-norm", RealSetting{&C::grad_clip_norm, {.low = 0, .high = 1e9}},
        "clip the gradient's norm; 0: never", "grad-clip-norm"},
       {"--mask-duplicates", SwitchSetting{&C::mask_duplicates},
@@ -120,7 +133,7 @@ const std::vector<Setting>& run_settings() {
       {"--log-every-n-steps", WholeSetting{&C::log_every_n_steps, {1, kMostSteps}},
        "steps between lines of metrics.jsonl"},
       {"--threads", WholeSetting{&C::threads, thread_range()}, kThreadsHelp},
-      {"--device", choice<&C::device>(), "auto, cpu or cuda"},
+      {"--device", kDevice, kDeviceHelp},
       {"--gemm", choice<&C::gemm>(),
        "matrix products on CUDA: cuclip's own kernels, or cublaslt where it computes the same operation"}};
   return settings;

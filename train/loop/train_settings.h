@@ -29,9 +29,9 @@ struct RealSetting {
 };
 /// An enumeration (core/words.h).
 struct ChoiceSetting {
-  std::span<const std::string_view> words;
-  std::string_view (*get)(const TrainConfig& config);
-  /// Throws InputError, which names the flag, for any other word.
+  std::span<const std::string_view> words;  // that the help shows
+  std::string (*get)(const TrainConfig& config);
+  /// Throws InputError, which names the flag, for a word that means nothing.
   void (*set)(TrainConfig& config, std::string_view flag, std::string_view word);
 };
 

@@ -2,7 +2,7 @@
 
 namespace cuclip {
 
-TrainStep::TrainStep(Clip& model, Optimizer& optimizer)
+TrainStep::TrainStep(ClipModel& model, Optimizer& optimizer)
     : model_(model), optimizer_(optimizer), computation_(model, optimizer) {
   if (model.context().device() == Device::cuda) replay_.emplace(model.context(), computation_);
 }

@@ -11,11 +11,13 @@
 
 namespace cuclip {
 
+/// A skipped step leaves weights and optimiser as they were. A modified ResNet's running statistics have
+/// counted its pictures all the same, those of channels that were finite, as PyTorch's would.
 struct StepResult {
   float loss = 0;
   float gradient_norm = 0;       // before clipping
   float logit_scale = 0;         // exp(t), after the step
-  bool skipped = false;          // loss or gradient was not finite: weights and optimiser are as before
+  bool skipped = false;          // loss or gradient was not finite: nothing learned has changed
   int64_t steps = 0;             // steps of the run that changed the weights
   int64_t skipped_steps = 0;     // steps since the process started that did not
   int64_t skipped_in_a_row = 0;  // skipped steps since the last one that changed the weights
@@ -24,7 +26,7 @@ struct StepResult {
 class TrainStep {
  public:
   /// Model and optimiser must outlive it.
-  TrainStep(Clip& model, Optimizer& optimizer);
+  TrainStep(ClipModel& model, Optimizer& optimizer);
   TrainStep(const TrainStep&) = delete;
   TrainStep& operator=(const TrainStep&) = delete;
 
@@ -43,15 +45,15 @@ class TrainStep {
     return result();
   }
 
-  /// The number of kernels that the latest step replayed in a single launch; 0 if it was not replayed.
-  int64_t replayed_kernels() const { return replay_ ? replay_->kernels() : 0; }
+  /// What the latest step replayed in a single launch; null if it was computed directly.
+  const RecordedWork* replayed() const { return replay_ ? replay_->latest() : nullptr; }
   /// The memory that replayed steps keep for themselves: none on the CPU, whose steps take the context's.
   CachingAllocator::Statistics memory() const {
     return replay_ ? replay_->memory() : CachingAllocator::Statistics{};
   }
 
  private:
-  Clip& model_;
+  ClipModel& model_;
   Optimizer& optimizer_;
   StepComputation computation_;
   std::optional<StepReplay> replay_;  // on Device::cuda; of computation_

@@ -36,8 +36,11 @@ void Trainer::take_step() {
   // To read a result is to wait for the device, so there it is read where it is to be seen. (The CPU is done
   // with the step here.)
   if (run_->context.device() == Device::cpu || log_due()) read_result();
-  if (step_.replayed_kernels() > 0 && !std::exchange(said_kernels_, true))
-    log_->note(fmt::format("each step replays {} kernels in a single launch", step_.replayed_kernels()));
+  const RecordedWork* replayed = step_.replayed();
+  if (replayed && !std::exchange(said_kernels_, true)) {
+    log_->note(fmt::format("each step replays {} kernels in a single launch, at most {} of them in a row",
+                           replayed->kernels(), replayed->longest_chain()));
+  }
 }
 
 bool Trainer::log_due() const {

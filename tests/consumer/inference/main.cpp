@@ -44,7 +44,7 @@ void expect(bool condition, const char* what) {
 void run(const std::filesystem::path& folder) {
   cuclip::Context context(1);
   {
-    cuclip::Clip model(context, cuclip::load_clip_config("cuclip-tiny"));
+    cuclip::ClipModel model(context, cuclip::load_clip_config("cuclip-tiny"));
     model.initialise(1);
     cuclip::save_weights(model, folder / "weights.safetensors");
   }
@@ -62,7 +62,7 @@ void run(const std::filesystem::path& folder) {
                       .names = {"red.bmp", "blue.bmp"},
                       .rows = {0, 1},
                       .model = loaded.weights,
-                      .model_fingerprint = cuclip::model_fingerprint(*loaded.model),
+                      .model_fingerprint = loaded.model->fingerprint(),
                       .features = pictures.features},
                      folder / "pictures.index");
   const cuclip::FeatureIndex index = cuclip::load_index(context, folder / "pictures.index");

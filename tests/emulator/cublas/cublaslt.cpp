@@ -142,6 +142,7 @@ const char* cublasLtGetStatusName(cublasStatus_t status) {
       return "a status that the stand-in never gives";
   }
 }
+size_t cublasLtGetVersion() { return CUBLAS_VERSION; }
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   *handle = reinterpret_cast<cublasLtHandle_t>(new Attributes);
   return CUBLAS_STATUS_SUCCESS;

@@ -29,7 +29,7 @@ void inspect(const emu::ptx::Module& module) {
   }
   for (const auto& variable : module.variables) {
     for (const auto& relocation : variable.relocations)
-      require(relocation.offset + 8 <= variable.init.size());
+      require(relocation.size <= 8 && relocation.offset + relocation.size <= variable.init.size());
   }
 }
 

@@ -1,5 +1,6 @@
 // run:
 // run: --check full
+// run: --schedule random:5
 // Graphs built node by node, asked, changed, updated, cloned; memory nodes by capture.
 #include "programs/check.h"
 
@@ -255,7 +256,45 @@ void test_capture_into() {
   EXPECT(ends == 1, "%d", ends);
 }
 
+// Two branches without an order: in a random schedule either may come first.
+void test_branches() {
+  Chain c;
+  const char* schedule = std::getenv("EMULATE_SCHEDULE");
+  const bool random = schedule != nullptr && std::strncmp(schedule, "random", 6) == 0;
+  cudaStream_t beside;
+  cudaEvent_t fork, join;
+  CUDA(cudaStreamCreateWithFlags(&beside, cudaStreamNonBlocking));
+  CUDA(cudaEventCreate(&fork));
+  CUDA(cudaEventCreate(&join));
+  int first = 0;
+  for (int i = 0; i < 40; ++i) {
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    CUDA(cudaStreamBeginCapture(c.stream, cudaStreamCaptureModeGlobal));
+    CUDA(cudaMemsetAsync(c.device, 0, 64, c.stream));
+    CUDA(cudaEventRecord(fork, c.stream));
+    CUDA(cudaStreamWaitEvent(beside, fork, 0));
+    add<<<1, 16, 0, c.stream>>>(c.device, 1);
+    multiply<<<1, 16, 0, beside>>>(c.device, 2);
+    CUDA(cudaEventRecord(join, beside));
+    CUDA(cudaStreamWaitEvent(c.stream, join, 0));
+    CUDA(cudaMemcpyAsync(c.host, c.device, 64, cudaMemcpyDeviceToHost, c.stream));
+    CUDA(cudaStreamEndCapture(c.stream, &graph));
+    CUDA(cudaGraphInstantiate(&exec, graph, 0));
+    CUDA(cudaGraphLaunch(exec, c.stream));
+    CUDA(cudaStreamSynchronize(c.stream));
+    first += c.host[7] == 1;  // multiplied before anything was added
+    CUDA(cudaGraphExecDestroy(exec));
+    CUDA(cudaGraphDestroy(graph));
+  }
+  EXPECT(random ? first > 0 && first < 40 : first == 0, "%d of 40", first);
+  CUDA(cudaEventDestroy(fork));
+  CUDA(cudaEventDestroy(join));
+  CUDA(cudaStreamDestroy(beside));
+}
+
 int main() {
+  test_branches();
   test_questions();
   test_changes();
   test_structure();

@@ -2,12 +2,18 @@
 #include "runtime/graph.h"
 
 #include <algorithm>
+#include <random>
 #include <set>
 
 namespace emu {
 namespace {
 
 Runtime& rt() { return Runtime::get(); }
+
+bool ready(const GraphNode& node, const std::set<const GraphNode*>& done) {
+  return !done.contains(&node) &&
+         std::all_of(node.after.begin(), node.after.end(), [&](GraphNode* n) { return done.contains(n); });
+}
 
 }  // namespace
 
@@ -40,19 +46,19 @@ std::unique_ptr<Graph> Graph::clone() const {
 }
 
 std::vector<GraphNode*> Graph::order() const {
+  const Options& options = rt().settings.options;
+  static thread_local std::minstd_rand random(static_cast<unsigned>(options.seed));
   std::vector<GraphNode*> result;
   std::set<const GraphNode*> done;
   while (result.size() < nodes.size()) {
-    const size_t before = result.size();
+    std::vector<GraphNode*> next;
     for (const auto& node : nodes) {
-      if (done.contains(node.get())) continue;
-      const bool ready =
-          std::all_of(node->after.begin(), node->after.end(), [&](GraphNode* n) { return done.contains(n); });
-      if (!ready) continue;
-      result.push_back(node.get());
-      done.insert(node.get());
+      if (ready(*node, done)) next.push_back(node.get());
     }
-    if (result.size() == before) return {};
+    if (next.empty()) return {};
+    GraphNode* chosen = next[options.random_schedule ? random() % next.size() : 0];
+    result.push_back(chosen);
+    done.insert(chosen);
   }
   return result;
 }

@@ -53,7 +53,8 @@ struct Graph {
   GraphMemory* allocate(size_t bytes, int device);
   GraphNode* add(cudaGraphNodeType type, std::function<cudaError_t()> work, std::vector<GraphNode*> after);
   std::unique_ptr<Graph> clone() const;
-  /// Nodes so that predecessors come first; empty when there is a cycle.
+  /// Nodes so that predecessors come first, otherwise in the order in which they were added, or at random
+  /// where the schedule is; empty when there is a cycle.
   std::vector<GraphNode*> order() const;
   /// The clone's node that was made from `node`; null when there is none.
   GraphNode* twin(const GraphNode* node) const;
