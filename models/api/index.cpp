@@ -94,8 +94,10 @@ Index Index::build(const Clip& clip, const std::filesystem::path& folder, const 
   const Clip::Impl::Lease worker(model);
   FeatureIndex about = index_to_make(folder, worker->model, model.spec, model.precision);
   std::optional<FeatureIndex> earlier;
-  if (options.earlier)
+  if (options.earlier) {
+    about.stored = options.earlier->impl_->index.stored;
     earlier = reusable(options.earlier->impl_->index, about, worker->context.host(), notes);
+  }
   model.note(notes);
   FolderIndexer indexer(worker->model, std::move(about), folder, std::move(files), std::move(earlier));
   Impl::run(model, indexer, options);

@@ -28,7 +28,8 @@ void check_size(std::string_view name, std::string_view format, int64_t width, i
   CUCLIP_CHECK(width > 0 && height > 0, "{}: a {} picture of {} x {} pixels has nothing to show", name,
                format, width, height);
   CUCLIP_CHECK(width <= options.max_pixels / height,
-               "{}: a {} picture of {} x {} = {:.4g} million pixels, at most {:.4g} million are accepted",
+               "{}: a {} picture of {} x {} = {:.4g} million pixels, at most {:.4g} million are accepted; "
+               "make a smaller copy of it",
                name, format, width, height, static_cast<double>(width) * static_cast<double>(height) / 1e6,
                static_cast<double>(options.max_pixels) / 1e6);
 }

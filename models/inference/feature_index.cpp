@@ -101,6 +101,7 @@ std::vector<IndexedFile> split_files(std::span<const std::byte> bytes) {
 // What format 2 adds to format 1.
 void read_additions(const Safetensors& file, FeatureIndex& index) {
   index.precision = metadata_of(file, "precision");
+  index.batch_invariant = file.metadata().contains("batch_invariant");
   if (file.find("files")) {
     const SafetensorsEntry& files = entry_of(file, "files", {"U8"}, 2);
     CUCLIP_CHECK(files.shape[0] == std::ssize(index.names) && files.shape[1] == kBytesPerFile,
@@ -182,6 +183,7 @@ void save_index(const FeatureIndex& index, const std::filesystem::path& path) {
     tensors.emplace_back("files",
                          TensorView(files.data(), DType::u8, {std::ssize(index.files), kBytesPerFile}));
   }
+  if (index.batch_invariant) metadata["batch_invariant"] = "true";
   if (index.missing > 0) metadata["missing"] = std::to_string(index.missing);
   put_path(metadata, "source", index.source);
   put_path(metadata, "model", index.model);

@@ -33,6 +33,7 @@ struct FeatureIndex {
   Tensor features;                      // f32 [names.size(), E], rows of unit length
   DType stored = DType::f32;            // of the features in the index file: f32 or bf16
   std::string precision = {};           // that the model ran in, a word of Precision; empty: not known
+  bool batch_invariant = false;         // ClipOptions: each row has the bits of its picture encoded alone
   std::vector<IndexedFile> files = {};  // of each row; empty: not known (data sets, indexes of format 1)
   Tensor rnorm = {};    // f32 [names.size()]: their inverse norms (keep_norms); empty: not kept
   int64_t missing = 0;  // pictures of the folder that an interrupted indexing did not come to; 0: finished

@@ -170,9 +170,10 @@ void run_index(const Options& options) {
 constexpr const char* kIndexFooter =
     R"(Run again, it brings the index of a folder up to date: pictures that are new or changed are encoded, those
 that were moved keep their features, those that are gone leave the index. A picture is taken to be unchanged
-if its name, size and time are as before; if only its size is, its contents decide. With another model,
---precision or --store all are encoded anew, and so are those of shards, a .csv or a .tsv. SIGINT (Ctrl-C),
-SIGTERM and SIGHUP save what is done; SIGKILL costs half a minute's work at most. The same command continues.
+if its name, size and time are as before; if only its size is, or another has both, its contents decide.
+With another model, --precision or --store all are encoded anew, and so are those of shards, a .csv or a
+.tsv. SIGINT (Ctrl-C), SIGTERM and SIGHUP save what is done; SIGKILL costs half a minute's work at most. The
+same command continues.
 Example:
   cuclip index photos/ --out photos.cuclip-index --model runs/mine)";
 
