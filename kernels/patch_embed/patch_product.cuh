@@ -71,7 +71,8 @@ class PatchProduct : public Base {
     find_tokens(0);
     if constexpr (!kAlong) {
       fill_elements(element, 0);
-      class_token_ = (first + patches.tokens - 1) / patches.tokens * patches.tokens - first;
+      const int before = first % patches.tokens;
+      class_token_ = before == 0 ? 0 : patches.tokens - before;
     }
     if (kBytes && thread() < 9) {
       const int i = thread() / 3, c = (i + thread() % 3) % 3;
