@@ -5,8 +5,8 @@
 // product a task widens what it reads to f32 (exact) and rounds its results once. The weight's gradient is a
 // sum over all pictures: each task's goes to scratch, and they are added in order.
 //
-// oneDNN's code for SSE reads vectors only where they are aligned, and its fast code takes pixels whole: other
-// tensors' pictures are copied, and so are some of a pixel's channels.
+// oneDNN's code for SSE reads vectors only where they are aligned, and its fast code takes pixels whole:
+// other tensors' pictures are copied, and so are some of a pixel's channels.
 #include "kernels/conv2d/conv2d_cpu.h"
 
 #include <algorithm>
