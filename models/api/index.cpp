@@ -52,8 +52,9 @@ struct Stopped {};
 // The rows of `earlier` that an index like `about` may have; otherwise says why there are none.
 std::optional<FeatureIndex> reusable(const FeatureIndex& earlier, const FeatureIndex& about, Context& host,
                                      std::vector<std::string>& notes) {
+  const int64_t width = earlier.features.size(1);  // its model's own, which is the same or is told apart
   if (earlier.names.empty()) return std::nullopt;
-  const std::string why = why_not_reusable(earlier, about);
+  const std::string why = why_not_reusable(earlier, about, width);
   if (!why.empty()) {
     notes.push_back(fmt::format("the earlier index {}; all pictures are encoded anew", why));
     return std::nullopt;

@@ -5,6 +5,9 @@
 namespace cuclip::formats {
 namespace {
 
+// What is longer can be resized to nothing that shows anything, and resampling it takes memory by its length.
+constexpr int64_t kMostPixelsOfASide = 1'000'000;
+
 uint8_t blend_on_white(uint32_t value, uint32_t alpha) {
   return divide_by_255(value * alpha + 255 * (255 - alpha));
 }
@@ -32,6 +35,9 @@ void check_size(std::string_view name, std::string_view format, int64_t width, i
                "make a smaller copy of it",
                name, format, width, height, static_cast<double>(width) * static_cast<double>(height) / 1e6,
                static_cast<double>(options.max_pixels) / 1e6);
+  CUCLIP_CHECK(width <= kMostPixelsOfASide && height <= kMostPixelsOfASide,
+               "{}: a {} picture of {} x {} pixels, at most {} in a row or a column are accepted", name,
+               format, width, height, kMostPixelsOfASide);
 }
 
 Image make_image(int64_t width, int64_t height) {

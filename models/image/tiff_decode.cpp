@@ -111,17 +111,21 @@ void check_blocks(TIFF* tiff, std::string_view name, uint64_t file_bytes, uint32
 // What the fourth sample of libtiff's pixels is.
 enum class Alpha { none, straight, premultiplied };
 
-// libtiff multiplies colours by what is marked as alpha. It also takes an extra sample of no stated meaning,
-// a selection mask for instance, for alpha that colours are multiplied by already; Pillow does not, and takes
-// four samples of which nothing is said for colours and alpha.
+// libtiff multiplies colours by what is marked as alpha, but not grey whose alpha is beside it. It also takes
+// an extra sample of no stated meaning, a selection mask for instance, for alpha that colours are multiplied
+// by already; Pillow does not, and takes four samples of which nothing is said for colours and alpha.
 Alpha alpha_of(TIFF* tiff) {
-  uint16_t count = 0, samples = 1, *kinds = nullptr;
+  uint16_t count = 0, samples = 1, planar = PLANARCONFIG_CONTIG, *kinds = nullptr;
   const bool stated = TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &count, &kinds) != 0 && count > 0;
   TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLESPERPIXEL, &samples);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_PLANARCONFIG, &planar);
   uint16_t photometric = PHOTOMETRIC_MINISBLACK;
   TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &photometric);
   if (!stated) return samples == 4 && photometric == PHOTOMETRIC_RGB ? Alpha::straight : Alpha::none;
-  return kinds[0] == EXTRASAMPLE_UNSPECIFIED ? Alpha::none : Alpha::premultiplied;
+  if (kinds[0] == EXTRASAMPLE_UNSPECIFIED) return Alpha::none;
+  const bool grey = photometric == PHOTOMETRIC_MINISBLACK || photometric == PHOTOMETRIC_MINISWHITE;
+  const bool untouched = grey && planar == PLANARCONFIG_CONTIG && kinds[0] == EXTRASAMPLE_UNASSALPHA;
+  return untouched ? Alpha::straight : Alpha::premultiplied;
 }
 
 void lay_on_white(const std::vector<uint32_t>& raster, Alpha alpha, std::vector<uint8_t>& rgb) {

@@ -122,6 +122,7 @@ void read_features(Context& context, const Safetensors& file, FeatureIndex& inde
   const SafetensorsEntry& features = entry_of(file, "features", {"F32", "BF16"}, 2);
   const SafetensorsEntry& rows = entry_of(file, "rows", {"I32"}, 1);
   const int64_t count = features.shape[0];
+  CUCLIP_CHECK(features.shape[1] > 0, "{}: its features have no elements; the index is damaged", file.file());
   CUCLIP_CHECK(count > 0 && std::ssize(index.names) == count && rows.shape[0] == count,
                "{}: {} features, {} names and {} row numbers; the index is damaged", file.file(), count,
                index.names.size(), rows.shape[0]);
@@ -155,9 +156,16 @@ void require_model_of(const FeatureIndex& index, const std::string& name, const 
                "{}: this index was built with different weights ({}) from those of {}; rebuild it with this "
                "model, or use the original",
                name, index.model, description);
+  CUCLIP_CHECK(index.features.size(1) == model.config().embed_dim,
+               "{}: expected features of {} elements, as the model's are, found {}; the index is damaged",
+               name, model.config().embed_dim, index.features.size(1));
 }
 
 void save_index(const FeatureIndex& index, const std::filesystem::path& path) {
+  pending_index(index, path).commit();
+}
+
+PendingFile pending_index(const FeatureIndex& index, const std::filesystem::path& path) {
   CUCLIP_CHECK(index.files.empty() || index.files.size() == index.names.size(),
                "save_index: {} names and {} files", index.names.size(), index.files.size());
   std::string names, files = bytes_of(index.files);
@@ -187,7 +195,7 @@ void save_index(const FeatureIndex& index, const std::filesystem::path& path) {
   if (index.missing > 0) metadata["missing"] = std::to_string(index.missing);
   put_path(metadata, "source", index.source);
   put_path(metadata, "model", index.model);
-  write_safetensors(path, tensors, metadata);
+  return pending_safetensors(path, tensors, metadata);
 }
 
 bool may_become_index(const std::filesystem::path& path) {

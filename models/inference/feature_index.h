@@ -55,6 +55,9 @@ void require_model_of(const FeatureIndex& index, const std::string& name, const 
 /// "model_bytes"). Atomic. Throws InputError for files of another number than the names.
 void save_index(const FeatureIndex& index, const std::filesystem::path& path);
 
+/// The same, written and waiting to be put there.
+PendingFile pending_index(const FeatureIndex& index, const std::filesystem::path& path);
+
 /// Whether an index may be written there: there is nothing, an empty file, or an index.
 bool may_become_index(const std::filesystem::path& path);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <utility>
 
 #include "models/image/image_decode.h"
@@ -39,14 +40,15 @@ std::pair<dev_t, ino_t> identity_of(const std::filesystem::path& folder) {
   return {info.st_dev, info.st_ino};
 }
 
-// Stamps that several files have: they do not tell those files apart.
-template <class Rows>
-void add_repeated(const Rows& rows, std::set<std::pair<int64_t, int64_t>>& repeated) {
-  std::set<std::pair<int64_t, int64_t>> seen;
-  for (const auto& row : rows) {
-    const std::pair stamp(row.stamp.bytes, row.stamp.mtime_ns);
-    if (!seen.insert(stamp).second) repeated.insert(stamp);
+// Stamps that files of different contents have: they do not tell those files apart.
+std::set<std::pair<int64_t, int64_t>> ambiguous_stamps(std::span<const IndexedFile> files) {
+  std::map<std::pair<int64_t, int64_t>, uint64_t> first;
+  std::set<std::pair<int64_t, int64_t>> ambiguous;
+  for (const auto& [stamp, xxh3] : files) {
+    const std::pair key(stamp.bytes, stamp.mtime_ns);
+    if (first.try_emplace(key, xxh3).first->second != xxh3) ambiguous.insert(key);
   }
+  return ambiguous;
 }
 
 }  // namespace
@@ -62,12 +64,14 @@ FeatureIndex index_to_make(const std::filesystem::path& folder, const ClipModel&
   return about;
 }
 
-std::string why_not_reusable(const FeatureIndex& earlier, const FeatureIndex& wanted) {
+std::string why_not_reusable(const FeatureIndex& earlier, const FeatureIndex& wanted, int64_t width) {
   if (earlier.is_folder != wanted.is_folder) {
     return fmt::format("is the index of a {}", earlier.is_folder ? "folder" : "data set");
   }
   if (earlier.model_fingerprint != wanted.model_fingerprint)
     return fmt::format("was made with other weights ({})", earlier.model);
+  if (earlier.features.size(1) != width)
+    return fmt::format("is damaged: its features have {} elements, not {}", earlier.features.size(1), width);
   if (earlier.files.empty()) return "does not say which contents its files had (an earlier cuclip made it)";
   if (earlier.precision != wanted.precision)
     return fmt::format("was made with precision {}, not {}", earlier.precision, wanted.precision);
@@ -106,15 +110,11 @@ FolderIndexer::FolderIndexer(const ClipModel& model, FeatureIndex about, std::fi
       identity_(identity_of(folder_)),
       rows_(files_.size()),
       used_(earlier_ ? earlier_->names.size() : 0) {
-  CUCLIP_CHECK(!earlier_ || earlier_->features.size(1) == model.config().embed_dim,
-               "index: the model's features have {} elements, those of the earlier index {}",
-               model.config().embed_dim, earlier_ ? earlier_->features.size(1) : 0);
   for (int64_t row = 0; row < std::ssize(used_); ++row) {
     row_of_name_.emplace(earlier_->names[static_cast<size_t>(row)], row);
     row_of_hash_.emplace(earlier_->files[static_cast<size_t>(row)].xxh3, row);
   }
-  if (earlier_) add_repeated(earlier_->files, repeated_);
-  add_repeated(files_, repeated_);
+  if (earlier_) ambiguous_ = ambiguous_stamps(earlier_->files);
   for (int64_t i = 0; i < std::ssize(files_); ++i) {
     const std::string& name = files_[static_cast<size_t>(i)].name.native();
     place_of_name_.emplace(name, i);
@@ -136,7 +136,7 @@ bool FolderIndexer::is_unchanged(int64_t file) const {
   const auto row = row_of_name_.find(found.name);
   return same_source_ && row != row_of_name_.end() &&
          earlier_->files[static_cast<size_t>(row->second)].stamp == found.stamp &&
-         !repeated_.contains({found.stamp.bytes, found.stamp.mtime_ns});
+         !ambiguous_.contains({found.stamp.bytes, found.stamp.mtime_ns});
 }
 
 // An earlier row of the same contents, the one of the same name if that is one; -1 if there is none.

@@ -26,13 +26,13 @@ FeatureIndex index_to_make(const std::filesystem::path& folder, const ClipModel&
                            const std::string& model_spec, Precision precision);
 
 /// Why the features of `earlier` cannot be those of an index that is to be like `wanted` (its model,
-/// precision, stored type and kind), as the end of a sentence that begins with the index's name; empty if
-/// they can.
-std::string why_not_reusable(const FeatureIndex& earlier, const FeatureIndex& wanted);
+/// precision, stored type and kind) with `width` elements for each picture, as the end of a sentence that
+/// begins with the index's name; empty if they can.
+std::string why_not_reusable(const FeatureIndex& earlier, const FeatureIndex& wanted, int64_t width);
 
 /// Encodes the pictures of a folder that an earlier index does not have, and takes the others from there. A
-/// file is the same as before if name, size and time are, and no other file has both the same size and time;
-/// otherwise its contents decide, by their hash. So a picture that was moved is not encoded again, and one
+/// file is the same as before if name, size and time are, and no file of other contents had the same size and
+/// time; otherwise its contents decide, by their hash. So a picture that was moved is not encoded again, and one
 /// that is gone leaves the index.
 class FolderIndexer {
  public:
@@ -94,7 +94,7 @@ class FolderIndexer {
   const std::optional<FeatureIndex> earlier_;
   const bool same_source_;                                  // of the earlier index
   const std::pair<dev_t, ino_t> identity_;                  // the folder's device and inode
-  std::set<std::pair<int64_t, int64_t>> repeated_;          // stamps of several files, in one or the other
+  std::set<std::pair<int64_t, int64_t>> ambiguous_;         // stamps of several contents of earlier_
   std::unordered_map<std::string, int64_t> place_of_name_;  // in files_
   std::unordered_map<std::string, int64_t> row_of_name_;    // in earlier_
   std::unordered_map<uint64_t, int64_t> row_of_hash_;       // in earlier_, the first

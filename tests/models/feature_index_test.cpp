@@ -283,6 +283,11 @@ TEST_CASE_METHOD(Fixture, "files that are not an index, or a damaged one, are re
   CHECK_THROWS_WITH(save_index(index, path), Contains("4 names and 3 files"));
 
   index = random_index(context, 3);
+  index.features = Tensor::empty(context, {3, 0}, DType::f32);
+  save_index(index, path);
+  CHECK_THROWS_WITH(load_index(context, path), Contains("no elements") && Contains("damaged"));
+
+  index = random_index(context, 3);
   index.features.data<float>()[4] = std::numeric_limits<float>::quiet_NaN();
   save_index(index, path);
   CHECK_THROWS_WITH(load_index(context, path), Contains("finite"));
@@ -293,14 +298,16 @@ TEST_CASE_METHOD(Fixture, "files that are not an index, or a damaged one, are re
 }
 
 TEST_CASE("an index is reused only for what it was made for") {
+  Context context(1);
   FeatureIndex made;
+  made.features = random_units(context, 1);
   made.files = {{.stamp = {.bytes = 9, .mtime_ns = 7}, .xxh3 = 5}};
   made.precision = "fp32";
   const auto why = [&](const auto& change) {
     FeatureIndex wanted = made;
     wanted.source = "/elsewhere";
     change(wanted);
-    return why_not_reusable(made, wanted);
+    return why_not_reusable(made, wanted, 10);
   };
   CHECK(why([](FeatureIndex&) {}).empty());
   CHECK_THAT(why([](FeatureIndex& x) { x.model_fingerprint = "0"; }), Contains("other weights"));
@@ -309,6 +316,7 @@ TEST_CASE("an index is reused only for what it was made for") {
   CHECK_THAT(why([](FeatureIndex& x) { x.is_folder = false; }), Contains("of a folder"));
   CHECK_THAT(why([](FeatureIndex& x) { x.batch_invariant = true; }),
              Contains("not loaded to be batch-invariant"));
+  CHECK_THAT(why_not_reusable(made, made, 12), Contains("damaged: its features have 10 elements, not 12"));
   made.batch_invariant = true;
   CHECK(why([](FeatureIndex& x) { x.batch_invariant = false; }).empty());
   made.files.clear();
