@@ -32,8 +32,8 @@ std::string why_not_reusable(const FeatureIndex& earlier, const FeatureIndex& wa
 
 /// Encodes the pictures of a folder that an earlier index does not have, and takes the others from there. A
 /// file is the same as before if name, size and time are, and no file of other contents had the same size and
-/// time; otherwise its contents decide, by their hash. So a picture that was moved is not encoded again, and one
-/// that is gone leaves the index.
+/// time; otherwise its contents decide, by their hash. So a picture that was moved is not encoded again, and
+/// one that is gone leaves the index.
 class FolderIndexer {
  public:
   /// What became of the pictures of the folder and of those of the earlier index.
