@@ -290,6 +290,13 @@ void append_to_file(const std::filesystem::path& path, std::string_view text) {
 void make_folder(const std::filesystem::path& folder, std::string_view what) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
+  std::error_code unknown;
+  if (error && std::filesystem::is_symlink(folder, unknown)) {
+    fail(
+        "cannot create the {} {}: it is a link to {}, which is not a folder; make that folder, or remove the "
+        "link",
+        what, folder.string(), std::filesystem::read_symlink(folder, unknown).string());
+  }
   if (error) fail("cannot create the {} {}: {}", what, folder.string(), error.message());
 }
 

@@ -62,13 +62,13 @@ PendingWeights pending_weights(const ClipModel& model, const std::filesystem::pa
   for (size_t i = 0; i < shards.size(); ++i) {
     const std::string file = shards.size() == 1 ? kWeightsFile : shard_name(i + 1, shards.size());
     pending.files.push_back(pending_safetensors(folder / file, shards[i], {{"format", "pt"}}));
+    pending.names.push_back(file);
     for (const auto& [name, view] : shards[i]) places[name] = file;
   }
-  pending.last = kWeightsFile;
   if (shards.size() > 1) {
     const nlohmann::json index = {{"metadata", {{"total_size", total}}}, {"weight_map", places}};
     pending.files.emplace_back(folder / kWeightsIndex, index.dump(2) + "\n");
-    pending.last = kWeightsIndex;
+    pending.names.emplace_back(kWeightsIndex);
   }
   return pending;
 }

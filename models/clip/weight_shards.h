@@ -19,8 +19,8 @@ inline constexpr const char* kWeightsIndex = "model.safetensors.index.json";
 struct PendingWeights {
   /// In the order in which they must be: with the last one the weights are whole.
   std::vector<PendingFile> files;
-  /// The name of that last one: kWeightsFile, or kWeightsIndex if there are shards before it.
-  std::string last;
+  /// Their names: the last one is kWeightsFile, or kWeightsIndex if there are shards before it.
+  std::vector<std::string> names;
   /// How many tensors are larger than the limit, and have a shard each.
   int64_t oversized = 0;
 };

@@ -12,6 +12,7 @@
 #include "models/clip/weights.h"
 #include "models/files/weight_files.h"
 #include "models/inference/checkpoint_folders.h"
+#include "models/text/hf_tokenizer.h"
 
 namespace cuclip {
 namespace {
@@ -76,11 +77,19 @@ FoundConfig config_beside(const fs::path& weights, const ModelOptions& options) 
   return {parse_hf_config(read_file(file), preprocessing, file.string()), file.string()};
 }
 
+Tokenizer tokenizer_of_file(const fs::path& merges) {
+  Tokenizer tokenizer = Tokenizer::load(merges);
+  const fs::path vocab = merges.parent_path() / "vocab.json";
+  if (merges.filename() == "merges.txt" && path_exists(vocab))
+    check_vocab_json(tokenizer, read_file(vocab), vocab.string());
+  return tokenizer;
+}
+
 std::optional<Tokenizer> tokenizer_beside(const fs::path& weights, const ModelOptions& options) {
   if (!options.tokenizer.empty()) return load_tokenizer(options.tokenizer);
   const fs::path merges = merges_in(weights.parent_path());
   if (merges.empty()) return std::nullopt;
-  return Tokenizer::load(merges);
+  return tokenizer_of_file(merges);
 }
 
 ClipOptions clip_options(const ModelOptions& options) {
@@ -133,6 +142,7 @@ LoadedModel untrained(Context& context, const std::string& name, const ModelOpti
 }  // namespace
 
 fs::path weights_in(const fs::path& folder) { return first_of(folder, kWeightsNames); }
+fs::path config_in(const fs::path& folder) { return first_of(folder, kConfigNames); }
 fs::path merges_in(const fs::path& folder) { return first_of(folder, kMergesNames); }
 
 fs::path find_weights(const fs::path& folder, std::vector<std::string>& notes) {
@@ -153,13 +163,13 @@ fs::path find_weights(const fs::path& folder, std::vector<std::string>& notes) {
 }
 
 Tokenizer load_tokenizer(const fs::path& path) {
-  if (!is_folder(path)) return Tokenizer::load(path);
+  if (!is_folder(path)) return tokenizer_of_file(path);
   std::vector<std::string> notes;
   const fs::path folder = is_run_folder(path) ? find_weights(path, notes).parent_path() : path;
   const fs::path merges = merges_in(folder);
   CUCLIP_CHECK(!merges.empty(), "{}: expected a merges file in this folder, {}; found none of them",
                folder.string(), fmt::join(kMergesNames, ", "));
-  return Tokenizer::load(merges);
+  return tokenizer_of_file(merges);
 }
 
 const Tokenizer& LoadedModel::tokenizer() const {
@@ -176,7 +186,7 @@ namespace {
 
 LoadedModel find_and_load(Context& context, const std::string& spec, const ModelOptions& options) {
   CUCLIP_CHECK(!spec.empty(),
-               "the model is not named (--model): expected a folder, a .safetensors file or a built-in name");
+               "the model is not named: expected a folder, a .safetensors file or a built-in name");
   if (is_folder(spec)) return from_folder(context, spec, options);
   const bool index = spec.ends_with(kWeightIndexEnding);
   if (path_exists(spec) && (index || fs::path(spec).extension() != ".json")) {

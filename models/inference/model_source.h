@@ -29,11 +29,14 @@ std::filesystem::path weights_in(const std::filesystem::path& folder);
 /// line for each that is not), otherwise those in it. Throws InputError where there are none.
 std::filesystem::path find_weights(const std::filesystem::path& folder, std::vector<std::string>& notes);
 
+/// The configuration in a folder; empty if there is none.
+std::filesystem::path config_in(const std::filesystem::path& folder);
+
 /// The merges in a folder; empty if there are none.
 std::filesystem::path merges_in(const std::filesystem::path& folder);
 
 /// The tokeniser of a merges file, or that of a model's folder (as find_weights chooses it). Throws
-/// InputError.
+/// InputError, also for a merges.txt with a vocab.json beside it that does not agree (hf_tokenizer.h).
 Tokenizer load_tokenizer(const std::filesystem::path& path);
 
 struct ModelOptions {

@@ -59,11 +59,17 @@ void require_placeholder(const std::string& pattern, const std::string& what) {
 }
 
 std::string fill_template(const std::string& pattern, const std::string& name) {
-  std::string text = pattern;
-  for (size_t at = text.find(kPlaceholder); at != text.npos; at = text.find(kPlaceholder, at + name.size())) {
-    text.replace(at, kPlaceholder.size(), name);
+  std::string text;
+  size_t start = 0;
+  for (size_t at; (at = pattern.find(kPlaceholder, start)) != pattern.npos;
+       start = at + kPlaceholder.size()) {
+    text.append(pattern, start, at - start).append(name);
+    CUCLIP_CHECK(text.size() <= kMaxTextBytes,
+                 "the template \"{}\", filled with the name \"{}\", is a text of more than {} bytes; shorten "
+                 "one of them",
+                 shortened_name(pattern), shortened_name(name), kMaxTextBytes);
   }
-  return text;
+  return text.append(pattern, start);
 }
 
 void require_distinct_classes(std::span<const std::string> names, std::span<const std::string> labels,

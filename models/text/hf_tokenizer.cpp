@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "kernels/common/check.h"
+#include "models/files/strict_json.h"
 #include "models/text/unicode.h"
 #include "models/text/word_split.h"
 
@@ -14,12 +15,18 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// One symbol a line, in the order of the ids.
-std::string vocab_json(const Tokenizer& tokenizer) {
+// All tokens as vocab.json writes them, by their ids.
+std::vector<std::string> written_tokens(const Tokenizer& tokenizer) {
   std::vector<std::string> words;
   for (const Symbol& symbol : make_symbols(tokenizer.merges())) words.push_back(written_symbol(symbol));
   words.push_back(encode_utf8(kStartOfTextWord));
   words.push_back(encode_utf8(kEndOfTextWord));
+  return words;
+}
+
+// One symbol a line, in the order of the ids.
+std::string vocab_json(const Tokenizer& tokenizer) {
+  const std::vector<std::string> words = written_tokens(tokenizer);
   std::unordered_set<std::string_view> seen;
   std::string text = "{";
   for (size_t id = 0; id < words.size(); ++id) {
@@ -61,6 +68,19 @@ std::vector<std::pair<std::string, std::string>> hf_tokenizer_files(const Tokeni
           {"merges.txt", format_merges(tokenizer.merges())},
           {"tokenizer_config.json", config_json(context_length)},
           {"special_tokens_map.json", special_tokens().dump(2) + "\n"}};
+}
+
+void check_vocab_json(const Tokenizer& tokenizer, std::string_view text, std::string_view name) {
+  const nlohmann::json ids = parse_strict_json(text, name);
+  const std::vector<std::string> words = written_tokens(tokenizer);
+  for (size_t id = 0; id < words.size(); ++id) {
+    const auto found = ids.find(words[id]);
+    CUCLIP_CHECK(
+        found != ids.end() && *found == id,
+        "{}: expected the id {} for the token {}, as merges.txt beside it has it, found {}; take both "
+        "files from the same model",
+        name, id, excerpt(words[id]), found == ids.end() ? "none" : excerpt(*found));
+  }
 }
 
 }  // namespace cuclip

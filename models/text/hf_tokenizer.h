@@ -23,4 +23,8 @@ bool is_clip_vocabulary(const Tokenizer& tokenizer);
 std::vector<std::pair<std::string, std::string>> hf_tokenizer_files(const Tokenizer& tokenizer,
                                                                     int64_t context_length);
 
+/// Throws InputError where a vocab.json, which messages call `name`, gives a token another id than the
+/// merges.txt beside it, from which the tokeniser was made: transformers' ids would not be ours.
+void check_vocab_json(const Tokenizer& tokenizer, std::string_view text, std::string_view name);
+
 }  // namespace cuclip

@@ -138,9 +138,9 @@ void Tokenizer::append_word(std::u32string_view word, Workspace& work, std::vect
 }
 
 void Tokenizer::encode_into(std::string_view text, size_t max_ids, std::vector<int32_t>& ids) const {
-  constexpr size_t kMaxText = size_t{1} << 26;  // anything longer is not a caption; node indices have 32 bits
-  CUCLIP_CHECK(text.size() <= kMaxText, "tokenizer: a text of {} bytes, at most {} are allowed", text.size(),
-               kMaxText);
+  static_assert(kMaxTextBytes < std::numeric_limits<int32_t>::max());  // of nodes
+  CUCLIP_CHECK(text.size() <= kMaxTextBytes, "tokenizer: a text of {} bytes, at most {} are allowed",
+               text.size(), kMaxTextBytes);
   const std::u32string cleaned = clean_caption_utf32(text);
   Workspace work;
   for (const std::u32string_view word : split_words(cleaned)) {

@@ -15,6 +15,9 @@
 
 namespace cuclip {
 
+/// The longest text that is encoded, in bytes: anything longer is not a caption.
+inline constexpr size_t kMaxTextBytes = size_t{1} << 26;
+
 /// Immutable: any number of threads may encode with one tokeniser.
 class Tokenizer {
  public:
@@ -29,8 +32,8 @@ class Tokenizer {
   /// Writes CLIP's format, which open_clip reads with the same ids; compressed if the name ends in ".gz".
   void save(const std::filesystem::path& path) const;
 
-  /// The ids of a text of any kind and length (text_cleaning.h says what happens to it), without start and
-  /// end. Linear in the length except for a logarithmic factor within one word.
+  /// The ids of a text of any kind (text_cleaning.h says what happens to it) and of at most kMaxTextBytes,
+  /// without start and end. Linear in the length except for a logarithmic factor within one word.
   std::vector<int32_t> encode(std::string_view text) const;
   /// The same between start and end of text.
   std::vector<int32_t> encode_with_specials(std::string_view text) const;

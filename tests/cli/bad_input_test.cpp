@@ -71,6 +71,19 @@ TEST_CASE_METHOD(ModelOnDisk, "files that are not pictures are named") {
   check_refused(cuclip({"classify", pictures, "--labels", "a,b"}), "folder");
 }
 
+TEST_CASE_METHOD(ModelOnDisk, "a matrix that is too large to paint is refused before its pictures are read") {
+  std::string captions;
+  for (int i = 0; i < 20'000; ++i) captions += "a\n";
+  const std::string file = folder.write("captions.txt", captions), missing = folder / "missing.png";
+  const auto matrix = [&](const char* out) {
+    return cuclip({"matrix", "--images", missing, "--texts-file", file, "--out", folder / out});
+  };
+  const CommandResult painted = matrix("m.png");
+  check_refused(painted, "too large to paint");
+  CHECK_THAT(painted.err, Contains("draw it as .svg") && Contains("640304 x ") && !Contains("missing"));
+  check_refused(matrix("m.svg"), "missing.png");
+}
+
 TEST_CASE_METHOD(ModelOnDisk, "unreadable pictures in a folder are counted and skipped") {
   folder.write("pictures/page.jpg", "<!DOCTYPE html><html></html>");
   folder.write("pictures/empty.png", "");

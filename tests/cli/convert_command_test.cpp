@@ -279,9 +279,83 @@ TEST_CASE_METHOD(Convert, "a run's folders and another model's weights are not w
     check_refused(to("cuclip", out, {}, "cuclip-tiny"), {"neither over a training run"});
   check_done(to("hf", "hf"));
   const std::string weights = folder / "hf/model.safetensors", before = read_file(weights);
-  check_refused(to("cuclip", "hf/model.safetensors", {}, "cuclip-tiny"), {"holds the weights of a model"});
-  check_refused(cuclip({"encode", "image", picture(0), "--out", weights}), {"holds the weights of a model"});
+  check_refused(to("cuclip", "hf/model.safetensors", {}, "cuclip-tiny"), {weights, "part of the model"});
+  check_refused(cuclip({"encode", "image", picture(0), "--out", weights}), {weights, "part of the model"});
   CHECK(read_file(weights) == before);
+}
+
+TEST_CASE_METHOD(Convert, "what would be read instead of a part of a model is not written beside it") {
+  REQUIRE(to("hf", "hf", {"--shard-size", "5KB"}).exit_code == 0);
+  const std::string expected = features(folder / "hf"), captions = folder.write("captions.txt", "ab ab\n");
+  const Names before = names_in(folder / "hf");
+  fs::create_symlink(folder / "hf/model.safetensors.index.json", folder / "link.safetensors");
+  for (const char* name : {"hf/model.safetensors", "hf/open_clip_model.safetensors", "link.safetensors",
+                           "hf/merges.txt", "hf/tokenizer.txt.gz", "hf/bpe_simple_vocab_16e6.txt.gz"}) {
+    INFO(name);
+    const std::string file = folder / name;
+    if (file.ends_with(".safetensors")) {
+      check_refused(to("hf", name, {}, "cuclip-tiny"), {file});
+      check_refused(cuclip({"encode", "text", "a cat", "--out", file}), {file});
+      check_refused(cuclip({"index", pictures, "--out", file}), {file});
+    } else {
+      check_refused(run_cuclip({"tokenizer", "train", "--captions", captions, "--out", file}),
+                    {file, "part of the model"});
+    }
+    CHECK(names_in(folder / "hf") == before);
+  }
+  CHECK(features(folder / "hf") == expected);
+  // Weights or merges alone are no model: they may be written again.
+  for (int i = 0; i < 2; ++i) check_done(to("cuclip", "model.safetensors"));
+  const std::vector<std::string> train = {"tokenizer", "train", "--captions", captions, "--out"};
+  fs::create_directory(folder / "merges");
+  for (int i = 0; i < 2; ++i) {
+    std::vector<std::string> arguments = train;
+    arguments.push_back(folder / "merges/tokenizer.txt.gz");
+    CHECK(run_cuclip(arguments).exit_code == 0);
+  }
+}
+
+TEST_CASE_METHOD(Convert, "what links in its folder lead to is neither removed nor another model's") {
+  REQUIRE(to("hf", "first", {"--shard-size", "5KB"}).exit_code == 0);
+  const std::string expected = features(folder / "first");
+  const Names before = names_in(folder / "first");
+  fs::create_directory(folder / "linked");
+  for (const std::string& name : before)
+    fs::create_symlink(folder / ("first/" + name), folder / ("linked/" + name));
+  check_refused(to("open_clip", "linked", {}, "cuclip-tiny"), {"is a link to", "another model"});
+  CHECK(names_in(folder / "first") == before);
+  CHECK(features(folder / "first") == expected);
+  // Files that were moved to where no model is.
+  check_done(to("hf", "moved"));
+  for (const char* name : {"config.json", "model.safetensors"}) {
+    fs::create_directories(folder / "elsewhere");
+    fs::rename(folder / "moved" / name, folder / "elsewhere" / (std::string("my-") + name));
+    fs::create_symlink(folder / "elsewhere" / (std::string("my-") + name), folder / "moved" / name);
+  }
+  check_done(to("open_clip", "moved"));
+  CHECK(names_in(folder / "moved") == kForOpenClip);  // config.json goes
+  CHECK(fs::exists(folder / "elsewhere/my-config.json"));
+  CHECK(fs::is_symlink(folder / "moved/model.safetensors"));
+  CHECK(features(folder / "moved") == expected);
+}
+
+TEST_CASE_METHOD(Convert, "a folder that cannot be made is told with the reason") {
+  fs::create_symlink("gone", folder / "link");
+  for (const auto& [name, reason] :
+       {std::pair{std::string("link"), "is a link to gone, which is not a folder"},
+        {std::string(300, 'x'), "File name too long"},
+        {std::string(300, 'x') + ".safetensors", "File name too long"}}) {
+    const CommandResult result = to("hf", name);
+    CHECK(result.exit_code == 1);
+    CHECK_THAT(result.err, Contains(reason) && Contains("cannot ") && !Contains("filesystem error"));
+  }
+}
+
+TEST_CASE("the help says which program loads which folder") {
+  std::string help = run_cuclip({"convert", "--help"}).out;
+  std::replace(help.begin(), help.end(), '\n', ' ');
+  CHECK_THAT(help, Contains("made with --to hf is transformers'") &&
+                       Contains("made with --to open_clip is open_clip's") && Contains("Neither loads"));
 }
 
 TEST_CASE_METHOD(Convert, "a modified ResNet goes to open_clip and back, and transformers has none") {

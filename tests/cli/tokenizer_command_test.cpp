@@ -112,6 +112,8 @@ TEST_CASE("wrong inputs of the tokeniser exit with 2 and name what is wrong") {
       {{"encode", "--tokenizer", captions, "x"}, "line 1: expected"},
       {{"encode", "--tokenizer", merges, "--context-length", "1", "x"}, "at least 2"},
       {{"encode", "x"}, "--tokenizer"},
+      {{"encode", "--tokenizer", merges, "a", "\xff"}, "expected UTF-8, found \"\\xff\""},
+      {{"encode", "--tokenizer", merges, "--json", "\xc3("}, "expected UTF-8"},
       {{"decode", "--tokenizer", merges, "515"}, "id 515"},
       {{"decode", "--tokenizer", merges, "x"}, "id"},
   };

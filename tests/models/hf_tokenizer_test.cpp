@@ -164,6 +164,25 @@ TEST_CASE("a vocabulary with two symbols that are written alike is refused") {
   CHECK_THROWS_WITH(files_of(Tokenizer(merges)), Contains("two of its symbols are written a</w>"));
 }
 
+TEST_CASE("a vocab.json must have the ids of the merges") {
+  const Tokenizer tokenizer = tiny_tokenizer();
+  const std::string text = files_of(tokenizer).at("vocab.json");
+  check_vocab_json(tokenizer, text, "v");
+  json ids = json::parse(text);
+  ids["more"] = 9999;  // which no merge makes
+  check_vocab_json(tokenizer, ids.dump(), "v");
+  std::swap(ids.at("a</w>"), ids.at("b"));
+  CHECK_THROWS_WITH(check_vocab_json(tokenizer, ids.dump(), "v"),
+                    Contains("v: expected the id 65 for the token \"b\"") && Contains("found 320"));
+  ids = json::parse(text);
+  ids.erase("<|endoftext|>");
+  CHECK_THROWS_WITH(check_vocab_json(tokenizer, ids.dump(), "v"),
+                    Contains("\"<|endoftext|>\"") && Contains("found none"));
+  ids["<|endoftext|>"] = "518";
+  CHECK_THROWS_WITH(check_vocab_json(tokenizer, ids.dump(), "v"), Contains("found \"518\""));
+  CHECK_THROWS_WITH(check_vocab_json(tokenizer, "[]", "v"), Contains("v"));
+}
+
 TEST_CASE("CLIP's own vocabulary is recognised, and no other of its size") {
   CUCLIP_NEEDS_CLIP_MERGES(path);
   const Tokenizer clips = Tokenizer::load(path);

@@ -4,6 +4,7 @@
 
 #include "core/file_io.h"
 #include "models/clip/weights.h"
+#include "models/text/hf_tokenizer.h"
 #include "tests/support/command.h"
 #include "tests/support/tiny_model.h"
 #include "train/loop/checkpoint.h"
@@ -60,6 +61,33 @@ TEST_CASE_METHOD(Fixture, "a truncated latest checkpoint is passed over for the 
   CHECK_THAT(loaded.notes[0], Contains("step-2 is damaged, using the one before it"));
   CHECK(load_model(context, run / "checkpoints/step-1").notes.empty());
   CHECK_THROWS_WITH(load_model(context, run / "checkpoints/step-2"), Contains("model.safetensors"));
+}
+
+TEST_CASE_METHOD(Fixture, "a vocab.json that does not go with its merges.txt is refused") {
+  save_weights(model, folder / "model.safetensors");
+  folder.write("open_clip_config.json", clip_config_json(model.config()));
+  std::string vocab;
+  for (const auto& [name, contents] : hf_tokenizer_files(tiny_tokenizer(), 7)) {
+    folder.write(name, contents);
+    if (name == "vocab.json") vocab = contents;
+  }
+  const fs::path merges = folder / "merges.txt";
+  const auto load_all = [&] {
+    load_model(context, folder.path());
+    load_tokenizer(folder.path());
+    load_tokenizer(merges);
+  };
+  load_all();
+  std::swap(vocab[vocab.find("\"b\"") + 1], vocab[vocab.find("\"c\"") + 1]);
+  const fs::path file = folder.write("vocab.json", vocab);
+  CHECK_THROWS_WITH(load_model(context, folder.path()),
+                    Contains(file.string() + ": expected the id 65 for the token \"b\"") &&
+                        Contains("found 66") && Contains("from the same model"));
+  CHECK_THROWS_WITH(load_tokenizer(folder.path()), Contains("found 66"));
+  CHECK_THROWS_WITH(load_tokenizer(merges), Contains("found 66"));
+  // Merges of our own are read before merges.txt: the others are not the model's.
+  tiny_tokenizer().save(folder / "tokenizer.txt.gz");
+  CHECK(load_model(context, folder.path()).tokenizer().vocab_size() == 519);
 }
 
 TEST_CASE_METHOD(Fixture, "weights alone need a configuration, and for texts a tokeniser") {

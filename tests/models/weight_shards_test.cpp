@@ -50,10 +50,10 @@ struct Fixture {
     PendingWeights pending = pending_weights(model, folder / name, WeightNames::hugging_face, max_bytes);
     for (const std::string& there : names_in(folder / name)) CHECK_THAT(there, Contains(".tmp-"));
     for (PendingFile& file : pending.files) {
-      CHECK_FALSE(fs::exists(folder / name / pending.last));
+      CHECK_FALSE(fs::exists(folder / name / pending.names.back()));
       file.commit();
     }
-    CHECK(fs::exists(folder / name / pending.last));
+    CHECK(fs::exists(folder / name / pending.names.back()));
     return pending;
   }
 
@@ -82,8 +82,8 @@ TEST_CASE_METHOD(Fixture, "shards have together, in the index's places, the tens
     INFO(max_bytes);
     const std::string name = std::to_string(max_bytes);
     const PendingWeights pending = written(name, max_bytes);
-    REQUIRE(pending.last == "model.safetensors.index.json");
-    const json index = json::parse(read_file(folder / name / pending.last));
+    REQUIRE(pending.names.back() == "model.safetensors.index.json");
+    const json index = json::parse(read_file(folder / name / pending.names.back()));
     CHECK(index.at("metadata").at("total_size") == total);
     const size_t shards = pending.files.size() - 1;
     std::map<std::string, std::string> found;

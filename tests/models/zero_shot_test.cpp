@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <cmath>
 #include <set>
 
@@ -47,6 +48,19 @@ TEST_CASE("every placeholder is filled, and a name with braces does no harm") {
   CHECK(fill_template("a {} and a {}", "cat") == "a cat and a cat");
   CHECK(fill_template("a {}", "{}{}") == "a {}{}");
   CHECK(fill_template("{}", "") == "");
+  CHECK(fill_template("{}{} b{}", "") == " b");
+  CHECK(fill_template("{{}}", "a") == "{a}");
+}
+
+TEST_CASE("a template and a name that make no caption are refused before there is memory for it") {
+  std::string pattern, name(100'000, 'x');
+  for (int i = 0; i < 100'000; ++i) pattern += "{}";
+  const auto start = std::chrono::steady_clock::now();
+  CHECK_THROWS_WITH(fill_template(pattern, name), Catch::Contains("more than 67108864 bytes; shorten") &&
+                                                      !Catch::Contains(std::string(500, 'x')));
+  // Of 10 GB, 64 MiB were copied; all of them, moved at every place, took more than a minute.
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
+  CHECK(fill_template("{}", std::string(kMaxTextBytes, 'x')).size() == kMaxTextBytes);
 }
 
 TEST_CASE("a class's row is the normalised mean of its normalised prompts") {

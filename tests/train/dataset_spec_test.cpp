@@ -11,6 +11,7 @@
 
 using namespace cuclip;
 using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
 using cuclip::test::TarBytes;
 using cuclip::test::TemporaryFolder;
 using Strings = std::vector<std::string>;
@@ -49,6 +50,17 @@ TEST_CASE("folders and files with braces, brackets and colons in their names are
   std::filesystem::remove(folder / "{a,b}.tar");
   CHECK(captions(top + "{a,b}.tar") == Strings{"a.tar", "b.tar"});
   CHECK_THROWS_WITH(open_dataset(top + "[set 2]/s-0.tar"), Contains("no shard at"));
+}
+
+TEST_CASE("a pattern that is refused is named whole") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "{set}");
+  for (const std::string& start : {std::string("/"), (folder / "{set}").string() + "/"}) {
+    for (const auto& [end, reason] : {std::pair{"x/{000..99999999}.tar", "more than 1000000 names"},
+                                      {"{a..b}.tar", "expected a range"},
+                                      {"{a", "never closed"}})
+      CHECK_THROWS_WITH(shard_names(start + end), StartsWith(start + end + ": ") && Contains(reason));
+  }
 }
 
 TEST_CASE("joined names come apart at the colons that belong to no file") {

@@ -70,7 +70,9 @@ void check_not_of_run(const fs::path& out, bool is_file) {
   const auto is_run = [](const fs::path& folder) {
     return is_folder(folder / kCheckpointFolder) && path_exists(folder / "latest");
   };
-  const fs::path path = fs::weakly_canonical(fs::absolute(out));
+  std::error_code error;
+  const fs::path path = fs::weakly_canonical(fs::absolute(out), error);
+  if (error) return;  // nothing can be there: making the folder says why
   const fs::path folder = is_file ? path.parent_path() : path;
   const bool among_checkpoints = is_checkpoint_folder(folder) || is_run(folder.parent_path().parent_path()) ||
                                  (folder.filename() == kCheckpointFolder && is_run(folder.parent_path()));
@@ -147,9 +149,10 @@ void add_convert_command(CLI::App& app) {
   command->add_flag("--json", options->json, kJsonHelp);
   add_model_flags(command, options->model);
   command->footer(
-      "A folder is a whole model, its tokeniser included: transformers' CLIPModel and CLIPProcessor load it "
-      "with from_pretrained(FOLDER), open_clip with create_model_and_transforms and get_tokenizer of "
-      "'local-dir:FOLDER'. transformers has no modified ResNets: they go to open_clip only.\n"
+      "A folder is a whole model, its tokeniser included. One made with --to hf is transformers': its "
+      "CLIPModel and CLIPProcessor load it with from_pretrained(FOLDER). One made with --to open_clip is "
+      "open_clip's: create_model_and_transforms and get_tokenizer take 'local-dir:FOLDER'. Neither loads the "
+      "other's. transformers has no modified ResNets: they go to open_clip only.\n"
       "Reads any of these names, in f32, bf16 or f16, and writes f32. Pickled files (.pt, .bin) are not "
       "read.\n"
       "Examples:\n"

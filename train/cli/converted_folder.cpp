@@ -64,6 +64,18 @@ OutputKind kind_of_ours(const std::string& name) {
   return kind_of_name(name, name == "merges.txt" ? OutputKind::merges : OutputKind::json);
 }
 
+// A link's place is written through: what it leads to must not be another model's.
+void check_link(const fs::path& file) {
+  std::error_code unknown;
+  const fs::path target = fs::weakly_canonical(file, unknown), there = target.parent_path();
+  const bool elsewhere = there != fs::weakly_canonical(file.parent_path(), unknown);
+  CUCLIP_CHECK(
+      !elsewhere || (weights_in(there).empty() && config_in(there).empty()),
+      "{} is a link to {}, which belongs to another model and would be overwritten; remove the link, "
+      "or choose another folder for --out",
+      file.string(), target.string());
+}
+
 void check_folder(const fs::path& folder, const std::vector<std::string>& inputs) {
   std::vector<std::string> in_the_way(kInTheWay.begin(), kInTheWay.end());
   for (const char* name : kMergesNames) {
@@ -85,6 +97,7 @@ void check_folder(const fs::path& folder, const std::vector<std::string>& inputs
         "--out",
         file);
     check_can_replace(file, kind_of_ours(name), inputs);
+    check_link(file);
   }
 }
 
@@ -128,7 +141,7 @@ TextFiles text_files(const LoadedModel& loaded, WeightNames names, bool with_tok
 
 // What an earlier convert left: weights, with which the folder could be loaded, and what is not written
 // again.
-void remove_earlier(const fs::path& folder, const TextFiles& files) {
+void remove_earlier(const fs::path& folder, const TextFiles& texts, const PendingWeights& weights) {
   std::vector<std::string> old = names_of_ours(folder);
   // First what makes the folder one that can be loaded.
   std::stable_partition(old.begin(), old.end(), [](const std::string& name) {
@@ -136,11 +149,14 @@ void remove_earlier(const fs::path& folder, const TextFiles& files) {
   });
   for (const std::string& name : old) {
     const bool stays =
-        std::any_of(files.begin(), files.end(), [&](const auto& file) { return file.first == name; });
-    if (stays) continue;
+        std::any_of(texts.begin(), texts.end(), [&](const auto& file) { return file.first == name; });
+    const bool is_written =
+        std::find(weights.names.begin(), weights.names.end(), name) != weights.names.end();
+    fs::path file = folder / name;
+    if (stays || (is_written && !path_exists(file))) continue;
     std::error_code error;
-    // Not a link: the new file takes the place of what it leads to.
-    const fs::path file = fs::weakly_canonical(folder / name, error);
+    // New weights take the place of what a link leads to. Otherwise only the link is ours.
+    if (is_written) file = fs::canonical(file, error);
     if (!error) fs::remove(file, error);
     if (error) fail("cannot remove {}: {}", (folder / name).string(), error.message());
   }
@@ -161,10 +177,10 @@ ConvertedFolder write_converted_folder(const fs::path& folder, const LoadedModel
   PendingWeights weights = pending_weights(*loaded.model, folder, names, max_bytes);
   // From here on the folder has neither the model before nor this one.
   finish_first("interrupted: putting the model's files in place first");
-  remove_earlier(folder, texts);
+  remove_earlier(folder, texts, weights);
   for (PendingFile& file : files) file.commit();  // the mark first
   for (PendingFile& file : weights.files) file.commit();
-  written.weights = folder / weights.last;
+  written.weights = folder / weights.names.back();
   written.files = std::max<int64_t>(1, std::ssize(weights.files) - 1);
   written.oversized = weights.oversized;
   return written;

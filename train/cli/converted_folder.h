@@ -26,11 +26,11 @@ struct ConvertedFolder {
 ///     for open_clip's names CLIP's own vocabulary is tokenizer.txt.gz, since open_clip has a tokeniser for
 ///     it. None if the model has none, or one that does not make its vocabulary (an untrained model's).
 /// A folder that convert filled before is filled again, and its files that no longer belong there are
-/// removed. Everything is written beside its place first. Only then are the old weights removed, and the new
-/// files put in place, those last with which the weights are whole: at every moment they are the old ones
-/// with their files, or the new ones with theirs, or cannot be loaded. Throws InputError for files that
-/// convert did not write and that would be replaced, or read by others instead of its own, and for inputs;
-/// Error if something cannot be written.
+/// removed, not what they lead to. Everything is written beside its place first. Only then are the old
+/// weights removed, and the new files put in place, those last with which the weights are whole: at every
+/// moment they are the old ones with their files, or the new ones with theirs, or cannot be loaded. Throws
+/// InputError for files that convert did not write and that would be replaced, or read by others instead of
+/// its own, for links to another model's files, and for inputs; Error if something cannot be written.
 ConvertedFolder write_converted_folder(const std::filesystem::path& folder, const LoadedModel& loaded,
                                        WeightNames names, int64_t max_bytes,
                                        const std::vector<std::string>& inputs);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "kernels/similarity/similarity.h"
 #include "models/files/names.h"
@@ -38,19 +39,31 @@ struct Matrix {
   std::optional<float> loss;  // of as many pictures as captions, each with its own
 };
 
+draw::Scene heat_map_of(const Matrix& matrix, std::span<const Image> pictures, const std::string& model) {
+  const std::string subtitle = "cosine similarity, " + model;
+  return draw::heat_map({.title = "Pictures and captions",
+                         .subtitle = subtitle,
+                         .values = matrix.similarity,
+                         .rows = static_cast<int>(matrix.images.size()),
+                         .columns = static_cast<int>(matrix.texts.size()),
+                         .row_images = pictures,
+                         .row_labels = {},
+                         .column_labels = matrix.texts});
+}
+
+// Before an hour of work, and not after it: the size does not depend on what the pictures and values are.
+void check_can_draw(Matrix matrix, const std::string& model, const std::string& out) {
+  if (kind_of_name(out, OutputKind::svg) != OutputKind::png) return;
+  matrix.similarity.resize(matrix.images.size() * matrix.texts.size());
+  const std::vector<Image> pictures(matrix.images.size());
+  draw::check_paintable(heat_map_of(matrix, pictures, model), draw::kFileScale);
+}
+
 void draw_matrix(const Matrix& matrix, const std::string& model, const std::string& out) {
   std::vector<Image> pictures;
   for (const std::string& file : matrix.images)
     pictures.push_back(load_image(file, {.exif_orientation = true}));
-  const std::string subtitle = "cosine similarity, " + model;
-  draw::write_scene(out, draw::heat_map({.title = "Pictures and captions",
-                                         .subtitle = subtitle,
-                                         .values = matrix.similarity,
-                                         .rows = static_cast<int>(matrix.images.size()),
-                                         .columns = static_cast<int>(matrix.texts.size()),
-                                         .row_images = pictures,
-                                         .row_labels = {},
-                                         .column_labels = matrix.texts}));
+  draw::write_scene(out, heat_map_of(matrix, pictures, model));
 }
 
 void print_matrix(const Matrix& matrix) {
@@ -96,15 +109,17 @@ void run_matrix(const Options& options) {
     check_can_write(options.out, kind_of_name(options.out, OutputKind::svg),
                     inputs_with(options.model, inputs));
   }
-  Matrix matrix;
-  matrix.texts = given_texts(options.texts, options.texts_file, "matrix");
+  Matrix matrix{.images = options.images,
+                .texts = given_texts(options.texts, options.texts_file, "matrix"),
+                .similarity = {},
+                .loss = {}};
   Session session(options.model);
+  check_can_draw(matrix, session.loaded.description, options.out);
   const std::vector<fs::path> files(options.images.begin(), options.images.end());
   const EncodedPictures encoded = encode_picture_files(session.model(), files);
   // If it were left out, the pictures after it would stand beside the wrong captions.
   CUCLIP_CHECK(encoded.unreadable.empty(), "{}", encoded.unreadable.front().reason);
   report_damaged(encoded.damaged);
-  for (const int64_t i : encoded.kept) matrix.images.push_back(files[static_cast<size_t>(i)]);
   const Tensor texts = encode_texts(session.model(), session.loaded.tokenizer(), matrix.texts);
   const Tensor scores = Tensor::empty(session.context, {encoded.features.size(0), texts.size(0)}, DType::f32);
   cosine_similarity({.a = encoded.features, .b = texts, .out = scores}, session.context.exec());

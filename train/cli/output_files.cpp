@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <span>
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
@@ -68,10 +69,18 @@ bool may_become(const std::string& file, OutputKind kind) {
   return false;
 }
 
+bool is_one_of(std::span<const char* const> names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Whether the file is a part of the model in its folder, or would be read instead of a part. Weights alone
+// are no model yet, and may be written again; so may merges without weights.
 bool belongs_to_model(const std::filesystem::path& file) {
-  if (!path_exists(file) || !is_weights_name(file.filename().string())) return false;
-  return std::any_of(std::begin(kConfigNames), std::end(kConfigNames),
-                     [&](const char* name) { return path_exists(file.parent_path() / name); });
+  const std::filesystem::path folder = file.parent_path(), weights = weights_in(folder);
+  const std::string name = file.filename();
+  if (is_one_of(kMergesNames, name)) return !weights.empty() && !merges_in(folder).empty();
+  if (!is_weights_name(name) && !is_one_of(kWeightsNames, name)) return false;
+  return !config_in(folder).empty() || (!weights.empty() && weights.filename() != name);
 }
 
 }  // namespace
@@ -90,11 +99,12 @@ OutputKind kind_of_name(const std::string& file, OutputKind otherwise) {
 
 void check_can_write(const std::string& file, OutputKind kind, const std::vector<std::string>& inputs) {
   check_can_replace(file, kind, inputs);
-  CUCLIP_CHECK(
-      kind != OutputKind::safetensors || !belongs_to_model(file),
-      "{} holds the weights of a model, whose configuration is beside it, and would be overwritten; choose "
-      "another name to write to",
-      file);
+  std::error_code unknown;
+  CUCLIP_CHECK(!belongs_to_model(file) && !belongs_to_model(std::filesystem::weakly_canonical(file, unknown)),
+               "{} would overwrite a part of the model in its folder, or be read instead of it; choose "
+               "another name or "
+               "folder to write to",
+               file);
 }
 
 void check_can_replace(const std::string& file, OutputKind kind, const std::vector<std::string>& inputs) {

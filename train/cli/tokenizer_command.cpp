@@ -75,6 +75,9 @@ void train(const Options& options) {
 }
 
 void encode(const Options& options) {
+  for (const std::string& text : options.texts) {
+    CUCLIP_CHECK(is_utf8(text), "tokenizer encode: expected UTF-8, found \"{}\"", escaped_name(text));
+  }
   const Tokenizer tokenizer = load_tokenizer(options.tokenizer);
   for_each_text(options.texts, [&](const std::string& text) {
     const std::vector<int32_t> ids = options.context_length > 0

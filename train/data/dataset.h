@@ -109,9 +109,9 @@ std::unique_ptr<Dataset> open_csv_dataset(const std::string& path, const Dataset
 std::unique_ptr<Dataset> open_folder_dataset(const std::string& path, const DatasetOptions& options);
 
 /// shards-{000..012}.tar -> 13 names; {a,b} alternatives; several braces multiply out. A range's width is
-/// that of its first number. Throws InputError for a brace that is not closed, a range that runs backwards,
-/// or more than a million names.
-std::vector<std::string> expand_braces(const std::string& pattern);
+/// that of its first number. Braces before `first` stand for themselves. Throws InputError for a brace that
+/// is not closed, a range that runs backwards, or more than a million names.
+std::vector<std::string> expand_braces(const std::string& pattern, size_t first = 0);
 
 /// The shards that a pattern with braces, * or [] names, in order. A name that exists is taken literally, and
 /// so are the leading folders of one that does not. Throws InputError as expand_braces does, and for a * or

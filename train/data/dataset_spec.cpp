@@ -96,9 +96,9 @@ size_t parts_of_name(std::span<const std::string> parts, const PathQuestion& exi
 
 }  // namespace
 
-std::vector<std::string> expand_braces(const std::string& pattern) {
-  std::vector<std::string> names{""};
-  size_t position = 0;
+std::vector<std::string> expand_braces(const std::string& pattern, size_t first) {
+  std::vector<std::string> names{pattern.substr(0, first)};
+  size_t position = first;
   while (position < pattern.size()) {
     const size_t open = pattern.find('{', position);
     const std::string before = pattern.substr(position, open - position);
@@ -121,10 +121,8 @@ std::vector<std::string> expand_braces(const std::string& pattern) {
 
 std::vector<std::string> shard_names(const std::string& pattern) {
   if (path_exists(pattern)) return {pattern};
-  const size_t literal = literal_length(pattern);
   std::vector<std::string> names;
-  for (const std::string& rest : expand_braces(pattern.substr(literal))) {
-    const std::string name = pattern.substr(0, literal) + rest;
+  for (const std::string& name : expand_braces(pattern, literal_length(pattern))) {
     if (name.find_first_of("*?[") == std::string::npos || path_exists(name)) {
       names.push_back(name);
     } else {

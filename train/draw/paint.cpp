@@ -14,6 +14,10 @@ namespace {
 
 constexpr double kMaxPixels = 1e8;
 
+Point size_in_pixels(const Scene& scene, double scale) {
+  return {std::ceil(scene.width * scale), std::ceil(scene.height * scale)};
+}
+
 int first_pixel(double from) { return static_cast<int>(std::max(0.0, std::floor(from))); }
 int end_pixel(double to, int size) {
   return static_cast<int>(std::clamp(std::ceil(to), 0.0, static_cast<double>(size)));
@@ -161,11 +165,18 @@ class Painter {
 
 }  // namespace
 
+void check_paintable(const Scene& scene, double scale) {
+  const auto [width, height] = size_in_pixels(scene, scale);
+  CUCLIP_CHECK(width >= 1 && height >= 1, "a drawing of {:.0f} x {:.0f} pixels is empty", width, height);
+  CUCLIP_CHECK(width * height <= kMaxPixels,
+               "a drawing of {:.0f} x {:.0f} pixels is too large to paint, expected at most {:.0f} pixels in "
+               "all; draw it as .svg, or draw less",
+               width, height, kMaxPixels);
+}
+
 Image paint(const Scene& scene, double scale) {
-  const double width = std::ceil(scene.width * scale), height = std::ceil(scene.height * scale);
-  CUCLIP_CHECK(width >= 1 && height >= 1 && width * height <= kMaxPixels,
-               "a drawing of {} x {} at {} pixels per unit is empty or too large to paint", scene.width,
-               scene.height, scale);
+  check_paintable(scene, scale);
+  const auto [width, height] = size_in_pixels(scene, scale);
   Image image{.width = static_cast<int>(width), .height = static_cast<int>(height), .rgb = {}};
   image.rgb.assign(size_t{3} * static_cast<size_t>(image.width) * static_cast<size_t>(image.height), 255);
   for (const auto& item : scene.items) std::visit(Painter(image, scale), item);

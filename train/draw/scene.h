@@ -77,8 +77,14 @@ std::string to_svg(const Scene& scene);
 /// The scene painted at `scale` pixels to a unit, with smooth edges.
 Image paint(const Scene& scene, double scale = 1);
 
+/// The scale of a .png where no other is asked for.
+inline constexpr double kFileScale = 2;
+
+/// Throws InputError for a scene that is too large to be painted at this scale, or empty.
+void check_paintable(const Scene& scene, double scale);
+
 /// Writes the form that the path's extension asks for: .svg, or .png painted at `scale`. Throws InputError
 /// for any other extension, Error when the file cannot be written.
-void write_scene(const std::filesystem::path& path, const Scene& scene, double scale = 2);
+void write_scene(const std::filesystem::path& path, const Scene& scene, double scale = kFileScale);
 
 }  // namespace cuclip::draw

@@ -167,7 +167,7 @@ void make_tokenizer(OpenedRun& run, const std::filesystem::path& checkpoint,
         "token embeddings would stand for other tokens; give --tokenizer FILE",
         run.config.pretrained);
     fmt::print(stderr, "vocabulary of the pretrained weights: {}\n", escaped_text(merges.string()));
-    run.tokenizer = Tokenizer::load(merges);
+    run.tokenizer = load_tokenizer(merges);
   } else {
     run.tokenizer = learn_vocabulary(run);
   }
