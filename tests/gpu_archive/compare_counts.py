@@ -12,6 +12,7 @@ cannot be compared.
 import argparse
 import csv
 import json
+import re
 import sys
 
 # A GPU's counters that the emulator counts too, and from what; several are added.
@@ -59,7 +60,8 @@ def read_ncu(path):
 
 
 def short(kernel):
-    return kernel.split("(")[0].split("<")[0].split("::")[-1].split(" ")[-1]
+    """The name alone, without namespaces, template arguments and parameters."""
+    return re.split(r"[<(]", re.sub(r"\(anonymous namespace\)::|<unnamed>::", "", kernel))[0].split("::")[-1].split(" ")[-1]
 
 
 def compare(measured, counted):

@@ -147,12 +147,12 @@ part_kernels() {
 }
 
 part_steps() {
-  local model pairs length log files=() code cases=("ViT-B-32 256 77" "ViT-B-16 128 77" "cuclip-small 1024 32")
-  if [[ -n ${CUCLIP_TEST_REDUCED-} ]]; then cases=("cuclip-tiny 4 16"); fi
+  local model pairs length log files=() code steps=10 cases=("ViT-B-32 256 77" "ViT-B-16 128 77" "cuclip-small 1024 32")
+  if [[ -n ${CUCLIP_TEST_REDUCED-} ]]; then cases=("cuclip-tiny 2 16") steps=1; fi
   for case in "${cases[@]}"; do
     read -r model pairs length <<<"$case"
     log=$work/$model.log code=0
-    limited 60 bench/train_step "$model" "$pairs" "$length" 10 cuda >"$log" 2>&1 || code=$?
+    limited 60 bench/train_step "$model" "$pairs" "$length" $steps cuda >"$log" 2>&1 || code=$?
     printf '{"model": "%s", "pairs": %d, "text_length": %d, "exit_code": %d, "said": %s}' "$model" "$pairs" "$length" $code \
       "$(json_string "$(<"$log")")" >"$work/$model.step.json"
     files+=("$work/$model.step.json")
@@ -195,24 +195,24 @@ part_counters() {
 }
 
 part_shapes() {
-  local run=$work/run code=0 model=cuclip-small batch=1024 every=10 seconds=$((deadline - SECONDS - 60)) count=2000
-  if [[ -n ${CUCLIP_TEST_REDUCED-} ]]; then model=cuclip-tiny batch=4 every=1 seconds=10 count=2; fi
+  local run=$work/run code=0 model=cuclip-small batch=1024 steps=0 every=10 seconds=$((deadline - SECONDS - 60)) count=2000
+  if [[ -n ${CUCLIP_TEST_REDUCED-} ]]; then model=cuclip-tiny batch=4 steps=3 every=1 count=2; fi
   if ((seconds > 300)); then seconds=300; fi
+  local start=$SECONDS last zero_shot=null
   # So many epochs that the learning rate stays what it is after the warm-up. Interrupted, it saves a
   # checkpoint.
   timeout --signal=INT --kill-after=40 "$seconds" bin/cuclip train --model $model --train-data synthetic:shapes --device cuda \
-    --precision bf16 --batch-size $batch --epochs 1000 --warmup 200 --lr 5e-4 --delete-previous-checkpoint --log-every-n-steps $every \
-    --out "$run" >"$work/train.log" 2>&1 || code=$?
-  local last zero_shot=null
+    --precision bf16 --batch-size $batch --epochs 1000 --max-steps $steps --warmup 200 --lr 5e-4 --log-every-n-steps $every \
+    --delete-previous-checkpoint --out "$run" >"$work/train.log" 2>&1 || code=$?
   member() { sed -n "s/.*\"$1\":\([^,}]*\).*/\1/p" <<<"$last"; }
   last=$(tail -n 1 "$run/metrics.jsonl" 2>/dev/null)
-  if [[ $code != 124 || -z $last ]]; then
+  if [[ $code != 0 && $code != 124 || -z $last ]]; then
     failed
     note shapes "FAILED with $code: $(last_line "$work/train.log")"
     printf '{"result": "failed", "said": %s}\n' "$(json_string "$(tail -n 30 "$work/train.log")")" >"$OUT/shapes.json"
     return
   fi
-  note shapes "$model in bf16, batches of $batch, $seconds s: $(member step) steps, loss $(printf %.3f "$(member loss)"), $(
+  note shapes "$model in bf16, batches of $batch: $(member step) steps in $((SECONDS - start)) s, loss $(printf %.3f "$(member loss)"), $(
     printf %.0f "$(member samples_per_second)") pairs/s"
   if limited 60 bin/cuclip eval zero-shot --model "$run" --data synthetic:shapes --device cuda --count $count --json \
     >"$work/zero_shot.json" 2>"$work/eval.log"; then
