@@ -12,11 +12,11 @@
 
 namespace cuclip {
 
-FileLock::FileLock(const std::filesystem::path& path, const std::string& name) {
+FileLock::FileLock(const std::filesystem::path& path, const std::string& name, IfLocked locked) {
   const bool folder = is_folder(path);
   fd_ = ::open(path.c_str(), (folder ? O_RDONLY | O_DIRECTORY : O_RDWR | O_CREAT) | O_CLOEXEC, 0666);
   if (fd_ < 0) fail("cannot {} {}: {}", folder ? "open" : "write to", name, std::strerror(errno));
-  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
+  if (::flock(fd_, LOCK_EX | (locked == IfLocked::wait ? 0 : LOCK_NB)) == 0) return;
   const int why = errno;
   ::close(fd_);
   if (why == EWOULDBLOCK) fail_input("{} is in use by another process; choose another --out", name);

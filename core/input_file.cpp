@@ -25,6 +25,11 @@ InputFile::InputFile(const std::filesystem::path& path) : name_(path.string()) {
   stamp_ = stamp_of(info);
 }
 
+InputFile::InputFile(const std::filesystem::path& path, const FileStamp& expected) : InputFile(path) {
+  stamp_ = expected;
+  check_unchanged();
+}
+
 InputFile::~InputFile() { ::close(fd_); }
 
 size_t InputFile::read_at(int64_t offset, std::span<char> into) const {

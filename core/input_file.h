@@ -14,12 +14,15 @@ class InputFile {
  public:
   /// Throws InputError naming the file and the system's reason, also for a folder.
   explicit InputFile(const std::filesystem::path& path);
+  /// The same for a file that was read before: throws InputError also when it is no longer as `expected`.
+  InputFile(const std::filesystem::path& path, const FileStamp& expected);
   ~InputFile();
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
 
   const std::string& name() const { return name_; }
   int64_t size() const { return stamp_.bytes; }
+  const FileStamp& stamp() const { return stamp_; }
 
   /// Fills `into`, starting at `offset`; returns how many bytes there were: fewer only at the end of the
   /// file.

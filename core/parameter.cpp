@@ -9,7 +9,7 @@ constexpr int64_t kAlignment = 32;  // elements: 64 bytes in bf16, 128 in f32
 
 Parameter& ParameterStore::add(std::string name, const Shape& shape, ParameterRole role,
                                const Initialiser& initialiser) {
-  CUCLIP_CHECK(!find(name), "two parameters are called {}", name);
+  CUCLIP_CHECK(places_.emplace(name, parameters_.size()).second, "two parameters are called {}", name);
   Parameter& parameter = parameters_.emplace_back();
   parameter.name = std::move(name);
   parameter.shape = shape;
@@ -68,10 +68,8 @@ void ParameterStore::zero_gradients() {
 }
 
 const Parameter* ParameterStore::find(std::string_view name) const {
-  for (const Parameter& parameter : parameters_) {
-    if (parameter.name == name) return &parameter;
-  }
-  return nullptr;
+  const auto place = places_.find(name);
+  return place == places_.end() ? nullptr : &parameters_[place->second];
 }
 
 Parameter& ParameterStore::get(std::string_view name) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <deque>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -81,6 +83,7 @@ class ParameterStore {
   static Tensor slice(const Tensor& arena, const Parameter& parameter);
   void zero_padding() const;
   std::deque<Parameter> parameters_;
+  std::map<std::string, size_t, std::less<>> places_;  // of each name in parameters_
   int64_t arena_size_ = 0;
   Tensor values_, gradients_, bf16_copies_;
 };

@@ -5,8 +5,9 @@
   bench/versus_pytorch/compare.py --build build/cpu-tests --tasks loss     one of them
   bench/versus_pytorch/compare.py --build build/cuda-tests --device cuda   on a GPU
 
-Needs a Python that has torch and, for models, open_clip_torch (--python; without it, this one). --install DIR makes one there
-with pip, some 3 GB, if it is not there yet. Every contestant is a process of its own that has prepared its task
+Needs a Python that has torch, open_clip_torch for models, and openvino to be compared with that too (--python; without
+it, this one). --install DIR makes one there with pip, some 3 GB, if it is not there yet. Every contestant is a process
+of its own that has prepared its task
 and waits; they run in turn, ROUNDS times, so that whatever else the machine does meets all of them. A contestant
 that cannot be run is named with its reason, and nothing is said about it. The table gives cuclip's best and
 median time, those of the fastest variant of PyTorch, and their ratio, PyTorch's time by cuclip's, round by round:
@@ -74,6 +75,8 @@ def variants(task, precision, device):
         return names[:1]
     if precision == "bf16" and task.startswith("encode"):
         names += BF16_WEIGHTS
+    if device == "cpu" and task.startswith("encode"):
+        names.append("openvino")
     if device == "cuda" and task in ("train_step", "encode_images", "encode_texts"):
         names += ATTENTION
     return names
@@ -205,7 +208,8 @@ def install(folder):
     python = folder / "bin/python"
     if not python.exists():
         venv.create(folder, with_pip=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "torch", "torchvision", "open_clip_torch"], check=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "torch", "torchvision", "open_clip_torch",
+                    "openvino"], check=True)
     return python
 
 

@@ -6,7 +6,8 @@ MiB the process grew. contestant.cpp does the same in cuclip.
 The variant says how PyTorch is asked: eager or compiled (torch.compile), and for scaled_dot_product_attention on
 a GPU which of its kernels it may use: eager-cudnn, eager-flash, eager-efficient. In bf16, training is under
 autocast, with the weights in f32, as cuclip trains; encoding too, or with the weights in bf16: eager-weights,
-compiled-weights. Models are open_clip's, their pictures and texts random.
+compiled-weights. openvino is for encoding on a CPU: PyTorch's model, converted to and run by OpenVINO. Models are
+open_clip's, their pictures and texts random.
 """
 import argparse
 import contextlib
@@ -88,6 +89,8 @@ def encode(args, encode_name):
     if args.precision == "bf16" and args.variant.endswith("weights"):
         model, images = model.bfloat16(), images.bfloat16()
     given = images if encode_name == "encode_image" else tokens
+    if args.variant == "openvino":
+        return openvino_encoder(Encoder(model, encode_name), given, args)
     forward = compiled(getattr(model, encode_name), args)
 
     @torch.inference_mode()
@@ -96,6 +99,32 @@ def encode(args, encode_name):
             return forward(given, normalize=True).float()
 
     return call
+
+
+class Encoder(torch.nn.Module):
+    """One encoder of a model, as a module of its own."""
+
+    def __init__(self, model, encode_name):
+        super().__init__()
+        self.model, self.encode_name = model, encode_name
+
+    def forward(self, given):
+        return getattr(self.model, self.encode_name)(given, normalize=True)
+
+
+def openvino_encoder(encoder, given, args):
+    import openvino
+    with torch.no_grad():
+        expected = encoder(given)
+        converted = openvino.convert_model(torch.export.export(encoder, (given,)))
+    precision = {"fp32": "f32", "bf16": "bf16"}[args.precision]
+    model = openvino.Core().compile_model(converted, "CPU", {
+        "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": args.threads, "INFERENCE_PRECISION_HINT": precision})
+    request, array = model.create_infer_request(), given.numpy()
+    similarity = F.cosine_similarity(torch.from_numpy(request.infer([array])[0]), expected).min()
+    if similarity < 0.99:
+        sys.exit(f"OpenVINO's features differ from PyTorch's: their least cosine is {similarity:.4f}")
+    return lambda: request.infer([array])
 
 
 def loss(args):

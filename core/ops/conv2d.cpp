@@ -11,6 +11,8 @@ Tensor empty_result(Context& context, const Tensor& x, const Parameter& weight, 
                     int64_t padding) {
   CUCLIP_CHECK(x.shape().rank() == 4, "conv2d: x must be [N, H, W, Cin], got {}", x.shape().to_string());
   CUCLIP_CHECK(stride >= 1, "conv2d: the stride must be at least 1, got {}", stride);
+  CUCLIP_CHECK(padding <= kMaxConv2dPadding, "conv2d: the padding must be at most {}, got {}",
+               kMaxConv2dPadding, padding);
   const auto extent = [&](int64_t of_x) { return conv2d_extent(of_x, weight.shape[1], stride, padding); };
   return Tensor::empty(context, {x.size(0), extent(x.size(1)), extent(x.size(2)), weight.shape[0]},
                        x.dtype());

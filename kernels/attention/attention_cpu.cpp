@@ -129,7 +129,7 @@ HWY_EXPORT(forward_head);
 void attention_forward_cpu(const AttentionForward& p, const ExecContext& ctx) {
   const AttentionSizes s(p.qkv, p.heads);
   if (s.batch == 0 || s.length == 0) return;
-  const int64_t workers = ctx.pool ? ctx.pool->size() : 1;
+  const int64_t workers = ctx.pool->size();
   const int64_t each = AttentionForwardScratch(s).total;
   float* scratch =
       static_cast<float*>(ctx.scratch->reserve(static_cast<size_t>(workers * each) * sizeof(float)));

@@ -162,7 +162,7 @@ void attention_pool_forward_cpu(const AttentionPoolForward& p, const ExecContext
 void attention_pool_backward_cpu(const AttentionPoolBackward& p, const ExecContext& ctx) {
   const int64_t length = p.kv.size(1);
   ScratchPlan plan;
-  const auto dscores = plan.add<float>((ctx.pool ? ctx.pool->size() : 1) * length);
+  const auto dscores = plan.add<float>(ctx.pool->size() * length);
   plan.reserve(ctx);
   parallel_for(ctx, p.q.size(0) * p.heads, [&](int64_t head, int worker) {
     HWY_DYNAMIC_DISPATCH(backward_head)(p, head, plan[dscores] + worker * length);

@@ -21,38 +21,26 @@ struct Statistics {
   float square[kSize];
 };
 
-// Pairs of the threads that share a vector of channels, then pairs of pairs. The result is in the first
-// one's.
+// Merges those of the threads that share a vector of channels, by Chan's formula.
 template <int kSize>
 __device__ __forceinline__ void merge_down(Statistics<kSize>& own, const ChannelPlace<kSize>& place,
                                            int columns) {
-  __shared__ float counts[kChannelBlockThreads];
-  __shared__ float means[kSize][kChannelBlockThreads], squares[kSize][kChannelBlockThreads];
-  const int thread = static_cast<int>(threadIdx.x);
-  for (int half = first_half(place.step); half > 0; half /= 2) {
-    if (place.lane_down >= half) {  // also those that have been merged before, whom nobody reads
-      counts[thread] = own.count;
+  constexpr int kCount = 2 * kSize;  // after the means and the squares
+  const auto value = [&](int i) {
+    return i == kCount ? own.count : i < kSize ? own.mean[i] : own.square[i - kSize];
+  };
+  fold_down<kCount + 1>(place, columns, value, [&](auto&& other) {
+    if (!(other(kCount) > 0)) return;
+    const float count = own.count + other(kCount), share = other(kCount) / count;
+    const float weight = own.count * share;
+    own.count = count;
 #pragma unroll
-      for (int j = 0; j < kSize; ++j) {
-        means[j][thread] = own.mean[j];
-        squares[j][thread] = own.square[j];
-      }
+    for (int j = 0; j < kSize; ++j) {
+      const float apart = other(j) - own.mean[j];
+      own.mean[j] = fmaf(apart, share, own.mean[j]);
+      own.square[j] = fmaf(apart * apart, weight, own.square[j] + other(kSize + j));
     }
-    __syncthreads();
-    const int other = thread + half * columns;
-    if (place.lane_down < half && place.lane_down + half < place.step && counts[other] > 0) {
-      const float count = own.count + counts[other], share = counts[other] / count;
-      const float weight = own.count * share;
-      own.count = count;
-#pragma unroll
-      for (int j = 0; j < kSize; ++j) {
-        const float apart = means[j][other] - own.mean[j];
-        own.mean[j] = fmaf(apart, share, own.mean[j]);
-        own.square[j] = fmaf(apart * apart, weight, own.square[j] + squares[j][other]);
-      }
-    }
-    __syncthreads();
-  }
+  });
 }
 
 template <typename T, bool kWhole>
@@ -106,26 +94,11 @@ struct StatisticsArguments {
   float eps;
 };
 
-constexpr int kMergeWarps = 8;
-
-// The sum over a block's warps of what each has for the lane's channel, in their order.
-__device__ double sum_of_warps(double own) {
-  __shared__ double shared[kMergeWarps][kWarp];
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  shared[warp][lane] = own;
-  __syncthreads();
-  double sum = 0;
-  for (int other = 0; other < kMergeWarps; ++other) sum += shared[other][lane];
-  __syncthreads();
-  return sum;
-}
-
 __device__ void move_statistic(float& running, double batch, double momentum) {
   running = static_cast<float>((1.0 - momentum) * static_cast<double>(running) + momentum * batch);
 }
 
-// A lane has a channel, a warp every eighth run.
-__global__ void __launch_bounds__(kMergeWarps* kWarp)
+__global__ void __launch_bounds__(kRunWarps* kWarp)
     merge_statistics_kernel(const ChannelBlocks b, const StatisticsArguments p) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kWarp + lane;
@@ -135,19 +108,21 @@ __global__ void __launch_bounds__(kMergeWarps* kWarp)
   };
   const auto rows = static_cast<double>(b.rows);
   double sum = 0;
-  for (int64_t run = warp; inside && run < b.runs; run += kMergeWarps) {
+  for (int64_t run = warp; inside && run < b.runs; run += kRunWarps) {
     sum += rows_of(run) * static_cast<double>(p.means[run * b.channels + c]);
   }
   const double mean = sum_of_warps(sum) / rows;
   sum = 0;
-  for (int64_t run = warp; inside && run < b.runs; run += kMergeWarps) {
+  for (int64_t run = warp; inside && run < b.runs; run += kRunWarps) {
     const double apart = static_cast<double>(p.means[run * b.channels + c]) - mean;
     sum += static_cast<double>(p.squares[run * b.channels + c]) + rows_of(run) * apart * apart;
   }
   const double square = sum_of_warps(sum);
   if (warp > 0 || !inside) return;
   p.mean[c] = static_cast<float>(mean);
-  p.rstd[c] = static_cast<float>(1.0 / sqrt(square / rows + static_cast<double>(p.eps)));
+  // Squares that have overflowed say nothing about the channel: 1 / infinity would make y the bias.
+  p.rstd[c] =
+      isfinite(square) ? static_cast<float>(1.0 / sqrt(square / rows + static_cast<double>(p.eps))) : NAN;
   const double variance = square / (rows - 1);
   if (p.running_mean && isfinite(static_cast<float>(variance))) {
     move_statistic(p.running_mean[c], mean, static_cast<double>(p.momentum));
@@ -205,7 +180,7 @@ __global__ void __launch_bounds__(kChannelBlockThreads, kChannelBlocksEach)
   load_channels<kWhole>(p.bias + place.channel, place.left, bias);
   const int64_t step = place.step * b.channels;
   int64_t at = place.begin * b.channels + place.channel;
-  // Two rows at a time: y may be the memory of x, so that no load may pass a store.
+  // Two rows at a time: the compiler does not know that y is other memory, and lets no load pass a store.
   for (int64_t row = place.begin; row < place.end; row += 2 * place.step, at += 2 * step) {
     const bool both = row + place.step < place.end;
     const Vec<T> x0 = load_first<kWhole>(p.x + at, place.left);
@@ -269,7 +244,7 @@ void forward(const BatchNormForward& p, const ExecContext& ctx) {
                               .eps = p.eps};
   launch({.kernel = "merge_statistics_kernel",
           .grid = {ceil_div(channels, kWarp)},
-          .threads = kMergeWarps * kWarp},
+          .threads = kRunWarps * kWarp},
          merge_statistics_kernel, ctx, b, s);
   launch(b.launch_config("normalise_kernel"), whole ? normalise_kernel<T, true> : normalise_kernel<T, false>,
          ctx, b, a);

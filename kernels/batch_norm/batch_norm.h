@@ -6,12 +6,13 @@
 //
 // x, residual, y and their gradients share one dtype, f32 or bf16, and one shape [..., C] of any rank >= 1; N
 // rows are all the leading dimensions together. Everything per channel is f32 [C]. y is computed in f32 and
-// rounded once. Every tensor is contiguous.
+// rounded once. Every tensor is contiguous and no output overlaps another tensor.
 //
 // The variance is summed around a value near the mean, in blocks of rows: it keeps its precision under any
 // mean. Blocks are cut by the shape alone and added in order: same bits for any number of threads. NaN and
 // infinities in a channel make that channel and its rstd NaN, its mean not finite, and no other channel's;
-// one in the residual stays where it is, and relu(NaN) is NaN.
+// numbers whose squares overflow f32 make it and its rstd NaN too. NaN or an infinity in the residual stays
+// where it is, and relu(NaN) is NaN.
 #pragma once
 
 #include "kernels/common/exec_context.h"
@@ -22,7 +23,7 @@ namespace cuclip {
 /// Normalises by the batch's own statistics, in training. The running statistics become
 /// (1 - momentum) * running + momentum * batch's, as in PyTorch: with N / (N - 1) times the variance that
 /// normalised. Where a channel's is not finite they stay as they are, unlike PyTorch's: a step that training
-/// skips must not spoil them for good. y may be the memory of x or residual.
+/// skips must not spoil them for good.
 struct BatchNormForward {
   TensorView x;           // [..., C], at least two rows
   TensorView weight;      // f32 [C]
@@ -53,7 +54,6 @@ struct BatchNormAffine {
 /// Of BatchNormForward. With g = dy where y > 0 (dy itself where no y is given) and xhat = (x - mean) * rstd:
 ///   dx = weight * rstd * (g - 1/N sum_n g - xhat * 1/N sum_n (g * xhat))
 ///   dresidual = g,  dweight += sum_n g * xhat,  dbias += sum_n g
-/// dx may be the memory of dy or of x, and dresidual that of dy, but not both the same.
 struct BatchNormBackward {
   TensorView dy;
   TensorView x;

@@ -45,34 +45,6 @@ __device__ __forceinline__ void load_masked(const T* dy, const T* y, int64_t at,
   }
 }
 
-// Pairs of the threads that share a vector of channels, then pairs of pairs. The result is in the first
-// one's.
-template <int kSize>
-__device__ __forceinline__ void add_down(float (&sum)[kSize], float (&product)[kSize],
-                                         const ChannelPlace<kSize>& place, int columns) {
-  __shared__ float sums[kSize][kChannelBlockThreads], products[kSize][kChannelBlockThreads];
-  const int thread = static_cast<int>(threadIdx.x);
-  for (int half = first_half(place.step); half > 0; half /= 2) {
-    if (place.lane_down >= half) {  // also those that have been added before, whom nobody reads
-#pragma unroll
-      for (int j = 0; j < kSize; ++j) {
-        sums[j][thread] = sum[j];
-        products[j][thread] = product[j];
-      }
-    }
-    __syncthreads();
-    if (place.lane_down < half && place.lane_down + half < place.step) {
-      const int other = thread + half * columns;
-#pragma unroll
-      for (int j = 0; j < kSize; ++j) {
-        sum[j] += sums[j][other];
-        product[j] += products[j][other];
-      }
-    }
-    __syncthreads();
-  }
-}
-
 template <typename T, bool kWhole, bool kMask>
 __global__ void __launch_bounds__(kChannelBlockThreads, kChannelBlocksEach)
     run_gradients_kernel(const ChannelBlocks b, const BackwardArguments<T> p) {
@@ -96,7 +68,15 @@ __global__ void __launch_bounds__(kChannelBlockThreads, kChannelBlocksEach)
       if (p.dresidual) store_columns<kWhole>(p.dresidual + at, place.left, g);
     }
   }
-  add_down(sum, product, place, b.columns);
+  fold_down<2 * kSize>(
+      place, b.columns, [&](int i) { return i < kSize ? sum[i] : product[i - kSize]; },
+      [&](auto&& other) {
+#pragma unroll
+        for (int j = 0; j < kSize; ++j) {
+          sum[j] += other(j);
+          product[j] += other(kSize + j);
+        }
+      });
   if (place.writes_sums()) {
     const int64_t to = blockIdx.x * b.channels + place.channel;
     store_columns<kWhole>(p.sums + to, place.left, sum);
@@ -104,28 +84,18 @@ __global__ void __launch_bounds__(kChannelBlockThreads, kChannelBlocksEach)
   }
 }
 
-constexpr int kAddWarps = 8;
-
-// A lane has a channel, a warp every eighth run; the first warp adds up the warps' sums, in their order.
 template <typename T>
-__global__ void __launch_bounds__(kAddWarps* kWarp)
+__global__ void __launch_bounds__(kRunWarps* kWarp)
     add_runs_kernel(const ChannelBlocks b, const BackwardArguments<T> p) {
-  __shared__ double shared[2][kAddWarps][kWarp];
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kWarp + lane;
-  double sum = 0, product = 0;
-  for (int64_t run = warp; c < b.channels && run < b.runs; run += kAddWarps) {
-    sum += static_cast<double>(p.sums[run * b.channels + c]);
-    product += static_cast<double>(p.products[run * b.channels + c]);
+  double warp_sum = 0, warp_product = 0;
+  for (int64_t run = warp; c < b.channels && run < b.runs; run += kRunWarps) {
+    warp_sum += static_cast<double>(p.sums[run * b.channels + c]);
+    warp_product += static_cast<double>(p.products[run * b.channels + c]);
   }
-  shared[0][warp][lane] = sum;
-  shared[1][warp][lane] = product;
-  __syncthreads();
+  const double sum = sum_of_warps(warp_sum), product = sum_of_warps(warp_product);
   if (warp > 0 || c >= b.channels) return;
-  for (int other = 1; other < kAddWarps; ++other) {
-    sum += shared[0][other][lane];
-    product += shared[1][other][lane];
-  }
   const auto rows = static_cast<double>(b.rows), rstd = static_cast<double>(p.rstd[c]);
   const double g_xhat = rstd * product, scale = rstd * static_cast<double>(p.weight[c]);
   p.terms[c] = static_cast<float>(scale);
@@ -163,7 +133,7 @@ template <typename T, bool kWhole>
 void launch_backward(const ChannelBlocks& b, const BackwardArguments<T>& a, const ExecContext& ctx) {
   launch(b.launch_config("run_gradients_kernel"),
          a.y ? run_gradients_kernel<T, kWhole, true> : run_gradients_kernel<T, kWhole, false>, ctx, b, a);
-  launch({.kernel = "add_runs_kernel", .grid = {ceil_div(b.channels, kWarp)}, .threads = kAddWarps * kWarp},
+  launch({.kernel = "add_runs_kernel", .grid = {ceil_div(b.channels, kWarp)}, .threads = kRunWarps * kWarp},
          add_runs_kernel<T>, ctx, b, a);
   const bool mask = a.y && !a.dresidual;  // otherwise g is there already
   launch(b.launch_config("input_gradient_kernel"),

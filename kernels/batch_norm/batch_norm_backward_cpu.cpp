@@ -179,8 +179,6 @@ double add_blocks(const float* first, int64_t blocks, int64_t channels, int64_t 
   return sum;
 }
 
-constexpr int64_t kStrip = 64;  // channels of a task that adds up the blocks
-
 }  // namespace
 
 void batch_norm_backward_cpu(const BatchNormBackward& p, const ExecContext& ctx) {
@@ -191,7 +189,7 @@ void batch_norm_backward_cpu(const BatchNormBackward& p, const ExecContext& ctx)
   const auto sums = plan.add<float>(blocks.count * channels);
   const auto products = plan.add<float>(blocks.count * channels);
   const auto terms = plan.add<float>(4 * width);
-  const auto work = plan.add<float>((ctx.pool ? ctx.pool->size() : 1) * 2 * width);
+  const auto work = plan.add<float>(ctx.pool->size() * 2 * width);
   plan.reserve(ctx);
   float *mean = plan[terms], *scale = mean + width, *offset = scale + width, *slope = offset + width;
   wide.repeat(p.mean.as<float>(), mean);
@@ -200,18 +198,16 @@ void batch_norm_backward_cpu(const BatchNormBackward& p, const ExecContext& ctx)
     (p, wide, mean, blocks.begin(block), blocks.end(block), plan[work] + worker * 2 * width,
      plan[sums] + block * channels, plan[products] + block * channels);
   });
-  parallel_for(ctx, ceil_div(channels, kStrip), [&](int64_t strip, int) {
-    for (int64_t c = strip * kStrip; c < std::min(channels, (strip + 1) * kStrip); ++c) {
-      const double g = add_blocks(plan[sums], blocks.count, channels, c);
-      const auto rstd = static_cast<double>(p.rstd.as<float>()[c]);
-      const double g_xhat = rstd * add_blocks(plan[products], blocks.count, channels, c);
-      const double by = rstd * static_cast<double>(p.weight.as<float>()[c]);
-      scale[c] = static_cast<float>(by);
-      offset[c] = static_cast<float>(-by * g / static_cast<double>(rows));
-      slope[c] = static_cast<float>(-by * rstd * g_xhat / static_cast<double>(rows));
-      p.dbias.as<float>()[c] += static_cast<float>(g);
-      p.dweight.as<float>()[c] += static_cast<float>(g_xhat);
-    }
+  for_each_channel(ctx, channels, [&](int64_t c) {
+    const double g = add_blocks(plan[sums], blocks.count, channels, c);
+    const auto rstd = static_cast<double>(p.rstd.as<float>()[c]);
+    const double g_xhat = rstd * add_blocks(plan[products], blocks.count, channels, c);
+    const double by = rstd * static_cast<double>(p.weight.as<float>()[c]);
+    scale[c] = static_cast<float>(by);
+    offset[c] = static_cast<float>(-by * g / static_cast<double>(rows));
+    slope[c] = static_cast<float>(-by * rstd * g_xhat / static_cast<double>(rows));
+    p.dbias.as<float>()[c] += static_cast<float>(g);
+    p.dweight.as<float>()[c] += static_cast<float>(g_xhat);
   });
   for (float* repeated : {scale, offset, slope}) wide.repeat(repeated, repeated);
   parallel_for(ctx, blocks.count, [&](int64_t block, int) {

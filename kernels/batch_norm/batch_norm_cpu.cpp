@@ -2,6 +2,7 @@
 // blocks together in f64, in order; and one for y.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/batch_norm/batch_norm_cpu.h"
 #include "kernels/common/scratch_plan.h"
@@ -150,8 +151,6 @@ namespace {
 HWY_EXPORT(block_statistics);
 HWY_EXPORT(normalise_rows);
 
-constexpr int64_t kStrip = 64;  // channels of a task that adds up the blocks
-
 // Of one block: each channel's mean, and the sum of squares around it.
 struct BlockStatistics {
   float* mean;
@@ -181,7 +180,11 @@ Merged merge(const BlockStatistics& first, const RowBlocks& blocks, int64_t chan
 void finish_channel(const BatchNormForward& p, const Merged& all, int64_t rows, int64_t c) {
   const auto n = static_cast<double>(rows);
   p.mean.as<float>()[c] = static_cast<float>(all.mean);
-  p.rstd.as<float>()[c] = static_cast<float>(1.0 / std::sqrt(all.square / n + static_cast<double>(p.eps)));
+  // Squares that have overflowed say nothing about the channel: 1 / infinity would make y the bias.
+  p.rstd.as<float>()[c] =
+      std::isfinite(all.square)
+          ? static_cast<float>(1.0 / std::sqrt(all.square / n + static_cast<double>(p.eps)))
+          : std::numeric_limits<float>::quiet_NaN();
   const double variance = all.square / (n - 1);
   if (!p.running_mean || !std::isfinite(static_cast<float>(variance))) return;
   const auto move = [&](float& running, double batch) {
@@ -216,7 +219,7 @@ void batch_norm_forward_cpu(const BatchNormForward& p, const ExecContext& ctx) {
   ScratchPlan plan;
   const auto means = plan.add<float>(blocks.count * channels);
   const auto squares = plan.add<float>(blocks.count * channels);
-  const auto work = plan.add<float>((ctx.pool ? ctx.pool->size() : 1) * 3 * wide.width());
+  const auto work = plan.add<float>(ctx.pool->size() * 3 * wide.width());
   plan.reserve(ctx);
   const BlockStatistics first{plan[means], plan[squares]};
   parallel_for(ctx, blocks.count, [&](int64_t block, int worker) {
@@ -224,11 +227,8 @@ void batch_norm_forward_cpu(const BatchNormForward& p, const ExecContext& ctx) {
     (p.x, wide, blocks.begin(block), blocks.end(block), plan[work] + worker * 3 * wide.width(),
      first.mean + block * channels, first.square + block * channels);
   });
-  parallel_for(ctx, ceil_div(channels, kStrip), [&](int64_t strip, int) {
-    for (int64_t c = strip * kStrip; c < std::min(channels, (strip + 1) * kStrip); ++c) {
-      finish_channel(p, merge(first, blocks, channels, c), rows, c);
-    }
-  });
+  for_each_channel(ctx, channels,
+                   [&](int64_t c) { finish_channel(p, merge(first, blocks, channels, c), rows, c); });
   normalise(p, plan[work], ctx);
 }
 

@@ -54,6 +54,15 @@ struct RowBlocks {
   int64_t rows, each, count;
 };
 
+/// Calls body(c) for every channel, in tasks of some: to finish what the blocks of rows have summed.
+template <typename Body>
+void for_each_channel(const ExecContext& ctx, int64_t channels, Body&& body) {
+  constexpr int64_t kStrip = 64;
+  parallel_for(ctx, ceil_div(channels, kStrip), [&](int64_t strip, int) {
+    for (int64_t c = strip * kStrip; c < std::min(channels, (strip + 1) * kStrip); ++c) body(c);
+  });
+}
+
 /// The pass that writes y. What a channel's values become is repeated along a wide row.
 struct Normalisation {
   TensorView x, residual, y;

@@ -70,6 +70,42 @@ __device__ __forceinline__ int first_half(int lanes_down) {
   return lanes_down > 1 ? 1 << (31 - __clz(lanes_down - 1)) : 0;
 }
 
+/// Folds what the threads that share a vector of channels have, kValues each: pairs of threads, then pairs
+/// of pairs. own(i) is a thread's value i; combine(other) takes in another's, other(i). In the end the first
+/// thread has the result. Shared memory: 1 KB a value.
+template <int kValues, int kSize, typename Own, typename Combine>
+__device__ __forceinline__ void fold_down(const ChannelPlace<kSize>& place, int columns, Own&& own,
+                                          Combine&& combine) {
+  __shared__ float shared[kValues][kChannelBlockThreads];
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int half = first_half(place.step); half > 0; half /= 2) {
+    if (place.lane_down >= half) {  // also those that have been folded before, whom nobody reads
+#pragma unroll
+      for (int i = 0; i < kValues; ++i) shared[i][thread] = own(i);
+    }
+    __syncthreads();
+    if (place.lane_down < half && place.lane_down + half < place.step) {
+      combine([&](int i) { return shared[i][thread + half * columns]; });
+    }
+    __syncthreads();
+  }
+}
+
+/// Threads that finish channels: a lane has a channel, a warp every eighth run.
+inline constexpr int kRunWarps = 8;
+
+/// The sum over a block's warps of what each has for the lane's channel, in their order.
+__device__ __forceinline__ double sum_of_warps(double own) {
+  __shared__ double shared[kRunWarps][kWarp];
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  shared[warp][lane] = own;
+  __syncthreads();
+  double sum = 0;
+  for (int other = 0; other < kRunWarps; ++other) sum += shared[other][lane];
+  __syncthreads();
+  return sum;
+}
+
 /// kSize floats of parameters; kWhole and n as for load_columns, but aligned to 16 bytes only.
 template <bool kWhole, int kSize>
 __device__ __forceinline__ void load_channels(const float* p, int64_t n, float (&out)[kSize]) {

@@ -28,9 +28,8 @@ __device__ __forceinline__ void async_copy_16(uint32_t shared, const void* globa
 
 /// Copies the first `bytes` (0 to 16) of 16, both addresses 16-byte aligned, past the first-level cache, and
 /// writes zeros to the rest. With 0 nothing is read, but `global` must still be an address in the tensor.
-__device__ __forceinline__ void async_copy_16_zero_fill(void* shared, const void* global, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
-               "r"(bytes)
+__device__ __forceinline__ void async_copy_16_zero_fill(uint32_t shared, const void* global, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes)
                : "memory");
 }
 

@@ -50,7 +50,7 @@ struct ProductPolicy;  // kernels/tiles/product_policy.h
 /// Device::cuda a call returns when its kernels are on `stream` (a cudaStream_t), before they have run.
 struct ExecContext {
   Device device = Device::cpu;
-  ThreadPool* pool = nullptr;  // unused on Device::cuda
+  ThreadPool* pool = nullptr;  // must be set on the CPU; unused on Device::cuda
   Scratch* scratch = nullptr;
   void* stream = nullptr;                   // unused on the CPU
   Profiler* profiler = nullptr;             // optional: told how long each operation took

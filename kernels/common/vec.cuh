@@ -105,9 +105,43 @@ __device__ __forceinline__ void store_shared_vec(uint32_t shared, const Vec<T>& 
                "r"(v.words[2]), "r"(v.words[3])
                : "memory");
 }
+__device__ __forceinline__ void store_shared_word(uint32_t shared, uint32_t word) {
+  asm volatile("st.shared.b32 [%0], %1;" ::"r"(shared), "r"(word) : "memory");
+}
 __device__ __forceinline__ uint32_t load_shared_word(uint32_t shared) {
   uint32_t word;
   asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(shared) : "memory");
+  return word;
+}
+
+/// As many words as there are, in accesses of 16 bytes where they are a multiple of that, and 1 or 2 bytes.
+template <int N>
+__device__ __forceinline__ void load_shared_words(uint32_t shared, uint32_t (&words)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; i += N < 4 ? N : 4) {
+    if constexpr (N % 4 == 0) {
+      const Vec<float> v = load_shared_vec<float>(shared + i * 4);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) words[i + j] = v.words[j];
+    } else if constexpr (N == 2) {
+      asm volatile("ld.shared.v2.b32 {%0,%1}, [%2];"
+                   : "=r"(words[0]), "=r"(words[1])
+                   : "r"(shared)
+                   : "memory");
+    } else {
+      static_assert(N == 1);
+      words[0] = load_shared_word(shared);
+    }
+  }
+}
+__device__ __forceinline__ uint32_t load_shared_u16(uint32_t shared) {
+  uint32_t word;
+  asm volatile("ld.shared.u16 %0, [%1];" : "=r"(word) : "r"(shared) : "memory");
+  return word;
+}
+__device__ __forceinline__ uint32_t load_shared_u8(uint32_t shared) {
+  uint32_t word;
+  asm volatile("ld.shared.u8 %0, [%1];" : "=r"(word) : "r"(shared) : "memory");
   return word;
 }
 

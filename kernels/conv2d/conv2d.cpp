@@ -20,7 +20,8 @@ void check_conv2d(std::string_view operation, const TensorView& x, const TensorV
       "{}: weight must be [Cout, K, K, Cin], got {}", operation, weight.shape.to_string());
   CUCLIP_CHECK(stride >= 1 && stride <= kMaxConv2dStride, "{}: the stride must be from 1 to {}, got {}",
                operation, kMaxConv2dStride, stride);
-  CUCLIP_CHECK(padding >= 0, "{}: the padding must not be negative, got {}", operation, padding);
+  CUCLIP_CHECK(padding >= 0 && padding <= kMaxConv2dPadding, "{}: the padding must be from 0 to {}, got {}",
+               operation, kMaxConv2dPadding, padding);
   check_floating(name("x"), x.dtype);
   const Conv2dShape s(x, weight, stride, padding);
   CUCLIP_CHECK(s.out_height > 0 && s.out_width > 0,

@@ -114,13 +114,20 @@ void run(const Conv2dForward& p, const ExecContext& ctx) {
       });
 }
 
-// Pixels and positions, those of the last tile beyond the batch too, are counted in 32 bits.
+// Pixels and positions, those of the last tile beyond the batch too, are counted in 32 bits; so are channels
+// and the elements that a sum runs over, those of the last step beyond its end too.
 void check_counts(const Conv2dShape& s) {
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   const int64_t pictures = s.batch + kFormRows<Tuning::TallProduct>;
   CUCLIP_CHECK(pictures <= kMost / std::max(s.height * s.width, s.positions()),
                "conv2d: {} pictures of {} x {} with results of {} x {} are too many for one call on CUDA",
                s.batch, s.height, s.width, s.out_height, s.out_width);
+  constexpr int64_t kMostElements = int64_t{1} << 30;
+  CUCLIP_CHECK(
+      std::max(s.channels, s.outputs) <= kMostElements / (s.kernel * s.kernel),
+      "conv2d: filters of {} x {} with {} channels in and {} out are too large for CUDA, which takes "
+      "up to {} elements",
+      s.kernel, s.kernel, s.channels, s.outputs, kMostElements);
 }
 
 }  // namespace

@@ -6,9 +6,9 @@
 //
 // with stride s, padding p of zeros on every side and 0 <= i, j < K. The channels come last: x is [N, H, W,
 // Cin], weight [Cout, K, K, Cin], y [N, OH, OW, Cout] with OH = (H + 2 p - K) / s + 1, rounded down, and OW
-// likewise. Any H, W, K, Cin, Cout >= 1 and p >= 0; s from 1 to kMaxConv2dStride; the padded picture is no
-// smaller than the kernel. N may be 0. Computed as a matrix product whose operand is gathered from the
-// picture on the way (implicit GEMM), without storing it (im2col).
+// likewise. Any H, W, K, Cin, Cout >= 1; p from 0 to kMaxConv2dPadding, s from 1 to kMaxConv2dStride; the
+// padded picture is no smaller than the kernel. N may be 0. Computed as a matrix product whose operand is
+// gathered from the picture on the way (implicit GEMM), without storing it (im2col).
 //
 // x, weight, residual, y and the gradients of activations share one dtype, f32 or bf16; scale, bias and
 // dweight are f32. Sums are f32, and so is what becomes of them; a result is rounded once. With
@@ -25,6 +25,7 @@
 namespace cuclip {
 
 inline constexpr int64_t kMaxConv2dStride = 64;
+inline constexpr int64_t kMaxConv2dPadding = int64_t{1} << 30;
 
 /// Rows of the result for `extent` rows of the picture; columns likewise. 0 where the kernel does not
 /// fit.
@@ -67,8 +68,8 @@ struct Conv2dBackward {
 };
 
 /// Both throw InputError for a missing tensor, a wrong shape or dtype, strides that are not contiguous, a
-/// stride out of range, a negative padding, a kernel larger than the padded picture, or, on CUDA, 2^31 pixels
-/// or positions and more.
+/// stride or a padding out of range, a kernel larger than the padded picture, or, on CUDA, 2^31 pixels or
+/// positions and more, or filters (K K Cin, or in the backward K K Cout, elements) of more than 2^30.
 void conv2d_forward(const Conv2dForward& p, const ExecContext& ctx);
 void conv2d_backward(const Conv2dBackward& p, const ExecContext& ctx);
 

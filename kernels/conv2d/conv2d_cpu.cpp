@@ -12,6 +12,7 @@
 #include "kernels/common/scratch_plan.h"
 #include "kernels/conv2d/conv2d_cpu.h"
 #include "kernels/conv2d/convolution.h"
+#include "kernels/conv2d/copy_pixels.h"
 #include "kernels/tiles/tile_product.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -71,13 +72,6 @@ void apply_epilogue(const Epilogue& p) {
   p.dtype == DType::f32 ? apply_epilogue_as<float>(p) : apply_epilogue_as<bfloat16>(p);
 }
 
-void widen(const bfloat16* from, int64_t count, float* to) {
-  const int64_t step = lanes();
-  int64_t i = 0;
-  for (; i + step <= count; i += step) store(load(from + i), to + i);
-  if (i < count) store_n(load_n(from + i, count - i), to + i, count - i);
-}
-
 }  // namespace
 }  // namespace cuclip::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -87,7 +81,6 @@ namespace cuclip {
 namespace {
 
 HWY_EXPORT(apply_epilogue);
-HWY_EXPORT(widen);
 
 // Positions of a task: so many tasks that a single picture keeps many threads busy, and each of them, if
 // there is so much to do, with enough products to pay for being called and results that stay in the cache.
@@ -152,7 +145,7 @@ class ForwardTasks {
         // Of all others than the first and the last task (of a picture) the second is like all.
         kinds_{convolution_of(0), convolution_of(std::min<int64_t>(1, tasks_like() - 1)),
                convolution_of(tasks_like() - 1)} {
-    const auto workers = static_cast<int64_t>(ctx.pool->size());
+    const int64_t workers = ctx.pool->size();
     size_t scratchpad = 0;
     for (const Convolution& kind : kinds_) scratchpad = std::max(scratchpad, kind.scratchpad_bytes());
     scratchpad_bytes_ = aligned(scratchpad);
@@ -172,7 +165,7 @@ class ForwardTasks {
     plan_.reserve(ctx);
     for (size_t kind = 0; kind < std::size(kinds_); ++kind) {
       std::byte* own = p.kept ? nullptr : plan_[weights] + static_cast<int64_t>(kind) * most_weight_bytes();
-      weights_[kind] = weight_of(kind, own, plan_[wide_weight]);
+      weights_[kind] = weight_of(ctx, kind, own, plan_[wide_weight]);
     }
   }
 
@@ -187,7 +180,11 @@ class ForwardTasks {
     void* y = element(p_.y, at);
     const int64_t of_y = part.pictures * part.out_height * y_row();
     void* sums = copies_y_ ? plan_[ys_] + worker * y_bytes_ : y;
-    if (copies_x_) x = copy_of_x(x, part.pictures * part.height * x_row(), plan_[xs_] + worker * x_bytes_);
+    if (copies_x_) {
+      std::byte* copy = plan_[xs_] + worker * x_bytes_;
+      copy_values(x, p_.x.dtype, copy, in_dtype(), part.pictures * part.height * x_row());
+      x = copy;
+    }
     const size_t kind = kind_of(task);
     kinds_[kind].run(x, weights_[kind], sums, plan_[scratchpads_] + worker * scratchpad_bytes_);
     if (ends_) {
@@ -215,22 +212,31 @@ class ForwardTasks {
 
   // The weight as the kind of task reads it: another's, one that was kept, or put into order, in `own` where
   // none are kept.
-  const void* weight_of(size_t kind, void* own, float* wide) const {
+  const void* weight_of(const ExecContext& ctx, size_t kind, void* own, float* wide) const {
     const Convolution& convolution = kinds_[kind];
     for (size_t other = 0; other < kind; ++other) {
       if (kinds_[other].weight_order() == convolution.weight_order()) return weights_[other];
     }
-    if (!p_.kept) return pack_weight(convolution, own, wide);
+    if (!p_.kept) return pack_weight(ctx, convolution, own, wide);
     if (const void* kept = p_.kept->find(convolution.weight_order())) return kept;
     auto copy = std::make_unique<PackedWeight::Copy>();
     copy->order = convolution.weight_order();
-    copy->weight = pack_weight(convolution, copy->memory.reserve(convolution.weight_bytes()), wide);
+    copy->weight = pack_weight(ctx, convolution, copy->memory.reserve(convolution.weight_bytes()), wide);
     return p_.kept->add(std::move(copy));
   }
 
-  const void* pack_weight(const Convolution& convolution, void* to, float* wide) const {
-    if (widens_) HWY_DYNAMIC_DISPATCH(widen)(p_.weight.as<bfloat16>(), shape_.weights(), wide);
-    convolution.pack_weight(widens_ ? wide : p_.weight.data, to);
+  const void* pack_weight(const ExecContext& ctx, const Convolution& convolution, void* to,
+                          float* wide) const {
+    if (widens_) {
+      const int64_t each = shape_.weights() / shape_.outputs;
+      parallel_for(ctx, shape_.outputs, [&](int64_t output, int) {
+        copy_values(element(p_.weight, output * each), p_.weight.dtype, wide + output * each, DType::f32,
+                    each);
+      });
+    }
+    const void* from = widens_ ? wide : p_.weight.data;
+    parallel_for(ctx, convolution.pack_pieces(),
+                 [&](int64_t piece, int) { convolution.pack_weight(from, to, piece); });
     return to;
   }
 
@@ -266,15 +272,6 @@ class ForwardTasks {
                               .like = part_of(task),
                               .dtype = in_dtype(),
                               .out = sum_dtype()});
-  }
-
-  const void* copy_of_x(const void* x, int64_t count, void* to) const {
-    if (widens_) {
-      HWY_DYNAMIC_DISPATCH(widen)(static_cast<const bfloat16*>(x), count, static_cast<float*>(to));
-    } else {
-      std::memcpy(to, x, static_cast<size_t>(count) * size_of(p_.x.dtype));
-    }
-    return to;
   }
 
   const Conv2dForward& p_;

@@ -1,5 +1,7 @@
 #include "kernels/conv2d/convolution.h"
 
+#include <algorithm>
+
 #include "kernels/common/check.h"
 #include "kernels/tiles/one_dnn.h"
 
@@ -84,7 +86,20 @@ typename Pass::primitive_desc backward_of(const Setup& s) {
 }
 #endif
 
-using Cache = PrimitiveCache<20, Convolution>;
+// A weight is brought into order in pieces of about so many elements, of so many of Cout or a multiple.
+constexpr int64_t kPieceWeights = 1 << 17;
+constexpr int64_t kPieceOutputs = 64;
+
+// [Cout, K, K, Cin], or a part of Cin.
+Description plain_weight_of(const ConvolutionSpec& spec) {
+  const Conv2dShape& s = spec.shape;
+  const bool gradient = spec.pass == ConvolutionPass::weights;
+  const int64_t tap = gradient || spec.weight_channels == 0 ? s.channels : spec.weight_channels;
+  return Description({s.outputs, s.channels, s.kernel, s.kernel}, to_dnnl(gradient ? DType::f32 : spec.dtype),
+                     dnnl::memory::dims{s.kernel * s.kernel * tap, 1, s.kernel * tap, tap});
+}
+
+using Cache = PrimitiveCache<21, Convolution>;
 
 Cache::Key key_of(const ConvolutionSpec& spec) {
   const Conv2dShape& s = spec.shape;
@@ -108,7 +123,8 @@ Cache::Key key_of(const ConvolutionSpec& spec) {
           s.kernel,
           s.stride,
           s.padding,
-          s.out_width};
+          s.out_width,
+          spec.weight_channels};
 }
 
 }  // namespace
@@ -166,29 +182,46 @@ Convolution::Convolution(const ConvolutionSpec& spec) : pass_(spec.pass) {
   }
   x_ = setup.x;
   y_ = setup.y;
-  plain_weight_ = Setup::weight_of(spec, dnnl::memory::format_tag::ohwi);
+  make_pieces(spec);
+}
+
+void Convolution::make_pieces(const ConvolutionSpec& spec) {
+  const Conv2dShape& s = spec.shape;
+  const Description plain = plain_weight_of(spec);
   if (pass_ == ConvolutionPass::weights) {
     dnnl::post_ops sum;
     sum.append_sum(1.0f);
     dnnl::primitive_attr adding;
     adding.set_post_ops(sum);
-    reorder_ = dnnl::reorder({engine(), weight_, engine(), plain_weight_, adding});
-  } else {
-    reorder_ = dnnl::reorder({engine(), plain_weight_, engine(), weight_});
+    pieces_.push_back({plain, weight_, dnnl::reorder({engine(), weight_, engine(), plain, adding})});
+    return;
+  }
+  int64_t each = round_up(ceil_div(s.outputs, ceil_div(s.weights(), kPieceWeights)), kPieceOutputs);
+  const auto piece_of = [&](const Description& whole, int64_t first) {
+    const dnnl::memory::dims size{std::min(each, s.outputs - first), s.channels, s.kernel, s.kernel};
+    return whole.submemory_desc(size, {first, 0, 0, 0}, /*allow_empty=*/true);
+  };
+  // Whole, where oneDNN's order has blocks of Cout that pieces would cut through.
+  if (each >= s.outputs || piece_of(weight_, each).is_zero()) each = s.outputs;
+  for (int64_t first = 0; first < s.outputs; first += each) {
+    const Description from = piece_of(plain, first), to = piece_of(weight_, first);
+    pieces_.push_back({from, to, dnnl::reorder({engine(), from, engine(), to})});
   }
 }
 
-void Convolution::pack_weight(const void* weight, void* packed) const {
+void Convolution::pack_weight(const void* weight, void* packed, int64_t piece) const {
+  const Piece& p = pieces_[static_cast<size_t>(piece)];
   with_one_dnn([&] {
-    reorder_.execute(stream(), {{DNNL_ARG_FROM, wrap(plain_weight_, engine(), weight)},
-                                {DNNL_ARG_TO, wrap(weight_, engine(), packed)}});
+    p.reorder.execute(stream(), {{DNNL_ARG_FROM, wrap(p.plain, engine(), weight)},
+                                 {DNNL_ARG_TO, wrap(p.packed, engine(), packed)}});
   });
 }
 
 void Convolution::add_packed(const float* packed, float* dweight) const {
+  const Piece& p = pieces_.front();
   with_one_dnn([&] {
-    reorder_.execute(stream(), {{DNNL_ARG_FROM, wrap(weight_, engine(), packed)},
-                                {DNNL_ARG_TO, wrap(plain_weight_, engine(), dweight)}});
+    p.reorder.execute(stream(), {{DNNL_ARG_FROM, wrap(p.packed, engine(), packed)},
+                                 {DNNL_ARG_TO, wrap(p.plain, engine(), dweight)}});
   });
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <vector>
 
 #include "kernels/common/dtype.h"
 #include "kernels/common/exec_context.h"
@@ -35,6 +36,8 @@ struct ConvolutionSpec {
   Part like{};             // the weight's order is that of a convolution of this part
   DType dtype;             // of what it reads, and of dx; dweight is f32
   DType out = DType::f32;  // forward: of y
+  // In the pass for data: of each tap of the weight, of which the shape has some. 0: the same.
+  int64_t weight_channels = 0;
 };
 
 inline std::byte* element(const TensorView& view, int64_t index) {
@@ -62,8 +65,10 @@ class Convolution {
   const dnnl::memory::desc& weight_order() const { return weight_; }
   size_t scratchpad_bytes() const { return scratchpad_.get_size(); }
 
-  /// `packed` gets the weight, [Cout, K, K, Cin] of the spec's dtype, in oneDNN's order.
-  void pack_weight(const void* weight, void* packed) const;
+  /// `packed` gets a piece of the weight, [Cout, K, K, Cin] of the spec's dtype, in oneDNN's order; of a part
+  /// of Cin if the spec has one, from `weight`, the first of them, on. Threads may do a piece each.
+  int64_t pack_pieces() const { return std::ssize(pieces_); }
+  void pack_weight(const void* weight, void* packed, int64_t piece) const;
   /// dweight, [Cout, K, K, Cin], += `packed`.
   void add_packed(const float* packed, float* dweight) const;
 
@@ -72,10 +77,17 @@ class Convolution {
 
  private:
   explicit Convolution(const ConvolutionSpec& spec);
+  void make_pieces(const ConvolutionSpec& spec);
+
+  // Some of Cout of the weight, in our order and in oneDNN's.
+  struct Piece {
+    dnnl::memory::desc plain, packed;
+    dnnl::primitive reorder;  // to oneDNN's order, or adding from it
+  };
   ConvolutionPass pass_;
-  dnnl::memory::desc x_, weight_, y_, scratchpad_, plain_weight_;
+  dnnl::memory::desc x_, weight_, y_, scratchpad_;
   dnnl::primitive primitive_;
-  dnnl::primitive reorder_;  // to oneDNN's order, or adding from it
+  std::vector<Piece> pieces_;
 };
 
 /// In each order that has been asked for: convolutions of other parts may want others. Copies are added and

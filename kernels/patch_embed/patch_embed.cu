@@ -87,8 +87,8 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   const Operand<T> patches{nullptr, 0, 0};
   const int length = p.patches.order.length, steps = steps_of<T>(length);
-  Product product(p.patches, p.window, static_cast<int>(at.row), 0, steps, reinterpret_cast<char*>(shared),
-                  patches, p.weight, at, length, false);
+  Product product(p.patches, p.window, static_cast<int>(at.row), 0, length, steps,
+                  reinterpret_cast<char*>(shared), patches, p.weight, at, length, false);
   run_pipeline<kPatchStages>(product, steps);
   p.whole ? store_tokens<true>(product, p, at) : store_tokens<false>(product, p, at);
 }
@@ -126,12 +126,12 @@ void forward(const PatchEmbedForward& p, const ExecContext& ctx) {
       .column_tiles = static_cast<int>(tiles_of(width)),
       .whole = width % Vec<T>::kSize == 0 &&
                aligned_to(kVecBytes, p.class_token.data, p.position.data, p.out.data)};
-  with_pair(patches, [&](auto pair) {
-    using Product = PatchProduct<Base, 0, decltype(pair)::value, Pixel>;
+  with_readable<Base>(patches, [&](auto readable) {
+    using Product = PatchProduct<Base, 0, decltype(readable)::value, Pixel>;
     launch({.kernel = "patch_embed_forward_kernel",
             .grid = {int64_t{a.row_tiles} * a.column_tiles},
             .threads = Product::kThreads,
-            .shared_bytes = static_cast<size_t>(kPatchLinesAt + a.window.bytes())},
+            .shared_bytes = Product::shared_bytes(a.window)},
            patch_embed_forward_kernel<Product, T, Pixel>, ctx, a);
   });
 }

@@ -1,11 +1,11 @@
 // Gradients of the patch embedding on CUDA.
 //
-// dweight = doutT patches, the reduction over all tokens (the class tokens' patches are zeros, as in
-// patch_embed.cu), with the patches gathered again. As for a linear layer the tokens are cut into slices that
-// the shape fixes (row_slices.h). Every slice's sums go to scratch, in the order of the
-// pictures' memory; a second kernel adds them in order onto dweight, in its own. The class token's and the
-// positions' gradients are sums down the columns of dout. No atomics: the same bits on every run. Bytes moved
-// by a block: its tokens' pixels, 128 columns of dout and 64 KB of sums; dout once more for the positions.
+// dweight = doutT patches, the reduction over all tokens (class tokens have no patch: their rows of dout are
+// cleared in shared memory), with the patches gathered again. As for a linear layer the tokens are cut into
+// slices that the shape fixes (row_slices.h). Every slice's sums go to scratch, in the order of the pictures'
+// memory; a second kernel adds them in order onto dweight, in its own. The class token's and the positions'
+// gradients are sums down the columns of dout. No atomics: the same bits on every run. Bytes moved by a
+// block: its tokens' pixels, 128 columns of dout and 64 KB of sums; dout once more for the positions.
 #include "kernels/common/column_sums.cuh"
 #include "kernels/common/launch.cuh"
 #include "kernels/common/scratch_plan.h"
@@ -42,9 +42,11 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   const TilePlace at(static_cast<int>(blockIdx.x), p.row_tiles, p.column_tiles);
   const int64_t begin = p.slices.begin(blockIdx.y), rows = p.slices.begin(blockIdx.y + 1) - begin;
   const Operand<T> dout{p.dout + begin * p.width, p.width, p.width}, patches{nullptr, 0, 0};
-  const int steps = steps_of<T>(rows);
-  Product product(p.patches, p.window, static_cast<int>(begin), static_cast<int>(at.column), steps,
-                  reinterpret_cast<char*>(shared), dout, patches, at, rows, false);
+  const int steps = steps_of<T>(rows), elements = p.patches.tile_elements;
+  const int element = static_cast<int>(at.column) / kTile * elements;
+  Product product(p.patches, p.window, static_cast<int>(begin), element,
+                  min(element + elements, p.patches.order.length), steps, reinterpret_cast<char*>(shared),
+                  dout, patches, at, rows, false);
   run_pipeline<kPatchStages>(product, steps);
   // Computed once more, so that the place need not be kept: in f32 the steps take every register.
   int tile;
@@ -55,15 +57,16 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
       TilePlace(tile, p.row_tiles, p.column_tiles));
 }
 
-// dweight[j, place(k)] += the slices' sums[j, k], added in order.
+// dweight[j, place(k)] += the slices' sums[j, k], added in order. Of each tile's columns the first
+// `tile_elements` are elements.
 __global__ void __launch_bounds__(kThreads)
     add_patch_slices_kernel(const float* sums, int64_t slices, int64_t width, int64_t stride,
-                            const PatchOrder order, int64_t length, float* dweight) {
+                            const PatchOrder order, int tile_elements, int64_t length, float* dweight) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   const int64_t j = i / stride;
-  const int k = static_cast<int>(i - j * stride);
-  const int place = order.place(k);
-  if (j >= width || place < 0) return;
+  const int column = static_cast<int>(i - j * stride), inside = column % kTile;
+  const int place = order.place(column / kTile * tile_elements + inside);
+  if (j >= width || place < 0 || inside >= tile_elements) return;
   float sum = 0.0f;
 #pragma unroll 4
   for (int64_t slice = 0; slice < slices; ++slice) sum += sums[slice * width * stride + i];
@@ -74,8 +77,10 @@ template <template <Along, Along, bool, bool> typename Base, typename T, typenam
 void weight_gradient(const PatchEmbedBackward& p, const ExecContext& ctx) {
   const Pictures pictures(p.image, p.dweight.size(2), p.mean, p.stddev);
   const PatchLines<Pixel> patches(pictures);
-  const int64_t width = p.dweight.size(0), stride = round_up(patches.order.length, Vec<float>::kSize);
-  const int64_t row_tiles = tiles_of(width), column_tiles = tiles_of(stride);
+  const int64_t width = p.dweight.size(0), row_tiles = tiles_of(width);
+  const int64_t column_tiles = tiles_of(patches.order.length, patches.tile_elements);
+  const int64_t last = patches.order.length - (column_tiles - 1) * patches.tile_elements;
+  const int64_t stride = (column_tiles - 1) * kTile + round_up(last, Vec<float>::kSize);
   const RowSlices slices = cut_into_slices(patches.rows, row_tiles * column_tiles, kStep<T>);
   ScratchPlan plan;
   const auto sums = plan.add<float>(slices.count * width * stride);
@@ -93,13 +98,13 @@ void weight_gradient(const PatchEmbedBackward& p, const ExecContext& ctx) {
     launch({.kernel = "patch_weight_gradient_kernel",
             .grid = {row_tiles * column_tiles, slices.count},
             .threads = Product::kThreads,
-            .shared_bytes = static_cast<size_t>(kPatchLinesAt + a.window.bytes())},
+            .shared_bytes = Product::shared_bytes(a.window)},
            patch_weight_gradient_kernel<Product, T, Pixel>, ctx, a);
   };
   if (vector_lines(Operand<T>{a.dout, width, width})) {
-    with_pair(patches, [&](auto pair) {
-      using Vectors = Base<Along::outer, Along::outer, true, false>;
-      gradient(std::type_identity<PatchProduct<Vectors, 1, decltype(pair)::value, Pixel>>{});
+    using Vectors = Base<Along::outer, Along::outer, true, false>;
+    with_readable<Vectors>(patches, [&](auto readable) {
+      gradient(std::type_identity<PatchProduct<Vectors, 1, decltype(readable)::value, Pixel>>{});
     });
   } else {
     using Elements = Base<Along::outer, Along::outer, false, false>;
@@ -108,8 +113,8 @@ void weight_gradient(const PatchEmbedBackward& p, const ExecContext& ctx) {
   launch({.kernel = "add_patch_slices_kernel",
           .grid = {ceil_div(width * stride, kThreads)},
           .threads = kThreads},
-         add_patch_slices_kernel, ctx, a.sums, slices.count, width, stride, patches.order, pictures.length,
-         p.dweight.as<float>());
+         add_patch_slices_kernel, ctx, a.sums, slices.count, width, stride, patches.order,
+         patches.tile_elements, pictures.length, p.dweight.as<float>());
 }
 
 template <typename T>

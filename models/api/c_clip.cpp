@@ -5,6 +5,7 @@
 
 #include "models/api/c_support.h"
 #include "models/clip/clip.h"
+#include "models/files/message.h"
 #include "models/files/names.h"
 
 namespace cuclip {
@@ -20,7 +21,7 @@ LoadOptions load_options(const cuclip_options* options) {
   if (known.config) load.config = known.config;
   if (known.log) {
     load.log = [log = known.log, user = known.log_user](std::string_view line) {
-      log(user, escaped_text(line).c_str());
+      log(user, escaped_message(line).c_str());
     };
   }
   return load;

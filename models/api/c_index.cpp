@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "models/api/c_support.h"
-#include "models/files/names.h"
+#include "models/files/message.h"
 
 namespace cuclip {
 namespace {
@@ -22,7 +22,7 @@ IndexOptions index_options(const cuclip_index_options* options, std::optional<In
   }
   if (known.passed_over) {
     build.passed_over = [known](const std::filesystem::path& file, std::string_view reason) {
-      known.passed_over(known.user, file.c_str(), escaped_text(reason).c_str());
+      known.passed_over(known.user, file.c_str(), escaped_message(reason).c_str());
     };
   }
   return build;

@@ -2,7 +2,7 @@
 
 #include <fmt/core.h>
 
-#include "models/files/names.h"
+#include "models/files/message.h"
 
 namespace cuclip {
 namespace {
@@ -18,7 +18,7 @@ thread_local LastError last_error;
 
 cuclip_status failed(cuclip_status status, const char* reason) noexcept {
   try {
-    last_error.text = escaped_text(reason);  // messages quote paths and arguments, which need not be UTF-8
+    last_error.text = escaped_message(reason);  // messages quote paths and arguments, which need not be UTF-8
     last_error.shown = last_error.text.c_str();
   } catch (...) {
     last_error.shown = "out of memory";

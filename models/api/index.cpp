@@ -52,8 +52,9 @@ struct Stopped {};
 // The rows of `earlier` that an index like `about` may have; otherwise says why there are none.
 std::optional<FeatureIndex> reusable(const FeatureIndex& earlier, const FeatureIndex& about, Context& host,
                                      std::vector<std::string>& notes) {
+  const int64_t width = earlier.features.size(1);  // its model's own, which is the same or is told apart
   if (earlier.names.empty()) return std::nullopt;
-  const std::string why = why_not_reusable(earlier, about);
+  const std::string why = why_not_reusable(earlier, about, width);
   if (!why.empty()) {
     notes.push_back(fmt::format("the earlier index {}; all pictures are encoded anew", why));
     return std::nullopt;
@@ -94,8 +95,10 @@ Index Index::build(const Clip& clip, const std::filesystem::path& folder, const 
   const Clip::Impl::Lease worker(model);
   FeatureIndex about = index_to_make(folder, worker->model, model.spec, model.precision);
   std::optional<FeatureIndex> earlier;
-  if (options.earlier)
+  if (options.earlier) {
+    about.stored = options.earlier->impl_->index.stored;
     earlier = reusable(options.earlier->impl_->index, about, worker->context.host(), notes);
+  }
   model.note(notes);
   FolderIndexer indexer(worker->model, std::move(about), folder, std::move(files), std::move(earlier));
   Impl::run(model, indexer, options);

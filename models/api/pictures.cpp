@@ -1,6 +1,8 @@
 // Pictures and texts as users give them.
 #include <fmt/core.h>
 
+#include <cstdint>
+
 #include "models/api/clip_impl.h"
 #include "models/image/image_decode.h"
 #include "models/inference/encode.h"
@@ -17,6 +19,11 @@ void check_view(const RgbView& view, size_t place) {
   CUCLIP_CHECK(view.stride >= 3 * view.width,
                "picture {}: expected a stride of at least {} bytes for rows of {} pixels, got {}", place,
                3 * view.width, view.width, view.stride);
+  CUCLIP_CHECK(
+      view.stride <= static_cast<size_t>(PTRDIFF_MAX) / view.height,
+      "picture {}: a stride of {} bytes for {} rows reaches beyond all memory; rows must follow each "
+      "other downwards (a negative stride, of rows from bottom to top, is not supported)",
+      place, view.stride, view.height);
 }
 
 Image image_of(const RgbView& view) {

@@ -16,9 +16,7 @@ ClipModel::Parts::Parts(const ClipConfig& config, const ClipOptions& options)
 ClipModel::ClipModel(Context& context, const ClipConfig& config, const ClipOptions& options)
     : context_(context), options_(options), parts_(std::make_shared<Parts>(config, options)) {
   check_floating("clip: dtype", options.dtype);
-  parts_->store.allocate(
-      context,
-      {.gradients = options.training, .bf16_copies = options.dtype == DType::bf16, .unset = options.unset});
+  if (!options.unset) allocate();
 }
 
 ClipModel::ClipModel(Context& context, const ClipModel& other)
@@ -34,8 +32,16 @@ void ClipModel::fix_weights() {
                      context_.stream());  // other contexts' streams may read them from now on
 }
 
+void ClipModel::allocate() {
+  if (parts_->store.values()) return;
+  parts_->store.allocate(context_, {.gradients = options_.training,
+                                    .bf16_copies = options_.dtype == DType::bf16,
+                                    .unset = options_.unset});
+}
+
 void ClipModel::initialise(uint64_t seed) {
   CUCLIP_CHECK(!fixed_weights_, "initialise: this model's weights have been fixed (fix_weights)");
+  allocate();
   parts_->store.initialise(context_, seed);
 }
 

@@ -23,7 +23,7 @@ struct ClipOptions {
   bool recomputation = false;
   /// Run the image encoder, but do not train it: nothing flows back into it, and its parameters are frozen.
   bool lock_image = false;
-  /// Leave the parameters unset (ParameterStore::Options), for whoever initialises or loads them at once.
+  /// Leave the parameters unset and without memory until initialise() or load_weights() sets them all.
   bool unset = false;
   /// What encodes many (models/inference/encode.h) gives each picture and each text a batch of its own: the
   /// same bits whatever comes with it.
@@ -51,6 +51,9 @@ class ClipModel {
   ClipModel(Context& context, const ClipModel& other);
   ClipModel(const ClipModel&) = delete;
   ClipModel& operator=(const ClipModel&) = delete;
+
+  /// Takes the memory of parameters that were left unset; nothing to do where they have it.
+  void allocate();
 
   /// CLIP's initialisation (open_clip's model.py; PyTorch's defaults where it has none): each parameter by
   /// its own initialiser. Depends only on the seed.

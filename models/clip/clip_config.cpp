@@ -9,6 +9,7 @@
 
 #include "core/file_io.h"
 #include "kernels/common/check.h"
+#include "models/files/names.h"
 #include "models/files/strict_json.h"
 
 namespace cuclip {
@@ -42,7 +43,7 @@ class Reader {
     if (!found) return;
     CUCLIP_CHECK(found->is_array() && found->size() == 4,
                  "{}: {} must be a whole number, or four of them for a modified ResNet, got {}", where_, key,
-                 found->dump());
+                 excerpt(*found));
     for (size_t i = 0; i < 4; ++i) value[i] = positive_whole_number((*found)[i], where_, key, 1 << 30);
   }
 
@@ -50,14 +51,14 @@ class Reader {
     const json* found = find(key);
     if (!found) return;
     CUCLIP_CHECK(is_moderate(*found), "{}: {} must be a number of moderate size, got {}", where_, key,
-                 found->dump());
+                 excerpt(*found));
     value = found->get<double>();
   }
 
   void read(const char* key, bool& value) {
     const json* found = find(key);
     if (!found) return;
-    CUCLIP_CHECK(found->is_boolean(), "{}: {} must be true or false, got {}", where_, key, found->dump());
+    CUCLIP_CHECK(found->is_boolean(), "{}: {} must be true or false, got {}", where_, key, excerpt(*found));
     value = found->get<bool>();
   }
 
@@ -66,7 +67,7 @@ class Reader {
     if (!found) return;
     CUCLIP_CHECK(
         found->is_array() && found->size() == 3 && std::all_of(found->begin(), found->end(), is_moderate),
-        "{}: {} must be three numbers, got {}", where_, key, found->dump());
+        "{}: {} must be three numbers, got {}", where_, key, excerpt(*found));
     for (size_t i = 0; i < 3; ++i) value[i] = (*found)[i].get<float>();
   }
 
@@ -75,7 +76,7 @@ class Reader {
     const json* found = find(key);
     if (!found) return built_in.front();
     CUCLIP_CHECK(std::find(built_in.begin(), built_in.end(), *found) != built_in.end(),
-                 "{}: {} = {} is not built in; it must be absent or one of {}", where_, key, found->dump(),
+                 "{}: {} = {} is not built in; it must be absent or one of {}", where_, key, excerpt(*found),
                  fmt::join(built_in, ", "));
     return found->get<std::string>();
   }
@@ -84,24 +85,19 @@ class Reader {
   void accept_only(const char* key, const std::vector<json>& harmless) {
     const json* found = find(key);
     CUCLIP_CHECK(!found || std::find(harmless.begin(), harmless.end(), *found) != harmless.end(),
-                 "{}: {} = {} is not built in; it must be absent or {}", where_, key, found->dump(),
-                 harmless.front().dump());
+                 "{}: {} = {} is not built in; it must be absent or {}", where_, key, excerpt(*found),
+                 excerpt(harmless.front()));
   }
 
   void refuse_unknown() const {
     for (const auto& [key, value] : object_.items()) {
       if (value.is_null()) continue;  // as if it weren't there
-      CUCLIP_CHECK(known_.contains(key), "{}: unknown key \"{}\"; known are {}", where_, key,
+      CUCLIP_CHECK(known_.contains(key), "{}: unknown key \"{}\"; known are {}", where_, shortened_name(key),
                    fmt::format("{}", fmt::join(known_, ", ")));
     }
   }
 
  private:
-  // A number of a size that a ratio, a mean or a deviation can have, and that f32 can hold.
-  static bool is_moderate(const json& value) {
-    return value.is_number() && std::abs(value.get<double>()) <= 1e6;
-  }
-
   const json& object_;
   std::string where_;
   std::set<std::string> known_;
@@ -272,6 +268,14 @@ void validate(const ClipConfig& c) {
                c.text.width, c.text.heads);
 }
 
+void validate(const ClipConfig& config, std::string_view name) {
+  try {
+    validate(config);
+  } catch (const InputError& error) {
+    fail_input("{}: {}", name, error.what());
+  }
+}
+
 ClipConfig parse_clip_config(std::string_view text, std::string_view name_view) {
   const std::string name(name_view);
   json root = parse_strict_json(text, name);
@@ -297,11 +301,7 @@ ClipConfig parse_clip_config(std::string_view text, std::string_view name_view) 
   reader.refuse_unknown();
   read_vision(*vision, name, config.vision);
   read_text(*text_cfg, name, config.text);
-  try {
-    validate(config);
-  } catch (const InputError& e) {
-    fail_input("{}: {}", name, e.what());
-  }
+  validate(config, name);
   return config;
 }
 

@@ -87,5 +87,7 @@ std::vector<NamedClipConfig> builtin_clip_configs();
 /// Throws InputError naming the value that does not fit (an image size that is not a multiple of the patch,
 /// ...).
 void validate(const ClipConfig& config);
+/// The same; messages begin with `name`, of what the configuration was read from.
+void validate(const ClipConfig& config, std::string_view name);
 
 }  // namespace cuclip

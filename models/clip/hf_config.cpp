@@ -40,14 +40,14 @@ class Section {
     const json activation = value("hidden_act", "quick_gelu");
     CUCLIP_CHECK(activation == "quick_gelu" || activation == "gelu",
                  "{}: hidden_act {} is not built in; it must be quick_gelu or gelu", where_,
-                 activation.dump());
+                 excerpt(activation));
     return activation == "quick_gelu";
   }
 
   void check_eps() const {
     const json eps = value("layer_norm_eps", 1e-5);
     CUCLIP_CHECK(eps.is_number() && std::abs(eps.get<double>() - 1e-5) < 1e-9,
-                 "{}: layer_norm_eps {} is not built in; it must be 1e-5", where_, eps.dump());
+                 "{}: layer_norm_eps {} is not built in; it must be 1e-5", where_, excerpt(eps));
   }
 
   void check_channels() const {
@@ -86,7 +86,7 @@ ClipConfig read_config(const json& root, std::string_view name) {
   const json type = root.value("model_type", json());
   CUCLIP_CHECK(type == "clip",
                "{}: expected the configuration of a CLIP model (\"model_type\": \"clip\"), found {}", name,
-               type.is_null() ? "no model_type" : type.dump());
+               type.is_null() ? "no model_type" : excerpt(type));
   const Section text(root, "text_config", name), vision(root, "vision_config", name);
   ClipConfig config;
   config.embed_dim = read_integer(root, std::string(name), "projection_dim", 512);
@@ -116,25 +116,17 @@ ClipConfig read_config(const json& root, std::string_view name) {
   return config;
 }
 
-void check_sizes(const ClipConfig& config, std::string_view name) {
-  try {
-    validate(config);
-  } catch (const InputError& error) {
-    fail_input("{}: {}", name, error.what());
-  }
-}
-
 }  // namespace
 
 ClipConfig parse_hf_config(std::string_view text, std::string_view preprocessor, std::string_view name) {
   try {
     ClipConfig config = read_config(parse_strict_json(text, name), name);
-    check_sizes(config, name);
+    validate(config, name);
     if (!preprocessor.empty()) {
       const std::filesystem::path file(name);
       const std::string beside = file.parent_path() / "preprocessor_config.json";
       read_hf_preprocessor(preprocessor, beside, config);
-      check_sizes(config, beside);
+      validate(config, beside);
     }
     return config;
   } catch (const json::exception& error) {  // a value of another type than expected

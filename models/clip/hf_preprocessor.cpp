@@ -32,7 +32,7 @@ class Preprocessor {
 
   [[noreturn]] void refuse(const char* key, const std::string& built_in) const {
     const std::string found =
-        root_.contains(key) ? fmt::format("{} = {} is not built in", key, root_[key].dump())
+        root_.contains(key) ? fmt::format("{} = {} is not built in", key, excerpt(root_[key]))
                             : fmt::format("{} is absent, and transformers' default is not built in", key);
     fail_input("{}: {}; it must be {}", name_, found, built_in);
   }
@@ -56,7 +56,6 @@ class Preprocessor {
     const json* found = find(key);
     if (!found) return default_value;
     const json list = found->is_array() ? *found : json::array({*found, *found, *found});
-    const auto is_moderate = [](const json& v) { return v.is_number() && std::abs(v.get<double>()) <= 1e6; };
     if (list.size() != 3 || !std::all_of(list.begin(), list.end(), is_moderate)) refuse(key, "three numbers");
     return list.get<std::array<float, 3>>();
   }

@@ -1,5 +1,7 @@
 #include "models/clip/modified_resnet.h"
 
+#include <functional>
+
 #include "kernels/conv2d/conv2d.h"
 
 namespace cuclip {
@@ -11,6 +13,18 @@ using Role = ParameterRole;
 ImagePass once_more(ImagePass pass) {
   if (pass.statistics == BatchStatistics::of_batch) pass.statistics = BatchStatistics::of_batch_again;
   return pass;
+}
+
+// A part of the network, of which a pass with recomputation keeps the inputs alone. What it captures must
+// live as long as the tape.
+using Part = std::function<Tensor(Tape& tape, const std::vector<Tensor>& inputs, const ImagePass& pass)>;
+Tensor run_part(Tape& tape, const std::vector<Tensor>& inputs, const ImagePass& pass, const Part& part) {
+  if (!pass.recomputation) return part(tape, inputs, pass);
+  const auto run = [part, pass](Tape& t, const std::vector<Tensor>& in) {
+    // The first time nothing is recorded.
+    return std::vector<Tensor>{part(t, in, t.recording() ? once_more(pass) : pass)};
+  };
+  return recompute(tape, inputs, run)[0];
 }
 
 std::vector<Bottleneck> make_blocks(const ParameterScope& scope, const ClipConfig::Vision& v) {
@@ -102,6 +116,7 @@ Tensor AttentionPool::forward(Tape& tape, const Tensor& x) const {
 ModifiedResnet::ModifiedResnet(const ParameterScope& scope, const ClipConfig& config)
     : mean_(config.mean),
       stddev_(config.stddev),
+      places_(config.vision.patches()),
       stem_{{scope, {"conv1", "bn1"}, 3, config.vision.width / 2, 3, 2},
             {scope, {"conv2", "bn2"}, config.vision.width / 2, config.vision.width / 2, 3},
             {scope, {"conv3", "bn3"}, config.vision.width / 2, config.vision.width, 3}},
@@ -110,19 +125,21 @@ ModifiedResnet::ModifiedResnet(const ParameterScope& scope, const ClipConfig& co
 
 Tensor ModifiedResnet::forward(Tape& tape, const Tensor& images, const ImagePass& pass) const {
   CUCLIP_CHECK(!pass.kept, "modified ResNet: there are no tokens to leave out");
-  Tensor x = ops::pixels(tape, images, mean_, stddev_, pass.dtype);
-  for (const ConvolutionAndNorm& layer : stem_) x = layer.forward(tape, x, pass);
-  x = ops::avg_pool2d(tape, x, 2);
+  CUCLIP_CHECK(
+      pass.statistics == BatchStatistics::running || images.size(0) * places_ >= 2,
+      "modified ResNet: a batch of one picture that the network reduces to one place has no "
+      "statistics to normalise by in training; use a larger batch (--batch-size) or larger pictures");
+  // The pictures have no gradient and are no input of the first part.
+  const auto stem = [this, images](Tape& t, const std::vector<Tensor>&, const ImagePass& now) {
+    Tensor x = ops::pixels(t, images, mean_, stddev_, now.dtype);
+    for (const ConvolutionAndNorm& layer : stem_) x = layer.forward(t, x, now);
+    return ops::avg_pool2d(t, x, 2);
+  };
+  Tensor x = run_part(tape, {}, pass, stem);
   for (const Bottleneck& block : blocks_) {
-    if (!pass.recomputation) {
-      x = block.forward(tape, x, pass);
-      continue;
-    }
-    // The first time nothing is recorded.
-    const auto run = [&block, pass](Tape& t, const std::vector<Tensor>& in) {
-      return std::vector<Tensor>{block.forward(t, in[0], t.recording() ? once_more(pass) : pass)};
-    };
-    x = recompute(tape, {x}, run)[0];
+    x = run_part(tape, {x}, pass, [&block](Tape& t, const std::vector<Tensor>& in, const ImagePass& now) {
+      return block.forward(t, in[0], now);
+    });
   }
   return pool_.forward(tape, x);
 }

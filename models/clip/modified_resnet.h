@@ -72,6 +72,7 @@ class ModifiedResnet : public ImageEncoder {
 
  private:
   std::array<float, 3> mean_, stddev_;
+  int64_t places_;  // of a picture after the last stage
   ConvolutionAndNorm stem_[3];
   std::vector<Bottleneck> blocks_;  // of all stages
   AttentionPool pool_;

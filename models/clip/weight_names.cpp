@@ -1,5 +1,7 @@
 #include "models/clip/weight_names.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "kernels/common/check.h"
@@ -88,9 +90,13 @@ StoredWeight stored_weight(const Parameter& parameter, WeightNames names) {
 }
 
 bool is_ignored_weight(std::string_view name) {
-  return name == "input_resolution" || name == "context_length" || name == "vocab_size" ||
-         name.ends_with("attn_mask") || name.ends_with("position_ids") ||
-         name.ends_with("num_batches_tracked");
+  constexpr std::string_view kIgnored[] = {"input_resolution",
+                                           "context_length",
+                                           "vocab_size",
+                                           "attn_mask",
+                                           "vision_model.embeddings.position_ids",
+                                           "text_model.embeddings.position_ids"};
+  return std::find(std::begin(kIgnored), std::end(kIgnored), name) != std::end(kIgnored);
 }
 
 std::string_view without_wrappers(std::string_view name) {

@@ -32,8 +32,8 @@ struct StoredWeight {
 StoredWeight stored_weight(const Parameter& parameter, WeightNames names);
 
 /// True for tensors that files carry beside the parameters and that nothing reads: OpenAI's input_resolution,
-/// context_length and vocab_size, transformers' position_ids, attention masks, and how many batches PyTorch's
-/// batch normalisation has seen (num_batches_tracked, which PyTorch does not miss either).
+/// context_length and vocab_size, open_clip's attn_mask, transformers' position_ids. `name` is without
+/// wrappers.
 bool is_ignored_weight(std::string_view name);
 
 /// The name without what training wrappers put in front of it: "module.", "state_dict." and "model.", any

@@ -14,15 +14,19 @@ namespace cuclip {
 class WeightFiles;  // models/files/weight_files.h
 
 /// Fills every parameter from files with open_clip's, OpenAI's or transformers' names, in f32, bf16 or f16.
-/// Position embeddings of another image resolution are resampled (position_resample.h). Throws InputError:
-/// for tensors that are missing, not expected or of another shape, with one message that lists them; for a
+/// Position embeddings of another image resolution are resampled (position_resample.h); the result is a line
+/// for people if they were. Throws InputError: for tensors that are missing, not expected or of another
+/// shape, with one message that lists them, before the parameters have memory (ClipOptions::unset); for a
 /// weight that is NaN or infinite, naming the tensor; for a file that changes meanwhile. The parameters are
-/// then unspecified. Afterwards they have nothing to do with the files any more.
-void load_weights(ClipModel& model, const WeightFiles& files);
+/// then unspecified. Afterwards they have nothing to do with the files any more. `config`: where the model's
+/// configuration comes from, for the first of these messages.
+std::vector<std::string> load_weights(ClipModel& model, const WeightFiles& files,
+                                      const std::string& config = "");
 
 /// The same for a file or an index. Throws InputError for what WeightFiles refuses too, pickled files above
 /// all.
-void load_weights(ClipModel& model, const std::filesystem::path& path);
+std::vector<std::string> load_weights(ClipModel& model, const std::filesystem::path& path,
+                                      const std::string& config = "");
 
 /// One tensor of a file, in the host's memory.
 struct StoredTensor {

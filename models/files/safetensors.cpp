@@ -13,6 +13,7 @@
 #include <tuple>
 
 #include "core/file_io.h"
+#include "models/files/names.h"
 #include "models/files/strict_json.h"
 
 namespace cuclip {
@@ -25,6 +26,7 @@ static_assert(std::endian::native == std::endian::little,
 
 constexpr const char* kMetadataKey = "__metadata__";
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
+constexpr size_t kMaxRank = 8;
 
 // Bits per element, 0 for a dtype that the format does not have.
 int bits_of(std::string_view dtype) {
@@ -61,7 +63,7 @@ void refuse_other_formats(std::span<const std::byte> bytes, std::string_view fil
 
 uint64_t unsigned_at(const json& value, std::string_view file, std::string_view tensor, const char* what) {
   CUCLIP_CHECK(value.is_number_unsigned(), "{}: {}: {} must be a whole number >= 0, got {}", file, tensor,
-               what, value.dump());
+               what, excerpt(value));
   return value.get<uint64_t>();
 }
 
@@ -72,23 +74,26 @@ struct Range {
 };
 
 SafetensorsEntry parse_entry(const json& description, Range data, std::string_view file,
-                             const std::string& name) {
+                             std::string_view tensor) {
+  const std::string name = shortened_name(tensor);
   CUCLIP_CHECK(description.is_object() && description.contains("dtype") && description["dtype"].is_string() &&
                    description.contains("shape") && description["shape"].is_array() &&
                    description.contains("data_offsets") && description["data_offsets"].is_array() &&
                    description["data_offsets"].size() == 2,
                "{}: {}: expected an object with dtype, shape and two data_offsets, got {}", file, name,
-               description.dump().substr(0, 200));
+               excerpt(description));
   SafetensorsEntry entry;
   entry.dtype = description["dtype"].get<std::string>();
   const int bits = bits_of(entry.dtype);
-  CUCLIP_CHECK(bits > 0, "{}: {}: unknown dtype \"{}\"", file, name, entry.dtype);
+  CUCLIP_CHECK(bits > 0, "{}: {}: unknown dtype \"{}\"", file, name, shortened_name(entry.dtype));
+  const json& shape = description["shape"];
+  CUCLIP_CHECK(shape.size() <= kMaxRank, "{}: {}: the shape has {} dimensions, expected at most {}", file,
+               name, shape.size(), kMaxRank);
   uint64_t bytes = static_cast<uint64_t>(bits) / 8;
-  for (const json& extent : description["shape"]) {
+  for (const json& extent : shape) {
     const uint64_t e = unsigned_at(extent, file, name, "an extent of the shape");
     CUCLIP_CHECK(!__builtin_mul_overflow(bytes, e, &bytes) && e <= INT64_MAX,
-                 "{}: {}: the shape {} has more elements than fit in 64 bits", file, name,
-                 description["shape"].dump());
+                 "{}: {}: the shape {} has more elements than fit in 64 bits", file, name, excerpt(shape));
     entry.shape.push_back(static_cast<int64_t>(e));
   }
   const uint64_t begin = unsigned_at(description["data_offsets"][0], file, name, "an offset");
@@ -114,8 +119,10 @@ void check_coverage(const std::map<std::string, SafetensorsEntry>& tensors, Rang
   });
   uint64_t at = data.begin;
   for (const auto& [begin, end, name] : order) {
-    CUCLIP_CHECK(begin >= at, "{}: {}: its bytes overlap those of another tensor", file, *name);
-    CUCLIP_CHECK(begin == at, "{}: {} bytes before {} belong to no tensor", file, begin - at, *name);
+    CUCLIP_CHECK(begin >= at, "{}: {}: its bytes overlap those of another tensor", file,
+                 shortened_name(*name));
+    CUCLIP_CHECK(begin == at, "{}: {} bytes before {} belong to no tensor", file, begin - at,
+                 shortened_name(*name));
     at = end;
   }
   CUCLIP_CHECK(at == data.end, "{}: the last {} bytes belong to no tensor", file, data.end - at);
@@ -265,7 +272,8 @@ Safetensors Safetensors::parse_head(std::span<const std::byte> head, uint64_t fi
     }
     CUCLIP_CHECK(value.is_object(), "{}: __metadata__ must be an object, got {}", name, value.type_name());
     for (const auto& [k, v] : value.items()) {
-      CUCLIP_CHECK(v.is_string(), "{}: __metadata__ must hold strings, \"{}\" is {}", name, k, v.type_name());
+      CUCLIP_CHECK(v.is_string(), "{}: __metadata__ must hold strings, \"{}\" is {}", name, shortened_name(k),
+                   v.type_name());
       file.metadata_.emplace(k, v.get<std::string>());
     }
   }

@@ -1,5 +1,6 @@
 #include "models/files/strict_json.h"
 
+#include <cmath>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -74,16 +75,22 @@ nlohmann::json parse_strict_json(std::string_view text, std::string_view name) {
   } catch (const json::exception& e) {
     const std::string_view why = e.what();  // "[json.exception.parse_error.101] parse error at ..."
     const size_t prefix = why.find("] ");
-    fail_input("{}: not JSON: {}", name, prefix == why.npos ? why : why.substr(prefix + 2));
+    fail_input("{}: not JSON: {}", name, shortened_name(prefix == why.npos ? why : why.substr(prefix + 2)));
   }
   CUCLIP_CHECK(root.is_object(), "{}: expected a JSON object, got {}", name, root.type_name());
   return root;
 }
 
+std::string excerpt(const nlohmann::json& value) { return shortened_name(value.dump()); }
+
+bool is_moderate(const nlohmann::json& value) {
+  return value.is_number() && std::abs(value.get<double>()) <= 1e6;
+}
+
 int positive_whole_number(const nlohmann::json& value, std::string_view where, std::string_view key,
                           int limit) {
   CUCLIP_CHECK(value.is_number_integer() && value.get<int64_t>() > 0 && value.get<int64_t>() < limit,
-               "{}: {} must be a whole number from 1 to {}, got {}", where, key, limit - 1, value.dump());
+               "{}: {} must be a whole number from 1 to {}, got {}", where, key, limit - 1, excerpt(value));
   return value.get<int>();
 }
 

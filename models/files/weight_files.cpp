@@ -25,12 +25,12 @@ std::map<std::string, std::string> read_weight_map(const fs::path& path) {
   const auto map = json.find("weight_map");
   CUCLIP_CHECK(map != json.end() && map->is_object() && !map->empty(),
                "{}: expected \"weight_map\", an object with the file of each tensor, found {}", index,
-               map == json.end() ? "none" : shortened_name(map->dump()));
+               map == json.end() ? "none" : excerpt(*map));
   std::map<std::string, std::string> files;
   for (const auto& [tensor, file] : map->items()) {
     CUCLIP_CHECK(file.is_string() && is_plain_name(file.get<std::string>()),
                  "{}: the file of {} is {}, expected the name of a file in the index's own folder", index,
-                 shortened_name(tensor), shortened_name(file.dump()));
+                 shortened_name(tensor), excerpt(file));
     files.emplace(tensor, file.get<std::string>());
   }
   return files;
@@ -51,19 +51,20 @@ std::vector<fs::path> weight_file_paths(const fs::path& path) {
   return shards_of(path, read_weight_map(path));
 }
 
-void WeightFiles::Stored::read(std::string_view name, int64_t first, std::span<float> out) const {
+void WeightFiles::Stored::read(const InputFile& opened, std::string_view name, int64_t first,
+                               std::span<float> out) const {
   const bool whole = entry.dtype == "F32";
   CUCLIP_CHECK(whole || entry.dtype == "BF16" || entry.dtype == "F16",
-               "{}: {}: expected F32, BF16 or F16, found {}", file->name(), name, entry.dtype);
+               "{}: {}: expected F32, BF16 or F16, found {}", opened.name(), name, entry.dtype);
   const size_t bytes_each = whole ? 4 : 2;
   const auto at = static_cast<int64_t>(entry.begin + static_cast<size_t>(first) * bytes_each);
   if (whole) {
     const auto bytes = std::as_writable_bytes(out);
-    file->read_exactly(at, {reinterpret_cast<char*>(bytes.data()), bytes.size()});
+    opened.read_exactly(at, {reinterpret_cast<char*>(bytes.data()), bytes.size()});
     return;
   }
   std::vector<char> bytes(out.size() * bytes_each);
-  file->read_exactly(at, bytes);
+  opened.read_exactly(at, bytes);
   copy_to_f32(
       {.dtype = entry.dtype, .shape = {std::ssize(out)}, .data = std::as_bytes(std::span<const char>(bytes))},
       name, out);
@@ -87,27 +88,28 @@ WeightFiles::WeightFiles(const fs::path& path) : name_(path.string()) {
     const fs::path shard = path.parent_path() / file;
     CUCLIP_CHECK(found != tensors_.end(), "{}: expected {} in {}, which does not have it", name_,
                  shortened_name(tensor), shard.string());
-    CUCLIP_CHECK(found->second.file->name() == shard.string(), "{}: expected {} in {}, found it in {}", name_,
-                 shortened_name(tensor), shard.string(), found->second.file->name());
+    CUCLIP_CHECK(found->second.file->path == shard, "{}: expected {} in {}, found it in {}", name_,
+                 shortened_name(tensor), shard.string(), found->second.file->path.string());
   }
   for (const auto& [tensor, stored] : tensors_) {
     CUCLIP_CHECK(weight_map.contains(tensor), "{}: {} has {}, which the index does not list", name_,
-                 stored.file->name(), shortened_name(tensor));
+                 stored.file->path.string(), shortened_name(tensor));
   }
 }
 
 void WeightFiles::add_file(const fs::path& path) {
-  const InputFile& file = *files_.emplace_back(std::make_unique<const InputFile>(path));
-  const Safetensors header = Safetensors::read_header(file);
+  const InputFile opened(path);
+  const File& file = files_.emplace_back(File{path, opened.stamp()});
+  const Safetensors header = Safetensors::read_header(opened);
   for (const auto& [tensor, entry] : header.tensors()) {
     const auto [place, added] = tensors_.emplace(tensor, Stored{.entry = entry, .file = &file});
-    CUCLIP_CHECK(added, "{} is in two files, {} and {}", shortened_name(tensor), place->second.file->name(),
-                 file.name());
+    CUCLIP_CHECK(added, "{} is in two files, {} and {}", shortened_name(tensor),
+                 place->second.file->path.string(), path.string());
   }
 }
 
 void WeightFiles::check_unchanged() const {
-  for (const auto& file : files_) file->check_unchanged();
+  for (const File& file : files_) InputFile(file.path, file.stamp);
 }
 
 }  // namespace cuclip

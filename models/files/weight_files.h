@@ -1,9 +1,9 @@
 // A model's weights: one safetensors file, or several that an index lists.
 #pragma once
 
+#include <deque>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,17 +23,26 @@ std::vector<std::filesystem::path> weight_file_paths(const std::filesystem::path
 
 /// The tensors of the weights. Headers are read and checked at once; values when they are asked for, into
 /// memory of the caller's, so that weights take their own size and no more
-/// (docs/decisions/0015-weights-are-read.md).
+/// (docs/decisions/0015-weights-are-read.md). Files are open only while they are read: there may be more of
+/// them than a process may have open.
 class WeightFiles {
  public:
+  struct File {
+    std::filesystem::path path;
+    FileStamp stamp;  // when its header was read
+  };
+
   /// One tensor: where it is, and in which file.
   struct Stored {
     SafetensorsEntry entry;  // without data
-    const InputFile* file;
+    const File* file;
 
-    /// Fills `out` with the values from number `first`, as f32. Any thread. Throws InputError, which calls
-    /// the tensor `name`, for dtypes other than F32, BF16 and F16, and where the file cannot be read.
-    void read(std::string_view name, int64_t first, std::span<float> out) const;
+    /// Throws InputError where the file cannot be opened or is no longer what it was.
+    InputFile open() const { return InputFile(file->path, file->stamp); }
+    /// Fills `out` with the values from number `first`, as f32, of what open() has returned. Any thread.
+    /// Throws InputError, which calls the tensor `name`, for dtypes other than F32, BF16 and F16, and where
+    /// the file cannot be read.
+    void read(const InputFile& opened, std::string_view name, int64_t first, std::span<float> out) const;
   };
 
   /// A safetensors file, or an index. Throws InputError for files that are not whole (safetensors.h), for an
@@ -45,13 +54,13 @@ class WeightFiles {
   /// The path that was given.
   const std::string& name() const { return name_; }
 
-  /// Throws InputError where a file is no longer what it was when it was opened.
+  /// Throws InputError where a file is no longer what it was when its header was read.
   void check_unchanged() const;
 
  private:
   void add_file(const std::filesystem::path& path);
   std::string name_;
-  std::vector<std::unique_ptr<const InputFile>> files_;
+  std::deque<File> files_;  // which keep their address
   std::map<std::string, Stored> tensors_;
 };
 

@@ -116,9 +116,8 @@ Image decode_image(std::span<const std::byte> raw, std::string_view name, const 
              fmt::join(picture_formats(), ", "));
 }
 
-Image load_image(const std::filesystem::path& path, const DecodeOptions& options) {
-  // `curl ... | cuclip classify /dev/stdin`
-  const std::string bytes = read_file(path, kMaxReadBytes, Pipes::allowed);
+Image load_image(const std::filesystem::path& path, const DecodeOptions& options, Pipes pipes) {
+  const std::string bytes = read_file(path, kMaxReadBytes, pipes);
   return decode_image(std::as_bytes(std::span<const char>(bytes)), path.string(), options);
 }
 

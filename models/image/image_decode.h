@@ -39,6 +39,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/file_io.h"
 #include "models/image/image.h"
 
 namespace cuclip {
@@ -61,7 +62,9 @@ std::vector<std::string_view> picture_formats();
 Image decode_image(std::span<const std::byte> bytes, std::string_view name,
                    const DecodeOptions& options = {});
 
-/// Reads and decodes a file.
-Image load_image(const std::filesystem::path& path, const DecodeOptions& options = {});
+/// Reads and decodes a file. One may wait for a pipe for ever: it must be allowed, as a command does for
+/// `curl ... | cuclip classify /dev/stdin`.
+Image load_image(const std::filesystem::path& path, const DecodeOptions& options = {},
+                 Pipes pipes = Pipes::refused);
 
 }  // namespace cuclip

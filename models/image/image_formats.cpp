@@ -5,6 +5,9 @@
 namespace cuclip::formats {
 namespace {
 
+// What is longer can be resized to nothing that shows anything, and resampling it takes memory by its length.
+constexpr int64_t kMostPixelsOfASide = 1'000'000;
+
 uint8_t blend_on_white(uint32_t value, uint32_t alpha) {
   return divide_by_255(value * alpha + 255 * (255 - alpha));
 }
@@ -28,9 +31,13 @@ void check_size(std::string_view name, std::string_view format, int64_t width, i
   CUCLIP_CHECK(width > 0 && height > 0, "{}: a {} picture of {} x {} pixels has nothing to show", name,
                format, width, height);
   CUCLIP_CHECK(width <= options.max_pixels / height,
-               "{}: a {} picture of {} x {} = {:.4g} million pixels, at most {:.4g} million are accepted",
+               "{}: a {} picture of {} x {} = {:.4g} million pixels, at most {:.4g} million are accepted; "
+               "make a smaller copy of it",
                name, format, width, height, static_cast<double>(width) * static_cast<double>(height) / 1e6,
                static_cast<double>(options.max_pixels) / 1e6);
+  CUCLIP_CHECK(width <= kMostPixelsOfASide && height <= kMostPixelsOfASide,
+               "{}: a {} picture of {} x {} pixels, at most {} in a row or a column are accepted", name,
+               format, width, height, kMostPixelsOfASide);
 }
 
 Image make_image(int64_t width, int64_t height) {

@@ -2,6 +2,7 @@
 // truncated file lacks, and allocates what the file asks for.
 #include <algorithm>
 #include <cstdlib>
+#include <new>
 #include <string_view>
 
 #include "models/image/image_formats.h"
@@ -9,13 +10,17 @@
 namespace cuclip::formats {
 namespace {
 
-// What stb_image may still allocate for the picture that this thread decodes.
+// What stb_image may still allocate for the picture that this thread decodes, and whether the system had not
+// even that.
 thread_local int64_t allowance = 0;
+thread_local bool no_memory = false;
 
 void* allocate(size_t size) {
   if (static_cast<int64_t>(size) > allowance) return nullptr;
   allowance -= static_cast<int64_t>(size);
-  return std::malloc(size);
+  void* memory = std::malloc(size);
+  if (!memory) no_memory = true;
+  return memory;
 }
 
 }  // namespace
@@ -102,11 +107,13 @@ StbPicture read_stb(std::span<const Bytes> pieces, std::string_view name, std::s
                     const DecodeOptions& options) {
   const auto check = [&](const PieceReader& reader, bool done) {
     CUCLIP_CHECK(!reader.ran_out(), "{}: truncated {}: the file ends before the picture", name, format);
+    if (!done && no_memory) throw std::bad_alloc();
     const std::string_view reason = done ? "" : stbi_failure_reason();
     CUCLIP_CHECK(done, "{}: a damaged {} picture, or one of a kind that stb_image does not read: {}", name,
                  format, reason.empty() ? "there are no pixels" : reason);
   };
   int width = 0, height = 0, channels = 0;
+  no_memory = false;
   allowance = kFixedAllowance;
   PieceReader header(pieces);
   check(header, stbi_info_from_callbacks(PieceReader::callbacks(), &header, &width, &height, &channels));

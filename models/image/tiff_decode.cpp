@@ -85,11 +85,57 @@ void check_block_size(TIFF* tiff, std::string_view name, uint64_t width, uint64_
                name, width, height, tiled ? "tiles" : "strips", bytes);
 }
 
-// Pixels with their colours multiplied by alpha already.
-void lay_on_white(const std::vector<uint32_t>& raster, std::vector<uint8_t>& rgb) {
+// Before anything of the picture's size is allocated: the file must hold its blocks, and they the pixels,
+// which can be said where they are not compressed.
+void check_blocks(TIFF* tiff, std::string_view name, uint64_t file_bytes, uint32_t height) {
+  const bool tiled = TIFFIsTiled(tiff) != 0;
+  const uint32_t count = tiled ? TIFFNumberOfTiles(tiff) : TIFFNumberOfStrips(tiff);
+  uint64_t held = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint64_t start = TIFFGetStrileOffset(tiff, i), bytes = TIFFGetStrileByteCount(tiff, i);
+    CUCLIP_CHECK(start <= file_bytes && bytes <= file_bytes - start,
+                 "{}: truncated TIFF: {} {} has {} bytes from byte {}, and the file ends at {}", name,
+                 tiled ? "tile" : "strip", i, bytes, start, file_bytes);
+    held += bytes;
+  }
+  uint16_t compression = COMPRESSION_NONE, planar = PLANARCONFIG_CONTIG, samples = 1;
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_COMPRESSION, &compression);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_PLANARCONFIG, &planar);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLESPERPIXEL, &samples);
+  const uint64_t strips = TIFFVStripSize64(tiff, height) * (planar == PLANARCONFIG_SEPARATE ? samples : 1);
+  const uint64_t needed = tiled ? TIFFTileSize64(tiff) * count : strips;
+  CUCLIP_CHECK(compression != COMPRESSION_NONE || held >= needed,
+               "{}: truncated TIFF: {} bytes of pixels, expected {}", name, held, needed);
+}
+
+// What the fourth sample of libtiff's pixels is.
+enum class Alpha { none, straight, premultiplied };
+
+// libtiff multiplies colours by what is marked as alpha, but not grey whose alpha is beside it. It also takes
+// an extra sample of no stated meaning, a selection mask for instance, for alpha that colours are multiplied
+// by already; Pillow does not, and takes four samples of which nothing is said for colours and alpha.
+Alpha alpha_of(TIFF* tiff) {
+  uint16_t count = 0, samples = 1, planar = PLANARCONFIG_CONTIG, *kinds = nullptr;
+  const bool stated = TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &count, &kinds) != 0 && count > 0;
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLESPERPIXEL, &samples);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_PLANARCONFIG, &planar);
+  uint16_t photometric = PHOTOMETRIC_MINISBLACK;
+  TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &photometric);
+  if (!stated) return samples == 4 && photometric == PHOTOMETRIC_RGB ? Alpha::straight : Alpha::none;
+  if (kinds[0] == EXTRASAMPLE_UNSPECIFIED) return Alpha::none;
+  const bool grey = photometric == PHOTOMETRIC_MINISBLACK || photometric == PHOTOMETRIC_MINISWHITE;
+  const bool untouched = grey && planar == PLANARCONFIG_CONTIG && kinds[0] == EXTRASAMPLE_UNASSALPHA;
+  return untouched ? Alpha::straight : Alpha::premultiplied;
+}
+
+void lay_on_white(const std::vector<uint32_t>& raster, Alpha alpha, std::vector<uint8_t>& rgb) {
+  if (alpha == Alpha::straight) {  // the pixels' bytes are red, green, blue and alpha in this order
+    const auto* rgba = reinterpret_cast<const uint8_t*>(raster.data());
+    return composite_on_white(rgba, 4, std::ssize(raster), rgb.data());
+  }
   uint8_t* out = rgb.data();
   for (uint32_t pixel : raster) {
-    const uint32_t white = 255 - TIFFGetA(pixel);
+    const uint32_t white = alpha == Alpha::none ? 0 : 255 - TIFFGetA(pixel);
     for (uint32_t color : {TIFFGetR(pixel), TIFFGetG(pixel), TIFFGetB(pixel)}) {
       *out++ = static_cast<uint8_t>(std::min(color + white, 255u));
     }
@@ -120,10 +166,12 @@ Image decode_tiff(Bytes bytes, std::string_view name, const DecodeOptions& optio
   CUCLIP_CHECK(TIFFRGBAImageOK(tiff.get(), problem), "{}: a TIFF picture that libtiff does not show: {}",
                name, problem);
 
+  check_blocks(tiff.get(), name, bytes.size(), height);
+  const Alpha alpha = alpha_of(tiff.get());
   std::vector<uint32_t> raster(static_cast<size_t>(width) * height);
   check(TIFFReadRGBAImageOriented(tiff.get(), width, height, raster.data(), orientation, 1));
   Image image = make_image(width, height);
-  lay_on_white(raster, image.rgb);
+  lay_on_white(raster, alpha, image.rgb);
   return upright(std::move(image), orientation);
 }
 

@@ -68,13 +68,12 @@ nlohmann::json read_checkpoint_state(const fs::path& checkpoint) {
   CUCLIP_CHECK(has_step && json["step"] >= 0 && (step < 0 || json["step"] == step),
                "{}: expected \"step\", {}, found {}", file,
                step < 0 ? "a whole number" : std::to_string(step),
-               json.value("step", nlohmann::json()).dump());
+               excerpt(json.value("step", nlohmann::json())));
   const nlohmann::json settings = json.value("settings", nlohmann::json());
   const bool text =
       settings.is_object() && std::all_of(settings.begin(), settings.end(),
                                           [](const nlohmann::json& value) { return value.is_string(); });
-  CUCLIP_CHECK(text, "{}: expected \"settings\", an object of strings, found {}", file,
-               shortened_name(settings.dump()));
+  CUCLIP_CHECK(text, "{}: expected \"settings\", an object of strings, found {}", file, excerpt(settings));
   return json;
 }
 
@@ -86,7 +85,7 @@ void check_saved_file(const fs::path& checkpoint, const char* name) {
       hashes[name] == found,
       "{}: its contents are not what was saved: state.json has their hash, {}, found {}. Whoever changed "
       "them on purpose can pass the file itself to --model or --pretrained",
-      (checkpoint / name).string(), hashes[name].dump(), found);
+      (checkpoint / name).string(), excerpt(hashes[name]), found);
 }
 
 bool is_checkpoint_folder(const fs::path& folder) {

@@ -191,7 +191,7 @@ EncodedPictures encode_picture_files(const ClipModel& model, std::span<const std
                                      const EncodeProgress& progress, FeatureKind kind,
                                      const PictureChange& change) {
   const auto load = [&](int64_t i) {
-    Image image = load_image(files[static_cast<size_t>(i)]);
+    Image image = load_image(files[static_cast<size_t>(i)], {}, Pipes::allowed);
     if (change) change(image, i);
     return image;
   };

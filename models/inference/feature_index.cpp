@@ -101,6 +101,7 @@ std::vector<IndexedFile> split_files(std::span<const std::byte> bytes) {
 // What format 2 adds to format 1.
 void read_additions(const Safetensors& file, FeatureIndex& index) {
   index.precision = metadata_of(file, "precision");
+  index.batch_invariant = file.metadata().contains("batch_invariant");
   if (file.find("files")) {
     const SafetensorsEntry& files = entry_of(file, "files", {"U8"}, 2);
     CUCLIP_CHECK(files.shape[0] == std::ssize(index.names) && files.shape[1] == kBytesPerFile,
@@ -121,6 +122,7 @@ void read_features(Context& context, const Safetensors& file, FeatureIndex& inde
   const SafetensorsEntry& features = entry_of(file, "features", {"F32", "BF16"}, 2);
   const SafetensorsEntry& rows = entry_of(file, "rows", {"I32"}, 1);
   const int64_t count = features.shape[0];
+  CUCLIP_CHECK(features.shape[1] > 0, "{}: its features have no elements; the index is damaged", file.file());
   CUCLIP_CHECK(count > 0 && std::ssize(index.names) == count && rows.shape[0] == count,
                "{}: {} features, {} names and {} row numbers; the index is damaged", file.file(), count,
                index.names.size(), rows.shape[0]);
@@ -154,9 +156,16 @@ void require_model_of(const FeatureIndex& index, const std::string& name, const 
                "{}: this index was built with different weights ({}) from those of {}; rebuild it with this "
                "model, or use the original",
                name, index.model, description);
+  CUCLIP_CHECK(index.features.size(1) == model.config().embed_dim,
+               "{}: expected features of {} elements, as the model's are, found {}; the index is damaged",
+               name, model.config().embed_dim, index.features.size(1));
 }
 
 void save_index(const FeatureIndex& index, const std::filesystem::path& path) {
+  pending_index(index, path).commit();
+}
+
+PendingFile pending_index(const FeatureIndex& index, const std::filesystem::path& path) {
   CUCLIP_CHECK(index.files.empty() || index.files.size() == index.names.size(),
                "save_index: {} names and {} files", index.names.size(), index.files.size());
   std::string names, files = bytes_of(index.files);
@@ -182,10 +191,11 @@ void save_index(const FeatureIndex& index, const std::filesystem::path& path) {
     tensors.emplace_back("files",
                          TensorView(files.data(), DType::u8, {std::ssize(index.files), kBytesPerFile}));
   }
+  if (index.batch_invariant) metadata["batch_invariant"] = "true";
   if (index.missing > 0) metadata["missing"] = std::to_string(index.missing);
   put_path(metadata, "source", index.source);
   put_path(metadata, "model", index.model);
-  write_safetensors(path, tensors, metadata);
+  return pending_safetensors(path, tensors, metadata);
 }
 
 bool may_become_index(const std::filesystem::path& path) {

@@ -33,6 +33,7 @@ struct FeatureIndex {
   Tensor features;                      // f32 [names.size(), E], rows of unit length
   DType stored = DType::f32;            // of the features in the index file: f32 or bf16
   std::string precision = {};           // that the model ran in, a word of Precision; empty: not known
+  bool batch_invariant = false;         // ClipOptions: each row has the bits of its picture encoded alone
   std::vector<IndexedFile> files = {};  // of each row; empty: not known (data sets, indexes of format 1)
   Tensor rnorm = {};    // f32 [names.size()]: their inverse norms (keep_norms); empty: not kept
   int64_t missing = 0;  // pictures of the folder that an interrupted indexing did not come to; 0: finished
@@ -53,6 +54,9 @@ void require_model_of(const FeatureIndex& index, const std::string& name, const 
 /// rest is metadata (a source or model that is not valid UTF-8 percent-encoded, as "source_bytes",
 /// "model_bytes"). Atomic. Throws InputError for files of another number than the names.
 void save_index(const FeatureIndex& index, const std::filesystem::path& path);
+
+/// The same, written and waiting to be put there.
+PendingFile pending_index(const FeatureIndex& index, const std::filesystem::path& path);
 
 /// Whether an index may be written there: there is nothing, an empty file, or an index.
 bool may_become_index(const std::filesystem::path& path);

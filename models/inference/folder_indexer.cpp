@@ -1,9 +1,11 @@
 #include "models/inference/folder_indexer.h"
 
+#include <sys/stat.h>
 #include <xxhash.h>
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <utility>
 
 #include "models/image/image_decode.h"
@@ -25,8 +27,28 @@ int64_t now_ns() {
       .count();
 }
 
+// The same for a folder with and without a slash at its end.
 std::string absolute_name(const std::filesystem::path& path) {
-  return std::filesystem::absolute(path).lexically_normal().string();
+  const std::filesystem::path normal = std::filesystem::absolute(path).lexically_normal();
+  return (normal.has_filename() ? normal : normal.parent_path()).string();
+}
+
+// A file system that is unmounted leaves an empty folder behind, which is another one.
+std::pair<dev_t, ino_t> identity_of(const std::filesystem::path& folder) {
+  struct stat info {};
+  if (::stat(folder.c_str(), &info) != 0) return {};
+  return {info.st_dev, info.st_ino};
+}
+
+// Stamps that files of different contents have: they do not tell those files apart.
+std::set<std::pair<int64_t, int64_t>> ambiguous_stamps(std::span<const IndexedFile> files) {
+  std::map<std::pair<int64_t, int64_t>, uint64_t> first;
+  std::set<std::pair<int64_t, int64_t>> ambiguous;
+  for (const auto& [stamp, xxh3] : files) {
+    const std::pair key(stamp.bytes, stamp.mtime_ns);
+    if (first.try_emplace(key, xxh3).first->second != xxh3) ambiguous.insert(key);
+  }
+  return ambiguous;
 }
 
 }  // namespace
@@ -38,18 +60,23 @@ FeatureIndex index_to_make(const std::filesystem::path& folder, const ClipModel&
   about.model = path_exists(model_spec) ? absolute_name(model_spec) : model_spec;
   about.model_fingerprint = model.fingerprint();
   about.precision = word(precision);
+  about.batch_invariant = model.options().batch_invariant;
   return about;
 }
 
-std::string why_not_reusable(const FeatureIndex& earlier, const FeatureIndex& wanted) {
+std::string why_not_reusable(const FeatureIndex& earlier, const FeatureIndex& wanted, int64_t width) {
   if (earlier.is_folder != wanted.is_folder) {
     return fmt::format("is the index of a {}", earlier.is_folder ? "folder" : "data set");
   }
   if (earlier.model_fingerprint != wanted.model_fingerprint)
     return fmt::format("was made with other weights ({})", earlier.model);
+  if (earlier.features.size(1) != width)
+    return fmt::format("is damaged: its features have {} elements, not {}", earlier.features.size(1), width);
   if (earlier.files.empty()) return "does not say which contents its files had (an earlier cuclip made it)";
   if (earlier.precision != wanted.precision)
     return fmt::format("was made with precision {}, not {}", earlier.precision, wanted.precision);
+  if (wanted.batch_invariant && !earlier.batch_invariant)
+    return "was made by a model that was not loaded to be batch-invariant";
   if (earlier.stored != wanted.stored) {
     const auto name = [](DType type) { return type == DType::bf16 ? "bf16" : "fp32"; };
     return fmt::format("stores {}, not {}", name(earlier.stored), name(wanted.stored));
@@ -80,15 +107,14 @@ FolderIndexer::FolderIndexer(const ClipModel& model, FeatureIndex about, std::fi
       files_(std::move(files)),
       earlier_(std::move(earlier)),
       same_source_(earlier_ && earlier_->source == about_.source),
+      identity_(identity_of(folder_)),
       rows_(files_.size()),
       used_(earlier_ ? earlier_->names.size() : 0) {
-  CUCLIP_CHECK(!earlier_ || earlier_->features.size(1) == model.config().embed_dim,
-               "index: the model's features have {} elements, those of the earlier index {}",
-               model.config().embed_dim, earlier_ ? earlier_->features.size(1) : 0);
   for (int64_t row = 0; row < std::ssize(used_); ++row) {
     row_of_name_.emplace(earlier_->names[static_cast<size_t>(row)], row);
     row_of_hash_.emplace(earlier_->files[static_cast<size_t>(row)].xxh3, row);
   }
+  if (earlier_) ambiguous_ = ambiguous_stamps(earlier_->files);
   for (int64_t i = 0; i < std::ssize(files_); ++i) {
     const std::string& name = files_[static_cast<size_t>(i)].name.native();
     place_of_name_.emplace(name, i);
@@ -109,7 +135,8 @@ bool FolderIndexer::is_unchanged(int64_t file) const {
   const PictureFile& found = files_[static_cast<size_t>(file)];
   const auto row = row_of_name_.find(found.name);
   return same_source_ && row != row_of_name_.end() &&
-         earlier_->files[static_cast<size_t>(row->second)].stamp == found.stamp;
+         earlier_->files[static_cast<size_t>(row->second)].stamp == found.stamp &&
+         !ambiguous_.contains({found.stamp.bytes, found.stamp.mtime_ns});
 }
 
 // An earlier row of the same contents, the one of the same name if that is one; -1 if there is none.
@@ -200,6 +227,12 @@ void FolderIndexer::run(const EncodeProgress& progress) {
     model_.context().pool()->run(count, [&](int64_t i, int) {
       loaded[static_cast<size_t>(i)] = load(to_do_[static_cast<size_t>(first + i)]);
     });
+    // Files that have gone leave the index; not so if all have gone with the drive that they were on.
+    const bool failed =
+        std::any_of(loaded.begin(), loaded.end(), [](const Loaded& file) { return !file.reason.empty(); });
+    CUCLIP_CHECK(!failed || identity_of(folder_) == identity_,
+                 "{}: the folder went away while it was indexed; when it is back, do the same again",
+                 folder_.string());
     {
       const std::lock_guard lock(mutex_);
       for (int64_t i = 0; i < count; ++i)

@@ -1,12 +1,16 @@
 // The index of a folder of pictures, made anew or brought up to date.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/precision.h"
@@ -22,14 +26,14 @@ FeatureIndex index_to_make(const std::filesystem::path& folder, const ClipModel&
                            const std::string& model_spec, Precision precision);
 
 /// Why the features of `earlier` cannot be those of an index that is to be like `wanted` (its model,
-/// precision, stored type and kind), as the end of a sentence that begins with the index's name; empty if
-/// they can.
-std::string why_not_reusable(const FeatureIndex& earlier, const FeatureIndex& wanted);
+/// precision, stored type and kind) with `width` elements for each picture, as the end of a sentence that
+/// begins with the index's name; empty if they can.
+std::string why_not_reusable(const FeatureIndex& earlier, const FeatureIndex& wanted, int64_t width);
 
 /// Encodes the pictures of a folder that an earlier index does not have, and takes the others from there. A
-/// file is the same as before if name, size and time are; where only the size is, or another file had it, its
-/// contents decide, by their hash. So a picture that was moved is not encoded again, and one that is gone
-/// leaves the index.
+/// file is the same as before if name, size and time are, and no file of other contents had the same size and
+/// time; otherwise its contents decide, by their hash. So a picture that was moved is not encoded again, and
+/// one that is gone leaves the index.
 class FolderIndexer {
  public:
   /// What became of the pictures of the folder and of those of the earlier index.
@@ -50,7 +54,7 @@ class FolderIndexer {
 
   /// Reads the pictures that are to do, encodes those that are new, and calls `progress` with the number
   /// done. What cannot be read, or changes meanwhile, is passed over. Throws InputError when no picture of
-  /// the folder is left.
+  /// the folder is left, and when the folder itself goes away: snapshot() then still has the earlier rows.
   void run(const EncodeProgress& progress);
 
   /// The index as far as it has come: while pictures are missing it has those of the earlier index too, as
@@ -89,6 +93,8 @@ class FolderIndexer {
   const std::vector<PictureFile> files_;
   const std::optional<FeatureIndex> earlier_;
   const bool same_source_;                                  // of the earlier index
+  const std::pair<dev_t, ino_t> identity_;                  // the folder's device and inode
+  std::set<std::pair<int64_t, int64_t>> ambiguous_;         // stamps of several contents of earlier_
   std::unordered_map<std::string, int64_t> place_of_name_;  // in files_
   std::unordered_map<std::string, int64_t> row_of_name_;    // in earlier_
   std::unordered_map<uint64_t, int64_t> row_of_hash_;       // in earlier_, the first

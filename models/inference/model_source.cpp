@@ -49,12 +49,17 @@ void refuse_pickled(const fs::path& folder) {
                pickled.string());
 }
 
-ClipConfig config_beside(const fs::path& weights, const ModelOptions& options) {
-  if (!options.config_name.empty()) return load_clip_config(options.config_name);
-  const fs::path folder = weights.parent_path();
-  if (path_exists(folder / "open_clip_config.json")) {
-    return load_clip_config((folder / "open_clip_config.json").string());
-  }
+struct FoundConfig {
+  ClipConfig config;
+  std::string source;  // a built-in name or a file
+};
+
+FoundConfig named_config(const std::string& name) { return {load_clip_config(name), name}; }
+
+FoundConfig config_beside(const fs::path& weights, const ModelOptions& options) {
+  if (!options.config_name.empty()) return named_config(options.config_name);
+  const fs::path folder = weights.parent_path(), ours = folder / "open_clip_config.json";
+  if (path_exists(ours)) return named_config(ours.string());
   const fs::path file = folder / "config.json";
   CUCLIP_CHECK(
       path_exists(file),
@@ -68,7 +73,7 @@ ClipConfig config_beside(const fs::path& weights, const ModelOptions& options) {
     preprocessing = read_file(preprocessor);
     CUCLIP_CHECK(!preprocessing.empty(), "{}: the file is empty, expected JSON", preprocessor.string());
   }
-  return parse_hf_config(read_file(file), preprocessing, file.string());
+  return {parse_hf_config(read_file(file), preprocessing, file.string()), file.string()};
 }
 
 std::optional<Tokenizer> tokenizer_beside(const fs::path& weights, const ModelOptions& options) {
@@ -85,14 +90,14 @@ ClipOptions clip_options(const ModelOptions& options) {
 LoadedModel from_weights(Context& context, const fs::path& weights, const ModelOptions& options) {
   LoadedModel loaded;
   const WeightFiles files(weights);  // what is no weights is refused before its configuration is asked for
-  const ClipConfig config = config_beside(weights, options);
+  const auto [config, source] = config_beside(weights, options);
   loaded.found_tokenizer = tokenizer_beside(weights, options);
   CUCLIP_CHECK(
       !loaded.found_tokenizer || loaded.found_tokenizer->vocab_size() == config.text.vocab_size,
       "{}: the model's vocabulary has {} tokens, the merges file makes {}; it belongs to another model",
       weights.string(), config.text.vocab_size, loaded.found_tokenizer->vocab_size());
   loaded.model = std::make_unique<ClipModel>(context, config, clip_options(options));
-  load_weights(*loaded.model, files);
+  loaded.notes = load_weights(*loaded.model, files, source);
   loaded.model->fix_weights();
   loaded.description = weights.string();
   loaded.trained = true;
@@ -105,7 +110,7 @@ LoadedModel from_folder(Context& context, const fs::path& folder, const ModelOpt
   const fs::path weights = find_weights(folder, notes);
   LoadedModel loaded = from_weights(context, weights, options);
   loaded.description = weights.parent_path().string();
-  loaded.notes = std::move(notes);
+  loaded.notes.insert(loaded.notes.begin(), notes.begin(), notes.end());
   return loaded;
 }
 

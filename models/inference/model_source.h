@@ -56,8 +56,8 @@ struct LoadedModel {
   bool trained = false;
   /// The file that the weights were read from, or the index of several; empty for an untrained model.
   std::string weights = {};
-  /// To be reported: damaged checkpoints that were passed over; that the model is untrained; that the
-  /// processor is slow in the dtype.
+  /// To be reported: damaged checkpoints that were passed over; that positions were resampled; that the model
+  /// is untrained; that the processor is slow in the dtype.
   std::vector<std::string> notes = {};
 
   /// Throws InputError saying how to give one if there is none.

@@ -32,6 +32,22 @@ constexpr std::array<std::string_view, 38> kAfterHead = {
     "into",   "is",    "like",   "near",    "off",   "on",    "onto", "over",   "that", "through",
     "to",     "under", "was",    "which",   "while", "who",   "with", "without"};
 
+// Plurals that are not spelled by rule, what to take from their end and what to put there: the everyday ones.
+struct Irregular {
+  std::string_view plural;
+  size_t drop;
+  std::string_view add;
+};
+constexpr std::array<Irregular, 26> kIrregular = {{
+    {"children", 3, ""}, {"men", 2, "an"},      {"women", 2, "an"},   {"people", 6, "person"},
+    {"feet", 3, "oot"},  {"teeth", 4, "ooth"},  {"geese", 4, "oose"}, {"mice", 3, "ouse"},
+    {"knives", 3, "fe"}, {"wives", 3, "fe"},    {"lives", 3, "fe"},   {"leaves", 3, "f"},
+    {"wolves", 3, "f"},  {"shelves", 3, "f"},   {"halves", 3, "f"},   {"loaves", 3, "f"},
+    {"scarves", 3, "f"}, {"movies", 1, ""},     {"cookies", 1, ""},   {"zombies", 1, ""},
+    {"lens", 0, ""},     {"lenses", 2, ""},     {"fuses", 1, ""},     {"mangoes", 2, ""},
+    {"gas", 0, ""},      {"mosquitoes", 2, ""},
+}};
+
 }  // namespace
 
 std::string lower_utf8(std::string_view text) {
@@ -118,14 +134,23 @@ std::string bare_phrase(std::string_view phrase) {
 
 std::string singular_phrase(const std::string& phrase) {
   const std::string lower = lower_utf8(phrase);
-  const auto ends = [&](std::string_view end) {
-    return lower.ends_with(end) && lower.size() > end.size() + 1;
+  const size_t blank = lower.find_last_of(kBlanks);
+  const std::string_view word = std::string_view(lower).substr(blank == lower.npos ? 0 : blank + 1);
+  // With the letters that stay as they are written.
+  const auto ending_in = [&](size_t drop, std::string_view add) {
+    return phrase.substr(0, phrase.size() - drop).append(add);
   };
-  const auto without = [&](size_t count) { return phrase.substr(0, phrase.size() - count); };
-  if (ends("ies")) return without(3) + "y";
-  if (ends("ches") || ends("shes") || ends("xes") || ends("sses") || ends("uses")) return without(2);
-  const bool singular = lower.ends_with("ss") || lower.ends_with("us") || lower.ends_with("is");
-  if (ends("s") && !singular) return without(1);
+  for (const auto& [plural, drop, add] : kIrregular) {
+    if (word == plural) return ending_in(drop, add);
+  }
+  const auto ends = [&](std::string_view end) { return word.ends_with(end) && word.size() > end.size(); };
+  if (ends("ies")) return word.size() == 4 ? ending_in(1, "") : ending_in(3, "y");
+  if (word.ends_with("aches") || ends("ouses") || ends("auses")) return ending_in(1, "");
+  for (const char* end : {"ches", "shes", "xes", "sses", "uses", "atoes", "eroes"}) {
+    if (ends(end)) return ending_in(2, "");
+  }
+  const bool singular = word.ends_with("ss") || word.ends_with("us") || word.ends_with("is");
+  if (ends("s") && word.size() > 2 && !singular) return ending_in(1, "");
   return phrase;
 }
 

@@ -26,8 +26,9 @@ std::vector<std::string> with_articles(std::span<const std::string> phrases);
 /// where the phrase has something other than blanks and such punctuation.
 std::string bare_phrase(std::string_view phrase);
 
-/// The phrase with its last word in the singular, by the spelling of English plurals: "two big buses" -> "two
-/// big bus". It goes by the letters: "scissors" -> "scissor".
+/// The phrase with its last word in the singular, by the spelling of English plurals and a few irregular
+/// ones: "two big buses" -> "two big bus", "old houses" -> "old house", "mice" -> "mouse". It goes by the
+/// letters: "scissors" -> "scissor".
 std::string singular_phrase(const std::string& phrase);
 
 /// The last word of an English noun phrase before what follows its noun, which is what the phrase is about:

@@ -6,6 +6,7 @@
 
 #include "kernels/common/check.h"
 #include "models/files/names.h"
+#include "models/text/text_cleaning.h"
 
 namespace cuclip {
 namespace {
@@ -82,6 +83,8 @@ void require_text(std::string_view text, std::string_view what) {
                escaped_name(text));
   CUCLIP_CHECK(!text.empty(), "{} must not be empty", what);
   CUCLIP_CHECK(state != CaptionState::empty, "{}: expected text, found only blanks", what);
+  CUCLIP_CHECK(!clean_caption(text).empty(),
+               "{}: expected text, found \"{}\", of which cleaning leaves nothing", what, escaped_name(text));
 }
 
 }  // namespace cuclip

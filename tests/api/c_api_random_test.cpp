@@ -183,7 +183,8 @@ class Caller {
     if (below(4) == 0) view.data = nullptr;
     if (below(4) == 0) view.width = any_of<size_t>({0, 1, SIZE_MAX});
     if (below(4) == 0) view.height = any_of<size_t>({0, 1, SIZE_MAX});
-    if (below(4) == 0) view.stride = any_of<size_t>({0, 1});
+    if (below(4) == 0)
+      view.stride = any_of<size_t>({0, 1, SIZE_MAX, SIZE_MAX / 2 + 1, ~size_t{0} - 3 * width + 1});
     return view;
   }
   void encode_pixels() {

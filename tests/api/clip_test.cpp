@@ -1,5 +1,6 @@
 // cuclip/cuclip.h: what a Clip computes is what the library below computes, and what it refuses.
 #include <cuclip/cuclip.h>
+#include <sys/stat.h>
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -99,6 +100,8 @@ TEST_CASE_METHOD(Fixture, "a picture that cannot be read is an error that names 
   refused({.data = bytes.data(), .width = 2, .height = 0, .stride = 6}, "2 x 0");
   refused({.data = bytes.data(), .width = 2, .height = 2, .stride = 5}, "got 5");
   refused({.data = bytes.data(), .width = SIZE_MAX, .height = 2, .stride = SIZE_MAX}, "pixels, got");
+  refused({.data = bytes.data(), .width = 2, .height = 2, .stride = SIZE_MAX}, "beyond all memory");
+  refused({.data = bytes.data(), .width = 2, .height = 2, .stride = size_t{0} - 6}, "from bottom to top");
   refused({.data = bytes.data(), .width = 100'000, .height = 100'000, .stride = 300'000}, "pixels, got");
 }
 
@@ -106,6 +109,15 @@ TEST_CASE_METHOD(Fixture, "a picture that is missing is found before any is read
   const std::string bad = folder.write("bad.png", "no picture"), missing = folder / "missing.png";
   CHECK_THROWS_WITH(clip.encode_images({bad, missing}), Contains("picture 1 of 2") && Contains(missing));
   CHECK_THROWS_WITH(clip.represent_images({bad, missing}, "pooled"), Contains(missing));
+}
+
+TEST_CASE_METHOD(Fixture, "a named pipe is refused, not waited for") {
+  const std::string pipe = folder / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK_THROWS_WITH(clip.encode_images({pipe}), Contains(pipe) && Contains("not a regular file"));
+  const ReadableImages some = clip.encode_readable_images({pipe, picture(0)});
+  REQUIRE(some.unreadable.size() == 1);
+  CHECK_THAT(some.unreadable[0].reason, Contains("not a regular file"));
 }
 
 TEST_CASE_METHOD(

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "core/file_io.h"
+#include "models/inference/feature_index.h"
 #include "tests/support/model_on_disk.h"
 
 namespace cuclip::test {
@@ -72,6 +73,49 @@ TEST_CASE_METHOD(Fixture, "only what is new is encoded where an earlier index is
   CHECK(Index::build(clip, pictures, {.earlier = &wrong}).size() == 9);
   REQUIRE(log.size() == 1);
   CHECK_THAT(log[0], Contains("was made with other weights") && Contains("encoded anew"));
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "of an earlier index all is used, whatever it stores and however its folder is spelt") {
+  // Older than the time during which files may still change unseen.
+  auto time = std::filesystem::file_time_type::clock::now() - std::chrono::hours(1);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(pictures))
+    std::filesystem::last_write_time(entry, time -= std::chrono::minutes(1));
+  Index::build(clip, pictures).save(file);
+  Context context{1};
+  FeatureIndex low = load_index(context, file);
+  low.stored = DType::bf16;
+  save_index(low, file);
+  const Index earlier = Index::load(clip, file);
+  size_t read = 0;
+  const auto progress = [&](size_t, size_t total) {
+    read = total;
+    return true;
+  };
+  for (const char* spelling : {"", "/", "/.", "//"}) {
+    const Index again = Index::build(clip, pictures + spelling, {.earlier = &earlier, .progress = progress});
+    CHECK(again.size() == 8);
+    again.save(file);
+    CHECK(load_index(context, file).stored == DType::bf16);
+  }
+  CHECK(read == 0);
+  CHECK(log.empty());
+}
+
+TEST_CASE_METHOD(Fixture, "a batch-invariant model takes no rows that another model made") {
+  const Index plain = Index::build(clip, pictures);
+  LoadOptions invariant = options();
+  invariant.batch_invariant = true;
+  const Clip exact = Clip::load(run, invariant);
+  const Index index = Index::build(exact, pictures, {.earlier = &plain});
+  REQUIRE(log.size() == 1);
+  CHECK_THAT(log[0], Contains("not loaded to be batch-invariant"));
+  for (size_t i = 0; i < index.size(); ++i) {
+    const Features alone = exact.encode_images({index.name(i)});
+    CHECK(index.search(alone.row(0), 1).at(0).row == i);
+  }
+  CHECK(Index::build(exact, pictures, {.earlier = &index}).size() == 8);
+  CHECK(log.size() == 1);
 }
 
 TEST_CASE_METHOD(Fixture,

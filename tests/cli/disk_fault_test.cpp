@@ -102,6 +102,9 @@ struct Disk : ModelOnDisk {
       folder.write("pairs/" + std::to_string(i) + ".png", bmp_bytes(random_image(30 + i, 21)));
       folder.write("pairs/" + std::to_string(i) + ".txt", words[i]);
     }
+    // An index notes no time for files of the last two seconds: it would not always be the same.
+    for (const auto& entry : fs::recursive_directory_iterator(pictures))
+      fs::last_write_time(entry, fs::file_time_type::clock::now() - std::chrono::hours(1));
     const CommandResult indexed = cuclip({"index", pictures, "--out", folder / "i.cuclip-index"});
     INFO(indexed.err);
     REQUIRE(indexed.exit_code == 0);

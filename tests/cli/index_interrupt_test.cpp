@@ -107,8 +107,9 @@ TEST_CASE_METHOD(ManyPictures,
     if (result.exit_code == 0) CHECK(part.missing == 0);
     if (result.err.find("is saved") != std::string::npos) {
       CHECK(found > done);
-      CHECK_THAT(result.err,
-                 Contains(fmt::format("{} is saved", index)) && Contains("the same command continues"));
+      CHECK_THAT(result.err, Contains(fmt::format("{} is saved, {} of {} picture", index, found - done,
+                                                  kPictures - done)) &&
+                                 Contains("the same command continues"));
       ++saved;
     }
     done = found;

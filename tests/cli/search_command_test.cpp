@@ -22,6 +22,15 @@ struct Indexed : ModelOnDisk {
   }
   CommandResult search(const Arguments& more) const { return cuclip(with_index(more)); }
   Json search_json(const Arguments& more) const { return cuclip_json(with_index(more)); }
+  static void check_same_hits(const Json& found, const Json& expected) {
+    CHECK(found["words"] == expected["words"]);
+    REQUIRE(found["hits"].size() == expected["hits"].size());
+    for (size_t i = 0; i < expected["hits"].size(); ++i) {
+      CHECK(found["hits"][i]["path"] == expected["hits"][i]["path"]);
+      CHECK(found["hits"][i]["similarity"].get<double>() ==
+            Approx(expected["hits"][i]["similarity"].get<double>()).margin(1e-5));
+    }
+  }
   void check_refused(const Arguments& more, const std::string& mention) const {
     const CommandResult result = search(more);
     INFO(result.err);
@@ -43,7 +52,11 @@ TEST_CASE_METHOD(Indexed, "several queries are answered in turn, each as it is a
   const Json one = search_json({"a b"}), two = search_json({"c"});
   CHECK(one.is_object());
   CHECK(one["words"] == "a b");
-  CHECK(search_json({"a b", "c"}) == Json({one, two}));
+  // Beside others a query is rounded differently, on some processors.
+  const Json both = search_json({"a b", "c"});
+  REQUIRE(both.size() == 2);
+  check_same_hits(both[0], one);
+  check_same_hits(both[1], two);
   const std::string first = search({"a b"}).out, second = search({"c"}).out;
   CHECK(first != second);
   CHECK(search({"a b", "c"}).out == "\"a b\"\n" + first + "\n\"c\"\n" + second);
@@ -160,6 +173,7 @@ TEST_CASE_METHOD(Indexed, "nothing relevant draws no contact sheet and says so")
 TEST_CASE_METHOD(Indexed, "queries that cannot be answered are refused") {
   check_refused({}, "found neither");
   check_refused({" \t"}, "found only blanks");
+  check_refused({"&nbsp;"}, "of which cleaning leaves nothing");
   check_refused({"a", ""}, "query 2 must not be empty");
   check_refused({"a", "\u200B"}, "query 2: expected text, found only blanks");
   check_refused({"a -\u00AD"}, "a term: expected text, found only blanks");

@@ -140,6 +140,12 @@ TEST_CASE_METHOD(TrainOnDisk, "training goes on from pretrained weights with the
   }
   run += "+";
   check_refused(train(shard("t.tar", 16, 0), {"--pretrained", folder.path()}), {"found neither"});
+  ClipConfig larger = load_clip_config("cuclip-tiny");
+  larger.vision.image_size *= 2;
+  model = folder.write("larger.json", clip_config_json(larger));
+  const CommandResult result = train(shard("t.tar", 16, 0), {"--max-steps", "1", "--pretrained", first});
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.err, Contains("position embeddings resampled from 4 x 4 to 8 x 8"));
 }
 
 TEST_CASE_METHOD(TrainOnDisk,

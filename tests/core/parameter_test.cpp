@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <ctime>
 
 #include "kernels/random/random.h"
 #include "tests/support/buffer.h"
@@ -96,4 +97,18 @@ TEST_CASE("statistics are kept with the parameters, but neither learned nor coun
   CHECK(variance.frozen);
   CHECK_FALSE(store.get("bn.weight").frozen);
   CHECK(store.count() == 5);
+}
+
+TEST_CASE("names are found among many in a moment, and none is there twice") {
+  ParameterStore store;
+  constexpr int kCount = 100'000;
+  const std::clock_t start = std::clock();
+  const auto name = [](int i) { return fmt::format("visual.layer4.{:06}.conv1.weight", i); };
+  for (int i = 0; i < kCount; ++i) store.add(name(i), {1}, Role::weight, Initialiser::zeros());
+  for (int i = 0; i < kCount; i += 997) CHECK(store.get(name(i)).offset == 32 * i);
+  // Compared with each before it, every name would take a hundred times as long.
+  CHECK(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC < 4);
+  CHECK_FALSE(store.find(name(kCount)));
+  CHECK_THROWS_WITH(store.add(name(7), {1}, Role::weight, Initialiser::zeros()),
+                    "two parameters are called " + name(7));
 }

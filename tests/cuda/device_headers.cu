@@ -93,7 +93,7 @@ __global__ void copy_tile_kernel(const float* x, float* out, int rows, int valid
     float4* to = &tile[swizzle<kChunks>(row, chunk)];
     const bool valid = row < valid_rows;
     if (i % 3 == 0) {
-      async_copy_16_zero_fill(to, valid ? x + i * 4 : x, valid ? 16 : 0);
+      async_copy_16_zero_fill(shared_address(to), valid ? x + i * 4 : x, valid ? 16 : 0);
     } else if (i % 3 == 1) {
       async_copy_16(shared_address(to), valid ? x + i * 4 : nullptr, valid);
     } else {

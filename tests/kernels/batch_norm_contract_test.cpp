@@ -105,6 +105,38 @@ TEST_CASE("batch_norm makes the channel of a NaN or an infinity NaN, and keeps w
   }
 }
 
+// Finite numbers, so that y = bias and a gradient of 0 would go on as if nothing were wrong.
+TEST_CASE("batch_norm makes a channel NaN whose squares overflow, and keeps what it measured before") {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const int64_t rows : {37, 4001}) {
+      if (on_cuda() && rows > 37 && dtype == DType::bf16) continue;
+      const int64_t channels = 5;
+      const Shape shape{rows, channels};
+      BatchNormInputs in(shape, dtype);
+      for (int64_t row = 0; row < rows; ++row) in.x.set(row * channels + 2, row % 2 ? -2e19 : 2e19);
+      TestContext ctx;
+      const BatchNormOutputs out(shape, dtype);
+      BatchNormResults g(shape, dtype);
+      const Buffer running_mean = in.bias, running_var = in.weight;
+      BatchNormForward p = out.forward(in, true, true);
+      p.running_mean = running_mean.view();
+      p.running_var = running_var.view();
+      batch_norm_forward(p, ctx);
+      batch_norm_backward(g.backward(in, out, true, true), ctx);
+      for (int64_t i = 0; i < out.y.elements(); ++i) {
+        REQUIRE(std::isnan(out.y.at(i)) == (i % channels == 2));
+        REQUIRE(std::isnan(g.dx.at(i)) == (i % channels == 2));
+      }
+      for (int64_t c = 0; c < channels; ++c) {
+        REQUIRE(std::isnan(out.rstd.at(c)) == (c == 2));
+        REQUIRE(std::isnan(g.dweight.at(c)) == (c == 2));
+        REQUIRE((running_mean.at(c) == in.bias.at(c)) == (c == 2));
+        REQUIRE((running_var.at(c) == in.weight.at(c)) == (c == 2));
+      }
+    }
+  }
+}
+
 TEST_CASE("batch_norm passes NaN of the residual through the ReLU to its own element only") {
   const Shape shape{11, 20};
   BatchNormInputs in(shape, DType::bf16);

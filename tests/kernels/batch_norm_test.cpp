@@ -20,7 +20,9 @@ constexpr double kEps = 1e-5;
 constexpr DType kDTypes[] = {DType::f32, DType::bf16};
 
 std::vector<BatchNormCase> cases_of_device() {
-  return cases_here(cases::batch_norm_cases(), [](const auto& c) { return c.rows * c.channels <= 30000; });
+  return cases_here(cases::batch_norm_cases(), [](const auto& c) {
+    return c.rows * c.channels <= 34000 || c.channels == 260;  // several runs and strips
+  });
 }
 
 // Of each channel, the error of xhat in f32: x, the mean and their difference are off by a few roundings of
@@ -154,20 +156,6 @@ TEST_CASE("batch_norm keeps its precision where the first rows are far from all 
   });
 }
 
-TEST_CASE("batch_norm may write y over its inputs") {
-  const BatchNormInputs in({77, 24}, DType::bf16);
-  TestContext ctx;
-  const BatchNormOutputs out(in.x.shape(), DType::bf16);
-  batch_norm_forward(out.forward(in, true, true), ctx);
-  for (const bool over_x : {false, true}) {
-    const BatchNormInputs over = in;
-    BatchNormForward p = out.forward(over, true, true);
-    p.y = over_x ? over.x.view() : over.residual.view();
-    batch_norm_forward(p, ctx);
-    REQUIRE((over_x ? over.x : over.residual).same_bits(out.y));
-  }
-}
-
 TEST_CASE("batch_norm backward matches float64 and accumulates into weight gradients") {
   for (const DType dtype : kDTypes) {
     for (const BatchNormCase& c : cases_of_device()) {
@@ -251,37 +239,6 @@ TEST_CASE("batch_norm gradients match finite differences of the forward") {
       }
       // The kernel's f32 roundings, as above, of sums of seven terms.
       expect_close("gradient", *gradients[a], expected, {16 * error, 1e-5});
-    }
-  }
-}
-
-TEST_CASE("batch_norm backward may write dx over dy or x, and dresidual over dy") {
-  const Shape shape{203, 12};
-  const BatchNormInputs in(shape, DType::bf16);
-  TestContext ctx;
-  const BatchNormOutputs out(shape, DType::bf16);
-  batch_norm_forward(out.forward(in, true, true), ctx);
-  for (const bool residual : {false, true}) {
-    BatchNormResults g(shape, DType::bf16);
-    batch_norm_backward(g.backward(in, out, true, residual), ctx);
-    for (const char* over :
-         {"dx over dy", "dx over x", "dresidual over dy", "dresidual over dy, dx over x"}) {
-      INFO(over);
-      const bool keeps_in_dy = std::string(over).starts_with("dresidual");
-      if (keeps_in_dy && !residual) continue;
-      const BatchNormInputs same = in;
-      BatchNormResults h(shape, DType::bf16);
-      BatchNormBackward p = h.backward(same, out, true, residual);
-      if (keeps_in_dy) p.dresidual = same.dy.view();
-      if (std::string(over) == "dx over dy") p.dx = same.dy.view();
-      if (std::string(over).ends_with("dx over x")) p.dx = same.x.view();
-      batch_norm_backward(p, ctx);
-      const Buffer& dx = p.dx.data == same.dy.view().data ? same.dy
-                         : p.dx.data == h.dx.view().data  ? h.dx
-                                                          : same.x;
-      REQUIRE(dx.same_bits(g.dx));
-      REQUIRE(h.dweight.same_bits(g.dweight));
-      if (residual) REQUIRE((keeps_in_dy ? same.dy : h.dresidual).same_bits(g.dresidual));
     }
   }
 }

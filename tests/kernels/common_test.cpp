@@ -7,6 +7,7 @@
 
 #include "kernels/common/exec_context.h"
 #include "kernels/common/parallel.h"
+#include "kernels/pointwise/pointwise.h"
 #include "tests/support/buffer.h"
 
 using namespace cuclip;
@@ -53,6 +54,14 @@ TEST_CASE("thread pool rethrows the first exception and stays usable") {
   std::atomic<int> count{0};
   pool.run(5, [&](int64_t, int) { count++; });
   REQUIRE(count == 5);
+}
+
+TEST_CASE("kernels on the CPU refuse a context without a thread pool") {
+  Scratch scratch;
+  const test::Buffer one = test::Buffer::zeros({1}, DType::f32);
+  REQUIRE_THROWS_WITH(add({.a = one.view(), .b = one.view(), .out = one.view()}, {.scratch = &scratch}),
+                      "add: the context has no thread pool, which the CPU's kernels share their work on: set "
+                      "ExecContext::pool");
 }
 
 TEST_CASE("bfloat16 rounds to nearest even and keeps NaN and infinities") {

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "models/files/safetensors.h"
+#include "models/inference/folder_indexer.h"
 #include "tests/support/buffer.h"
 #include "tests/support/command.h"
 #include "tests/support/tiny_model.h"
@@ -69,6 +70,7 @@ TEST_CASE_METHOD(Fixture, "an index that was saved loads as it was") {
     CHECK(loaded.files == index.files);
     CHECK(loaded.stored == DType::f32);
     CHECK(loaded.precision.empty());
+    CHECK_FALSE(loaded.batch_invariant);
     CHECK(loaded.missing == 0);
   }
 }
@@ -79,8 +81,10 @@ TEST_CASE_METHOD(Fixture,
   index.missing = 12345678901;
   index.precision = "bf16";
   index.stored = DType::bf16;
+  index.batch_invariant = true;
   save_index(index, path);
   const FeatureIndex loaded = load_index(context, path);
+  CHECK(loaded.batch_invariant);
   CHECK(loaded.missing == 12345678901);
   CHECK(loaded.precision == "bf16");
   CHECK(loaded.stored == DType::bf16);
@@ -279,6 +283,11 @@ TEST_CASE_METHOD(Fixture, "files that are not an index, or a damaged one, are re
   CHECK_THROWS_WITH(save_index(index, path), Contains("4 names and 3 files"));
 
   index = random_index(context, 3);
+  index.features = Tensor::empty(context, {3, 0}, DType::f32);
+  save_index(index, path);
+  CHECK_THROWS_WITH(load_index(context, path), Contains("no elements") && Contains("damaged"));
+
+  index = random_index(context, 3);
   index.features.data<float>()[4] = std::numeric_limits<float>::quiet_NaN();
   save_index(index, path);
   CHECK_THROWS_WITH(load_index(context, path), Contains("finite"));
@@ -286,6 +295,32 @@ TEST_CASE_METHOD(Fixture, "files that are not an index, or a damaged one, are re
   save_index(random_index(context, 3), path);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
   CHECK_THROWS_AS(load_index(context, path), InputError);
+}
+
+TEST_CASE("an index is reused only for what it was made for") {
+  Context context(1);
+  FeatureIndex made;
+  made.features = random_units(context, 1);
+  made.files = {{.stamp = {.bytes = 9, .mtime_ns = 7}, .xxh3 = 5}};
+  made.precision = "fp32";
+  const auto why = [&](const auto& change) {
+    FeatureIndex wanted = made;
+    wanted.source = "/elsewhere";
+    change(wanted);
+    return why_not_reusable(made, wanted, 10);
+  };
+  CHECK(why([](FeatureIndex&) {}).empty());
+  CHECK_THAT(why([](FeatureIndex& x) { x.model_fingerprint = "0"; }), Contains("other weights"));
+  CHECK_THAT(why([](FeatureIndex& x) { x.precision = "bf16"; }), Contains("precision"));
+  CHECK_THAT(why([](FeatureIndex& x) { x.stored = DType::bf16; }), Contains("stores fp32, not bf16"));
+  CHECK_THAT(why([](FeatureIndex& x) { x.is_folder = false; }), Contains("of a folder"));
+  CHECK_THAT(why([](FeatureIndex& x) { x.batch_invariant = true; }),
+             Contains("not loaded to be batch-invariant"));
+  CHECK_THAT(why_not_reusable(made, made, 12), Contains("damaged: its features have 10 elements, not 12"));
+  made.batch_invariant = true;
+  CHECK(why([](FeatureIndex& x) { x.batch_invariant = false; }).empty());
+  made.files.clear();
+  CHECK_THAT(why([](FeatureIndex&) {}), Contains("earlier cuclip"));
 }
 
 }  // namespace

@@ -158,9 +158,14 @@ TEST_CASE("what is not a picture is named") {
 TEST_CASE("decompression bombs are refused from their header") {
   CHECK_THROWS_WITH(
       decode(png(14000, 12000, "")),
-      "picture: a PNG picture of 14000 x 12000 = 168 million pixels, at most 100 million are accepted");
+      "picture: a PNG picture of 14000 x 12000 = 168 million pixels, at most 100 million are accepted; "
+      "make a smaller copy of it");
   CHECK_THROWS_WITH(decode(png(0x7fffffff, 0x7fffffff, "")), Contains("million are accepted"));
   CHECK_THROWS_WITH(decode(png(0, 7, "")), Contains("0 x 7"));
+  CHECK_THROWS_WITH(
+      decode(png(1'000'001, 1, "")),
+      "picture: a PNG picture of 1000001 x 1 pixels, at most 1000000 in a row or a column are accepted");
+  CHECK_THROWS_WITH(decode(png(1, 99'999'999, "")), Contains("picture") && Contains("in a row or a column"));
   // Within the limit but impossible: deflate cannot have shrunk so many pixels into so few bytes.
   CHECK_THROWS_WITH(decode(png(10000, 10000, std::string(500, '\0'))),
                     Contains("cannot hold 10000 x 10000 pixels"));

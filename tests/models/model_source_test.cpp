@@ -78,6 +78,25 @@ TEST_CASE_METHOD(Fixture, "weights alone need a configuration, and for texts a t
             .vocab_size() == 519);
 }
 
+TEST_CASE_METHOD(Fixture, "a configuration for larger pictures than the weights' is used, with a note") {
+  save_weights(model, folder / "model.safetensors");
+  const std::string config = folder.write("open_clip_config.json", clip_config_json(tiny_config(24)));
+  for (const fs::path& spec : {folder / "model.safetensors", fs::path(folder.path())}) {
+    const LoadedModel loaded = load_model(context, spec);
+    REQUIRE(loaded.notes.size() == 1);
+    CHECK_THAT(loaded.notes[0], Contains("model.safetensors") && Contains("resampled from 3 x 3 to 6 x 6"));
+  }
+  ClipConfig wide = tiny_config();
+  wide.embed_dim += 1;
+  folder.write("wide.json", clip_config_json(wide));
+  CHECK_THROWS_WITH(load_model(context, folder / "model.safetensors",
+                               {.tokenizer = "", .config_name = folder / "wide.json"}),
+                    Contains("do not fit the model that " + (folder / "wide.json").string() + " describes"));
+  folder.write("open_clip_config.json", clip_config_json(wide));
+  CHECK_THROWS_WITH(load_model(context, folder / "model.safetensors"),
+                    Contains("do not fit the model that " + config + " describes"));
+}
+
 TEST_CASE_METHOD(Fixture, "a tokeniser of another vocabulary is refused") {
   save_step(1);
   Tokenizer(std::vector<Merge>{}).save(folder / "bytes.txt.gz");

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "core/file_io.h"
 #include "models/clip/clip.h"
 #include "models/clip/weights.h"
 #include "models/files/safetensors.h"
@@ -21,15 +22,7 @@ struct Fixture {
     test::randomise(model);
   }
 
-  std::vector<float> statistics() const {
-    std::vector<float> all;
-    for (const Parameter& p : model.parameters().parameters()) {
-      if (p.role != ParameterRole::statistic) continue;
-      const std::vector<float> values = p.value.to_floats();
-      all.insert(all.end(), values.begin(), values.end());
-    }
-    return all;
-  }
+  std::vector<float> statistics() const { return test::statistics(model); }
   std::vector<float> encode(BatchStatistics statistics, Tape::Mode mode = Tape::Mode::record) {
     Tape tape(context, mode);
     return model.encode_image(tape, images, Tensor(), statistics).to_floats();
@@ -112,7 +105,51 @@ TEST_CASE("a ResNet's weights survive being saved and loaded, and are in PyTorch
   CHECK_FALSE(file.find("visual.attnpool.kv_proj.weight"));
 }
 
-TEST_CASE("a file with a variance below zero is refused, what PyTorch counts besides is passed over") {
+TEST_CASE("how many batches PyTorch has counted is passed over beside a norm's statistics") {
+  Fixture f{ClipOptions{}}, other{ClipOptions{}};
+  test::TemporaryFolder folder;
+  const auto load = [&](const std::string& name, const std::string& description) {
+    std::vector<std::pair<std::string, TensorView>> tensors;
+    const std::vector<StoredTensor> stored = stored_tensors(f.model, WeightNames::open_clip);
+    for (const StoredTensor& tensor : stored) tensors.emplace_back(tensor.name, tensor.value.view());
+    std::vector<int32_t> count(2);
+    tensors.emplace_back(name, make_view(count.data(), {2}));
+    write_safetensors(folder / "model.safetensors", tensors);
+    std::string bytes = read_file(folder / "model.safetensors");
+    const std::string start = '"' + name + "\":{", written = R"("dtype":"I32","shape":[2])";
+    REQUIRE(description.size() == written.size());
+    const size_t at = bytes.find(start + written);
+    REQUIRE(at != bytes.npos);
+    folder.write("model.safetensors", bytes.replace(at + start.size(), written.size(), description));
+    load_weights(other.model, folder / "model.safetensors");
+  };
+  const std::string as_pytorch = R"("dtype":"I64","shape":[ ])";
+  CHECK_NOTHROW(load("visual.layer1.0.bn2.num_batches_tracked", as_pytorch));
+  CHECK(other.model.parameters().values().to_floats() == f.model.parameters().values().to_floats());
+  for (const std::string name : {"foo.num_batches_tracked", "visual.conv1.num_batches_tracked",
+                                 "visual.attnpool.num_batches_tracked", "num_batches_tracked"}) {
+    CHECK_THROWS_WITH(load(name, as_pytorch), Catch::Contains("not expected: " + name + " I64 []"));
+  }
+  CHECK_THROWS_WITH(load("visual.bn1.num_batches_tracked", R"("dtype":"F32","shape":[2])"),
+                    Catch::Contains("not expected: visual.bn1.num_batches_tracked F32 [2]"));
+}
+
+TEST_CASE("the one tap of a filter is saved from where it lies") {
+  Fixture f{ClipOptions{}};
+  const std::vector<StoredTensor> stored = stored_tensors(f.model, WeightNames::open_clip);
+  int filters = 0;
+  for (const StoredTensor& tensor : stored) {
+    if (!tensor.name.ends_with("conv1.weight") && !tensor.name.ends_with("downsample.0.weight")) continue;
+    const Parameter& parameter = f.model.parameters().get(tensor.name);
+    if (parameter.shape[1] > 1) continue;
+    ++filters;
+    CHECK(tensor.value.shape() == Shape{parameter.shape[0], parameter.shape[3], 1, 1});
+    CHECK(tensor.value.view().data == parameter.value.view().data);
+  }
+  CHECK(filters >= 8);
+}
+
+TEST_CASE("a file with a variance below zero is refused") {
   Fixture f{ClipOptions{}}, other{ClipOptions{}};
   test::TemporaryFolder folder;
   const std::filesystem::path path = folder / "model.safetensors";
@@ -134,7 +171,6 @@ TEST_CASE("a file with a variance below zero is refused, what PyTorch counts bes
     values[name].resize(static_cast<size_t>(entry.elements()));
     copy_to_f32(entry, name, values[name]);
   }
-  values["visual.bn1.num_batches_tracked"] = {7.0f};
   CHECK_NOTHROW(write());
   CHECK(other.model.parameters().values().to_floats() == f.model.parameters().values().to_floats());
   values["visual.bn2.running_var"][1] = -0.5f;
@@ -144,6 +180,54 @@ TEST_CASE("a file with a variance below zero is refused, what PyTorch counts bes
   CHECK_THROWS_WITH(write(), Catch::Contains("logit_scale is 89, and e^89 is not finite"));
   values.erase("visual.bn2.running_var");
   CHECK_THROWS_WITH(write(), Catch::Contains("missing: visual.bn2.running_var [2]"));
+}
+
+TEST_CASE("one picture that becomes one place is refused in training, with what to do") {
+  Context context(1);
+  ClipConfig config = test::tiny_resnet_config();
+  config.vision.image_size = 32;
+  ClipModel model(context, config, {.training = true});
+  test::randomise(model);
+  const auto encode = [&](int64_t pictures, BatchStatistics statistics) {
+    Tape tape(context, Tape::Mode::inference);
+    return model.encode_image(tape, test::random_images(context, config, pictures), Tensor(), statistics);
+  };
+  for (const BatchStatistics statistics : {BatchStatistics::of_batch, BatchStatistics::of_batch_again}) {
+    CHECK_THROWS_WITH(encode(1, statistics), Catch::StartsWith("modified ResNet: a batch of one picture") &&
+                                                 Catch::Contains("use a larger batch"));
+    CHECK_NOTHROW(encode(2, statistics));
+  }
+  CHECK_NOTHROW(encode(1, BatchStatistics::running));
+}
+
+TEST_CASE("a ResNet that is recomputed has the same gradients and statistics, and keeps no part's insides") {
+  ClipConfig config = test::tiny_resnet_config();
+  config.vision.image_size = 128;  // the stem's results are most of it
+  const int64_t pictures = 3;
+  std::vector<float> gradients[2], statistics[2];
+  size_t kept[2];
+  const uint64_t seed = test::rng()();
+  for (const bool recomputation : {false, true}) {
+    test::rng().seed(seed);
+    Context context(2);
+    ClipModel model(context, config, {.training = true, .recomputation = recomputation});
+    test::randomise(model);
+    const Tensor images = test::random_images(context, config, pictures);
+    const size_t before = context.allocator().statistics().bytes_in_use;
+    Tape tape(context);
+    const Tensor features = model.encode_image(tape, images, Tensor(), BatchStatistics::of_batch);
+    kept[recomputation] = context.allocator().statistics().bytes_in_use - before;
+    const Tape::Seed seed_of_features{features, Tensor::full(context, features.shape(), 1.0f)};
+    tape.backward(std::span(&seed_of_features, 1));
+    gradients[recomputation] = model.parameters().gradients().to_floats();
+    statistics[recomputation] = test::statistics(model);
+  }
+  CHECK(gradients[1] == gradients[0]);
+  CHECK(statistics[1] == statistics[0]);
+  // Results of the stem's three convolutions and norms, of width / 2, width / 2 and width channels.
+  const auto stem = static_cast<size_t>(pictures * 64 * 64 * 4 * config.vision.width) * sizeof(float);
+  CHECK(kept[0] > stem);
+  CHECK(kept[1] < stem);
 }
 
 TEST_CASE("tokens cannot be left out of a ResNet's pictures") {

@@ -5,6 +5,7 @@
 
 #include "kernels/common/check.h"
 #include "kernels/common/parallel.h"
+#include "models/files/message.h"
 #include "train/loop/number_range.h"
 #include "train/loop/train_config.h"
 #include "train/loop/train_settings.h"
@@ -13,6 +14,21 @@ namespace cuclip::test {
 namespace {
 
 using Catch::Contains;
+
+TEST_CASE("messages are read by people, whatever they quote") {
+  CHECK(escaped_message("cannot read a\x1b[0m\n  because") == "cannot read a\\x1b[0m\n  because");
+  CHECK(escaped_message(std::string(4096, 'x')).size() == 4096);
+  const std::string cut = escaped_message("begins " + std::string(3'000'000, 'x') + " ends");
+  CHECK(cut.size() < 4200);
+  CHECK_THAT(cut,
+             Catch::StartsWith("begins xxx") && Contains("bytes left out") && Catch::EndsWith("xxx ends"));
+  // Between two characters, wherever they are.
+  for (const char* start : {"", "a", "ab"}) {
+    std::string umlauts = start;
+    for (int i = 0; i < 5000; ++i) umlauts += "\u20AC";
+    CHECK(is_utf8(escaped_message(umlauts)));
+  }
+}
 
 TEST_CASE("names are one line of a terminal, and harmless") {
   CHECK(escaped_name("photos/grün 😀 a\\b.jpg") == "photos/grün 😀 a\\b.jpg");

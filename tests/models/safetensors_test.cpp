@@ -221,6 +221,43 @@ TEST_CASE("damaged headers are refused, with what was expected and found") {
   }
 }
 
+TEST_CASE("a message has as much of a hostile header as fits in a few lines") {
+  const std::string digits(300'000, '9'), letters(300'000, 'x'), quoted = '"' + letters + '"';
+  const std::string good = R"({"dtype":"U8","shape":[8],"data_offsets":[0,8]})";
+  std::string ones = "1";
+  for (int i = 0; i < 100'000; ++i) ones += ",1";
+  for (const std::string& header : {
+           one((R"({"dtype":"U8","shape":[)" + digits + R"(],"data_offsets":[0,8]})").c_str()),
+           one((R"({"dtype":"U8","shape":[)" + quoted + R"(],"data_offsets":[0,8]})").c_str()),
+           one((R"({"dtype":"U8","shape":[8],"data_offsets":[0,)" + quoted + "]}").c_str()),
+           one((R"({"dtype":)" + quoted + R"(,"shape":[8],"data_offsets":[0,8]})").c_str()),
+           one((R"({"dtype":"U8","shape":[)" + ones + R"(],"data_offsets":[0,8]})").c_str()),
+           one((R"({"dtype":"U8","shape":[)" + ones + R"(],"data_offsets":[0,9]})").c_str()),
+           one(quoted.c_str()),
+           "{" + quoted + R"(:{"dtype":"U8","shape":[4],"data_offsets":[0,8]}})",
+           "{" + quoted + R"(:{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
+           R"({"a":)" + good + "," + quoted + ":" + good + "}",
+           R"({"__metadata__":{)" + quoted + ":1}}",
+           "{" + quoted,
+           "{" + quoted + ":" + good + "," + quoted + ":" + good + "}",
+       }) {
+    INFO(header.substr(0, 60));
+    std::string message;
+    try {
+      parse(file_of(header, kPayload));
+    } catch (const InputError& error) {
+      message = error.what();
+    }
+    CHECK_THAT(message, Contains("f.safetensors"));
+    CHECK(message.size() < 600);
+  }
+  CHECK_THROWS_WITH(
+      parse(file_of(one(R"({"dtype":"U8","shape":[8,1,1,1,1,1,1,1,1],"data_offsets":[0,8]})"), kPayload)),
+      Contains("a: the shape has 9 dimensions, expected at most 8"));
+  CHECK_NOTHROW(
+      parse(file_of(one(R"({"dtype":"U8","shape":[8,1,1,1,1,1,1,1],"data_offsets":[0,8]})"), kPayload)));
+}
+
 TEST_CASE("a file cut off anywhere is refused") {
   const std::string whole = read_file(kData + "floats.safetensors");
   for (size_t size = 0; size < whole.size(); ++size)

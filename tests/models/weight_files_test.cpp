@@ -62,7 +62,7 @@ Values read_all(const WeightFiles& files) {
   for (const auto& [name, stored] : files.tensors()) {
     std::vector<float>& out = values[name];
     out.resize(static_cast<size_t>(stored.entry.elements()));
-    stored.read(name, 0, out);
+    stored.read(stored.open(), name, 0, out);
   }
   return values;
 }
@@ -151,9 +151,11 @@ TEST_CASE_METHOD(Shards, "a file that changes after it was opened is noticed") {
   const WeightFiles files(path);
   CHECK_NOTHROW(files.check_unchanged());
   std::vector<float> out(5);
-  SECTION("truncated") {
+  const WeightFiles::Stored& b = files.tensors().at("b");
+  SECTION("truncated while a tensor is read") {
+    const InputFile opened = b.open();
     fs::resize_file(path, fs::file_size(path) - 4);
-    CHECK_THROWS_WITH(files.tensors().at("b").read("b", 0, out), Contains(path) && Contains("found 16"));
+    CHECK_THROWS_WITH(b.read(opened, "b", 0, out), Contains(path) && Contains("found 16"));
     CHECK_THROWS_WITH(files.check_unchanged(), Contains(path) && Contains("changed"));
   }
   SECTION("longer") {
@@ -164,12 +166,41 @@ TEST_CASE_METHOD(Shards, "a file that changes after it was opened is noticed") {
     fs::last_write_time(path, fs::last_write_time(path) + std::chrono::nanoseconds(1));
     CHECK_THROWS_WITH(files.check_unchanged(), Contains(path) && Contains("changed"));
   }
-  SECTION("replaced: the old one is read on") {
-    values["a"][0] += 1;
-    write("one.safetensors", {"a", "b"});
-    files.tensors().at("a").read("a", 0, out);
-    CHECK(out[0] == values["a"][0] - 1);
+  SECTION("removed") {
+    fs::remove(path);
+    CHECK_THROWS_WITH(files.check_unchanged(), Contains(path) && Contains("No such file"));
   }
+  SECTION("replaced") {
+    const InputFile opened = b.open();
+    const fs::file_time_type before = fs::last_write_time(path);
+    write("one.safetensors", {"a", "b"});
+    fs::last_write_time(path, before + std::chrono::seconds(1));  // the clock may not have moved on by itself
+    b.read(opened, "b", 0, out);                                  // a tensor is of one file
+    CHECK(out == values["b"]);
+    CHECK_THROWS_WITH(b.open(), Contains(path) && Contains("changed"));
+  }
+}
+
+TEST_CASE_METHOD(Shards, "there may be more shards than a process may have files open") {
+  constexpr int kShards = 40;
+  index["weight_map"].clear();
+  values.clear();
+  for (int i = 0; i < kShards; ++i) {
+    const std::string name = "t" + std::to_string(i);
+    values[name] = std::vector<float>(5, static_cast<float>(i));
+    index["weight_map"][name] = name + ".safetensors";
+    write(name + ".safetensors", {name});
+  }
+  const std::string path = write_index(index.dump());
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit few = before;
+  few.rlim_cur = kShards / 2;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  Values found;
+  CHECK_NOTHROW(found = read_all(WeightFiles(path)));
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(found == values);
 }
 
 // The most memory that this process has used at once, in bytes, including the pages of mapped files.
@@ -191,9 +222,10 @@ TEST_CASE("opening takes no memory for the values, and reading only the caller's
   fs::resize_file(path, bytes.size() + header.size() + kValues * 4);  // a hole: it takes no room
   const size_t before = peak_memory();
   const WeightFiles files(path);
+  const InputFile opened = files.tensors().at("x").open();
   std::vector<float> out(1 << 18, 1.0f);
   for (int64_t first = 0; first < kValues; first += std::ssize(out))
-    files.tensors().at("x").read("x", first, out);
+    files.tensors().at("x").read(opened, "x", first, out);
   CHECK(out == std::vector<float>(out.size()));
   CHECK(peak_memory() - before < kValues / 4);
 }

@@ -20,6 +20,7 @@ namespace cuclip::test {
 namespace {
 
 using Catch::Contains;
+using Catch::StartsWith;
 using Tensors = std::vector<std::pair<std::string, TensorView>>;
 
 bool same_weights(const ClipModel& a, const ClipModel& b) {
@@ -106,7 +107,7 @@ TEST_CASE_METHOD(Fixture, "prefixes of training wrappers and tensors that are no
     EditableFile file = editable();
     file.add("input_resolution", {}, {224});
     file.add("context_length", {}, {77});
-    file.add("visual.attn_mask", {2, 2}, {0, 0, 0, 0});
+    file.add("attn_mask", {2, 2}, {0, 0, 0, 0});
     file.write(path, prefix);
     randomise(other);
     load_weights(other, path);
@@ -117,6 +118,16 @@ TEST_CASE_METHOD(Fixture, "prefixes of training wrappers and tensors that are no
   file.write(path);
   load_weights(other, path);
   CHECK(same_weights(model, other));
+}
+
+TEST_CASE_METHOD(Fixture, "what is only called like a tensor that is passed over is not expected") {
+  for (const std::string name : {"anything_attn_mask", "visual.attn_mask", "x.position_ids", "vocab_size2",
+                                 "foo.num_batches_tracked", "ln_final.num_batches_tracked"}) {
+    EditableFile file = editable();
+    file.add(name, {}, {0});
+    file.write(path);
+    CHECK_THROWS_WITH(load_weights(other, path), Contains("not expected: " + name + " F32 []"));
+  }
 }
 
 TEST_CASE_METHOD(Fixture,
@@ -211,11 +222,23 @@ TEST_CASE("large tensors load to the same bits on several threads, straight to w
   const TemporaryFolder folder;
   save_weights(model, folder / "w");
   ClipModel other(three, large_vocabulary(), {.unset = true});
-  const size_t before = three.allocator().statistics().bytes_in_use;
-  three.allocator().reset_peak();
   load_weights(other, folder / "w");
   CHECK(same_weights(model, other));
-  CHECK(three.allocator().statistics().peak_in_use == before);
+  const CachingAllocator::Statistics memory = three.allocator().statistics();
+  CHECK(memory.peak_in_use == memory.bytes_in_use);
+}
+
+TEST_CASE_METHOD(Fixture, "weights that do not fit are refused before the model has memory") {
+  ClipConfig config = tiny_config();
+  config.text.width = 16384;  // many gigabytes
+  config.text.heads = 4;
+  ClipModel large(context, config, {.unset = true});
+  context.allocator().reset_peak();
+  const size_t before = context.allocator().statistics().peak_in_use;
+  CHECK_THROWS_WITH(load_weights(large, saved(), "x.json"),
+                    StartsWith(path.string() + ": the weights do not fit the model that x.json describes.") &&
+                        Contains("transformer.resblocks.0.ln_2.bias (expected [16384], found F32 [24])"));
+  CHECK(context.allocator().statistics().peak_in_use == before);
 }
 
 TEST_CASE("of several weights that are not finite the first is named, whichever thread sees it") {
@@ -277,7 +300,10 @@ TEST_CASE_METHOD(Fixture, "pickled files are refused with a hint") {
 
 TEST_CASE_METHOD(Fixture, "position embeddings of another resolution are resampled") {
   ClipModel larger(context, tiny_config(24));
-  load_weights(larger, saved());
+  CHECK(load_weights(other, saved()).empty());
+  const std::vector<std::string> notes = load_weights(larger, saved());
+  REQUIRE(notes.size() == 1);
+  CHECK_THAT(notes[0], StartsWith(path.string() + ": position embeddings resampled from 3 x 3 to 6 x 6: "));
   const float* from = model.parameters().get("visual.positional_embedding").value.data<float>();
   std::vector<float> expected(37 * 16);
   resample_positions(from, 3, expected.data(), 6, 16);

@@ -45,6 +45,16 @@ void randomise(ClipModel& model) {
   model.parameters().refresh_bf16(model.context());
 }
 
+std::vector<float> statistics(const ClipModel& model) {
+  std::vector<float> all;
+  for (const Parameter& parameter : model.parameters().parameters()) {
+    if (parameter.role != ParameterRole::statistic) continue;
+    const std::vector<float> values = parameter.value.to_floats();
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
+}
+
 Tokenizer tiny_tokenizer() {
   std::vector<Merge> merges;
   for (int32_t i = 0; i < 5; ++i) merges.push_back({symbol_of_byte(static_cast<uint8_t>('a' + i)), 256});

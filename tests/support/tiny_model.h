@@ -17,6 +17,9 @@ ClipConfig tiny_resnet_config();
 /// Gives every parameter its own random values, away from the zeros and ones of a fresh model.
 void randomise(ClipModel& model);
 
+/// What batch normalisation has measured, all of it in the parameters' order.
+std::vector<float> statistics(const ClipModel& model);
+
 /// Merges for the byte symbols alone and a few pairs: vocabulary 519.
 Tokenizer tiny_tokenizer();
 

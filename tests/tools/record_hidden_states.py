@@ -3,14 +3,14 @@
 record_hugging_face.py wrote there, as transformers computes them.
 
 Needs torch, transformers, safetensors. For tokens padded with 0 ("zero") and with the end of text ("end"): tokens, the
-last hidden state after the final layer norm ("last"), the last but one ("penultimate") and that after the final layer
-norm ("penultimate_norm").
+last hidden state after the final layer norm ("last"), the last but one ("penultimate"), that after the final layer norm
+("penultimate_norm"), and what SDXL calls the pooled prompt: CLIPTextModelWithProjection's text_embeds ("projected").
 """
 import pathlib
 
 import torch
 from safetensors.torch import save_file
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data" / "hugging_face"
 LENGTH = 9
@@ -18,6 +18,7 @@ LENGTH = 9
 
 def main():
     model = CLIPTextModel.from_pretrained(DATA, torch_dtype=torch.float32).eval()
+    projecting = CLIPTextModelWithProjection.from_pretrained(DATA, torch_dtype=torch.float32).eval()
     end = model.config.vocab_size - 1
     norm = next(module for name, module in model.named_modules() if name.endswith("final_layer_norm"))
     torch.manual_seed(3)
@@ -32,7 +33,8 @@ def main():
             result = model(input_ids=tokens.long(), output_hidden_states=True)
             recorded |= {f"{name}.tokens": tokens, f"{name}.last": result.last_hidden_state,
                          f"{name}.penultimate": result.hidden_states[-2],
-                         f"{name}.penultimate_norm": norm(result.hidden_states[-2])}
+                         f"{name}.penultimate_norm": norm(result.hidden_states[-2]),
+                         f"{name}.projected": projecting(input_ids=tokens.long()).text_embeds}
     save_file({name: tensor.contiguous() for name, tensor in recorded.items()}, DATA / "hidden_states.safetensors")
     (DATA / "hidden_states.safetensors").chmod(0o644)
 

@@ -275,6 +275,15 @@ def record_tiffs():
     deep = rng.integers(0, 65536, (H, W, 3), dtype=np.uint16)
     record("rgb16.tif", tiff({**base, 258: [16] * 3, 277: 3}, [deep.astype("<u2").tobytes()]),
            (deep.astype(int) * 255 + 32767) // 65535)
+    # A sample of no stated meaning is ignored; nothing said at all, a fourth is alpha.
+    record("extra_sample.tif", tiff({**base, 338: 0}, [four.tobytes()]), four[..., :3])
+    record("four_samples.tif", tiff(base, [four.tobytes()]))
+    record("grey8_alpha.tif", tiff({**base, 258: [8] * 2, 262: 1, 277: 2, 338: 2}, [four[..., :2].tobytes()]))
+    record("grey8_alpha_planes.tif", tiff({**base, 258: [8] * 2, 262: 1, 277: 2, 284: 2, 338: 2},
+                                          [four[..., c].tobytes() for c in range(2)]),
+           on_white(np.repeat(four[..., :1], 3, 2), four[..., 1:2]))
+    five = np.concatenate([four, four[..., :1]], 2)
+    record("two_extra_samples.tif", tiff({**base, 258: [8] * 5, 277: 5, 338: [0, 0]}, [five.tobytes()]), five[..., :3])
 
 
 if __name__ == "__main__":

@@ -41,6 +41,22 @@ TEST_CASE("the parts of a caption are its title, the title's words, and its keyw
   for (const char* nothing : {"", ",", " , ,", "12, 7", "of the, a"}) CHECK(caption_parts(nothing).empty());
 }
 
+TEST_CASE("what turns a caption around counts as a word") {
+  CHECK_FALSE(contains(word_set("a man without a hat"), word_set("a man with a hat and a bag")));
+  CHECK_FALSE(contains(word_set("a man with a hat"), word_set("a man without a hat")));
+}
+
+TEST_CASE("a caption of many words seems to contain no other") {
+  std::string caption;
+  std::vector<std::string> words;
+  while (words.size() < 80) {
+    words.push_back(fmt::format("{}q", letters(test::rng()() % 1'000'000)));
+    caption += words.back() + " ";
+    if (words.size() <= 10) CHECK(contains(word_set(caption), word_set(words[0])));
+  }
+  CHECK(word_set(caption) == WordSet{});
+}
+
 TEST_CASE("a query has its phrase in it, sometimes with an article or within a template") {
   SplitMix64 rng(test::rng()());
   std::map<std::string, int> seen;

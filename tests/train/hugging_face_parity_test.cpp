@@ -53,7 +53,7 @@ TEST_CASE("a model from transformers has the features that transformers computes
         2e-6);
 }
 
-TEST_CASE("hidden states are those of transformers, of either layer, with either padding") {
+TEST_CASE("hidden states and SDXL's pooled prompt are those of transformers, with either padding") {
   Context context(2);
   const LoadedModel loaded = load_model(context, kFolder);
   const Safetensors expected = Safetensors::open(kFolder + "/hidden_states.safetensors");
@@ -70,6 +70,10 @@ TEST_CASE("hidden states are those of transformers, of either layer, with either
     check({}, "last");
     check({.layer = TextLayer::penultimate}, "penultimate_norm");
     check({.layer = TextLayer::penultimate, .final_norm = false}, "penultimate");
+    Tape tape(context, Tape::Mode::inference);
+    const Tensor projected = loaded.model->text_features(tape, tokens, FeatureKind::projected);
+    CHECK(projected.shape()[0] == 2);
+    CHECK(largest_difference(projected, recorded(expected, padding + ".projected")) < 2e-5);
   }
 }
 

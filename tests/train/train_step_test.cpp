@@ -24,9 +24,9 @@ struct Trainer {
   MicroBatch batch;
 
   Trainer(uint64_t seed, int threads, DType dtype, bool recomputation, const OptimizerOptions& options,
-          bool lock_image = false)
+          bool lock_image = false, const ClipConfig& config = test::tiny_config())
       : context(threads),
-        model(context, test::tiny_config(),
+        model(context, config,
               {.dtype = dtype, .training = true, .recomputation = recomputation, .lock_image = lock_image}),
         optimizer(context, model.parameters(), options) {
     test::rng().seed(seed);
@@ -48,6 +48,10 @@ struct Trainer {
   }
   std::vector<float> weights() const { return model.parameters().values().to_floats(); }
 };
+
+Trainer resnet_trainer(uint64_t seed, DType dtype = DType::f32, bool recomputation = false) {
+  return Trainer(seed, 2, dtype, recomputation, {}, false, test::tiny_resnet_config());
+}
 
 struct Run {
   StepResult result;
@@ -196,6 +200,50 @@ TEST_CASE("a step with a non-finite loss leaves weights, moments and count as th
   const std::vector<float> gradients = trainer.model.parameters().gradients().to_floats();
   CHECK(std::all_of(gradients.begin(), gradients.end(), [](float g) { return g == 0.0f; }));
   CHECK(!step.run(trainer.pieces({kBatch}), 1e-3f).skipped);
+}
+
+TEST_CASE("a ResNet's running statistics count each piece of a batch once, recomputed or not") {
+  const uint64_t seed = test::rng()();
+  const DType dtype = GENERATE(DType::f32, DType::bf16);
+  const std::vector<int64_t> sizes = GENERATE(std::vector<int64_t>{12}, std::vector<int64_t>{8, 4});
+  Trainer once = resnet_trainer(seed, dtype);
+  const std::vector<float> fresh = test::statistics(once.model);
+  for (const MicroBatch& piece : once.pieces(sizes)) {
+    Tape tape(once.context, Tape::Mode::inference);
+    once.model.encode_image(tape, piece.images, Tensor(), BatchStatistics::of_batch);
+  }
+  const std::vector<float> expected = test::statistics(once.model);
+  CHECK(expected != fresh);
+  std::vector<float> gradients[2];
+  for (const bool recomputation : {false, true}) {
+    CAPTURE(name_of(dtype), sizes.size(), recomputation);
+    Trainer trainer = resnet_trainer(seed, dtype, recomputation);
+    TrainStep step(trainer.model, trainer.optimizer);
+    CHECK_FALSE(step.run(trainer.pieces(sizes), 1e-3f).skipped);
+    CHECK(test::statistics(trainer.model) == expected);
+    gradients[recomputation] = trainer.optimizer.exp_avg().to_floats();
+  }
+  CHECK(gradients[1] == gradients[0]);
+}
+
+TEST_CASE("a skipped step of a ResNet has counted its pictures, and changed nothing else") {
+  const uint64_t seed = test::rng()();
+  Trainer once = resnet_trainer(seed), trainer = resnet_trainer(seed);
+  Tape tape(once.context, Tape::Mode::inference);
+  once.model.encode_image(tape, once.batch.images, Tensor(), BatchStatistics::of_batch);
+  *trainer.model.parameters().get("ln_final.bias").value.data<float>() =
+      std::numeric_limits<float>::infinity();  // in the text encoder: every channel of the pictures is finite
+  trainer.model.clamp_logit_scale();
+  std::vector<std::vector<float>> before;
+  for (const Parameter& p : trainer.model.parameters().parameters()) before.push_back(p.value.to_floats());
+  TrainStep step(trainer.model, trainer.optimizer);
+  CHECK(step.run(trainer.pieces({kBatch}), 1e-3f).skipped);
+  size_t i = 0;
+  for (const Parameter& p : trainer.model.parameters().parameters()) {
+    INFO(p.name);
+    CHECK((p.value.to_floats() == before[i++]) == (p.role != ParameterRole::statistic));
+  }
+  CHECK(test::statistics(trainer.model) == test::statistics(once.model));
 }
 
 TEST_CASE("a locked image encoder is left as it is while the text learns") {

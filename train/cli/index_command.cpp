@@ -66,7 +66,10 @@ std::optional<FeatureIndex> reusable_index(Session& session, const std::string& 
   std::string why;
   try {
     FeatureIndex earlier = load_index(session.context.host(), file);
-    why = why_not_reusable(earlier, wanted);
+    if (earlier.is_folder && earlier.source != wanted.source)
+      warn(
+          fmt::format("{} was the index of {}, and becomes that of {}", file, earlier.source, wanted.source));
+    why = why_not_reusable(earlier, wanted, session.model().config().embed_dim);
     if (why.empty()) return earlier;
     why = file + " " + why;
   } catch (const InputError& error) {
@@ -80,9 +83,10 @@ Indexed index_folder(Session& session, const Options& options, const FeatureInde
   std::vector<std::string> notes;
   std::vector<PictureFile> files = list_pictures(options.source, notes);
   print_notes(notes);
+  const std::optional<FileStamp> before = stamp_at(options.out);
   FolderIndexer indexer(session.model(), about, options.source, std::move(files),
                         reusable_index(session, options.out, about));
-  IndexSaver saver(indexer, options.out);
+  IndexSaver saver(indexer, options.out, before);
   const EncodeProgress show = progress_to_terminal("indexed", indexer.to_do());
   indexer.run([&](int64_t done) {
     saver.save_if_due();
@@ -170,9 +174,10 @@ void run_index(const Options& options) {
 constexpr const char* kIndexFooter =
     R"(Run again, it brings the index of a folder up to date: pictures that are new or changed are encoded, those
 that were moved keep their features, those that are gone leave the index. A picture is taken to be unchanged
-if its name, size and time are as before; if only its size is, its contents decide. With another model,
---precision or --store all are encoded anew, and so are those of shards, a .csv or a .tsv. SIGINT (Ctrl-C),
-SIGTERM and SIGHUP save what is done; SIGKILL costs half a minute's work at most. The same command continues.
+if its name, size and time are as before; if only its size is, or another had both, its contents decide.
+With another model, --precision or --store all are encoded anew, and so are those of shards, a .csv or a
+.tsv. SIGINT (Ctrl-C), SIGTERM and SIGHUP save what is done; SIGKILL costs half a minute's work at most. The
+same command continues.
 Example:
   cuclip index photos/ --out photos.cuclip-index --model runs/mine)";
 

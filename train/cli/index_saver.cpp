@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/counted.h"
+#include "core/file_lock.h"
 #include "train/cli/interruption.h"
 
 namespace cuclip {
@@ -16,18 +17,19 @@ namespace {
 constexpr double kSeconds = 30;            // between two saves: what a kill costs at most
 constexpr double kLeastTimesOfASave = 20;  // an index of gigabytes is not written all the time
 
+}  // namespace
+
 std::optional<FileStamp> stamp_at(const std::filesystem::path& path) {
   struct ::stat info {};
   if (::stat(path.c_str(), &info) != 0) return std::nullopt;
   return stamp_of(info);
 }
 
-}  // namespace
-
-IndexSaver::IndexSaver(const FolderIndexer& indexer, std::filesystem::path out)
+IndexSaver::IndexSaver(const FolderIndexer& indexer, std::filesystem::path out,
+                       std::optional<FileStamp> before)
     : indexer_(indexer),
       out_(std::move(out)),
-      stamp_(stamp_at(out_)),
+      stamp_(before),
       last_save_(seconds_now()),
       interval_(kSeconds) {
   save_when_interrupted([this] { return save_at_signal(); });
@@ -36,12 +38,16 @@ IndexSaver::IndexSaver(const FolderIndexer& indexer, std::filesystem::path out)
 IndexSaver::~IndexSaver() { save_when_interrupted({}); }
 
 void IndexSaver::write(const FeatureIndex& index) {
+  PendingFile pending = pending_index(index, out_);
+  // From here on another process that indexes into this folder waits.
+  const std::filesystem::path folder = out_.has_parent_path() ? out_.parent_path() : ".";
+  const FileLock turn(folder, "the folder " + folder.string(), IfLocked::wait);
   CUCLIP_CHECK(
       stamp_at(out_) == stamp_,
       "{} was changed by another process while this one worked, and is left as it is; what was encoded "
       "here is not saved. Is it being indexed twice at once?",
       out_.string());
-  save_index(index, out_);
+  pending.commit();
   stamp_ = stamp_at(out_);
 }
 
@@ -50,7 +56,7 @@ void IndexSaver::save() {
   const FeatureIndex index = indexer_.snapshot();
   if (index.names.empty()) return;  // all that was read was passed over
   write(index);
-  saved_ = indexer_.done();
+  saved_ = indexer_.to_do() - index.missing;
   last_save_ = seconds_now();
   interval_ = std::max(kSeconds, kLeastTimesOfASave * (last_save_ - start));
 }

@@ -11,11 +11,15 @@
 
 namespace cuclip {
 
+/// Of the file that is there; empty if there is none.
+std::optional<FileStamp> stamp_at(const std::filesystem::path& path);
+
 /// Writes the index while it is being made, now and then and when a signal ends the process; `cuclip index`
 /// continues from that. It never replaces an index that another process has written meanwhile. One at a time.
 class IndexSaver {
  public:
-  IndexSaver(const FolderIndexer& indexer, std::filesystem::path out);
+  /// `before`: stamp_at(out) before anything was read from there.
+  IndexSaver(const FolderIndexer& indexer, std::filesystem::path out, std::optional<FileStamp> before);
   ~IndexSaver();
   IndexSaver(const IndexSaver&) = delete;
   IndexSaver& operator=(const IndexSaver&) = delete;

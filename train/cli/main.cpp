@@ -14,7 +14,7 @@
 #include <system_error>
 
 #include "kernels/common/check.h"
-#include "models/files/names.h"
+#include "models/files/message.h"
 #include "train/cli/commands.h"
 #include "train/cli/interruption.h"
 #include "train/cli/standard_streams.h"
@@ -73,14 +73,14 @@ int parse_and_run(CLI::App& app, const std::vector<std::string>& arguments) {
   } catch (const cuclip::Interrupted& interrupted) {
     return 128 + interrupted.signal;
   } catch (const cuclip::InputError& error) {
-    std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';
+    std::cerr << "cuclip: " << cuclip::escaped_message(error.what()) << '\n';
     return kWrongInput;
   } catch (const std::system_error& error) {
     if (error.code() == std::errc::broken_pipe) return kFailed;  // the reader went away, and knows it
     if (std::ferror(stdout) != 0)
       say_not_written(error.code().message());
     else
-      std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';
+      std::cerr << "cuclip: " << cuclip::escaped_message(error.what()) << '\n';
     return kFailed;
   } catch (const std::bad_alloc&) {
     std::cerr << fmt::format(
@@ -88,7 +88,7 @@ int parse_and_run(CLI::App& app, const std::vector<std::string>& arguments) {
         cuclip::command_name(app, arguments));
     return kFailed;
   } catch (const std::exception& error) {
-    std::cerr << "cuclip: " << cuclip::escaped_text(error.what()) << '\n';
+    std::cerr << "cuclip: " << cuclip::escaped_message(error.what()) << '\n';
     return kFailed;
   }
 }

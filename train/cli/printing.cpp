@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/counted.h"
+#include "models/files/message.h"
 #include "models/files/names.h"
 #include "train/loop/progress.h"
 
@@ -22,7 +23,7 @@ void print_json(const nlohmann::ordered_json& json, int indent) {
   fmt::print("{}\n", json_text(json, indent));
 }
 
-void warn(const std::string& message) { fmt::print(stderr, "cuclip: {}\n", escaped_text(message)); }
+void warn(const std::string& message) { fmt::print(stderr, "cuclip: {}\n", escaped_message(message)); }
 
 void print_notes(const std::vector<std::string>& notes) {
   for (const std::string& note : notes) warn(note);
@@ -33,7 +34,7 @@ void report_unreadable(const std::vector<UnreadablePicture>& unreadable) {
   fmt::print(stderr, "cuclip: {} could not be read and {} skipped:\n",
              counted(std::ssize(unreadable), "picture"), unreadable.size() == 1 ? "was" : "were");
   for (size_t i = 0; i < std::min(unreadable.size(), kListed); ++i) {
-    fmt::print(stderr, "  {}\n", escaped_text(unreadable[i].reason));
+    fmt::print(stderr, "  {}\n", escaped_message(unreadable[i].reason));
   }
   if (unreadable.size() > kListed) fmt::print(stderr, "  and {} more\n", unreadable.size() - kListed);
 }

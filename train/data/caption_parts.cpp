@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "models/text/english.h"
@@ -13,9 +14,9 @@ namespace {
 
 // Words that are no part of what a caption is about.
 bool is_function_word(const std::string& lower) {
-  static constexpr std::array<std::string_view, 24> kWords = {
-      "a",   "an", "and", "as",  "at", "by", "for", "from",  "his", "her", "in",   "into",
-      "its", "is", "of",  "off", "on", "or", "the", "their", "to",  "up",  "with", "without"};
+  static constexpr std::array<std::string_view, 21> kWords = {
+      "a",    "an",  "and", "as", "at", "by", "for", "from",  "his", "her", "in",
+      "into", "its", "is",  "of", "on", "or", "the", "their", "to",  "with"};
   return std::find(kWords.begin(), kWords.end(), lower) != kWords.end();
 }
 
@@ -23,11 +24,8 @@ bool says_something(const std::string& word) {
   return word.size() > 1 && !is_digits(word) && !is_function_word(lower_utf8(word));
 }
 
-// "flowers", but not "glass": "a flowers" is no English.
-bool looks_plural(const std::string& phrase) {
-  const std::vector<std::string> words = caption_words(phrase);
-  return !words.empty() && fold_word(words.back()) != lower_utf8(words.back());
-}
+// "flowers", but not "glass" and "octopus": "a flowers" is no English.
+bool looks_plural(const std::string& phrase) { return singular_phrase(phrase) != phrase; }
 
 bool starts_with_article(const std::string& phrase) {
   const std::vector<std::string> words = caption_words(phrase);
@@ -67,7 +65,7 @@ std::string as_query(const std::string& phrase, SplitMix64& rng) {
 }
 
 WordSet word_set(std::string_view caption) {
-  constexpr int kBitsPerWord = 2;
+  constexpr int kBitsPerWord = 2, kMostBits = 40;
   WordSet set{};
   for (const std::string& folded : folded_words(caption)) {
     if (is_function_word(folded)) continue;
@@ -75,7 +73,9 @@ WordSet word_set(std::string_view caption) {
     for (int i = 0; i < kBitsPerWord; ++i, hash >>= 7)
       set[(hash >> 5) & 3] |= static_cast<int32_t>(1u << (hash & 31));
   }
-  return set;
+  int bits = 0;
+  for (const int32_t word : set) bits += std::popcount(static_cast<uint32_t>(word));
+  return bits <= kMostBits ? set : WordSet{};
 }
 
 }  // namespace cuclip

@@ -21,9 +21,11 @@ std::vector<std::string> caption_parts(std::string_view caption);
 std::string as_query(const std::string& phrase, SplitMix64& rng);
 
 /// A Bloom filter of a caption's words, two bits for each: what ops::contrastive_loss takes for one pair.
-/// Words that fold alike (fold_word) count as the same; articles, prepositions and the like do not count. If
-/// a caption has all the words of another, its set contains the other's. The other way round holds but for
-/// rare collisions (docs/decisions/0012-duplicates-in-a-batch.md).
+/// Words that fold alike (fold_word) count as the same; articles, prepositions and the like do not count, nor
+/// does the words' order. If a caption has all the words of another, its set contains the other's; the other
+/// way round holds but for rare collisions. A caption of more than some 23 words would seem to contain those
+/// of many others: its set is empty, which is to leave nothing out
+/// (docs/decisions/0012-duplicates-in-a-batch.md).
 using WordSet = std::array<int32_t, 4>;
 WordSet word_set(std::string_view caption);
 

@@ -14,7 +14,8 @@ std::vector<std::string> caption_words(std::string_view text);
 /// "FatherChristmas" -> "Father Christmas".
 std::string split_camel_case(std::string_view text);
 
-/// In lower case, without the ending of an English plural: words that fold alike count as the same.
+/// In lower case, without the s of an English plural: words that fold alike count as the same. No singular
+/// (that is singular_phrase): "bus" and "buses" need only not be taken for "but".
 std::string fold_word(std::string_view word);
 
 /// The folded words of a text, in order.

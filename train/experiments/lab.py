@@ -1,5 +1,6 @@
 """What the experiments of docs/experiments.md share: their arguments, runs of cuclip, and where results go."""
 import argparse
+import hashlib
 import json
 import pathlib
 import shutil
@@ -32,6 +33,7 @@ class Lab:
         self.runs = arguments.runs / "trial" if self.trial else arguments.runs
         self.threads = arguments.threads
         self.runs.mkdir(parents=True, exist_ok=True)
+        self.program = hashlib.sha256((self.build / "bin/cuclip").read_bytes()).hexdigest()
 
     def choose(self, whole, trial):
         """What is to be done, or the little of it that a trial does."""
@@ -65,9 +67,9 @@ class Lab:
         self.cuclip("train", "--model", model, "--out", out, "--val-frequency", 0, "--save-frequency", 0, *flags)
 
     def made(self, name, recipe, make):
-        """The folder runs/NAME that make(folder) fills, unless it is there and was made by the same recipe."""
+        """The folder runs/NAME that make(folder) fills, unless it is there and the same program made it by this recipe."""
         folder, note = self.runs / name, self.runs / f"{name}.recipe.json"
-        text = json.dumps(recipe, indent=1, sort_keys=True, default=str)
+        text = json.dumps({**recipe, "cuclip": self.program}, indent=1, sort_keys=True, default=str)
         if not (folder.exists() and note.exists() and note.read_text() == text):
             note.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)

@@ -48,12 +48,13 @@ def base_models(lab):
             for seed in lab.seeds]
 
 
-def answers(lab, model, pictures=1000):
+def answers(lab, model, pictures=1000, seed=7):
     """Accuracy on each of QUESTIONS, of so many pictures each; kept beside the weights, for when it is asked again."""
     count = lab.choose(pictures, 20)
-    kept = model / f"answers-to-{count}.json"
+    kept = model / f"answers-to-{count}-seed-{seed}.json"
     if not kept.exists():
-        answer = lab.ask("eval", "zero-shot", "--data", "synthetic:shapes", "--count", count, "--seed", 7, "--model", model)
+        answer = lab.ask("eval", "zero-shot", "--data", "synthetic:shapes", "--count", count, "--seed", seed,
+                         "--model", model)
         kept.write_text(json.dumps({question: answer[question]["accuracy"] for question in QUESTIONS}))
     return json.loads(kept.read_text())
 

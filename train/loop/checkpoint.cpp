@@ -13,6 +13,7 @@
 #include "models/files/file_hash.h"
 #include "models/files/names.h"
 #include "models/files/safetensors.h"
+#include "models/files/strict_json.h"
 #include "models/inference/checkpoint_folders.h"
 #include "train/loop/train_config.h"
 
@@ -81,13 +82,13 @@ class StateReader {
     const nlohmann::json found = json_.value(key, nlohmann::json());
     CUCLIP_CHECK(found.is_number_integer() && found >= 0 && found <= most,
                  "{}: expected \"{}\", a whole number from 0 to {}, found {}", file_, key, most,
-                 found.dump());
+                 excerpt(found));
     return found.get<int64_t>();
   }
   double amount(const char* key) const {
     const nlohmann::json found = json_.value(key, nlohmann::json());
     CUCLIP_CHECK(found.is_number() && found >= 0, "{}: expected \"{}\", a number from 0 up, found {}", file_,
-                 key, found.dump());
+                 key, excerpt(found));
     return found.get<double>();
   }
   bool has(const char* key) const { return json_.contains(key); }
@@ -101,12 +102,12 @@ class StateReader {
       const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
       CUCLIP_CHECK(error == std::errc() && end == text.data() + text.size(),
                    "{}: expected \"data\" with \"{}\", 16 hexadecimal digits, found {}", file_, key,
-                   found.dump());
+                   excerpt(found));
       return value;
     };
     const bool has_pairs = data.is_object() && data.contains("pairs") && data["pairs"].is_number_unsigned();
     CUCLIP_CHECK(has_pairs, "{}: expected \"data\" with \"pairs\", a whole number, found {}", file_,
-                 data.dump());
+                 excerpt(data));
     return {.pairs = data["pairs"].get<int64_t>(),
             .names = hash("names"),
             .captions = hash("captions"),

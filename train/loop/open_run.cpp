@@ -20,6 +20,10 @@
 namespace cuclip {
 namespace {
 
+void print_lines(const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) fmt::print(stderr, "{}\n", escaped_text(note));
+}
+
 // Throws where a checkpoint is good enough to use but not to continue from.
 void read_what_resumes(const std::filesystem::path& checkpoint) {
   read_train_state(checkpoint);
@@ -34,7 +38,7 @@ std::filesystem::path checkpoint_to_resume(const TrainConfig& config, const RunF
   if (config.resume != "latest") return config.resume;
   std::vector<std::string> notes;
   std::filesystem::path checkpoint = latest_checkpoint(folder.path(), notes, read_what_resumes).value_or("");
-  for (const std::string& note : notes) fmt::print(stderr, "{}\n", escaped_text(note));
+  print_lines(notes);
   if (checkpoint.empty())
     fmt::print(stderr, "{} has no checkpoint yet: starting from step 0\n", escaped_text(config.out));
   return checkpoint;
@@ -56,8 +60,7 @@ void open_data(OpenedRun& run) {
       pairs_per_step);
   run.state.data = run.train_data->fingerprint(static_cast<int>(config.threads));
   for (const Dataset* data : {run.train_data.get(), run.val_data.get()}) {
-    if (data == nullptr) continue;
-    for (const std::string& note : data->notes()) fmt::print(stderr, "{}\n", escaped_text(note));
+    if (data != nullptr) print_lines(data->notes());
   }
 }
 
@@ -145,7 +148,7 @@ std::filesystem::path pretrained_weights(const TrainConfig& config) {
   if (!is_folder(config.pretrained)) return config.pretrained;
   std::vector<std::string> notes;
   const std::filesystem::path weights = find_weights(config.pretrained, notes);
-  for (const std::string& note : notes) fmt::print(stderr, "{}\n", escaped_text(note));
+  print_lines(notes);
   return weights;
 }
 
@@ -187,7 +190,15 @@ void make_model(OpenedRun& run, const std::filesystem::path& checkpoint,
                                           ClipOptions{.dtype = activation_dtype(config.precision),
                                                       .training = true,
                                                       .recomputation = config.grad_checkpointing,
-                                                      .lock_image = config.lock_image});
+                                                      .lock_image = config.lock_image,
+                                                      .unset = true});
+  if (!pretrained.empty()) {
+    print_lines(load_weights(*run.model, pretrained, config.model));
+  } else if (checkpoint.empty()) {
+    run.model->initialise(static_cast<uint64_t>(config.seed));
+  } else {
+    run.model->allocate();  // and load_checkpoint() fills it
+  }
   OptimizerOptions options{.beta1 = static_cast<float>(config.beta1),
                            .beta2 = static_cast<float>(config.beta2),
                            .eps = static_cast<float>(config.eps),
@@ -199,10 +210,7 @@ void make_model(OpenedRun& run, const std::filesystem::path& checkpoint,
     run.folder.rewind(run.state.step);
     run.newest = {.folder = checkpoint, .step = run.state.step};
     fmt::print(stderr, "resuming from {} (step {})\n", escaped_text(checkpoint.string()), run.state.step);
-    return;
   }
-  run.model->initialise(static_cast<uint64_t>(config.seed));
-  if (!pretrained.empty()) load_weights(*run.model, pretrained);
 }
 
 void tidy(const OpenedRun& run, const std::filesystem::path& checkpoint) {

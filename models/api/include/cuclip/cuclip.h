@@ -72,7 +72,7 @@ class ListOf {
 };
 
 /// Pixels of one picture, red, green and blue in one byte each; `stride` bytes from row to row, at least
-/// 3 · width.
+/// 3 · width; the first row is at the top.
 struct RgbView {
   const std::uint8_t* data = nullptr;
   std::size_t width = 0, height = 0, stride = 0;
@@ -239,7 +239,8 @@ class Index;
 /// build; what they throw ends it.
 struct IndexOptions {
   /// What it has of the folder's pictures unchanged is not encoded again, if the same model made it in the
-  /// same precision (otherwise the log says why not).
+  /// same precision, batch-invariant if this model is (otherwise the log says why not). The new index stores
+  /// features in its type.
   const Index* earlier = nullptr;
   /// Called after each batch of 64 with how many of the pictures that had to be read are done. If it returns
   /// false, build ends with what there is: see Index::missing.

@@ -94,8 +94,8 @@ CUCLIP_API cuclip_status cuclip_clip_context_length(const cuclip_clip* clip, siz
 /// What similarities are multiplied by before a softmax.
 CUCLIP_API cuclip_status cuclip_clip_logit_scale(const cuclip_clip* clip, float* scale);
 
-/// Pixels of one picture, red, green and blue in one byte each; `stride` bytes from row to row, at least
-/// 3 * width.
+/// Pixels of one picture, red, green and blue in one byte each, the top row first; `stride` bytes from row to
+/// row, at least 3 * width.
 typedef struct cuclip_rgb {
   const uint8_t* data;
   size_t width, height, stride;
