@@ -11,7 +11,8 @@ function(cuclip_add_library folder)
   endif()
   add_library(cuclip_${folder} ${sources})
   add_library(cuclip::${folder} ALIAS cuclip_${folder})
-  set_target_properties(cuclip_${folder} PROPERTIES EXPORT_NAME ${folder})
+  # No macro of a shared library's own: its objects are those of the static one.
+  set_target_properties(cuclip_${folder} PROPERTIES EXPORT_NAME ${folder} DEFINE_SYMBOL "")
   target_include_directories(cuclip_${folder} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
                                                      $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/cuclip>)
   target_link_libraries(cuclip_${folder} PRIVATE $<BUILD_INTERFACE:cuclip_options>)

@@ -18,6 +18,7 @@ set(emulate_checked ${emulate} --check full --error-exitcode 9 --memory 4096)
 
 # cuclip_add_cuda_test(layer_norm_test): that program again, on CUDA.
 function(cuclip_add_cuda_test program)
+  set_property(GLOBAL APPEND PROPERTY cuclip_cuda_tests ${program})
   if(cuda_tests STREQUAL "emulated" AND program STREQUAL "large_test")  # the ends of tensors of gigabytes
     add_test(NAME large_test_emulated COMMAND ${emulate} --check none --blocks 64 $<TARGET_FILE:large_test>)
     set_tests_properties(large_test_emulated PROPERTIES LABELS emulated TIMEOUT 600 SKIP_RETURN_CODE ${all_skipped}
@@ -54,11 +55,11 @@ function(cuclip_add_cuda_test program)
 endfunction()
 
 # What the kernels move and compute, against their targets (docs/performance.md).
+file(GLOB sources CONFIGURE_DEPENDS cuda_counts/*.cpp)
+add_executable(cuda_counts ${sources})
+target_link_libraries(cuda_counts PRIVATE cuclip_kernels cuclip_options)
+set_target_properties(cuda_counts PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bin)
 if(cuda_tests STREQUAL "emulated")
-  file(GLOB sources CONFIGURE_DEPENDS cuda_counts/*.cpp)
-  add_executable(cuda_counts ${sources})
-  target_link_libraries(cuda_counts PRIVATE cuclip_kernels cuclip_options)
-  set_target_properties(cuda_counts PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/bin)
   add_test(NAME kernel_counts COMMAND ${PROJECT_SOURCE_DIR}/scripts/kernel_counts ${PROJECT_BINARY_DIR})
   set_tests_properties(kernel_counts PROPERTIES LABELS emulated TIMEOUT 600)
   # What their main loops consist of in machine code, against what is recorded.

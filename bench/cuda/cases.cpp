@@ -63,38 +63,40 @@ const Table& small() {
   return table;
 }
 
-constexpr Precision kAll[] = {Precision::bf16, Precision::tf32, Precision::fp32};
-constexpr Precision kWithoutTf32[] = {Precision::bf16, Precision::fp32};  // no products of linear layers
+// What is trained with comes first: with a time limit the rest is left out.
+constexpr Precision kPrecisions[] = {Precision::bf16, Precision::tf32, Precision::fp32};
+
+void add(std::vector<Operation>& all, const Tower& tower, Precision precision) {
+  if (precision != Precision::tf32) {  // no products of linear layers
+    for (const auto make : {attention_forward, attention_backward, layer_norm_forward, layer_norm_backward})
+      all.push_back(make(tower, precision));
+  }
+  for (const auto make : {linear_bias, linear_gelu, linear_gelu_gradient, linear_weight_gradient})
+    all.push_back(make(tower, precision));
+}
+
+void add(std::vector<Operation>& all, const Convolution& shape, Precision precision) {
+  for (const auto pass :
+       {ConvolutionPass::forward, ConvolutionPass::data_gradient, ConvolutionPass::weight_gradient}) {
+    const bool of_pictures = shape.channels == 3;  // they get no gradient
+    if (!of_pictures || pass != ConvolutionPass::data_gradient)
+      all.push_back(convolution(shape, pass, precision));
+  }
+}
 
 }  // namespace
 
 std::vector<Operation> operations(bool reduced) {
   const Table& table = reduced ? small() : clip();
   std::vector<Operation> all;
-  for (const Tower& tower : table.towers) {
-    for (const Precision precision : kWithoutTf32) {
-      for (const auto make : {attention_forward, attention_backward, layer_norm_forward, layer_norm_backward})
-        all.push_back(make(tower, precision));
-    }
-    for (const Precision precision : kAll) {
-      for (const auto make : {linear_bias, linear_gelu, linear_gelu_gradient, linear_weight_gradient})
-        all.push_back(make(tower, precision));
-    }
-  }
-  for (const Precision precision : kAll) {
+  for (const Precision precision : kPrecisions) {
+    for (const Tower& tower : table.towers) add(all, tower, precision);
     for (const Pairs& pairs : table.pairs) {
       for (const auto make : {contrastive_loss_forward, contrastive_loss_backward})
         all.push_back(make(pairs, precision));
     }
     for (const Pictures& pictures : table.pictures) all.push_back(patch_embed_forward(pictures, precision));
-    for (const Convolution& shape : table.convolutions) {
-      for (const auto pass :
-           {ConvolutionPass::forward, ConvolutionPass::data_gradient, ConvolutionPass::weight_gradient}) {
-        const bool of_pictures = shape.channels == 3;  // they get no gradient
-        if (!of_pictures || pass != ConvolutionPass::data_gradient)
-          all.push_back(convolution(shape, pass, precision));
-      }
-    }
+    for (const Convolution& shape : table.convolutions) add(all, shape, precision);
   }
   return all;
 }

@@ -7,13 +7,17 @@
 #include <benchmark/benchmark.h>
 #include <fmt/core.h>
 
-#include <cstring>
+#include <algorithm>
+#include <charconv>
+#include <limits>
 #include <string_view>
 
 #include "bench/cuda/card.h"
 #include "bench/cuda/cases.h"
 #include "bench/cuda/commit.h"
 #include "bench/cuda/measure.h"
+#include "core/clock.h"
+#include "kernels/common/check.h"
 #include "kernels/common/device.h"
 
 namespace cuclip::bench {
@@ -23,6 +27,7 @@ struct Run {
   std::shared_ptr<ThreadPool> pool = std::make_shared<ThreadPool>(0);
   Effort effort;
   Ceilings ceilings;
+  double started = seconds_now(), time_limit = std::numeric_limits<double>::infinity();
   int failures = 0;
   int64_t benchmarks = 0;
 };
@@ -49,6 +54,8 @@ void execute(benchmark::State& state, Run& run, const Operation& op, const Conte
   state.counters["serial"] = static_cast<double>(run.effort.serial);
   std::string problem;
   try {
+    if (seconds_now() - run.started > run.time_limit)
+      throw Refusal(fmt::format("the time limit of {} s was over", run.time_limit));
     const Measurement m = measure(run.pool, op, contestant, run.effort);
     for (auto _ : state) state.SetIterationTime(m.median);
     count(state, run, op, m);
@@ -74,21 +81,31 @@ void add_context(const Run& run) {
   }
 }
 
+/// Takes our own options out of the arguments; the others are Google Benchmark's.
+void take_options(int& argc, char** argv, bool& reduced, double& time_limit) {
+  constexpr std::string_view kTimeLimit = "--time_limit=";
+  const auto taken = [&](std::string_view argument) {
+    if (argument == "--reduced") return reduced = true;
+    if (!argument.starts_with(kTimeLimit)) return false;
+    argument.remove_prefix(kTimeLimit.size());
+    const auto [end, error] = std::from_chars(argument.data(), argument.data() + argument.size(), time_limit);
+    if (error != std::errc() || end != argument.data() + argument.size() || !(time_limit >= 0))
+      fail_input("{} takes seconds, got \"{}\"", kTimeLimit, argument);
+    return true;
+  };
+  argc = static_cast<int>(std::remove_if(argv + 1, argv + argc, taken) - argv);
+}
+
 int run(int argc, char** argv) {
+  Run run;
   bool reduced = emulated();
-  for (int i = 1; i < argc; ++i) {
-    if (std::string_view(argv[i]) != "--reduced") continue;
-    reduced = true;
-    std::memmove(argv + i, argv + i + 1, sizeof(char*) * static_cast<size_t>(argc - i));
-    --argc;
-  }
+  take_options(argc, argv, reduced, run.time_limit);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   if (const std::string problem = cuda_problem(); !problem.empty()) {
     fmt::print(stderr, "cuda_bench: no GPU can be used: {}\n", problem);
     return 2;
   }
-  Run run;
   if (emulated()) run.effort = {.samples = 1, .sample_seconds = 0, .warm_up_seconds = 0};
   run.ceilings = measure_ceilings(run.pool, emulated());
   add_context(run);

@@ -5,8 +5,9 @@
   bench/versus_pytorch/compare.py --build build/cpu-tests --tasks loss     one of them
   bench/versus_pytorch/compare.py --build build/cuda-tests --device cuda   on a GPU
 
-Needs a Python that has torch and open_clip_torch, and openvino to be compared with that too (--python; without it,
-this one). --install DIR makes one there with pip, some 3 GB, if it is not there yet. Every contestant is a process of its own that has prepared its task
+Needs a Python that has torch, open_clip_torch for models, and openvino to be compared with that too (--python; without
+it, this one). --install DIR makes one there with pip, some 3 GB, if it is not there yet. Every contestant is a process
+of its own that has prepared its task
 and waits; they run in turn, ROUNDS times, so that whatever else the machine does meets all of them. A contestant
 that cannot be run is named with its reason, and nothing is said about it. The table gives cuclip's best and
 median time, those of the fastest variant of PyTorch, and their ratio, PyTorch's time by cuclip's, round by round:
@@ -192,13 +193,13 @@ def processor():
 
 
 def versions(python):
-    code = "import torch, open_clip, json; print(json.dumps({'torch': torch.__version__, " \
-           "'open_clip': open_clip.__version__, " \
+    code = "import importlib.util, json, torch; print(json.dumps({'torch': torch.__version__, " \
+           "'open_clip': __import__('open_clip').__version__ if importlib.util.find_spec('open_clip') else 'not installed', " \
            "'gpu': torch.cuda.get_device_name() if torch.cuda.is_available() else ''}))"
     result = subprocess.run([python, "-c", code], capture_output=True, text=True)
     if result.returncode != 0:
         last = (result.stderr.strip() or "it said nothing").splitlines()[-1]
-        sys.exit(f"compare.py: {python} cannot import torch and open_clip ({last}); give another --python, or "
+        sys.exit(f"compare.py: {python} cannot import torch ({last}); give another --python, or "
                  "--install DIR")
     return json.loads(result.stdout.splitlines()[-1])
 
@@ -267,12 +268,12 @@ def main():
                         continue
                     for precision in args.precisions if task not in WITHOUT_MODEL else ["fp32"]:
                         comparison.run(task, subject, batch, precision)
+                        if args.out:  # at once: the next may take too long for somebody
+                            write_results(args.out, comparison, context)
     if comparison.skipped:
         print("\nNot run:")
     for line in comparison.skipped:
         print(f"- {line}")
-    if args.out:
-        write_results(args.out, comparison, context)
 
 
 if __name__ == "__main__":

@@ -64,10 +64,22 @@ def check_timed_report(report, run, work):
     done = run_report(report, work / "timed.json", "--svg", work / "roofline.svg")
     expect(done.returncode == 0, f"bench/report failed with {done.returncode}: {done.stderr}")
     expect(re.search(r"\| naive .* [0-9.]+ x \|", done.stdout), "the report does not compare cuclip with the others")
+    expect(re.search(r"^\| attention_forward +\| bf16 .* [0-9.]+ x \(3\) \|$", done.stdout, re.MULTILINE), "the overview lacks a line")
     root = xml.etree.ElementTree.parse(work / "roofline.svg").getroot()
     points = sum(element.tag.endswith("circle") for element in root)
     measured = sum("error_message" not in result for result in run["benchmarks"])
     expect(points == measured + len(CONTESTANTS), f"the roofline has {points} points for {measured} results")
+
+
+def check_time_limit(emulated, work):
+    """What would begin after it is skipped and says so."""
+    out = work / "stopped.json"
+    done = subprocess.run([*emulated, "--time_limit=0", f"--benchmark_out={out}"], capture_output=True, text=True, check=False)
+    expect(done.returncode == 0, f"cuda_bench --time_limit=0 failed with {done.returncode}: {done.stderr}")
+    said = {result["error_message"] for result in json.loads(out.read_text(encoding="utf-8"))["benchmarks"]}
+    expect(said == {"skipped: the time limit of 0 s was over"}, f"after the time limit: {said}")
+    done = subprocess.run([*emulated, "--time_limit=soon"], capture_output=True, text=True, check=False)
+    expect(done.returncode == 2 and 'takes seconds, got "soon"' in done.stderr, f"a limit that is no number was taken: {done}")
 
 
 def check_wrong_results(report, run, work):
@@ -96,6 +108,7 @@ def main():
     expect(done.returncode == 0, f"cuda_bench failed with {done.returncode}: {done.stderr[-2000:]}")
     check_report(report, run, work)
     check_timed_report(report, run, work)
+    check_time_limit([emulate, "--library", library, "--check", "none", program], work)
     check_wrong_results(report, run, work)
     print(f"{len(run['benchmarks'])} results")
 

@@ -2,7 +2,6 @@
 // repository.
 #pragma once
 
-#include <cstdlib>
 #include <filesystem>
 #include <optional>
 
@@ -11,10 +10,9 @@
 
 namespace cuclip::test {
 
-/// Where the file is ($CUCLIP_CLIP_MERGES, or build/test-data), or nothing when it has not been fetched.
+/// Where the file is, or nothing when it has not been fetched.
 inline std::optional<std::filesystem::path> clip_merges() {
-  const char* given = std::getenv("CUCLIP_CLIP_MERGES");
-  const std::filesystem::path path = given ? given : fetched_clip_merges();
+  const std::filesystem::path path = clip_merges_file();
   return std::filesystem::exists(path) ? std::optional(path) : std::nullopt;
 }
 
@@ -24,5 +22,5 @@ inline std::optional<std::filesystem::path> clip_merges() {
 #define CUCLIP_NEEDS_CLIP_MERGES(path)                                                    \
   const auto found_merges = ::cuclip::test::clip_merges();                                \
   CUCLIP_SKIP_IF(!found_merges, "no merges file; run tests/tools/fetch_clip_merges.sh " + \
-                                    ::cuclip::test::fetched_clip_merges());               \
+                                    ::cuclip::test::clip_merges_file());                  \
   const std::filesystem::path& path = *found_merges
