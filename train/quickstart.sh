@@ -89,5 +89,5 @@ $run/report.json      the figures
 $run/loss.svg         the loss curve
 $run/matrix.svg       similarities of held-out pictures and captions
 $run/search-*.png     what the searches found; search-*.html is the same as a page
-$model                the model: try  $cuclip classify PICTURE --labels "a cat,a dog,a car" --model $model
+$model                the model: try  $cuclip classify PICTURE --labels cat,dog,car --model $model
 EOF
