@@ -192,12 +192,10 @@ void make_model(OpenedRun& run, const std::filesystem::path& checkpoint,
                                                       .recomputation = config.grad_checkpointing,
                                                       .lock_image = config.lock_image,
                                                       .unset = true});
-  if (!pretrained.empty()) {
+  if (pretrained.empty()) {
+    run.model->allocate();
+  } else {  // what does not fit is told before there is memory for it
     print_lines(load_weights(*run.model, pretrained, config.model));
-  } else if (checkpoint.empty()) {
-    run.model->initialise(static_cast<uint64_t>(config.seed));
-  } else {
-    run.model->allocate();  // and load_checkpoint() fills it
   }
   OptimizerOptions options{.beta1 = static_cast<float>(config.beta1),
                            .beta2 = static_cast<float>(config.beta2),
@@ -210,6 +208,8 @@ void make_model(OpenedRun& run, const std::filesystem::path& checkpoint,
     run.folder.rewind(run.state.step);
     run.newest = {.folder = checkpoint, .step = run.state.step};
     fmt::print(stderr, "resuming from {} (step {})\n", escaped_text(checkpoint.string()), run.state.step);
+  } else if (pretrained.empty()) {
+    run.model->initialise(static_cast<uint64_t>(config.seed));
   }
 }
 
