@@ -49,10 +49,10 @@ namespace {
 // What IndexOptions::progress throws past the indexer.
 struct Stopped {};
 
-// The rows of `earlier` that an index like `about` may have; otherwise says why there are none.
-std::optional<FeatureIndex> reusable(const FeatureIndex& earlier, const FeatureIndex& about, Context& host,
-                                     std::vector<std::string>& notes) {
-  const int64_t width = earlier.features.size(1);  // its model's own, which is the same or is told apart
+// The rows of `earlier` that an index like `about` of `width` elements may have; otherwise says why there are
+// none.
+std::optional<FeatureIndex> reusable(const FeatureIndex& earlier, const FeatureIndex& about, int64_t width,
+                                     Context& host, std::vector<std::string>& notes) {
   if (earlier.names.empty()) return std::nullopt;
   const std::string why = why_not_reusable(earlier, about, width);
   if (!why.empty()) {
@@ -97,7 +97,8 @@ Index Index::build(const Clip& clip, const std::filesystem::path& folder, const 
   std::optional<FeatureIndex> earlier;
   if (options.earlier) {
     about.stored = options.earlier->impl_->index.stored;
-    earlier = reusable(options.earlier->impl_->index, about, worker->context.host(), notes);
+    earlier = reusable(options.earlier->impl_->index, about, worker->model.config().embed_dim,
+                       worker->context.host(), notes);
   }
   model.note(notes);
   FolderIndexer indexer(worker->model, std::move(about), folder, std::move(files), std::move(earlier));

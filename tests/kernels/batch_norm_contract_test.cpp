@@ -11,6 +11,26 @@
 using namespace cuclip;
 using namespace cuclip::test;
 
+namespace {
+
+// A step of training: forward and backward, with running statistics that begin as the bias and the weight.
+struct TrainedStep {
+  TrainedStep(const BatchNormInputs& in, const Shape& shape, DType dtype, const ExecContext& ctx)
+      : out(shape, dtype), g(shape, dtype), running_mean(in.bias), running_var(in.weight) {
+    BatchNormForward p = out.forward(in, true, true);
+    p.running_mean = running_mean.view();
+    p.running_var = running_var.view();
+    batch_norm_forward(p, ctx);
+    batch_norm_backward(g.backward(in, out, true, true), ctx);
+  }
+
+  BatchNormOutputs out;
+  BatchNormResults g;
+  Buffer running_mean, running_var;
+};
+
+}  // namespace
+
 TEST_CASE("batch_norm takes memory of any alignment") {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     for (const int64_t channels : {32, 64}) {
@@ -56,18 +76,11 @@ TEST_CASE("batch_norm gives the same bits for any number of threads") {
     const DType dtype = shape[1] == 24 ? DType::bf16 : DType::f32;
     const BatchNormInputs in(shape, dtype);
     REQUIRE(same_bits_for_any_thread_count([&](const ExecContext& ctx) {
-      const BatchNormOutputs out(shape, dtype);
-      BatchNormResults g(shape, dtype);
-      std::vector<Buffer> running = {in.bias, in.weight};
-      BatchNormForward p = out.forward(in, true, true);
-      p.running_mean = running[0].view();
-      p.running_var = running[1].view();
-      batch_norm_forward(p, ctx);
-      batch_norm_backward(g.backward(in, out, true, true), ctx);
-      for (const Buffer& b : {out.y, out.mean, out.rstd, g.dx, g.dresidual, g.dweight, g.dbias}) {
-        running.push_back(b);
-      }
-      return running;
+      const TrainedStep step(in, shape, dtype, ctx);
+      const BatchNormOutputs& out = step.out;
+      const BatchNormResults& g = step.g;
+      return std::vector<Buffer>{step.running_mean, step.running_var, out.y,  out.mean, out.rstd, g.dx,
+                                 g.dresidual,       g.dweight,        g.dbias};
     }));
   }
 }
@@ -80,14 +93,9 @@ TEST_CASE("batch_norm makes the channel of a NaN or an infinity NaN, and keeps w
       BatchNormInputs in(shape, DType::f32);
       in.x.set(row * channels + 2, bad);
       TestContext ctx;
-      const BatchNormOutputs out(shape, DType::f32);
-      BatchNormResults g(shape, DType::f32);
-      const Buffer running_mean = in.bias, running_var = in.weight;
-      BatchNormForward p = out.forward(in, true, true);
-      p.running_mean = running_mean.view();
-      p.running_var = running_var.view();
-      batch_norm_forward(p, ctx);
-      batch_norm_backward(g.backward(in, out, true, true), ctx);
+      const TrainedStep step(in, shape, DType::f32, ctx);
+      const BatchNormOutputs& out = step.out;
+      const BatchNormResults& g = step.g;
       for (int64_t i = 0; i < out.y.elements(); ++i) {
         const bool in_channel = i % channels == 2;
         REQUIRE(std::isnan(out.y.at(i)) == in_channel);
@@ -97,9 +105,9 @@ TEST_CASE("batch_norm makes the channel of a NaN or an infinity NaN, and keeps w
         REQUIRE(std::isnan(out.rstd.at(c)) == (c == 2));
         REQUIRE(std::isfinite(out.mean.at(c)) == (c != 2));
         REQUIRE(std::isnan(g.dweight.at(c)) == (c == 2));
-        REQUIRE((running_mean.at(c) == in.bias.at(c)) == (c == 2));
-        REQUIRE((running_var.at(c) == in.weight.at(c)) == (c == 2));
-        REQUIRE(std::isfinite(running_var.at(c)));
+        REQUIRE((step.running_mean.at(c) == in.bias.at(c)) == (c == 2));
+        REQUIRE((step.running_var.at(c) == in.weight.at(c)) == (c == 2));
+        REQUIRE(std::isfinite(step.running_var.at(c)));
       }
     }
   }
@@ -115,14 +123,9 @@ TEST_CASE("batch_norm makes a channel NaN whose squares overflow, and keeps what
       BatchNormInputs in(shape, dtype);
       for (int64_t row = 0; row < rows; ++row) in.x.set(row * channels + 2, row % 2 ? -2e19 : 2e19);
       TestContext ctx;
-      const BatchNormOutputs out(shape, dtype);
-      BatchNormResults g(shape, dtype);
-      const Buffer running_mean = in.bias, running_var = in.weight;
-      BatchNormForward p = out.forward(in, true, true);
-      p.running_mean = running_mean.view();
-      p.running_var = running_var.view();
-      batch_norm_forward(p, ctx);
-      batch_norm_backward(g.backward(in, out, true, true), ctx);
+      const TrainedStep step(in, shape, dtype, ctx);
+      const BatchNormOutputs& out = step.out;
+      const BatchNormResults& g = step.g;
       for (int64_t i = 0; i < out.y.elements(); ++i) {
         REQUIRE(std::isnan(out.y.at(i)) == (i % channels == 2));
         REQUIRE(std::isnan(g.dx.at(i)) == (i % channels == 2));
@@ -130,8 +133,8 @@ TEST_CASE("batch_norm makes a channel NaN whose squares overflow, and keeps what
       for (int64_t c = 0; c < channels; ++c) {
         REQUIRE(std::isnan(out.rstd.at(c)) == (c == 2));
         REQUIRE(std::isnan(g.dweight.at(c)) == (c == 2));
-        REQUIRE((running_mean.at(c) == in.bias.at(c)) == (c == 2));
-        REQUIRE((running_var.at(c) == in.weight.at(c)) == (c == 2));
+        REQUIRE((step.running_mean.at(c) == in.bias.at(c)) == (c == 2));
+        REQUIRE((step.running_var.at(c) == in.weight.at(c)) == (c == 2));
       }
     }
   }

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <map>
 
-#include "models/files/names.h"
 #include "models/inference/search_query.h"
 #include "models/text/english.h"
+#include "models/text/normalise_caption.h"
 #include "models/text/text_cleaning.h"
 #include "models/text/unicode.h"
 #include "models/text/word_split.h"
@@ -31,10 +31,8 @@ class WantedWords {
  public:
   explicit WantedWords(std::span<const std::string> words) {
     for (const std::string& word : words) {
+      require_text(word, "words to search with");
       parts_.push_back(cleaned_words(word));
-      CUCLIP_CHECK(!parts_.back().empty(),
-                   "words to search with: expected a word, found \"{}\", of which cleaning leaves nothing",
-                   escaped_name(word));
       by_first_part_.emplace(parts_.back().front(), parts_.size() - 1);
     }
   }
