@@ -9,7 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/common/error.h"
+#include "core/together.h"
+#include "kernels/common/check.h"
 
 namespace cuclip::test {
 namespace {
@@ -29,14 +30,18 @@ class Mail {
   Bytes take(int from, int to) {
     std::unique_lock lock(mutex_);
     arrived_.wait(lock, [&] { return failed_ || !box(from, to).empty(); });
-    if (failed_) throw Error("another rank has failed");
+    if (failed_) throw OtherRankFailed(from, false);
     Bytes bytes = std::move(box(from, to).front());
     box(from, to).pop_front();
     return bytes;
   }
-  void fail(std::exception_ptr failure) {
+  // What a rank failed by itself says more than that others had failed.
+  void fail(std::exception_ptr failure, bool by_itself) {
     const std::lock_guard lock(mutex_);
-    if (!failed_) failed_ = std::move(failure);
+    if (!failed_ || (by_itself && !failed_by_itself_)) {
+      failed_ = std::move(failure);
+      failed_by_itself_ = by_itself;
+    }
     arrived_.notify_all();
   }
   std::exception_ptr failed() const { return failed_; }
@@ -48,6 +53,7 @@ class Mail {
   std::condition_variable arrived_;
   std::vector<std::deque<Bytes>> boxes_;
   std::exception_ptr failed_;
+  bool failed_by_itself_ = false;
 };
 
 size_t bytes_of(const TensorView& view) { return static_cast<size_t>(view.elements()) * size_of(view.dtype); }
@@ -100,8 +106,10 @@ void run_ranks(int size, const std::function<void(Communicator&)>& rank) {
       try {
         ThreadCommunicator communicator(mail, r, size);
         rank(communicator);
+      } catch (const OtherRankFailed&) {
+        mail.fail(std::current_exception(), false);
       } catch (...) {
-        mail.fail(std::current_exception());
+        mail.fail(std::current_exception(), true);
       }
     });
   }

@@ -8,7 +8,7 @@
 namespace cuclip::test {
 
 /// Calls `rank` for each of `size` ranks, each on a thread of its own with its own communicator. If one of
-/// them throws, the others' exchanges throw too, and the first exception is thrown here.
+/// them throws, the others' exchanges throw OtherRankFailed, and what it threw is thrown here.
 void run_ranks(int size, const std::function<void(Communicator&)>& rank);
 
 }  // namespace cuclip::test

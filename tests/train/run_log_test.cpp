@@ -32,7 +32,7 @@ TEST_CASE(
     "finite") {
   TemporaryFolder parent;
   const RunFolder folder(parent / "run");
-  RunLog log(folder, 0, 10);
+  RunLog log(&folder, 0, 10);
   log.count_samples(20, 1e6);  // more than can have passed: the share tells what was counted
   log.step({.step = 1, .epoch = 0.5, .lr = 0.25}, {.loss = 2, .gradient_norm = 3, .logit_scale = 4});
   log.step({.step = 2, .epoch = 1, .lr = 0.5}, {.loss = std::numeric_limits<float>::quiet_NaN()});
@@ -53,7 +53,7 @@ TEST_CASE(
 TEST_CASE("skipped steps are counted once, and the tenth in a row ends the run") {
   TemporaryFolder parent;
   const RunFolder folder(parent / "run");
-  RunLog log(folder, 0, 100);
+  RunLog log(&folder, 0, 100);
   TrainState state{.step = 40, .skipped_steps = 5};  // 5: of the process before
   log.count_skipped(skipped_step(1, 1), state, "");
   CHECK(state.skipped_steps == 6);
@@ -66,7 +66,7 @@ TEST_CASE("skipped steps are counted once, and the tenth in a row ends the run")
   CHECK_THROWS_WITH(log.count_skipped(skipped_step(11, 10), state, "checkpoints/step-30"),
                     Contains("10 steps in a row") && Contains("stopped at step 40") &&
                         Contains("the last checkpoint is checkpoints/step-30"));
-  RunLog other(folder, 0, 100);
+  RunLog other(&folder, 0, 100);
   CHECK_THROWS_WITH(other.count_skipped(skipped_step(10, 10), state, ""),
                     Contains("the last checkpoint is none"));
 }

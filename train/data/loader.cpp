@@ -32,6 +32,11 @@ int kept_edge(const LoaderOptions& options) {
   return static_cast<int>(options.cache_scale * options.image_size + 0.5);
 }
 
+LoaderOptions with_places(LoaderOptions options) {
+  if (options.places == 0) options.places = options.batch_size - options.first_place;
+  return options;
+}
+
 SampleStore::Options store_options(const Dataset& dataset, const LoaderOptions& options) {
   const int edge = kept_edge(options);
   const bool cached = dataset.size() <= options.cache_bytes / expected_bytes(edge);
@@ -105,7 +110,7 @@ class Loader::Impl {
 
 Loader::Impl::Impl(const Dataset& dataset, const LoaderOptions& options)
     : dataset_(dataset),
-      options_(options),
+      options_(with_places(options)),
       store_(dataset, store_options(dataset, options)),
       cached_(store_options(dataset, options).cache_bytes > 0) {
   CUCLIP_CHECK(
@@ -155,7 +160,7 @@ LoaderPosition Loader::Impl::after(const LoaderPosition& position) const {
 }
 
 Slot Loader::Impl::make_slot(const LoaderPosition& position) {
-  const int64_t n = options_.batch_size, size = options_.image_size;
+  const int64_t n = options_.places, size = options_.image_size;
   Slot slot;
   slot.batch.images = Tensor::empty(memory_, {n, size, size, 3}, DType::u8);
   slot.batch.captions.resize(static_cast<size_t>(n));
@@ -170,7 +175,7 @@ Slot Loader::Impl::make_slot(const LoaderPosition& position) {
 // The first slot with places left, with the mutex held.
 Slot* Loader::Impl::slot_with_work() {
   for (Slot& slot : slots_) {
-    if (slot.next_place < options_.batch_size) return &slot;
+    if (slot.next_place < options_.places) return &slot;
   }
   if (std::ssize(slots_) >= options_.prefetch) return nullptr;
   slots_.push_back(make_slot(next_to_start_));
@@ -188,7 +193,7 @@ void Loader::Impl::work() {
       work_.wait(lock, [&] { return stopping_ || error_ || (slot = slot_with_work()) != nullptr; });
       if (stopping_ || error_) return;
       const int64_t first = slot->next_place;
-      const int64_t last = std::min(first + kChunk, options_.batch_size);
+      const int64_t last = std::min(first + kChunk, options_.places);
       slot->next_place = last;
       lock.unlock();
       int64_t bad_samples = 0;
@@ -196,7 +201,7 @@ void Loader::Impl::work() {
       lock.lock();
       slot->batch.bad_samples += bad_samples;
       slot->places_done += last - first;
-      if (slot->places_done == options_.batch_size) ready_.notify_one();
+      if (slot->places_done == options_.places) ready_.notify_one();
     }
   } catch (...) {
     if (!lock.owns_lock()) lock.lock();
@@ -220,6 +225,7 @@ int64_t Loader::Impl::good_sample(int64_t index, const DecodedSample*& sample, D
 void Loader::Impl::fill(Slot& slot, int64_t first, int64_t last, int64_t& bad_samples) {
   const auto epoch = static_cast<uint64_t>(slot.batch.epoch);
   const Permutation shuffle(dataset_.size(), options_.seed, epoch);
+  const int64_t begin = slot.batch.index * options_.batch_size + options_.first_place;
   const int64_t bytes = int64_t{options_.image_size} * options_.image_size * 3;
   const TrainingTransform usual{.size = options_.image_size,
                                 .scale_min = options_.scale_min,
@@ -227,7 +233,7 @@ void Loader::Impl::fill(Slot& slot, int64_t first, int64_t last, int64_t& bad_sa
                                 .flip_probability = options_.flip_probability};
   DecodedSample spare;
   for (int64_t place = first; place < last; ++place) {
-    const int64_t wanted = shuffle(slot.batch.index * options_.batch_size + place);
+    const int64_t wanted = shuffle(begin + place);
     const DecodedSample* sample = nullptr;
     const int64_t index = good_sample(wanted, sample, spare);
     bad_samples += index != wanted;
@@ -279,14 +285,14 @@ Batch Loader::Impl::next() {
   const double start = seconds_now();
   if (threads_.empty()) {
     Slot slot = make_slot(position_);
-    fill(slot, 0, options_.batch_size, slot.batch.bad_samples);
+    fill(slot, 0, options_.places, slot.batch.bad_samples);
     position_ = after(position_);
     wait_seconds_ += seconds_now() - start;
     return std::move(slot.batch);
   }
   std::unique_lock lock(mutex_);
-  ready_.wait(
-      lock, [&] { return error_ || (!slots_.empty() && slots_.front().places_done == options_.batch_size); });
+  ready_.wait(lock,
+              [&] { return error_ || (!slots_.empty() && slots_.front().places_done == options_.places); });
   if (error_) std::rethrow_exception(error_);
   Batch batch = std::move(slots_.front().batch);
   slots_.pop_front();

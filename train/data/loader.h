@@ -19,6 +19,10 @@ namespace cuclip {
 
 struct LoaderOptions {
   int64_t batch_size = 256;
+  /// The part of each batch that is made: so many places from the first one on; 0: all. Ranks that share
+  /// batches have a part each. What is in a place does not depend on it.
+  int64_t first_place = 0;
+  int64_t places = 0;
   int image_size = 64;
   uint64_t seed = 0;
   int workers = 1;   // threads; 0: batches are made within next()
@@ -49,12 +53,13 @@ struct LoaderOptions {
   double cache_scale = 1.25;
 };
 
-/// Tensors in the host's memory, which the loader does not touch again.
+/// The part of a batch that was asked for, P places. Tensors in the host's memory, which the loader does not
+/// touch again.
 struct Batch {
-  Tensor images;                      // u8 [batch_size, image_size, image_size, 3]
-  std::vector<std::string> captions;  // [batch_size], one of each picture's, drawn anew each epoch
-  Tensor tokens;  // i32 [batch_size, context_length], Tokenizer::encode_padded of these; none without one
-  Tensor words;   // i32 [batch_size, 4], word_set of each caption or of the part drawn from it
+  Tensor images;                      // u8 [P, image_size, image_size, 3]
+  std::vector<std::string> captions;  // [P], one of each picture's, drawn anew each epoch
+  Tensor tokens;  // i32 [P, context_length], Tokenizer::encode_padded of these; none without one
+  Tensor words;   // i32 [P, 4], word_set of each caption or of the part drawn from it
   int64_t epoch = 0;
   int64_t index = 0;        // within the epoch
   int64_t bad_samples = 0;  // places that were filled by another sample because theirs was bad

@@ -271,8 +271,10 @@ TrainState read_train_state(const fs::path& checkpoint) {
           .model_flops = state.amount("model_flops")};
 }
 
-std::string read_setting(const fs::path& checkpoint, const std::string& name) {
+std::string read_setting(const fs::path& checkpoint, const std::string& name,
+                         const std::optional<std::string>& otherwise) {
   const nlohmann::json settings = read_checkpoint_state(checkpoint)["settings"];
+  if (otherwise && !settings.contains(name)) return *otherwise;
   CUCLIP_CHECK(settings.contains(name), "{}: there is no setting '{}'", (checkpoint / "state.json").string(),
                name);
   return settings[name].get<std::string>();

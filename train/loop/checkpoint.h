@@ -66,8 +66,10 @@ void restore_replaced_checkpoints(const std::filesystem::path& run);
 /// Where the run was. Throws InputError for a damaged file.
 TrainState read_train_state(const std::filesystem::path& checkpoint);
 
-/// One of the settings that the run was started with. Throws InputError if it is not there.
-std::string read_setting(const std::filesystem::path& checkpoint, const std::string& name);
+/// One of the settings that the run was started with. Where the checkpoint does not have it: `otherwise`, or
+/// without one it throws InputError.
+std::string read_setting(const std::filesystem::path& checkpoint, const std::string& name,
+                         const std::optional<std::string>& otherwise = std::nullopt);
 
 /// Throws InputError if the checkpoint was made with other settings, listing each with both values.
 void check_settings(const std::filesystem::path& checkpoint, const Settings& settings);

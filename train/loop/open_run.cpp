@@ -7,6 +7,7 @@
 #include "core/counted.h"
 #include "core/device_choice.h"
 #include "core/file_io.h"
+#include "core/together.h"
 #include "kernels/tiles/tile_product.h"
 #include "models/clip/clip_size.h"
 #include "models/clip/weights.h"
@@ -20,8 +21,14 @@
 namespace cuclip {
 namespace {
 
-void print_lines(const std::vector<std::string>& notes) {
-  for (const std::string& note : notes) fmt::print(stderr, "{}\n", escaped_text(note));
+// What there is to say is the same on all ranks.
+template <typename... Args>
+void say(const OpenedRun& run, fmt::format_string<Args...> format, Args&&... args) {
+  if (run.first_rank()) fmt::print(stderr, "{}\n", fmt::vformat(format, fmt::make_format_args(args...)));
+}
+
+void print_lines(const OpenedRun& run, const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) say(run, "{}", escaped_text(note));
 }
 
 // Throws where a checkpoint is good enough to use but not to continue from.
@@ -30,17 +37,19 @@ void read_what_resumes(const std::filesystem::path& checkpoint) {
   check_saved_file(checkpoint, "optimizer.safetensors");
 }
 
-// The checkpoint that --resume names; empty: the run starts from step 0.
-std::filesystem::path checkpoint_to_resume(const TrainConfig& config, const RunFolder& folder) {
-  CUCLIP_CHECK(!config.resume.empty() || !folder.has_checkpoints(),
+// The checkpoint that --resume names; empty: the run starts from step 0. For rank 0, which has the folder.
+std::filesystem::path checkpoint_to_resume(const OpenedRun& run) {
+  const TrainConfig& config = run.config;
+  CUCLIP_CHECK(!config.resume.empty() || !run.folder->has_checkpoints(),
                "{} already has checkpoints: continue with --resume latest, or choose another --out",
                config.out);
   if (config.resume != "latest") return config.resume;
   std::vector<std::string> notes;
-  std::filesystem::path checkpoint = latest_checkpoint(folder.path(), notes, read_what_resumes).value_or("");
-  print_lines(notes);
+  std::filesystem::path checkpoint =
+      latest_checkpoint(run.folder->path(), notes, read_what_resumes).value_or("");
+  print_lines(run, notes);
   if (checkpoint.empty())
-    fmt::print(stderr, "{} has no checkpoint yet: starting from step 0\n", escaped_text(config.out));
+    say(run, "{} has no checkpoint yet: starting from step 0", escaped_text(config.out));
   return checkpoint;
 }
 
@@ -51,16 +60,17 @@ void open_data(OpenedRun& run) {
                                .csv_separator = config.csv_separator};
   run.train_data = open_dataset(config.train_data, options);
   if (!config.val_data.empty()) run.val_data = open_dataset(config.val_data, options);
-  const int64_t pairs_per_step = config.batch_size * config.accum_freq;
+  const int64_t pairs_per_step = config.pairs_per_step();
   run.steps_per_epoch = run.train_data->size() / pairs_per_step;
+  const std::string ranks = config.ranks == 1 ? "" : fmt::format(" x {} ranks", config.ranks);
   CUCLIP_CHECK(
       run.steps_per_epoch >= 1,
-      "{} has {}, a step needs --batch-size {} x --accum-freq {} = {}; reduce one of them or add data",
+      "{} has {}, a step needs --batch-size {} x --accum-freq {}{} = {}; reduce one of them or add data",
       config.train_data, counted(run.train_data->size(), "usable pair"), config.batch_size, config.accum_freq,
-      pairs_per_step);
+      ranks, pairs_per_step);
   run.state.data = run.train_data->fingerprint(static_cast<int>(config.threads));
   for (const Dataset* data : {run.train_data.get(), run.val_data.get()}) {
-    if (data != nullptr) print_lines(data->notes());
+    if (data != nullptr) print_lines(run, data->notes());
   }
 }
 
@@ -73,8 +83,10 @@ std::string changed_data(const OpenedRun& run, const std::optional<DatasetFinger
   }
   // Where the run would stand now after as many steps: without a fingerprint nothing else can be compared.
   const int64_t steps = state.data_step + (state.epoch - state.data_epoch) * run.steps_per_epoch +
-                        state.batch_in_epoch / run.config.accum_freq;
-  if (steps == state.step && state.batch_in_epoch < run.train_data->size() / run.config.batch_size) return "";
+                        state.batch_in_epoch / run.config.batches_per_step();
+  if (steps == state.step && state.batch_in_epoch < run.train_data->size() / run.config.pairs_per_batch()) {
+    return "";
+  }
   return fmt::format("the number of steps per epoch has changed; it is now {}", run.steps_per_epoch);
 }
 
@@ -86,9 +98,8 @@ void resume_data(OpenedRun& run, const std::filesystem::path& checkpoint) {
   const std::optional<DatasetFingerprint> then = std::exchange(state.data, now);
   const std::string changed = changed_data(run, then);
   if (!then) {
-    fmt::print(stderr,
-               "{} does not record its training data, so cuclip cannot check whether the data has changed\n",
-               escaped_text(checkpoint.string()));
+    say(run, "{} does not record its training data, so cuclip cannot check whether the data has changed",
+        escaped_text(checkpoint.string()));
   }
   if (changed.empty()) return;
   CUCLIP_CHECK(
@@ -100,11 +111,11 @@ void resume_data(OpenedRun& run, const std::filesystem::path& checkpoint) {
   state.batch_in_epoch = 0;
   state.data_step = state.step;
   state.data_epoch = state.epoch;
-  fmt::print(stderr,
-             "the training data has changed: {}; continuing with epoch {} of {} on the new data; the result "
-             "will not "
-             "match an uninterrupted run bit for bit\n",
-             changed, state.epoch + 1, run.config.epochs);
+  say(run,
+      "the training data has changed: {}; continuing with epoch {} of {} on the new data; the result will "
+      "not "
+      "match an uninterrupted run bit for bit",
+      changed, state.epoch + 1, run.config.epochs);
 }
 
 // The setting is the file's name, and the file may have changed since.
@@ -129,7 +140,7 @@ LrSchedule schedule_of(const OpenedRun& run) {
 
 Tokenizer learn_vocabulary(const OpenedRun& run) {
   const int vocab_size = run.clip_config.text.vocab_size;
-  fmt::print(stderr, "learning a vocabulary of {} from the training captions\n", vocab_size);
+  say(run, "learning a vocabulary of {} from the training captions", vocab_size);
   std::vector<std::string> captions;
   BadSamples bad;
   for (int64_t i = 0; i < run.train_data->size(); ++i) {
@@ -144,11 +155,12 @@ Tokenizer learn_vocabulary(const OpenedRun& run) {
 }
 
 // A file, or a folder as --model takes it.
-std::filesystem::path pretrained_weights(const TrainConfig& config) {
+std::filesystem::path pretrained_weights(const OpenedRun& run) {
+  const TrainConfig& config = run.config;
   if (!is_folder(config.pretrained)) return config.pretrained;
   std::vector<std::string> notes;
   const std::filesystem::path weights = find_weights(config.pretrained, notes);
-  print_lines(notes);
+  print_lines(run, notes);
   return weights;
 }
 
@@ -166,7 +178,7 @@ void make_tokenizer(OpenedRun& run, const std::filesystem::path& checkpoint,
         "--pretrained {}: there are no merges beside it, and with a vocabulary learned from the captions its "
         "token embeddings would stand for other tokens; give --tokenizer FILE",
         run.config.pretrained);
-    fmt::print(stderr, "vocabulary of the pretrained weights: {}\n", escaped_text(merges.string()));
+    say(run, "vocabulary of the pretrained weights: {}", escaped_text(merges.string()));
     run.tokenizer = load_tokenizer(merges);
   } else {
     run.tokenizer = learn_vocabulary(run);
@@ -174,9 +186,8 @@ void make_tokenizer(OpenedRun& run, const std::filesystem::path& checkpoint,
   // Too few captions give fewer merges than were asked for.
   int& vocab_size = run.clip_config.text.vocab_size;
   if (run.tokenizer->vocab_size() == vocab_size) return;
-  fmt::print(stderr,
-             "the vocabulary has {} tokens: the model is built with that vocabulary size instead of {}\n",
-             run.tokenizer->vocab_size(), vocab_size);
+  say(run, "the vocabulary has {} tokens: the model is built with that vocabulary size instead of {}",
+      run.tokenizer->vocab_size(), vocab_size);
   vocab_size = static_cast<int>(run.tokenizer->vocab_size());
 }
 
@@ -195,7 +206,7 @@ void make_model(OpenedRun& run, const std::filesystem::path& checkpoint,
   if (pretrained.empty()) {
     run.model->allocate();
   } else {  // what does not fit is told before there is memory for it
-    print_lines(load_weights(*run.model, pretrained, config.model));
+    print_lines(run, load_weights(*run.model, pretrained, config.model));
   }
   OptimizerOptions options{.beta1 = static_cast<float>(config.beta1),
                            .beta2 = static_cast<float>(config.beta2),
@@ -205,27 +216,29 @@ void make_model(OpenedRun& run, const std::filesystem::path& checkpoint,
   run.optimizer = std::make_unique<Optimizer>(run.context, run.model->parameters(), options);
   if (!checkpoint.empty()) {
     load_checkpoint(checkpoint, run.state, *run.model, *run.optimizer);
-    run.folder.rewind(run.state.step);
+    if (run.folder) run.folder->rewind(run.state.step);
     run.newest = {.folder = checkpoint, .step = run.state.step};
-    fmt::print(stderr, "resuming from {} (step {})\n", escaped_text(checkpoint.string()), run.state.step);
+    say(run, "resuming from {} (step {})", escaped_text(checkpoint.string()), run.state.step);
   } else if (pretrained.empty()) {
     run.model->initialise(static_cast<uint64_t>(config.seed));
   }
 }
 
 void tidy(const OpenedRun& run, const std::filesystem::path& checkpoint) {
-  if (checkpoint.empty()) run.folder.rewind(0);  // the log of a run that was killed before it saved
+  if (checkpoint.empty()) run.folder->rewind(0);  // the log of a run that was killed before it saved
   if (!checkpoint.empty() && run.config.delete_previous_checkpoint)
-    remove_older_checkpoints(run.folder.path(), checkpoint);
+    remove_older_checkpoints(run.folder->path(), checkpoint);
   // A checkpoint holds three f32 values for each parameter; one is written before another is let go.
-  const int64_t checkpoints = run.folder.has_checkpoints() ? 1 : 2;
-  run.folder.require_space(checkpoints * 3 * 4 * run.model->parameters().count());
+  const int64_t checkpoints = run.folder->has_checkpoints() ? 1 : 2;
+  run.folder->require_space(checkpoints * 3 * 4 * run.model->parameters().count());
 }
 
 void make_loader(OpenedRun& run) {
   const TrainConfig& config = run.config;
   run.loader = std::make_unique<Loader>(*run.train_data,
-                                        LoaderOptions{.batch_size = config.batch_size,
+                                        LoaderOptions{.batch_size = config.pairs_per_batch(),
+                                                      .first_place = run.first_place(),
+                                                      .places = config.pairs_per_batch() / config.ranks,
                                                       .image_size = run.clip_config.vision.image_size,
                                                       .seed = static_cast<uint64_t>(config.seed),
                                                       .workers = static_cast<int>(config.workers),
@@ -242,7 +255,7 @@ void make_loader(OpenedRun& run) {
 // Of training, for each pair, with texts of full length.
 double flops_per_pair(const OpenedRun& run) {
   const ClipConfig& clip = run.clip_config;
-  const int64_t pairs = run.config.batch_size * run.config.accum_freq;
+  const int64_t pairs = run.config.pairs_per_step();
   const int64_t patches = kept_tokens(clip.vision.patches(), run.config.force_patch_dropout) - 1;
   return training_step_flops(clip, pairs, clip.text.context_length, patches) / static_cast<double>(pairs);
 }
@@ -251,24 +264,74 @@ void print_summary(OpenedRun& run) {
   const TrainConfig& config = run.config;
   const DType dtype = run.model->options().dtype;
   const std::string widening = run.context.device() == Device::cpu ? widening_note(dtype) : "";
-  if (!widening.empty()) fmt::print(stderr, "{}\n", widening);
-  fmt::print(stderr,
-             "{}\nmodel {}: {:.2f} M parameters, {:.2f} GFLOP per trained pair, {}, {}\n{} of {} in {}\n",
-             run.loader->describe(), config.model, static_cast<double>(run.model->parameters().count()) / 1e6,
-             flops_per_pair(run) / 1e9, word(config.precision),
-             counted(run.context.exec().pool->size(), "thread"), counted(run.schedule.total_steps, "step"),
-             counted(config.batch_size * config.accum_freq, "pair"), counted(config.epochs, "epoch"));
+  if (!widening.empty()) say(run, "{}", widening);
+  const std::string threads = counted(run.context.exec().pool->size(), "thread");
+  const std::string ranks =
+      config.ranks == 1 ? threads : fmt::format("{} of {}", counted(config.ranks, "rank"), threads);
+  const std::string leaves =
+      config.leaves == 1 ? "" : fmt::format(" in {}", counted(config.leaves, "leaf", "leaves"));
+  say(run, "{}\nmodel {}: {:.2f} M parameters, {:.2f} GFLOP per trained pair, {}, {}\n{} of {}{} in {}",
+      run.loader->describe(), config.model, static_cast<double>(run.model->parameters().count()) / 1e6,
+      flops_per_pair(run) / 1e9, word(config.precision), ranks, counted(run.schedule.total_steps, "step"),
+      counted(config.pairs_per_step(), "pair"), leaves, counted(config.epochs, "epoch"));
   if (config.max_steps > 0 && config.max_steps <= run.schedule.warmup_steps) {
-    fmt::print(stderr, "--max-steps {} ends within the warm-up of {}: a lower --warmup reaches --lr\n",
-               config.max_steps, counted(run.schedule.warmup_steps, "step"));
+    say(run, "--max-steps {} ends within the warm-up of {}: a lower --warmup reaches --lr", config.max_steps,
+        counted(run.schedule.warmup_steps, "step"));
+  }
+}
+
+// With leaves a step has its pairs from any number of ranks.
+void check_pairs_per_step(const TrainConfig& config, const std::filesystem::path& checkpoint) {
+  const auto whole = [&](const char* name) { return std::stoll(read_setting(checkpoint, name, "1")); };
+  if (config.leaves == 1 || whole("leaves") != config.leaves) return;
+  const int64_t then = whole("batch-size"), now = config.pairs_per_step();
+  CUCLIP_CHECK(
+      then == now,
+      "{} has steps of {}, --batch-size {} x --accum-freq {} x {} are {}: with this many ranks it is "
+      "resumed with --batch-size {:g}",
+      checkpoint.string(), counted(then, "pair"), config.batch_size, config.accum_freq,
+      counted(config.ranks, "rank"), now,
+      static_cast<double>(then) / static_cast<double>(config.accum_freq * config.ranks));
+}
+
+// What can be compared line by line.
+std::string to_lines(const DatasetFingerprint& data) {
+  return fmt::format("{} pairs\nnames {:016x}\ncaptions {:016x}\nsizes of pictures {:016x}\n", data.pairs,
+                     data.names, data.captions, data.sizes);
+}
+
+// What the checkpoint decides, and whether the settings agree with it: before the data, which take long.
+void choose_settings(OpenedRun& run, const std::filesystem::path& checkpoint) {
+  TrainConfig& config = run.config;
+  run.clip_config =
+      load_clip_config(checkpoint.empty() ? config.model : (checkpoint / "open_clip_config.json").string());
+  choose_by_encoder(config, run.clip_config.vision.is_resnet());
+  choose_leaves(config, checkpoint.empty() ? 0 : std::stoll(read_setting(checkpoint, "leaves", "1")));
+  if (checkpoint.empty()) return;
+  check_pairs_per_step(config, checkpoint);
+  check_settings(checkpoint, identity(config));
+  check_same_config(run, checkpoint);
+}
+
+void open_parts(OpenedRun& run, const std::filesystem::path& checkpoint) {
+  open_data(run);
+  if (!checkpoint.empty()) resume_data(run, checkpoint);
+  run.schedule = schedule_of(run);
+  const std::filesystem::path pretrained = checkpoint.empty() ? pretrained_weights(run) : "";
+  make_tokenizer(run, checkpoint, pretrained);
+  make_model(run, checkpoint, pretrained);
+  make_loader(run);
+  if (run.val_data && run.first_rank()) {
+    run.eval_data = load_eval_data(*run.val_data, run.clip_config.evaluation_transform(),
+                                   run.context.exec().pool->size(), 0, run.config.max_bad_fraction);
   }
 }
 
 }  // namespace
 
-OpenedRun::OpenedRun(const TrainConfig& settings)
+OpenedRun::OpenedRun(const TrainConfig& settings, std::shared_ptr<Communicator> ranks)
     : config(settings),
-      folder(settings.out),
+      ranks(std::move(ranks)),
       context(static_cast<int>(settings.threads), choose_device(settings.device)) {
   if (config.gemm == MatrixProducts::cublaslt) context.use_cublaslt();
   use_precision(context, config.precision);
@@ -283,31 +346,31 @@ double OpenedRun::epochs_done() const {
          static_cast<double>(state.step - state.data_step) / static_cast<double>(steps_per_epoch);
 }
 
-std::unique_ptr<OpenedRun> open_run(const TrainConfig& config, const std::string& resolved_config) {
-  validate(config);
-  auto opened = std::make_unique<OpenedRun>(config);
+std::unique_ptr<OpenedRun> open_run(const TrainConfig& config, const std::string& resolved_config,
+                                    std::shared_ptr<Communicator> shared) {
+  Communicator& ranks = *shared;
+  std::unique_ptr<OpenedRun> opened;
+  together(ranks, [&] {
+    validate(config);
+    opened = std::make_unique<OpenedRun>(config, std::move(shared));
+    opened->config.ranks = ranks.size();
+  });
   OpenedRun& run = *opened;
-  const std::filesystem::path checkpoint = checkpoint_to_resume(config, run.folder);
-  run.clip_config =
-      load_clip_config(checkpoint.empty() ? config.model : (checkpoint / "open_clip_config.json").string());
-  choose_by_encoder(run.config, run.clip_config.vision.is_resnet());
-  if (!checkpoint.empty())
-    check_settings(checkpoint, identity(run.config));  // before the data, which take long
-  if (!checkpoint.empty()) check_same_config(run, checkpoint);
-  open_data(run);
-  if (!checkpoint.empty()) resume_data(run, checkpoint);
-  run.schedule = schedule_of(run);
-  const std::filesystem::path pretrained = checkpoint.empty() ? pretrained_weights(config) : "";
-  make_tokenizer(run, checkpoint, pretrained);
-  make_model(run, checkpoint, pretrained);
-  tidy(run, checkpoint);
-  make_loader(run);
-  if (run.val_data) {
-    run.eval_data = load_eval_data(*run.val_data, run.clip_config.evaluation_transform(),
-                                   run.context.exec().pool->size(), 0, config.max_bad_fraction);
-  }
+  check_same(ranks, "settings", resolved_config);
+  std::filesystem::path checkpoint;
+  on_first_rank(ranks, [&] {
+    run.folder.emplace(config.out);
+    checkpoint = checkpoint_to_resume(run);
+  });
+  checkpoint = first_ranks(ranks, checkpoint.string());
+  together(ranks, [&] { choose_settings(run, checkpoint); });
+  together(ranks, [&] { open_parts(run, checkpoint); });
+  check_same(ranks, "training data", to_lines(*run.state.data));
+  on_first_rank(ranks, [&] {
+    tidy(run, checkpoint);
+    write_file_atomic(run.folder->path() / "config.toml", resolved_config);
+  });
   print_summary(run);
-  write_file_atomic(run.folder.path() / "config.toml", resolved_config);
   return opened;
 }
 

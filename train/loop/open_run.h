@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "core/communicator.h"
 #include "core/context.h"
 #include "models/clip/clip.h"
 #include "models/text/tokenizer.h"
@@ -28,11 +29,12 @@ struct SavedCheckpoint {
 
 /// Its members refer to each other: neither copied nor moved.
 struct OpenedRun {
-  /// Locks the folder and chooses the device; open_run does the rest.
-  explicit OpenedRun(const TrainConfig& settings);
+  /// Chooses the device; open_run does the rest.
+  OpenedRun(const TrainConfig& settings, std::shared_ptr<Communicator> ranks);
 
   TrainConfig config;
-  RunFolder folder;
+  std::shared_ptr<Communicator> ranks;
+  std::optional<RunFolder> folder = {};  // rank 0's alone, which writes it
   Context context;
   ClipConfig clip_config = {};
   std::unique_ptr<Dataset> train_data = {}, val_data = {};  // val_data: none without --val-data
@@ -46,15 +48,21 @@ struct OpenedRun {
   std::unique_ptr<Loader> loader = {};
   std::optional<EvalData> eval_data = {};
 
+  bool first_rank() const { return ranks->rank() == 0; }
+  /// Of this rank's part of a batch.
+  int64_t first_place() const { return ranks->rank() * (config.pairs_per_batch() / ranks->size()); }
   /// The step that the run ends with.
   int64_t last_step() const;
   /// Passes over the data so far.
   double epochs_done() const;
 };
 
-/// Opens the data, then makes the model or resumes it; the folder is locked as long as the run is open.
-/// Prints what there is to say on standard error. `resolved_config` is written to config.toml. Throws
-/// InputError for wrong settings or inputs and Error if the folder cannot be written.
-std::unique_ptr<OpenedRun> open_run(const TrainConfig& config, const std::string& resolved_config);
+/// Opens the data, then makes the model or resumes it; the folder is locked as long as the run is open. Every
+/// rank calls it, with the same settings and data; rank 0 prints what there is to say on standard error and
+/// writes `resolved_config` to config.toml. Throws InputError for wrong settings or inputs, also where those
+/// of the ranks differ, Error if the folder cannot be written, and OtherRankFailed (core/together.h).
+std::unique_ptr<OpenedRun> open_run(
+    const TrainConfig& config, const std::string& resolved_config,
+    std::shared_ptr<Communicator> ranks = std::make_shared<SingleCommunicator>());
 
 }  // namespace cuclip

@@ -13,7 +13,7 @@ constexpr int64_t kMaxSkippedInARow = 10;
 
 }  // namespace
 
-RunLog::RunLog(const RunFolder& folder, int64_t first, int64_t last)
+RunLog::RunLog(const RunFolder* folder, int64_t first, int64_t last)
     : folder_(folder), progress_(first, last), window_{.start = seconds_now()} {}
 
 void RunLog::count_samples(int64_t samples, double waited) {
@@ -22,16 +22,17 @@ void RunLog::count_samples(int64_t samples, double waited) {
 }
 
 void RunLog::step(const Place& place, const StepResult& result) {
+  if (folder_ == nullptr) return;
   const double seconds = seconds_now() - window_.start;
   const double samples_per_second = static_cast<double>(window_.samples) / seconds;
   const double wait_share = window_.waited / seconds;
-  folder_.append("metrics.jsonl", {{"step", place.step},
-                                   {"loss", finite_or_null(static_cast<double>(result.loss))},
-                                   {"lr", place.lr},
-                                   {"grad_norm", finite_or_null(static_cast<double>(result.gradient_norm))},
-                                   {"logit_scale", finite_or_null(static_cast<double>(result.logit_scale))},
-                                   {"samples_per_second", samples_per_second},
-                                   {"data_wait_share", wait_share}});
+  folder_->append("metrics.jsonl", {{"step", place.step},
+                                    {"loss", finite_or_null(static_cast<double>(result.loss))},
+                                    {"lr", place.lr},
+                                    {"grad_norm", finite_or_null(static_cast<double>(result.gradient_norm))},
+                                    {"logit_scale", finite_or_null(static_cast<double>(result.logit_scale))},
+                                    {"samples_per_second", samples_per_second},
+                                    {"data_wait_share", wait_share}});
   progress_.show({.step = place.step,
                   .epoch = place.epoch,
                   .loss = static_cast<double>(result.loss),
@@ -44,7 +45,7 @@ void RunLog::step(const Place& place, const StepResult& result) {
 void RunLog::evaluation(int64_t step, const RetrievalMetrics& metrics) {
   nlohmann::ordered_json line{{"step", step}};
   line.update(to_json(metrics));
-  folder_.append("eval.jsonl", line);
+  folder_->append("eval.jsonl", line);
   note(fmt::format("step {}: R@10 image to text {:.3f}, text to image {:.3f} (chance {:.3f})", step,
                    metrics.image_to_text.recall[2], metrics.text_to_image.recall[2],
                    metrics.image_to_text.chance[2]));

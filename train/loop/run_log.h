@@ -18,11 +18,14 @@ inline constexpr const char* kUnstableAdvice = "Try a smaller --lr, --grad-clip-
 
 class RunLog {
  public:
-  /// `folder` must outlive the log. `first` steps are already done, `last` is the end.
-  RunLog(const RunFolder& folder, int64_t first, int64_t last);
+  /// `folder` must outlive the log; without one it neither writes nor says anything: another rank's does.
+  /// `first` steps are already done, `last` is the end.
+  RunLog(const RunFolder* folder, int64_t first, int64_t last);
 
   /// Prints a message on a line of its own.
-  void note(const std::string& message) { progress_.note(message); }
+  void note(const std::string& message) {
+    if (folder_ != nullptr) progress_.note(message);
+  }
 
   /// A step has begun with so many samples, for which it waited so many seconds: the next line's throughput.
   void count_samples(int64_t samples, double waited);
@@ -53,7 +56,7 @@ class RunLog {
     int64_t samples = 0;
   };
 
-  const RunFolder& folder_;
+  const RunFolder* folder_;
   Progress progress_;
   Window window_;
   int64_t skipped_steps_ = 0;  // of this process

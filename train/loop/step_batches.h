@@ -8,8 +8,8 @@
 
 namespace cuclip {
 
-/// The next --accum-freq batches in the host's memory, with the tokens that --force-patch-dropout keeps.
-/// Waits for the loader.
+/// The next --accum-freq batches in the host's memory, or with --leaves this rank's leaves of the next step,
+/// with the tokens that --force-patch-dropout keeps. Waits for the loader.
 std::vector<MicroBatch> next_step_batches(OpenedRun& run);
 
 }  // namespace cuclip

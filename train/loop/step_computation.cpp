@@ -1,8 +1,11 @@
 #include "train/loop/step_computation.h"
 
+#include <deque>
 #include <functional>
+#include <utility>
 #include <vector>
 
+#include "core/gradient_tree.h"
 #include "core/rows.h"
 
 namespace cuclip {
@@ -97,9 +100,44 @@ Tensor StepComputation::accumulated(std::span<const MicroBatch> inputs, Branch* 
   return loss.value;
 }
 
+Tensor StepComputation::by_leaves(std::span<const MicroBatch> inputs, Branch* branch) const {
+  Context& context = model_.context();
+  std::deque<Encoding> kept;  // each leaf's, unless it is computed again
+  std::vector<Tensor> images, texts, words;
+  for (const MicroBatch& input : inputs) {
+    kept.emplace_back(context, leaves_.recompute ? Tape::Mode::inference : Tape::Mode::record);
+    encode(kept.back(), input, BatchStatistics::of_batch, branch);
+    images.push_back(kept.back().image);
+    texts.push_back(kept.back().text);
+    if (input.words) words.push_back(input.words);
+    if (leaves_.recompute) kept.pop_back();
+  }
+  const Loss loss = differentiate_loss(model_, concatenate(context, std::exchange(images, {})),
+                                       concatenate(context, std::exchange(texts, {})),
+                                       words.empty() ? Tensor() : concatenate(context, words));
+  const Tensor& arena = model_.parameters().gradients();
+  GradientTree tree(context, arena);
+  int64_t row = 0;
+  for (const MicroBatch& input : inputs) {
+    if (leaves_.recompute) {
+      kept.emplace_back(context, Tape::Mode::record);
+      encode(kept.front(), input, BatchStatistics::of_batch_again, branch);
+    }
+    const int64_t rows = kept.front().image.size(0);
+    backward(kept.front(), rows_of(loss.image_gradient, row, rows), rows_of(loss.text_gradient, row, rows),
+             branch);
+    kept.pop_front();
+    tree.add_leaf(&input == &inputs.back());
+    row += rows;
+  }
+  sum_over_ranks(*leaves_.ranks, context, arena);
+  return loss.value;
+}
+
 void StepComputation::run(const StepInputs& inputs, Branch* branch) const {
-  const Tensor loss = inputs.batches.size() == 1 ? whole_batch(inputs.batches[0], branch)
-                                                 : accumulated(inputs.batches, branch);
+  const Tensor loss = leaves_.count > 1            ? by_leaves(inputs.batches, branch)
+                      : inputs.batches.size() == 1 ? whole_batch(inputs.batches[0], branch)
+                                                   : accumulated(inputs.batches, branch);
   optimizer_.step(loss, inputs.lr);
   model_.clamp_logit_scale();
 }

@@ -5,16 +5,29 @@
 #include <span>
 
 #include "core/branch.h"
+#include "core/communicator.h"
 #include "models/clip/clip.h"
 #include "train/loop/optimizer.h"
 #include "train/loop/step_types.h"
 
 namespace cuclip {
 
+/// How a step's pairs are cut and shared. One leaf: as a whole, with one batch or with several whose
+/// gradients are accumulated.
+struct StepLeaves {
+  /// Parts of all ranks' pairs by index, a multiple of the ranks. With more than one, gradients are summed in
+  /// a tree over the leaves and the loss in their order, so that the ranks' number changes no bit.
+  int64_t count = 1;
+  /// Features are computed first and activations a second time, leaf by leaf: a leaf's memory instead of all.
+  bool recompute = false;
+  Communicator* ranks = nullptr;  // none: this process alone
+};
+
 class StepComputation {
  public:
-  /// Model and optimiser must outlive it.
-  StepComputation(ClipModel& model, Optimizer& optimizer) : model_(model), optimizer_(optimizer) {}
+  /// Model, optimiser and communicator must outlive it.
+  StepComputation(ClipModel& model, Optimizer& optimizer, const StepLeaves& leaves = {})
+      : model_(model), optimizer_(optimizer), leaves_(leaves) {}
 
   /// Puts a step's work on the context's stream, without waiting for it; where there is a branch, the text
   /// encoder's forward and backward run there, beside the image encoder's. For inputs of the same shapes it
@@ -28,9 +41,11 @@ class StepComputation {
                        Branch* branch);
   Tensor whole_batch(const MicroBatch& input, Branch* branch) const;
   Tensor accumulated(std::span<const MicroBatch> inputs, Branch* branch) const;
+  Tensor by_leaves(std::span<const MicroBatch> inputs, Branch* branch) const;
 
   ClipModel& model_;
   Optimizer& optimizer_;
+  StepLeaves leaves_;
 };
 
 }  // namespace cuclip

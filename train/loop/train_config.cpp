@@ -1,5 +1,7 @@
 #include "train/loop/train_config.h"
 
+#include <algorithm>
+
 #include "kernels/common/check.h"
 #include "models/files/names.h"
 #include "train/loop/train_settings.h"
@@ -26,7 +28,13 @@ std::string text_of(const TrainConfig& config, const Setting& setting) {
 
 }  // namespace
 
-std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& config) {
+std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& given) {
+  TrainConfig config = given;
+  config.leaves = std::max<int64_t>(config.leaves, 1);
+  if (config.leaves > 1) {  // how a step's pairs come about changes nothing then
+    config.batch_size = config.pairs_per_step();
+    config.accum_freq = 1;
+  }
   std::vector<std::pair<std::string, std::string>> kept;
   // In the order of the checkpoints that there are.
   for (const auto* part : {&model_settings(), &optimisation_settings(), &data_settings(), &run_settings()}) {
@@ -41,6 +49,25 @@ std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& con
     }
   }
   return kept;
+}
+
+void choose_leaves(TrainConfig& config, int64_t checkpoint) {
+  const int64_t pairs = config.pairs_per_step();
+  if (config.leaves == 0) config.leaves = checkpoint;
+  if (config.leaves == 0) {
+    constexpr int64_t kUsual = 8;
+    const bool fits = kUsual % config.ranks == 0 && pairs % kUsual == 0;
+    config.leaves = config.ranks == 1 ? 1 : fits ? kUsual : config.ranks;
+  }
+  CUCLIP_CHECK(
+      config.leaves % config.ranks == 0,
+      "--leaves {}: {} ranks cannot have as many leaves each; choose a multiple of {}, or other ranks",
+      config.leaves, config.ranks, config.ranks);
+  CUCLIP_CHECK(
+      pairs % config.leaves == 0,
+      "--leaves {}: a step's pairs, --batch-size {} x --accum-freq {} x {} ranks = {}, cannot be cut "
+      "into as many equal leaves",
+      config.leaves, config.batch_size, config.accum_freq, config.ranks, pairs);
 }
 
 void choose_by_encoder(TrainConfig& config, bool resnet) {

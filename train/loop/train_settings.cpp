@@ -80,6 +80,12 @@ const std::vector<Setting>& optimisation_settings() {
        "pairs per batch", "batch-size"},
       {"--accum-freq", WholeSetting{&C::accum_freq, {1, kMostPairs}},
        "batches per step; all their pairs are contrasted with each other", "accum-freq"},
+      {"--leaves", WholeSetting{&C::leaves, {0, kMostPairs}},
+       "parts of a step whose gradients are summed in a tree, so that ranks, and batches per step, can be "
+       "any "
+       "that divide them: the weights have the same bits; 0: those of the checkpoint, 1 for one rank, 8 for "
+       "more",
+       "leaves"},
       {"--epochs", WholeSetting{&C::epochs, {1, kMostEpochs}},
        "passes over the data; the learning rate's cosine spans them", "epochs"},
       {"--max-steps", WholeSetting{&C::max_steps, {0, kMostSteps}},

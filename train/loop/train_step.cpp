@@ -2,8 +2,8 @@
 
 namespace cuclip {
 
-TrainStep::TrainStep(ClipModel& model, Optimizer& optimizer)
-    : model_(model), optimizer_(optimizer), computation_(model, optimizer) {
+TrainStep::TrainStep(ClipModel& model, Optimizer& optimizer, const StepLeaves& leaves)
+    : model_(model), optimizer_(optimizer), computation_(model, optimizer, leaves) {
   if (model.context().device() == Device::cuda) replay_.emplace(model.context(), computation_);
 }
 

@@ -25,13 +25,14 @@ struct StepResult {
 
 class TrainStep {
  public:
-  /// Model and optimiser must outlive it.
-  TrainStep(ClipModel& model, Optimizer& optimizer);
+  /// Model, optimiser and the leaves' communicator must outlive it.
+  TrainStep(ClipModel& model, Optimizer& optimizer, const StepLeaves& leaves = {});
   TrainStep(const TrainStep&) = delete;
   TrainStep& operator=(const TrainStep&) = delete;
 
-  /// One step over all micro-batches. The loss contrasts every image with every text of all of them: with
-  /// more than one, features are computed first without recording, the loss is differentiated with respect to
+  /// One step over all micro-batches. The loss contrasts every image with every text of all of them. With more
+  /// than one leaf, each of these batches is a leaf, and with ranks, each rank has its leaves: the loss
+  /// contrasts all pairs of all ranks, whose weights stay the same. With one leaf and more batches, features are computed first without recording, the loss is differentiated with respect to
   /// the features, and a second, recorded forward pass carries that into the parameters (Gao et al. 2021,
   /// "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"; open_clip's --accum-freq).
   ///

@@ -3,14 +3,20 @@
 #include <utility>
 
 #include "core/clock.h"
+#include "core/together.h"
 #include "models/clip/clip_size.h"
 #include "models/inference/retrieval.h"
 #include "train/loop/step_batches.h"
 
 namespace cuclip {
 
-Trainer::Trainer(const TrainConfig& config, const std::string& resolved_config)
-    : run_(open_run(config, resolved_config)), step_(*run_->model, *run_->optimizer) {}
+Trainer::Trainer(const TrainConfig& config, const std::string& resolved_config,
+                 std::shared_ptr<Communicator> ranks)
+    : run_(open_run(config, resolved_config, std::move(ranks))),
+      step_(*run_->model, *run_->optimizer,
+            {.count = run_->config.leaves,
+             .recompute = run_->config.accum_freq > 1,
+             .ranks = run_->ranks.get()}) {}
 
 void Trainer::take_step() {
   const TrainConfig& config = run_->config;
@@ -20,17 +26,18 @@ void Trainer::take_step() {
   const double waited = run_->loader->wait_seconds() - waited_before;
   step_.enqueue(batches, static_cast<float>(run_->schedule.at(state.step)));
   const LoaderPosition position = run_->loader->position();
-  const int64_t samples = config.batch_size * config.accum_freq;
+  const int64_t samples = config.pairs_per_step();
   state.step++;
   state.samples_seen += samples;
   state.epoch = position.epoch;
   state.batch_in_epoch = position.batch;
   state.train_seconds += seconds_now() - start;
   state.wait_seconds += waited;
-  for (const MicroBatch& batch : batches) {
+  for (const MicroBatch& batch : batches) {  // the other ranks' are taken to be like these
     const int64_t patches = batch.kept ? batch.kept.size(1) - 1 : run_->clip_config.vision.patches();
     state.model_flops +=
-        training_step_flops(run_->clip_config, config.batch_size, used_length(batch.tokens), patches);
+        static_cast<double>(config.ranks) *
+        training_step_flops(run_->clip_config, batch.images.size(0), used_length(batch.tokens), patches);
   }
   log_->count_samples(samples, waited);
   // To read a result is to wait for the device, so there it is read where it is to be seen. (The CPU is done
@@ -72,11 +79,15 @@ void Trainer::save(Save when) {
     log_->note(fmt::format("step {}: not saved, because the last step was skipped", state.step));
     return;
   }
-  const std::filesystem::path& run = run_->folder.path();
-  run_->newest = {.folder = save_checkpoint(run, *run_->model, *run_->optimizer, *run_->tokenizer, state,
-                                            identity(run_->config)),
-                  .step = state.step};
-  if (run_->config.delete_previous_checkpoint && !skipped) remove_older_checkpoints(run, run_->newest.folder);
+  on_first_rank(*run_->ranks, [&] { write_checkpoint(run_->config.delete_previous_checkpoint && !skipped); });
+  run_->newest.step = state.step;
+}
+
+void Trainer::write_checkpoint(bool only_newest) {
+  const std::filesystem::path& run = run_->folder->path();
+  run_->newest.folder = save_checkpoint(run, *run_->model, *run_->optimizer, *run_->tokenizer, run_->state,
+                                        identity(run_->config));
+  if (only_newest) remove_older_checkpoints(run, run_->newest.folder);
 }
 
 // Gives the signal that ended the evaluation early, or 0.
@@ -112,14 +123,14 @@ void Trainer::after_step(const std::function<int()>& interrupted) {
 
 TrainOutcome Trainer::run(const std::function<int()>& interrupted) {
   TrainState& state = run_->state;
-  log_.emplace(run_->folder, state.step, run_->last_step());
+  log_.emplace(run_->folder ? &*run_->folder : nullptr, state.step, run_->last_step());
   read_step_ = state.step;
   int signal = 0;
-  while (state.step < run_->last_step() && (signal = interrupted()) == 0) {
+  while (state.step < run_->last_step() && (signal = largest(*run_->ranks, interrupted())) == 0) {
     take_step();
     after_step(interrupted);
   }
-  if (signal == 0) signal = evaluate(interrupted);
+  if (signal == 0) signal = largest(*run_->ranks, evaluate(interrupted));
   save(Save::at_the_end);
   const BadSamples bad = run_->loader->bad();
   if (bad.count > 0) log_->note("samples that could not be used: " + bad.summary());

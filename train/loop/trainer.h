@@ -23,12 +23,13 @@ struct TrainOutcome {
 
 class Trainer {
  public:
-  /// Opens the run (open_run.h), and throws as that does, before anything is trained.
-  Trainer(const TrainConfig& config, const std::string& resolved_config);
+  /// Opens the run (open_run.h), and throws as that does, before anything is trained. Each rank has one.
+  Trainer(const TrainConfig& config, const std::string& resolved_config,
+          std::shared_ptr<Communicator> ranks = std::make_shared<SingleCommunicator>());
 
   /// Trains to the end, or until `interrupted()` returns a signal number, and keeps returning it. It is
-  /// called before each step and every now and then in an evaluation. Throws Error when the loss stays not
-  /// finite.
+  /// called before each step and every now and then in an evaluation; a signal to one rank stops all of them
+  /// after the same step. Throws Error when the loss stays not finite.
   TrainOutcome run(const std::function<int()>& interrupted);
 
  private:
@@ -38,6 +39,7 @@ class Trainer {
   void after_step(const std::function<int()>& interrupted);
   enum class Save { on_the_way, at_the_end };
   void save(Save when);
+  void write_checkpoint(bool only_newest);
   int evaluate(const std::function<int()>& interrupted);
 
   std::unique_ptr<OpenedRun> run_;
