@@ -30,7 +30,7 @@ class Mail {
   Bytes take(int from, int to) {
     std::unique_lock lock(mutex_);
     arrived_.wait(lock, [&] { return failed_ || !box(from, to).empty(); });
-    if (failed_) throw OtherRankFailed(from, false);
+    if (box(from, to).empty()) throw OtherRankFailed(from, false);
     Bytes bytes = std::move(box(from, to).front());
     box(from, to).pop_front();
     return bytes;

@@ -19,6 +19,7 @@ TEST_CASE("what a resumed run must agree on has the names, the order and the wor
                                                                      {"tokenizer", ""},
                                                                      {"batch-size", "256"},
                                                                      {"accum-freq", "1"},
+                                                                     {"leaves", "1"},
                                                                      {"epochs", "32"},
                                                                      {"lr", "0.0005"},
                                                                      {"beta1", "0.9"},

@@ -65,11 +65,18 @@ struct How {
   bool recomputation = false;
   std::vector<int64_t> sizes{kBatch};
   std::vector<int32_t> words{};  // [kBatch, 4]; none: the plain loss
+  bool leaves = false;           // the sizes, which are equal, are leaves
+  bool recompute_leaves = false;
 };
 
 Run run(uint64_t seed, const How& how) {
   Trainer trainer(seed, how.threads, how.dtype, how.recomputation, {.clip_norm = 1.0f});
-  TrainStep step(trainer.model, trainer.optimizer);
+  SingleCommunicator alone;
+  StepLeaves leaves;
+  if (how.leaves) {
+    leaves = {.count = std::ssize(how.sizes), .recompute = how.recompute_leaves, .ranks = &alone};
+  }
+  TrainStep step(trainer.model, trainer.optimizer, leaves);
   if (!how.words.empty())
     trainer.batch.words = Tensor::from<int32_t>(trainer.context, {kBatch, 4}, how.words);
   Run out;
@@ -127,8 +134,9 @@ TEST_CASE("accumulated gradients are those of the whole batch, with all its nega
   const Run whole = run(seed, {});
   const double tolerance = 64 * test::roundoff(DType::f32) / smaller_spread(seed);
   REQUIRE(tolerance < 0.01);  // else the comparison says nothing
-  for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{6, 6}, {5, 1, 6}, {1, 11}}) {
-    const Run parts = run(seed, {.sizes = sizes});
+  for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{6, 6}, {5, 1, 6}, {1, 11}, {4, 4, 4}}) {
+    const bool leaves = sizes.size() == 3 && sizes[1] == 4;
+    const Run parts = run(seed, {.sizes = sizes, .leaves = leaves});
     CHECK(parts.result.loss == Approx(whole.result.loss).epsilon(1e-6));
     CHECK(parts.result.gradient_norm == Approx(whole.result.gradient_norm).epsilon(tolerance));
     CHECK(relative_error(parts.gradient, whole.gradient) <= tolerance);
@@ -161,6 +169,13 @@ TEST_CASE("a training step has the same bits on any number of threads, recompute
   const Run expected = run(seed, {.threads = 1, .dtype = dtype, .sizes = sizes});
   CHECK(same(run(seed, {.threads = 2, .dtype = dtype, .sizes = sizes}), expected));
   CHECK(same(run(seed, {.threads = 3, .dtype = dtype, .recomputation = true, .sizes = sizes}), expected));
+  // Leaves are summed in another order.
+  const std::vector<int64_t> four{3, 3, 3, 3};
+  const Run by_leaves = run(seed, {.threads = 1, .dtype = dtype, .sizes = four, .leaves = true});
+  CHECK(
+      same(run(seed, {.threads = 2, .dtype = dtype, .sizes = four, .leaves = true, .recompute_leaves = true}),
+           by_leaves));
+  CHECK_FALSE(same(run(seed, {.threads = 1, .dtype = dtype, .sizes = four}), by_leaves));
 }
 
 TEST_CASE("a step reports the norm before clipping and the clamped temperature") {

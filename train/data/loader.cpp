@@ -117,6 +117,10 @@ Loader::Impl::Impl(const Dataset& dataset, const LoaderOptions& options)
       options.batch_size > 0 && options.image_size > 0 && options.prefetch > 0 && options.workers >= 0,
       "loader: batch size, image size and prefetch must be positive, found {}, {} and {}", options.batch_size,
       options.image_size, options.prefetch);
+  CUCLIP_CHECK(options_.first_place >= 0 && options_.places > 0 &&
+                   options_.places <= options.batch_size - options_.first_place,
+               "loader: a batch of {} has no places {} to {}", options.batch_size, options_.first_place,
+               options_.first_place + options_.places - 1);
   CUCLIP_CHECK(dataset.size() >= options.batch_size,
                "{}: fewer than one batch of {}: use a smaller --batch-size or more data", dataset.describe(),
                options.batch_size);
