@@ -82,6 +82,8 @@ class ClipModel {
   /// tokens → [B, context_length, C] before pooling and projection.
   Tensor text_hidden_states(Tape& tape, const Tensor& tokens, const HiddenStateOptions& options = {}) const;
 
+  /// t, by whose exponential similarities are multiplied.
+  Parameter& log_scale() const { return parts_->log_scale; }
   /// exp(t); waits for the device.
   float logit_scale() const;
   /// Keeps t in [0, ln 100], as CLIP does after each step.

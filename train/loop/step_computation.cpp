@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "core/gradient_tree.h"
+#include "core/ring_loss.h"
 #include "core/rows.h"
+#include "kernels/pointwise/pointwise.h"
 
 namespace cuclip {
 namespace {
@@ -112,9 +114,15 @@ Tensor StepComputation::by_leaves(std::span<const MicroBatch> inputs, Branch* br
     if (input.words) words.push_back(input.words);
     if (leaves_.recompute) kept.pop_back();
   }
-  const Loss loss = differentiate_loss(model_, concatenate(context, std::exchange(images, {})),
-                                       concatenate(context, std::exchange(texts, {})),
-                                       words.empty() ? Tensor() : concatenate(context, words));
+  Parameter& log_scale = model_.log_scale();
+  const RingLossResult loss =
+      ring_loss(*leaves_.ranks, context,
+                {.image = concatenate(context, std::exchange(images, {})),
+                 .text = concatenate(context, std::exchange(texts, {})),
+                 .words = words.empty() ? Tensor() : concatenate(context, words),
+                 .log_scale = log_scale.value.reshaped({1}),
+                 .leaves = leaves_.count,
+                 .image_gradient = !model_.options().lock_image});
   const Tensor& arena = model_.parameters().gradients();
   GradientTree tree(context, arena);
   int64_t row = 0;
@@ -131,7 +139,10 @@ Tensor StepComputation::by_leaves(std::span<const MicroBatch> inputs, Branch* br
     row += rows;
   }
   sum_over_ranks(*leaves_.ranks, context, arena);
-  return loss.value;
+  // Every rank has the whole of it already.
+  const Tensor scale_gradient = log_scale.gradient.reshaped({1});
+  add({.a = scale_gradient, .b = loss.log_scale_gradient, .out = scale_gradient}, context.exec());
+  return loss.loss;
 }
 
 void StepComputation::run(const StepInputs& inputs, Branch* branch) const {
