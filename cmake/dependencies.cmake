@@ -27,3 +27,6 @@ target_include_directories(cuclip_stb SYSTEM INTERFACE ${CUCLIP_STB_INCLUDE})
 add_library(cuclip_toml INTERFACE)
 target_include_directories(cuclip_toml SYSTEM INTERFACE
                            $<TARGET_PROPERTY:tomlplusplus::tomlplusplus,INTERFACE_INCLUDE_DIRECTORIES>)
+# Optional: without it, a run has one process. Of its C interface.
+set(MPI_CXX_SKIP_MPICXX ON)
+find_package(MPI QUIET COMPONENTS CXX)

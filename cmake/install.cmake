@@ -5,6 +5,9 @@ if(TARGET cuclip_api)  # apart too: it needs none
   install(TARGETS cuclip_api EXPORT cuclipApiTargets)
 endif()
 install(TARGETS cuclip RUNTIME)
+if(TARGET cuclip_mpi)
+  install(TARGETS cuclip_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 
 # The headers that users may include; every other one is private, and so is a new one until it is listed here.
 # What a user's header includes is a user's too: the consumer test compiles all of them where the private ones
@@ -28,8 +31,9 @@ foreach(operation adamw attention attention_pool batch_norm contrastive_loss con
   install_headers(kernels/${operation} ${operation}.h)
 endforeach()
 install_headers(kernels/gemm gemm_cublaslt.h)
-install_headers(core allocator.h branch.h communicator.h context.h device_choice.h file_io.h file_lock.h initialiser.h input_file.h ops.h
-                parameter.h precision.h rng.h rows.h tape.h tensor.h words.h)
+install_headers(core allocator.h branch.h communicator.h context.h control_channel.h device_choice.h file_io.h file_lock.h
+                initialiser.h input_file.h launcher.h mpi_communicator.h ops.h parameter.h precision.h ranks.h rng.h
+                rows.h tape.h tensor.h words.h)
 install_headers(models/clip clip.h clip_config.h clip_size.h hf_config.h hf_preprocessor.h image_encoder.h
                 modified_resnet.h text_transformer.h transformer.h vision_transformer.h weight_names.h weight_shards.h
                 weights.h)

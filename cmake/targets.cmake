@@ -4,7 +4,7 @@
 # cuclip_add_library(kernels) makes target cuclip_kernels (and cuclip::kernels) from kernels/**.cpp and .cu.
 function(cuclip_add_library folder)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "/train/cli/|/train/experiments/|/models/api/")
+  list(FILTER sources EXCLUDE REGEX "/train/cli/|/train/experiments/|/models/api/|/core/mpi/")
   if(CUCLIP_WITH_CUDA)
     file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cu)
     list(APPEND sources ${cuda_sources})
@@ -17,6 +17,26 @@ function(cuclip_add_library folder)
                                                      $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/cuclip>)
   target_link_libraries(cuclip_${folder} PRIVATE $<BUILD_INTERFACE:cuclip_options>)
   target_compile_features(cuclip_${folder} PUBLIC cxx_std_20)
+endfunction()
+
+# libcuclip_mpi.so, which carries messages by MPI (core/mpi/): only it needs MPI, and a process opens it when it
+# is one of several (core/mpi_communicator.h). In build/<preset>/lib, which the executable looks into.
+function(cuclip_add_mpi_plugin)
+  cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_LIBDIR BASE_DIRECTORY ${CMAKE_INSTALL_FULL_BINDIR} OUTPUT_VARIABLE folder)
+  set_property(SOURCE ${PROJECT_SOURCE_DIR}/core/mpi_communicator.cpp APPEND
+               PROPERTY COMPILE_DEFINITIONS "CUCLIP_PLUGIN_FOLDER=\"${folder}\"")
+  set_property(SOURCE ${PROJECT_SOURCE_DIR}/core/control/join_control.cpp APPEND
+               PROPERTY COMPILE_DEFINITIONS "CUCLIP_VERSION=\"${PROJECT_VERSION}\"")
+  if(NOT MPI_CXX_FOUND OR CUCLIP_SANITIZE)
+    return()
+  endif()
+  add_library(cuclip_mpi MODULE ${PROJECT_SOURCE_DIR}/core/mpi/plugin.cpp)
+  target_include_directories(cuclip_mpi PRIVATE ${PROJECT_SOURCE_DIR})
+  # MPI's C interface alone; compilers' wrappers add the library of the C++ one.
+  target_link_options(cuclip_mpi PRIVATE LINKER:--as-needed)
+  target_link_libraries(cuclip_mpi PRIVATE cuclip_options MPI::MPI_CXX)
+  set_target_properties(cuclip_mpi PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib
+                                              CXX_VISIBILITY_PRESET hidden)
 endfunction()
 
 # What others embed (cuclip/cuclip.h, cuclip/cuclip_c.h), from models/api/*.cpp: cuclip::api is libcuclip.so,

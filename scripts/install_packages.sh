@@ -5,6 +5,7 @@
 #   browser     the browser in which a test looks at the pages that cuclip writes; skipped where there is none
 #   clean       for scripts/clean_machine.sh: what makes a minimal Debian
 #   bench       for bench/, besides build
+#   mpi         to train with several processes (mpirun), besides build
 # Does nothing, and needs no root, when everything is there already.
 set -euo pipefail
 
@@ -14,16 +15,17 @@ declare -A groups=(
            libpng-dev libwebp-dev libstb-dev libtiff-dev zlib1g-dev libhwy-dev libdnnl-dev ocl-icd-opencl-dev
            libutf8proc-dev libpugixml-dev libxxhash-dev libtomlplusplus-dev libfreetype-dev liblbfgs-dev"
   [test]="catch2 valgrind clang clang-format libclang-rt-dev ccache unzip python3 python3-pip libzstd-dev liblz4-dev
-          libbenchmark-dev"
+          libbenchmark-dev libopenmpi-dev openmpi-bin"
   [browser]="chromium"
   [clean]="debootstrap git"
   [bench]="libbenchmark-dev"
+  [mpi]="libopenmpi-dev openmpi-bin"
 )
 
 if (($# == 0)); then echo "install_packages.sh: no group given; there are: ${!groups[*]} (see --help)" >&2; exit 2; fi
 wanted=()
 for group in "$@"; do
-  if [[ $group == -h || $group == --help ]]; then sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0; fi
+  if [[ $group == -h || $group == --help ]]; then sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0; fi
   [[ -v "groups[$group]" ]] || { echo "install_packages.sh: no group '$group'; there are: ${!groups[*]}" >&2; exit 2; }
   read -r -d '' -a names <<<"${groups[$group]}" || true
   wanted+=("${names[@]}")
