@@ -13,6 +13,7 @@
 #include <sstream>
 #include <system_error>
 
+#include "core/together.h"
 #include "kernels/common/check.h"
 #include "models/files/message.h"
 #include "train/cli/commands.h"
@@ -72,6 +73,8 @@ int parse_and_run(CLI::App& app, const std::vector<std::string>& arguments) {
     return kWrongInput;
   } catch (const cuclip::Interrupted& interrupted) {
     return 128 + interrupted.signal;
+  } catch (const cuclip::OtherRankFailed& other) {  // which has said why
+    return other.input() ? kWrongInput : kFailed;
   } catch (const cuclip::InputError& error) {
     std::cerr << "cuclip: " << cuclip::escaped_message(error.what()) << '\n';
     return kWrongInput;

@@ -1,7 +1,12 @@
 // cuclip train
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
 #include <memory>
 
+#include "core/ranks.h"
+#include "core/together.h"
+#include "kernels/common/parallel.h"
 #include "models/files/names.h"
 #include "train/cli/commands.h"
 #include "train/cli/config_file.h"
@@ -51,25 +56,62 @@ std::string how_it_was_interrupted(const TrainOutcome& outcome) {
                      outcome.saved_step < 0 ? "none" : fmt::format("step {}", outcome.saved_step));
 }
 
+// Processes on one machine share its processors, unless they are told otherwise.
+TrainConfig with_threads(TrainConfig config, const Launch& launch) {
+  if (config.threads == 0 && launch.local_size > 1) {
+    config.threads = std::max(1, available_cpus() / launch.local_size);
+  }
+  return config;
+}
+
+// What is wrong with the settings or the data is found by all ranks together, and one of them says it.
+std::unique_ptr<Trainer> open_trainer(const TrainConfig& config, const std::string& resolved, Ranks& ranks) {
+  try {
+    return std::make_unique<Trainer>(
+        with_threads(config, ranks.launch()), resolved,
+        std::shared_ptr<Communicator>(&ranks.communicator(), [](Communicator*) {}));
+  } catch (const std::exception&) {
+    ranks.leave();
+    throw;
+  }
+}
+
+TrainOutcome train(Trainer& trainer, Ranks& ranks) {
+  const auto at = [&](int64_t step, const char* what) { ranks.at(step, what); };
+  try {
+    return trainer.run(remembered_signal, at);
+  } catch (const OtherRankFailed&) {
+    throw;
+  } catch (const InputError& error) {
+    ranks.fail_run(error.what(), 2);
+    throw;
+  } catch (const std::exception& error) {
+    ranks.fail_run(error.what(), 1);
+    throw;
+  }
+}
+
 void run_training(const TrainConfig& config, const std::string& resolved) {
   announced_device(config.device);
   say_when_interrupted(kNothingToSave);
-  Trainer trainer(config, resolved);
+  const std::unique_ptr<Ranks> ranks =
+      join_ranks(find_launch([](const char* name) { return std::getenv(name); }));
+  const std::unique_ptr<Trainer> trainer = open_trainer(config, resolved, *ranks);
   finish_first("interrupted: finishing the step, then saving");
-  const TrainOutcome outcome = trainer.run(remembered_signal);
-  if (outcome.signal == 0) {
-    // One may be a bad batch.
-    if (outcome.skipped_at_end > 1) {
-      fail(
-          "the last {} steps had a loss or gradient that is not finite, and changed no weights; step-{} has "
-          "those from before them. {}",
-          outcome.skipped_at_end, outcome.steps, kUnstableAdvice);
-    }
-    fmt::print("{}\n", escaped_name(config.out));
-    return;
+  const TrainOutcome outcome = train(*trainer, *ranks);
+  ranks->leave();
+  if (outcome.signal != 0) {
+    if (ranks->rank() == 0) warn(how_it_was_interrupted(outcome));
+    throw Interrupted{outcome.signal};
   }
-  warn(how_it_was_interrupted(outcome));
-  throw Interrupted{outcome.signal};
+  if (outcome.skipped_at_end > 1) {  // one may be a bad batch
+    if (ranks->rank() > 0) throw OtherRankFailed(0, false);
+    fail(
+        "the last {} steps had a loss or gradient that is not finite, and changed no weights; step-{} has "
+        "those from before them. {}",
+        outcome.skipped_at_end, outcome.steps, kUnstableAdvice);
+  }
+  if (ranks->rank() == 0) fmt::print("{}\n", escaped_name(config.out));
 }
 
 }  // namespace
@@ -87,6 +129,7 @@ void add_train_command(CLI::App& parent) {
       "  cuclip train --model cuclip-tiny --train-data synthetic:shapes --epochs 2 --out runs/shapes\n"
       "  cuclip train --train-data 'pairs/train-{000..003}.tar' --val-data pairs/held-out-000.tar \\\n"
       "      --precision bf16 --epochs 20 --lr 1e-3 --out runs/first\n"
+      "  mpirun -n 4 cuclip train --batch-size 64 ...   (4 processes, 256 pairs in a step)\n"
       "SIGINT (Ctrl-C), SIGTERM and SIGHUP finish the step, skip any pending evaluation, save,\n"
       "and exit with 130, 143 or 129; further signals have no effect. Before the first step there\n"
       "is nothing to save, and cuclip exits immediately. SIGQUIT (Ctrl-\\) and SIGKILL quit\n"

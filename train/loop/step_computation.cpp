@@ -115,14 +115,13 @@ Tensor StepComputation::by_leaves(std::span<const MicroBatch> inputs, Branch* br
     if (leaves_.recompute) kept.pop_back();
   }
   Parameter& log_scale = model_.log_scale();
-  const RingLossResult loss =
-      ring_loss(*leaves_.ranks, context,
-                {.image = concatenate(context, std::exchange(images, {})),
-                 .text = concatenate(context, std::exchange(texts, {})),
-                 .words = words.empty() ? Tensor() : concatenate(context, words),
-                 .log_scale = log_scale.value.reshaped({1}),
-                 .leaves = leaves_.count,
-                 .image_gradient = !model_.options().lock_image});
+  const RingLossResult loss = ring_loss(*leaves_.ranks, context,
+                                        {.image = concatenate(context, std::exchange(images, {})),
+                                         .text = concatenate(context, std::exchange(texts, {})),
+                                         .words = words.empty() ? Tensor() : concatenate(context, words),
+                                         .log_scale = log_scale.value.reshaped({1}),
+                                         .leaves = leaves_.count,
+                                         .image_gradient = !model_.options().lock_image});
   const Tensor& arena = model_.parameters().gradients();
   GradientTree tree(context, arena);
   int64_t row = 0;

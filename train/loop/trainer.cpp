@@ -79,6 +79,7 @@ void Trainer::save(Save when) {
     log_->note(fmt::format("step {}: not saved, because the last step was skipped", state.step));
     return;
   }
+  at_(state.step, "saving");
   on_first_rank(*run_->ranks, [&] { write_checkpoint(run_->config.delete_previous_checkpoint && !skipped); });
   run_->newest.step = state.step;
 }
@@ -94,6 +95,7 @@ void Trainer::write_checkpoint(bool only_newest) {
 int Trainer::evaluate(const std::function<int()>& interrupted) {
   const int64_t step = run_->state.step;
   if (!run_->eval_data || evaluated_step_ == step) return 0;
+  at_(step, "evaluating");
   struct Stopped {
     int signal;
   };
@@ -121,12 +123,14 @@ void Trainer::after_step(const std::function<int()>& interrupted) {
     save(Save::on_the_way);
 }
 
-TrainOutcome Trainer::run(const std::function<int()>& interrupted) {
+TrainOutcome Trainer::run(const std::function<int()>& interrupted, const At& at) {
   TrainState& state = run_->state;
+  at_ = at;
   log_.emplace(run_->folder ? &*run_->folder : nullptr, state.step, run_->last_step());
   read_step_ = state.step;
   int signal = 0;
   while (state.step < run_->last_step() && (signal = largest(*run_->ranks, interrupted())) == 0) {
+    at_(state.step + 1, "training");
     take_step();
     after_step(interrupted);
   }

@@ -29,8 +29,11 @@ class Trainer {
 
   /// Trains to the end, or until `interrupted()` returns a signal number, and keeps returning it. It is
   /// called before each step and every now and then in an evaluation; a signal to one rank stops all of them
-  /// after the same step. Throws Error when the loss stays not finite.
-  TrainOutcome run(const std::function<int()>& interrupted);
+  /// after the same step. `at` is told what the run is at: "training", "evaluating" or "saving". Throws Error
+  /// when the loss stays not finite.
+  using At = std::function<void(int64_t step, const char* what)>;
+  TrainOutcome run(
+      const std::function<int()>& interrupted, const At& at = [](int64_t, const char*) {});
 
  private:
   void take_step();
@@ -45,6 +48,7 @@ class Trainer {
   std::unique_ptr<OpenedRun> run_;
   TrainStep step_;
   std::optional<RunLog> log_;  // of run()
+  At at_;                      // run()'s
   int64_t evaluated_step_ = -1;
   int64_t read_step_ = -1;  // the latest step whose result is known
   bool said_kernels_ = false;
