@@ -1,7 +1,7 @@
 // cuclip as a library: CLIP models that encode pictures and texts, compare them, classify and search.
 //
 //   const cuclip::Clip clip = cuclip::Clip::load("runs/mine");
-//   std::cout << clip.classify("photo.jpg", {"a cat", "a dog"}).front().label << '\n';
+//   std::cout << clip.classify("photo.jpg", {"cat", "dog"}).front().label << '\n';
 //
 // Any number of threads may call the const functions of one object at once: they share its threads, and each
 // call has memory of its own, which is kept for the next. Whatever goes wrong is an exception: InputError for

@@ -2,7 +2,7 @@
 //
 //   cuclip_clip *clip = NULL;
 //   cuclip_label ranked[2];
-//   const char *labels[] = {"a cat", "a dog"};
+//   const char *labels[] = {"cat", "dog"};
 //   if (cuclip_clip_load("runs/mine", NULL, &clip) != CUCLIP_OK ||
 //       cuclip_classify_file(clip, "photo.jpg", labels, 2, NULL, 0, ranked) != CUCLIP_OK)
 //     fprintf(stderr, "%s\n", cuclip_last_error());
