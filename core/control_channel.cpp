@@ -78,7 +78,9 @@ class ControlChannel::Service {
   void notice_late_ranks();
   void give_result(const Agreed& agreed);
   void end_run(const Ending& ending);
+  void say_ending() const;
   void say_farewell();
+  void say(std::string line) const;
   void close(const std::string& reason);
   void wake() const;
   bool is_first() const { return own_.rank == 0; }
@@ -154,7 +156,6 @@ void ControlChannel::Service::fail_run(std::string_view reason, int exit_code) {
 }
 
 void ControlChannel::Service::serve() {
-  std::string reason = "the control channel is closed";
   try {
     while (!over_) {
       wait();
@@ -167,21 +168,27 @@ void ControlChannel::Service::serve() {
       if (!over_) keep_alive();
       for (Member& member : members_) member.peer.socket.flush();
     }
-    say_farewell();
   } catch (const std::exception& error) {
     ending_ = {fmt::format("{}: its control channel failed: {}", describe(own_), error.what()), 1};
   }
-  if (ending_) {
-    std::string line = fmt::format("cuclip: rank {} of {} exits: {}", own_.rank, own_.size, ending_->reason);
-    std::replace_if(
-        line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, '?');
-    if (!options_.exit) exit_within(std::chrono::seconds(5), ending_->exit_code);
-    options_.say ? options_.say(line) : say_on_standard_error(line);
+  if (ending_) say_ending();
+  say_farewell();
+  if (ending_)
     options_.exit ? options_.exit(ending_->exit_code) : abandon_writes_and_exit(ending_->exit_code);
-    reason = ending_->reason;
-  }
-  members_.clear();
-  close(reason);
+  close(ending_ ? ending_->reason : "the control channel is closed");
+}
+
+/// At once: whoever launched the ranks may end this one as soon as it hears of another's end.
+void ControlChannel::Service::say_ending() const {
+  if (!options_.exit) exit_within(std::chrono::seconds(5), ending_->exit_code);
+  say(fmt::format("cuclip: rank {} of {} exits: {}", own_.rank, own_.size, ending_->reason));
+}
+
+/// One line, whatever there is in names and messages.
+void ControlChannel::Service::say(std::string line) const {
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, '?');
+  options_.say ? options_.say(line) : say_on_standard_error(line);
 }
 
 void ControlChannel::Service::wait() {
@@ -250,7 +257,9 @@ void ControlChannel::Service::handle(Member& member, const Frame& frame) {
     member.contribution = read_contribution(frame.body);
     member.progress = member.contribution->progress;
   } else if (frame.kind == FrameKind::result && !is_first()) {
-    give_result(read_agreed(frame.body));
+    const Agreed agreed = read_agreed(frame.body);
+    member.progress = agreed.progress;
+    give_result(agreed);
   } else if (frame.kind == FrameKind::end) {
     end_run(read_ending(frame.body));
   }
@@ -267,7 +276,8 @@ void ControlChannel::Service::settle_when_complete() {
   if (!own_contribution_ || !std::all_of(members_.begin(), members_.end(), is_there)) return;
   std::vector<Contribution> by_rank{*std::exchange(own_contribution_, std::nullopt)};
   for (Member& member : members_) by_rank.push_back(*std::exchange(member.contribution, std::nullopt));
-  const Agreed agreed = cuclip::settle(by_rank);
+  Agreed agreed = cuclip::settle(by_rank);
+  agreed.progress = by_rank[0].progress;
   for (Member& member : members_) member.peer.socket.put(to_frame(agreed));
   agreement_since_ = awake_;
   noticed_ = false;
@@ -314,7 +324,7 @@ void ControlChannel::Service::notice_late_ranks() {
       fmt::format("cuclip: the other ranks have waited {:.0f} s for {}", awake_ - agreement_since_, late[0]);
   for (size_t i = 1; i < late.size(); ++i) line += ", " + late[i];
   if (others > 0) line += fmt::format(" and {} others", others);
-  options_.say ? options_.say(line) : say_on_standard_error(line);
+  say(line);
 }
 
 /// On rank 0, which knows of it first, the others are told; each prints it.

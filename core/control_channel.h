@@ -34,8 +34,9 @@ struct ControlOptions {
 /// the same order, and waits in each for the last rank.
 ///
 /// Where another rank ends without leave(), or says nothing for `silence`, or has called fail_run, this process
-/// prints one line, which names that rank, its host and process, its step and what it was at, and exits: with
-/// 1, or as the other rank does. Time during which this process itself was stopped does not count.
+/// prints one line, which names that rank, its host and process, its step and what it was at when it was last
+/// heard, and exits: with 1, or as the other rank does. Time during which this process itself was stopped does
+/// not count.
 class ControlChannel {
  public:
   /// Takes over the connections that join_control has made: rank 0's to all others, the others' to rank 0.

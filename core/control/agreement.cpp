@@ -118,7 +118,8 @@ Contribution read_contribution(std::string_view body) {
 Frame to_frame(const Agreed& agreed) {
   FrameWriter writer;
   writer.add(static_cast<int64_t>(agreed.outcome)).add(agreed.value).add(agreed.problem);
-  return {FrameKind::result, writer.add(int64_t{agreed.last}).take()};
+  writer.add(int64_t{agreed.last}).add(agreed.progress.step).add(agreed.progress.operation);
+  return {FrameKind::result, writer.take()};
 }
 
 Agreed read_agreed(std::string_view body) {
@@ -128,6 +129,8 @@ Agreed read_agreed(std::string_view body) {
   agreed.value = reader.integer();
   agreed.problem = reader.text();
   agreed.last = reader.integer() != 0;
+  agreed.progress.step = reader.integer();
+  agreed.progress.operation = reader.text();
   return agreed;
 }
 

@@ -31,7 +31,8 @@ struct Agreed {
   Outcome outcome = Outcome::agreed;
   int64_t value = 0;
   std::string problem{};
-  bool last = false;  // the ranks part
+  bool last = false;    // the ranks part
+  Progress progress{};  // rank 0's
 };
 Frame to_frame(const Agreed& agreed);
 Agreed read_agreed(std::string_view body);

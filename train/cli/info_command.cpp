@@ -2,16 +2,21 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "core/launcher.h"
+#include "core/mpi_communicator.h"
+#include "kernels/common/check.h"
 #include "kernels/common/device.h"
 #include "kernels/common/parallel.h"
 #include "kernels/tiles/tile_product.h"
 #include "models/clip/clip_config.h"
 #include "models/clip/clip_size.h"
+#include "models/files/message.h"
 #include "models/image/image_decode.h"
 #include "train/cli/commands.h"
 #include "train/cli/printing.h"
@@ -38,6 +43,26 @@ Json models_json() {
   return models;
 }
 
+/// Who started this process, or what is wrong with what the environment says of it.
+Json launcher_json() {
+  try {
+    const Launch launch = find_launch(std::getenv);
+    return {{"name", word(launch.launcher)},
+            {"rank", launch.rank},
+            {"size", launch.size},
+            {"local_rank", launch.local_rank},
+            {"local_size", launch.local_size}};
+  } catch (const InputError& error) {
+    return {{"problem", escaped_message(error.what())}};
+  }
+}
+
+Json mpi_json() {
+  const MpiLibrary mpi = find_mpi();
+  if (!mpi.problem.empty()) return {{"usable", false}, {"problem", mpi.problem}};
+  return {{"usable", true}, {"library", mpi.version}};
+}
+
 Json describe() {
   Json devices = Json::array();
   devices.push_back(
@@ -54,7 +79,19 @@ Json describe() {
       {"build", {{"type", CUCLIP_BUILD_TYPE}, {"compiler", CUCLIP_COMPILER}, {"cuda", built_with_cuda()}}},
       {"picture_formats", picture_formats()},
       {"devices", devices},
+      {"launcher", launcher_json()},
+      {"mpi", mpi_json()},
       {"models", models_json()}};
+}
+
+void print_ranks(const Json& launcher, const Json& mpi) {
+  if (launcher.contains("problem")) {
+    fmt::print("launcher: {}\n", launcher["problem"].get<std::string>());
+  } else {
+    fmt::print("launcher: {}, rank {} of {}\n", launcher["name"].get<std::string>(),
+               launcher["rank"].get<int>(), launcher["size"].get<int>());
+  }
+  fmt::print("mpi: {}\n", mpi[mpi["usable"].get<bool>() ? "library" : "problem"].get<std::string>());
 }
 
 void print_table(const Json& info) {
@@ -65,6 +102,7 @@ void print_table(const Json& info) {
              cpu["bf16_products"].get<bool>() ? "in hardware" : "widened to f32");
   fmt::print("device cuda: {}\n",
              (cuda["usable"].get<bool>() ? cuda["gpu"] : cuda["problem"]).get<std::string>());
+  print_ranks(info["launcher"], info["mpi"]);
   fmt::print("pictures: {}\n", fmt::join(info["picture_formats"].get<std::vector<std::string>>(), ", "));
   fmt::print("\n{:<24}{:>14}{:>14}{:>8}{:>8}{:>8}{:>9}{:>9}\n", "model", "parameters", "GFLOP/pair", "pixels",
              "patch", "embed", "context", "vocab");
