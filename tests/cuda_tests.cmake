@@ -1,7 +1,7 @@
-# Tests on CUDA. On the emulator (preset cuda-ptx; label "emulated") a program runs with every check, in the
-# fixed order of warps and in one random order (a new seed at each configuration, in the test's command line),
-# on the cases that tests/support/kernel_test.h's cases_here leaves; the campaign labelled "slow" runs all
-# cases in 20 random orders. Other builds run it on the GPU (label "gpu") where there is one, under
+# Tests on CUDA. On the emulator (preset cuda-ptx; label "emulated") a program runs with every check, its warps
+# in one random order (a new seed at each configuration, in the test's command line), on the cases that
+# tests/support/kernel_test.h's cases_here leaves; the campaign labelled "slow" runs all cases in 20 random
+# orders, and the former in the order of the warps' numbers. Other builds run it on the GPU (label "gpu") where there is one, under
 # compute-sanitizer where that is installed.
 
 if(CMAKE_CUDA_RUNTIME_LIBRARY STREQUAL "Shared" AND CMAKE_CUDA_ARCHITECTURES MATCHES "^[0-9]+-virtual$")
@@ -25,12 +25,12 @@ function(cuclip_add_cuda_test program)
                                                         ENVIRONMENT CUCLIP_TEST_DEVICE=cuda)
   elseif(cuda_tests STREQUAL "emulated")
     string(RANDOM LENGTH 6 ALPHABET 123456789 seed)
-    add_test(NAME ${program}_emulated COMMAND ${emulate_checked} $<TARGET_FILE:${program}>)
-    add_test(NAME ${program}_emulated_random
-             COMMAND ${emulate_checked} --schedule random:${seed} $<TARGET_FILE:${program}>)
-    set_tests_properties(${program}_emulated ${program}_emulated_random
+    add_test(NAME ${program}_emulated COMMAND ${emulate_checked} --schedule random:${seed} $<TARGET_FILE:${program}>)
+    add_test(NAME ${program}_emulated_slow_in_order COMMAND ${emulate_checked} $<TARGET_FILE:${program}>)
+    set_tests_properties(${program}_emulated ${program}_emulated_slow_in_order
                          PROPERTIES LABELS emulated TIMEOUT 600 SKIP_RETURN_CODE ${all_skipped}
                                     ENVIRONMENT "CUCLIP_TEST_DEVICE=cuda;CUCLIP_TEST_REDUCED=1")
+    set_property(TEST ${program}_emulated_slow_in_order APPEND PROPERTY LABELS slow)
     foreach(schedule RANGE 1 20)
       add_test(NAME ${program}_emulated_slow_${schedule}
                COMMAND ${emulate_checked} --schedule random:${seed}${schedule} $<TARGET_FILE:${program}>)

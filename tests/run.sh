@@ -23,6 +23,7 @@ for argument in "$@"; do
 done
 
 jobs=$(nproc)
+at_once=$((jobs + (jobs + 1) / 2))  # tests: some of them wait, for signals, other processes and seconds to pass
 say() { printf '\n== %s\n' "$*"; }
 build() { cmake --preset "$1" >"build/$1.configure.log" || { cat "build/$1.configure.log"; return 1; }
           cmake --build --preset "$1" -j "$jobs" -- --quiet; }
@@ -75,11 +76,11 @@ labels=(-LE slow)
 if $slow; then labels=(); fi
 failed=()
 if ! $quick; then
-  ASAN_OPTIONS=detect_leaks=1 ctest --test-dir build/asan -j "$jobs" --output-on-failure || failed+=(asan)
-  ctest --test-dir build/tsan -j "$jobs" --output-on-failure || failed+=(tsan)
+  ASAN_OPTIONS=detect_leaks=1 ctest --test-dir build/asan -j "$at_once" --output-on-failure || failed+=(asan)
+  ctest --test-dir build/tsan -j "$at_once" --output-on-failure || failed+=(tsan)
   tests/fuzz/run.sh build/asan 10 || failed+=(fuzzing)
 fi
-ctest --test-dir build/$release -j "$jobs" "${labels[@]}" --output-on-failure || failed+=("$release")
+ctest --test-dir build/$release -j "$at_once" "${labels[@]}" --output-on-failure || failed+=("$release")
 if $gpu; then ctest --test-dir build/cuda-tests -L gpu --output-on-failure || failed+=(GPU); fi
 say "Skipped cases, by test program"  # those of programs that ran others; ctest names the programs that ran none
 awk '/^Command: /{program = $0; sub(/^.*\//, "", program); sub(/".*$/, "", program)} /^skipped: /{print program ": " $0}' \
