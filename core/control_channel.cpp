@@ -67,6 +67,7 @@ class ControlChannel::Service {
     double heard = 0;  // by awake_
     std::optional<Contribution> contribution{};
   };
+
   void serve();
   void wait();
   void pass_time();

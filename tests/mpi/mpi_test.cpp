@@ -1,5 +1,6 @@
 // labels: release_only
-// Runs of several processes under mpirun: what they send each other, and what becomes of a run that loses one.
+// Runs of several processes under mpirun: what they send each other, and what becomes of a run that loses
+// one.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
