@@ -19,8 +19,8 @@ function(cuclip_add_library folder)
   target_compile_features(cuclip_${folder} PUBLIC cxx_std_20)
 endfunction()
 
-# libcuclip_mpi.so, which carries messages by MPI (core/mpi/): only it needs MPI, and a process opens it when it
-# is one of several (core/mpi_communicator.h). In build/<preset>/lib, which the executable looks into.
+# libcuclip_mpi.so, which carries messages by MPI (core/mpi/): only it needs MPI, and a process opens it when
+# it is one of several (core/mpi_communicator.h). In build/<preset>/lib, which the executable looks into.
 function(cuclip_add_mpi_plugin)
   cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_LIBDIR BASE_DIRECTORY ${CMAKE_INSTALL_FULL_BINDIR} OUTPUT_VARIABLE folder)
   set_property(SOURCE ${PROJECT_SOURCE_DIR}/core/mpi_communicator.cpp APPEND

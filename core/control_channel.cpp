@@ -67,6 +67,7 @@ class ControlChannel::Service {
     double heard = 0;  // by awake_
     std::optional<Contribution> contribution{};
   };
+
   void serve();
   void wait();
   void pass_time();
@@ -327,11 +328,11 @@ void ControlChannel::Service::notice_late_ranks() {
   say(line);
 }
 
-/// On rank 0, which knows of it first, the others are told; each prints it.
+/// Rank 0 tells the others; and they tell rank 0, which may have been stopped, and is continued by whoever
+/// ends it: it is not to name those whose connections have ended by then.
 void ControlChannel::Service::end_run(const Ending& ending) {
   over_ = true;
   ending_ = ending;
-  if (!is_first()) return;
   for (Member& member : members_) member.peer.socket.put(to_frame(ending));
 }
 

@@ -30,13 +30,13 @@ struct ControlOptions {
   std::function<void(int exit_code)> exit{};           // empty: the process ends (abandon_writes_and_exit)
 };
 
-/// Calls come from one thread at a time; `at` and `fail_run` from any. Every rank makes the same agreements in
-/// the same order, and waits in each for the last rank.
+/// Calls come from one thread at a time; `at` and `fail_run` from any. Every rank makes the same agreements
+/// in the same order, and waits in each for the last rank.
 ///
-/// Where another rank ends without leave(), or says nothing for `silence`, or has called fail_run, this process
-/// prints one line, which names that rank, its host and process, its step and what it was at when it was last
-/// heard, and exits: with 1, or as the other rank does. Time during which this process itself was stopped does
-/// not count.
+/// Where another rank ends without leave(), or says nothing for `silence`, or has called fail_run, this
+/// process prints one line, which names that rank, its host and process, its step and what it was at when it
+/// was last heard, and exits: with 1, or as the other rank does. Time during which this process itself was
+/// stopped does not count.
 class ControlChannel {
  public:
   /// Takes over the connections that join_control has made: rank 0's to all others, the others' to rank 0.
@@ -57,8 +57,8 @@ class ControlChannel {
   /// What this rank is at, for messages: "loss", "saving". Costs a lock; sent with the next heartbeat.
   void at(int64_t step, std::string_view operation);
 
-  /// This rank has failed and is about to exit: the others exit with this code, and say why. Returns when they
-  /// have been told; the channel is closed then. Does nothing on a closed channel.
+  /// This rank has failed and is about to exit: the others exit with this code, and say why. Returns when
+  /// they have been told; the channel is closed then. Does nothing on a closed channel.
   void fail_run(std::string_view reason, int exit_code);
 
   /// Returns when every rank has called it. From then on nobody misses anybody; the channel is closed.

@@ -25,9 +25,9 @@ class MpiCommunicator : public Communicator {
   /// Messages of more bytes go in several pieces: a count of MPI's is an int.
   static constexpr int64_t kPieceBytes = int64_t{1} << 30;
 
-  /// Begins MPI (MPI_Init_thread); once in a process. Throws InputError, which says what is missing, where MPI
-  /// or libcuclip_mpi.so is not installed, and Error where MPI fails, or takes this process for another rank
-  /// than `launch` says: then it is not the MPI whose mpirun started it.
+  /// Begins MPI (MPI_Init_thread); once in a process. Throws InputError, which says what is missing, where
+  /// MPI or libcuclip_mpi.so is not installed, and Error where MPI fails, or takes this process for another
+  /// rank than `launch` says: then it is not the MPI whose mpirun started it.
   static std::unique_ptr<MpiCommunicator> join(const Launch& launch, int64_t piece_bytes = kPieceBytes);
 
   /// Ends MPI (MPI_Finalize), when all ranks have called it. Afterwards there are no more messages. A process

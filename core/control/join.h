@@ -41,13 +41,14 @@ class ControlListener {
   Descriptor socket_;
 };
 
-/// On rank 0: the others, by rank. Ranks of other runs are sent on, strangers dropped. Throws InputError where
-/// one has another version of cuclip or takes the run for another size, or two say that they are the same
-/// rank, and Error where not all have come in time; all who have come are told.
+/// On rank 0: the others, by rank. Ranks of other runs are sent on, strangers dropped. Throws InputError
+/// where one has another version of cuclip or takes the run for another size, or two say that they are the
+/// same rank, and Error where not all have come in time; all who have come are told.
 std::vector<Peer> gather_ranks(const ControlListener& listener, const Hello& own,
                                const ControlOptions& options);
 
-/// On the others: rank 0, once all have come. Throws what it throws there, and Error where it cannot be found.
+/// On the others: rank 0, once all have come. Throws what it throws there, and Error where it cannot be
+/// found.
 Peer reach_rank_0(const ControlAddress& address, const Hello& own, const ControlOptions& options);
 
 }  // namespace cuclip

@@ -66,7 +66,7 @@ int begin(uint64_t piece_bytes, int* rank, int* size, CuclipMpiError* error) {
     state().began = true;
   }
   if (offered < MPI_THREAD_SERIALIZED) {
-    return failed(error, "MPI_Init_thread: this MPI library offers no MPI_THREAD_SERIALIZED");
+    return failed(error, "%s: this MPI library offers no MPI_THREAD_SERIALIZED", "MPI_Init_thread");
   }
   state().piece_bytes = piece_bytes;
   MPI_Comm& ranks = state().ranks;

@@ -279,7 +279,11 @@ TEST_CASE("info lists the built-in models with their sizes") {
     CHECK(model["flops_per_pair"].get<double>() > 1e9);
   }
   CHECK(found);
-  CHECK_THAT(run_cuclip({"info"}).out, Contains("cuclip-small"));
+  CHECK(info["launcher"]["name"] == "none");
+  CHECK(info["launcher"]["size"] == 1);
+  CHECK(info["mpi"].contains(info["mpi"]["usable"] ? "library" : "problem"));
+  CHECK_THAT(run_cuclip({"info"}).out,
+             Contains("cuclip-small") && Contains("launcher: none, rank 0 of 1\nmpi: "));
 }
 
 TEST_CASE("an untrained model runs by its name and says what it is") {

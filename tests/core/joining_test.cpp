@@ -1,7 +1,9 @@
 // labels: threads
 // How ranks find rank 0, and whom it lets in.
+#include <poll.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <fstream>
@@ -152,7 +154,7 @@ TEST_CASE("strangers do not disturb those who join") {
   ended_well(ends);
 }
 
-/// Ranks as torchrun launches them, all but the last.
+/// The ranks of a run as torchrun launches them.
 struct TorchRun {
   TorchRun(int first_port, const std::string& run_id, int size) {
     for (int rank = 0; rank < size; ++rank) {
@@ -192,13 +194,13 @@ struct TorchRun {
 TEST_CASE("runs whose ports overlap tell each other apart") {
   // Somebody else has the first port, and does not speak as we do.
   const ControlListener taken(ControlListener::Reach::network);
+  std::atomic<bool> over = false;
+  int answered = 0;
   std::thread other_service([&] {
-    for (int answered = 0; answered < 2;) {  // each rank but the first ask there
+    while (!over) {
+      pollfd ready{.fd = taken.fd(), .events = POLLIN, .revents = 0};
+      if (::poll(&ready, 1, 10) != 1) continue;
       const Descriptor socket(::accept4(taken.fd(), nullptr, nullptr, SOCK_CLOEXEC));
-      if (!socket) {
-        std::this_thread::yield();
-        continue;
-      }
       (void)!::send(socket.get(), "HTTP/1.1 400 Bad Request\r\n\r\n", 28, MSG_NOSIGNAL);
       ++answered;
     }
@@ -210,7 +212,9 @@ TEST_CASE("runs whose ports overlap tell each other apart") {
   }
   a.join();
   b.join();
+  over = true;
   other_service.join();
+  CHECK(answered >= 2);  // each rank but the first asked there
   ended_well(a.ends);
   ended_well(b.ends);
 }

@@ -1,5 +1,6 @@
 // labels: release_only
-// Runs of several processes under mpirun: what they send each other, and what becomes of a run that loses one.
+// Runs of several processes under mpirun: what they send each other, and what becomes of a run that loses
+// one.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
@@ -107,21 +108,22 @@ TEST_CASE("a run that loses a rank ends on all ranks, with the rank's name") {
   CUCLIP_NEEDS_MPI();
   struct Accident {
     const char* fault;
-    int rank, ranks, exit_code;
+    int rank, ranks, exit_code, others_exit_code;
     const char* words;
   };
-  for (const Accident& a : {Accident{"killed", 0, 2, 137, "has ended without saying goodbye"},
-                            Accident{"killed", 2, 4, 137, "has ended without saying goodbye"},
-                            Accident{"stopped", 0, 4, 1, "has been silent for 2 s"},
-                            Accident{"stopped", 1, 2, 1, "has been silent for 2 s"},
-                            Accident{"exit", 3, 4, 1, "has ended without saying goodbye"},
-                            Accident{"error", 0, 4, 2, "failed: the data are damaged"},
-                            Accident{"error", 1, 2, 2, "failed: the data are damaged"}}) {
+  for (const Accident& a : {Accident{"killed", 0, 2, 137, 1, "has ended without saying goodbye"},
+                            Accident{"killed", 2, 4, 137, 1, "has ended without saying goodbye"},
+                            Accident{"stopped", 0, 4, 1, 1, "has been silent for 2 s"},
+                            Accident{"stopped", 1, 2, 1, 1, "has been silent for 2 s"},
+                            Accident{"exit", 3, 4, 1, 1, "has ended without saying goodbye"},
+                            Accident{"error", 0, 4, 2, 2, "failed: the data are damaged"},
+                            Accident{"error", 1, 2, 2, 2, "failed: the data are damaged"}}) {
     CAPTURE(a.fault, a.rank, a.ranks);
     const double begin = seconds_now();
     const CommandResult result = mpirun(a.ranks, {mpi_ranks(), "run", a.fault, std::to_string(a.rank)});
     CAPTURE(result.err);
-    CHECK(result.exit_code == a.exit_code);
+    // mpirun's is that of the rank whose end it sees first.
+    CHECK((result.exit_code == a.exit_code || result.exit_code == a.others_exit_code));
     CHECK(seconds_now() - begin < 30);
     std::smatch process;
     REQUIRE(std::regex_search(result.err, process, std::regex("accident: rank \\d, process (\\d+)\n")));

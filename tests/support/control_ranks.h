@@ -26,9 +26,9 @@ ControlOptions watched(ControlOptions options, RankEnd& end);
 /// Who a test's rank says it is: of host "host<rank>", as process 1000 + rank.
 Hello hello_of(int rank, int size, const std::string& run_id = "test");
 
-/// Runs `rank` for each of `ranks` of a run of `size` on a thread of its own, and `beside` on this one with the
-/// port of rank 0, which is among them: the test plays those that are missing. Returns how each of `ranks`
-/// ended.
+/// Runs `rank` for each of `ranks` of a run of `size` on a thread of its own, and `beside` on this one with
+/// the port of rank 0, which is among them: the test plays those that are missing. Returns how each of
+/// `ranks` ended.
 std::vector<RankEnd> run_control_ranks(int size, const std::vector<int>& ranks, const ControlOptions& options,
                                        const std::function<void(ControlChannel&, int rank)>& rank,
                                        const std::function<void(int port)>& beside = {});
