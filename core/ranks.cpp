@@ -40,16 +40,6 @@ class MpiRanks : public Ranks {
 
 }  // namespace
 
-bool Ranks::any(std::string_view name, bool value) { return maximum(name, value ? 1 : 0) != 0; }
-
-int64_t Ranks::maximum(std::string_view name, int64_t value) {
-  return control() ? control()->maximum(name, value) : value;
-}
-
-void Ranks::agree(std::string_view name, std::string_view bytes) {
-  if (control()) control()->agree(name, bytes);
-}
-
 void Ranks::at(int64_t step, std::string_view operation) {
   if (control()) control()->at(step, operation);
 }

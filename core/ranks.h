@@ -25,10 +25,7 @@ class Ranks {
   /// Null in a run of one rank.
   virtual ControlChannel* control() = 0;
 
-  /// As the control channel's; of one rank they return what they are given, or do nothing.
-  bool any(std::string_view name, bool value);
-  int64_t maximum(std::string_view name, int64_t value);
-  void agree(std::string_view name, std::string_view bytes);
+  /// As the control channel's; in a run of one rank they do nothing.
   void at(int64_t step, std::string_view operation);
   void fail_run(std::string_view reason, int exit_code);
 

@@ -165,7 +165,7 @@ void run(const Launch& launch, const std::string& fault, int faulty) {
       if (step == 20 && fault == "paused") pause_for(4);
       if (step == 20 && ranks->rank() == faulty && fault != "paused") have_accident(fault, *ranks);
       const bool asked = step == 30 || (fault == "asked" && step >= 20 && ranks->rank() == faulty);
-      if (ranks->any("stop", asked)) break;
+      if (ranks->control()->any("stop", asked)) break;
     }
     ranks->leave();
     std::printf("rank %d of %d: %lld steps\n", ranks->rank(), ranks->size(), static_cast<long long>(step));
