@@ -31,9 +31,9 @@ foreach(operation adamw attention attention_pool batch_norm contrastive_loss con
   install_headers(kernels/${operation} ${operation}.h)
 endforeach()
 install_headers(kernels/gemm gemm_cublaslt.h)
-install_headers(core allocator.h branch.h communicator.h context.h control_channel.h device_choice.h file_io.h file_lock.h
-                initialiser.h input_file.h launcher.h mpi_communicator.h ops.h parameter.h precision.h ranks.h rng.h
-                rows.h tape.h tensor.h words.h)
+install_headers(core allocator.h branch.h communicator.h context.h control_channel.h device_choice.h file_io.h
+                file_lock.h gradient_tree.h initialiser.h input_file.h launcher.h mpi_communicator.h ops.h
+                parameter.h precision.h ranks.h ring_loss.h rng.h rows.h tape.h tensor.h together.h words.h)
 install_headers(models/clip clip.h clip_config.h clip_size.h hf_config.h hf_preprocessor.h image_encoder.h
                 modified_resnet.h text_transformer.h transformer.h vision_transformer.h weight_names.h weight_shards.h
                 weights.h)

@@ -1,6 +1,7 @@
 #include "kernels/contrastive_loss/contrastive_loss.h"
 
 #include "kernels/common/dispatch.h"
+#include "kernels/contrastive_loss/contrastive_loss_check.h"
 #include "kernels/contrastive_loss/contrastive_loss_cpu.h"
 #include "kernels/contrastive_loss/contrastive_loss_cuda.h"
 
@@ -8,26 +9,14 @@ namespace cuclip {
 namespace {
 
 template <typename Params>
-void check_inputs(const char* operation, const Params& p) {
-  const auto name = [&](const char* tensor) { return fmt::format("{}: {}", operation, tensor); };
-  CUCLIP_CHECK(p.image.rank() == 2, "{} must be [rows, D], got {}", name("image"), p.image.shape.to_string());
-  CUCLIP_CHECK(p.text.rank() == 2, "{} must be [columns, D], got {}", name("text"), p.text.shape.to_string());
-  const int64_t rows = p.image.size(0), depth = p.image.size(1), columns = p.text.size(0);
-  check_floating(name("image"), p.image.dtype);
-  CUCLIP_CHECK(rows >= 1 && depth >= 1, "{}: image must have at least one row and one feature, got {}",
-               operation, p.image.shape.to_string());
-  check_tensor(name("image"), p.image, p.image.dtype, {rows, depth});
-  check_tensor(name("text"), p.text, p.image.dtype, {columns, depth});
-  check_tensor(name("log_scale"), p.log_scale, DType::f32, {1});
-  check_tensor(name("row_lse"), p.row_lse, DType::f32, {rows});
-  check_tensor(name("column_lse"), p.column_lse, DType::f32, {columns});
+void check_inputs(const std::string& operation, const Params& p) {
+  check_features(operation.c_str(), p);
+  const int64_t rows = p.image.size(0), columns = p.text.size(0);
+  check_tensor(operation + ": row_lse", p.row_lse, DType::f32, {rows});
+  check_tensor(operation + ": column_lse", p.column_lse, DType::f32, {columns});
   CUCLIP_CHECK(p.label_offset >= 0 && p.label_offset + rows <= columns,
                "{}: rows {} to {} need a text each, but text has {} rows (label_offset {})", operation,
                p.label_offset, p.label_offset + rows - 1, columns, p.label_offset);
-  if (p.image_words || p.text_words) {
-    check_tensor(name("image_words"), p.image_words, DType::i32, {rows, 4});
-    check_tensor(name("text_words"), p.text_words, DType::i32, {columns, 4});
-  }
 }
 
 }  // namespace

@@ -1,12 +1,13 @@
-// The contrastive loss on CUDA, forward: every logit is computed once, and none is stored.
+// The contrastive loss on CUDA, forward, of a whole matrix and of a part of one: every logit is computed
+// once, and none is stored.
 //
 // A block of threads computes a tile of 128 x 128 logits (product.cuh: bf16 and tf32 on tensor cores, f32
 // with fused multiply-adds) and reduces it in registers to a maximum and a sum of exponentials for each row
 // and column (tile_statistics.cuh), 8 bytes each, in scratch; positive logits are read off. A second kernel
 // merges the tiles' statistics, in order, into the log-sum-exps and into sums of cross-entropies, which a
-// third adds up. With more than 16,384 rows or columns S is computed in blocks of that size, one launch each,
-// whose tiles merge into what earlier blocks' tiles have written: scratch is at most 8 * 128 bytes per row
-// and per column. No atomics; the cut follows from the shape.
+// third adds up; of a part it stores the statistics. With more than 16,384 rows or columns S is computed in
+// blocks of that size, one launch each, whose tiles merge into what earlier blocks' tiles have written:
+// scratch is at most 8 * 128 bytes per row and per column. No atomics; the cut follows from the shape.
 #include <algorithm>
 
 #include "kernels/common/launch.cuh"
@@ -92,7 +93,9 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   }
   const TileStatistics<Product> statistics(shared);
   statistics.make_logits(product, expf(*p.log_scale), rows, columns);
-  store_positive(product, p.first_positive + at.row - at.column, rows, p.positive + at.row);
+  const int64_t first = p.first_positive + at.row - at.column;
+  // Of a part, positives may lie in columns that the tile has and the part has not.
+  store_positive(product, first, static_cast<int>(min(int64_t{rows}, columns - first)), p.positive + at.row);
   statistics.reduce(product);
   __syncthreads();
   for (int e = static_cast<int>(threadIdx.x); e < 2 * kTile; e += Product::kThreads) {
@@ -105,26 +108,37 @@ __global__ void __launch_bounds__(Product::kThreads, Product::kBlocks)
   }
 }
 
-// What the merging kernel needs of a side.
-struct MergedSide {
+// The tiles' statistics of a side.
+struct TileSums {
   const PackedLogSum* sums;  // [tiles, count]
   int64_t tiles;
   int64_t count;
+};
+
+// What the merging kernel needs of a side of a whole matrix.
+struct MergedSide : TileSums {
   float* lse;
   int64_t first_positive;  // the element that has the first positive logit
 };
 
-// Each block computes the log-sum-exps of 32 rows or columns, rows first, and the sum of their
-// cross-entropies. Each warp merges the statistics of every eighth tile, and the first warp merges the
-// warps'.
-__global__ void __launch_bounds__(kMergeThreads)
-    merge_statistics_kernel(const MergedSide rows, const MergedSide columns, const float* positive,
-                            double* losses) {
-  __shared__ PackedLogSum shared[kMergeWarps][kWarp];
+// And of a part.
+struct PartSide : TileSums {
+  float* max;
+  float* sum;
+};
+
+using WarpSums = PackedLogSum[kMergeWarps][kWarp];
+
+// Each block merges the statistics of 32 rows or columns, rows first: each warp those of every eighth tile,
+// and the first warp the warps'. Calls finish(side, element, total) for each element, on a lane of the
+// first warp.
+template <typename Side, typename Finish>
+__device__ __forceinline__ void merge_tiles(const Side& rows, const Side& columns, WarpSums& shared,
+                                            Finish&& finish) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t row_blocks = (rows.count + kWarp - 1) / kWarp;
   const bool is_row = blockIdx.x < row_blocks;
-  const MergedSide side = is_row ? rows : columns;
+  const Side side = is_row ? rows : columns;
   const int64_t element = (blockIdx.x - (is_row ? 0 : row_blocks)) * kWarp + lane;
   LogSum total = empty_log_sum();
   if (element < side.count) {
@@ -135,19 +149,37 @@ __global__ void __launch_bounds__(kMergeThreads)
   }
   shared[warp][lane] = pack(total);
   __syncthreads();
-  if (warp > 0) return;
+  if (warp > 0 || element >= side.count) return;
+  for (int other = 1; other < kMergeWarps; ++other) total = merge(total, unpack(shared[other][lane]));
+  finish(side, element, total);
+}
+
+// The log-sum-exps, and for each block the sum of its cross-entropies.
+__global__ void __launch_bounds__(kMergeThreads)
+    merge_statistics_kernel(const MergedSide rows, const MergedSide columns, const float* positive,
+                            double* losses) {
+  __shared__ WarpSums shared;
   double loss = 0;
-  if (element < side.count) {
-    for (int other = 1; other < kMergeWarps; ++other) total = merge(total, unpack(shared[other][lane]));
+  merge_tiles(rows, columns, shared, [&](const MergedSide& side, int64_t element, const LogSum& total) {
     // The maximum and the positive logit cancel before the logarithm is added: a small loss keeps its digits
     // at large scales.
     const double max = total.max, log_sum = log(static_cast<double>(total.sum));
     side.lse[element] = static_cast<float>(max + log_sum);
     const int64_t row = element - side.first_positive;
     if (row >= 0 && row < rows.count) loss = (max - positive[row]) + log_sum;
-  }
+  });
+  if (threadIdx.x >= kWarp) return;
   loss = warp_sum(loss);
-  if (lane == 0) losses[blockIdx.x] = loss;
+  if (threadIdx.x == 0) losses[blockIdx.x] = loss;
+}
+
+__global__ void __launch_bounds__(kMergeThreads)
+    store_statistics_kernel(const PartSide rows, const PartSide columns) {
+  __shared__ WarpSums shared;
+  merge_tiles(rows, columns, shared, [](const PartSide& side, int64_t element, const LogSum& total) {
+    side.max[element] = total.max;
+    side.sum[element] = total.sum;
+  });
 }
 
 __global__ void __launch_bounds__(kSumThreads)
@@ -170,58 +202,105 @@ void run_block(const Arguments& a, const ExecContext& ctx) {
       });
 }
 
-template <template <Along, Along, bool, bool> typename Product, typename T>
-void run(const ContrastiveLossForward& p, const ExecContext& ctx) {
-  const int64_t rows = p.image.size(0), columns = p.text.size(0), depth = p.image.size(1);
-  const int64_t row_tiles = std::min(tiles_of(rows), SumOrder::kLogitTiles);
-  const int64_t column_tiles = std::min(tiles_of(columns), SumOrder::kLogitTiles);
-  const int64_t merge_blocks = ceil_div(rows, kWarp) + ceil_div(columns, kWarp);
-  ScratchPlan plan;
-  const auto row_sums = plan.add<PackedLogSum>(column_tiles * rows);
-  const auto column_sums = plan.add<PackedLogSum>(row_tiles * columns);
-  const auto own_positive = plan.add<float>(p.positive ? 0 : rows);
-  const auto losses = plan.add<double>(merge_blocks);
-  plan.reserve(ctx);
-  float* positive = p.positive ? p.positive.as<float>() : plan[own_positive];
+// One call, of a whole matrix or of a part.
+template <template <Along, Along, bool, bool> typename Product, typename T, typename Params>
+class Forward {
+ public:
+  Forward(const Params& p, const ExecContext& ctx)
+      : p_(p), ctx_(ctx), rows_(p.image.size(0)), columns_(p.text.size(0)), depth_(p.image.size(1)) {
+    const int64_t row_tiles = std::min(tiles_of(rows_), SumOrder::kLogitTiles);
+    const int64_t column_tiles = std::min(tiles_of(columns_), SumOrder::kLogitTiles);
+    ScratchPlan plan;
+    const auto row_sums = plan.add<PackedLogSum>(column_tiles * rows_);
+    const auto column_sums = plan.add<PackedLogSum>(row_tiles * columns_);
+    const auto own_positive = plan.add<float>(p.positive ? 0 : rows_);
+    const auto losses = plan.add<double>(merge_blocks());
+    plan.reserve(ctx);
+    row_sums_ = plan[row_sums];
+    column_sums_ = plan[column_sums];
+    merged_rows_ = {row_sums_, column_tiles, rows_};
+    merged_columns_ = {column_sums_, row_tiles, columns_};
+    positive_ = p.positive ? p.positive.template as<float>() : plan[own_positive];
+    losses_ = plan[losses];
+  }
 
-  for (int64_t row = 0; row < rows; row += kBlockSide) {
-    for (int64_t column = 0; column < columns; column += kBlockSide) {
-      const int64_t block_rows = std::min(rows - row, kBlockSide);
-      const int64_t block_columns = std::min(columns - column, kBlockSide);
-      const ForwardArguments<T> a{.image = {p.image.as<T>() + row * depth, depth, block_rows},
-                                  .text = {p.text.as<T>() + column * depth, depth, block_columns},
-                                  .depth = depth,
-                                  .log_scale = p.log_scale.as<float>(),
-                                  .first_positive = p.label_offset + row - column,
-                                  .row_tiles = static_cast<int>(tiles_of(block_rows)),
-                                  .column_tiles = static_cast<int>(tiles_of(block_columns)),
-                                  .rows = {plan[row_sums] + row, rows, column == 0},
-                                  .columns = {plan[column_sums] + column, columns, row == 0},
-                                  .positive = positive + row};
-      if (p.image_words) {
-        run_block<Product>(ForwardArgumentsWithWords<T>{a, words_from(p, row, column)}, ctx);
-      } else {
-        run_block<Product>(a, ctx);
+  void run() const {
+    for (int64_t row = 0; row < rows_; row += kBlockSide) {
+      for (int64_t column = 0; column < columns_; column += kBlockSide) {
+        const ForwardArguments<T> a = block(row, column);
+        if (p_.image_words) {
+          run_block<Product>(ForwardArgumentsWithWords<T>{a, words_from(p_, row, column)}, ctx_);
+        } else {
+          run_block<Product>(a, ctx_);
+        }
       }
     }
+    finish();
   }
-  const MergedSide merged_rows{plan[row_sums], column_tiles, rows, p.row_lse.as<float>(), 0};
-  const MergedSide merged_columns{plan[column_sums], row_tiles, columns, p.column_lse.as<float>(),
-                                  p.label_offset};
-  launch({.kernel = "merge_statistics_kernel", .grid = {merge_blocks}, .threads = kMergeThreads},
-         merge_statistics_kernel, ctx, merged_rows, merged_columns, positive, plan[losses]);
-  launch({.kernel = "mean_loss_kernel", .grid = {1}, .threads = kSumThreads}, mean_loss_kernel, ctx,
-         plan[losses], merge_blocks, rows, p.loss.as<float>());
+
+ private:
+  int64_t merge_blocks() const { return ceil_div(rows_, kWarp) + ceil_div(columns_, kWarp); }
+
+  // The block of S that begins at this row and column.
+  ForwardArguments<T> block(int64_t row, int64_t column) const {
+    const int64_t rows = std::min(rows_ - row, kBlockSide), columns = std::min(columns_ - column, kBlockSide);
+    return {.image = {p_.image.template as<T>() + row * depth_, depth_, rows},
+            .text = {p_.text.template as<T>() + column * depth_, depth_, columns},
+            .depth = depth_,
+            .log_scale = p_.log_scale.template as<float>(),
+            .first_positive = p_.label_offset + row - column,
+            .row_tiles = static_cast<int>(tiles_of(rows)),
+            .column_tiles = static_cast<int>(tiles_of(columns)),
+            .rows = {row_sums_ + row, rows_, column == 0},
+            .columns = {column_sums_ + column, columns_, row == 0},
+            .positive = positive_ + row};
+  }
+
+  void finish() const {
+    if constexpr (std::same_as<Params, ContrastiveLossPartForward>) {
+      const PartSide rows{merged_rows_, p_.row_max.template as<float>(), p_.row_sum.template as<float>()};
+      const PartSide columns{merged_columns_, p_.column_max.template as<float>(),
+                             p_.column_sum.template as<float>()};
+      launch({.kernel = "store_statistics_kernel", .grid = {merge_blocks()}, .threads = kMergeThreads},
+             store_statistics_kernel, ctx_, rows, columns);
+    } else {
+      const MergedSide rows{merged_rows_, p_.row_lse.template as<float>(), 0};
+      const MergedSide columns{merged_columns_, p_.column_lse.template as<float>(), p_.label_offset};
+      launch({.kernel = "merge_statistics_kernel", .grid = {merge_blocks()}, .threads = kMergeThreads},
+             merge_statistics_kernel, ctx_, rows, columns, positive_, losses_);
+      launch({.kernel = "mean_loss_kernel", .grid = {1}, .threads = kSumThreads}, mean_loss_kernel, ctx_,
+             losses_, merge_blocks(), rows_, p_.loss.template as<float>());
+    }
+  }
+
+  const Params& p_;
+  const ExecContext& ctx_;
+  int64_t rows_, columns_, depth_;
+  PackedLogSum* row_sums_ = nullptr;     // [tiles of columns, rows]
+  PackedLogSum* column_sums_ = nullptr;  // [tiles of rows, columns]
+  TileSums merged_rows_{}, merged_columns_{};
+  float* positive_ = nullptr;
+  double* losses_ = nullptr;  // of the merging kernel's blocks
+};
+
+template <typename Params>
+void forward(const Params& p, const ExecContext& ctx) {
+  if (p.image.dtype == DType::f32) {
+    product_policy(ctx).tf32 ? Forward<Tf32Product, float, Params>(p, ctx).run()
+                             : Forward<FfmaProduct, float, Params>(p, ctx).run();
+  } else {
+    Forward<MmaProduct, bfloat16, Params>(p, ctx).run();
+  }
 }
 
 }  // namespace
 
 void contrastive_loss_forward_cuda(const ContrastiveLossForward& p, const ExecContext& ctx) {
-  if (p.image.dtype == DType::f32) {
-    product_policy(ctx).tf32 ? run<Tf32Product, float>(p, ctx) : run<FfmaProduct, float>(p, ctx);
-  } else {
-    run<MmaProduct, bfloat16>(p, ctx);
-  }
+  forward(p, ctx);
+}
+
+void contrastive_loss_part_forward_cuda(const ContrastiveLossPartForward& p, const ExecContext& ctx) {
+  forward(p, ctx);
 }
 
 }  // namespace cuclip

@@ -1,4 +1,5 @@
-// The contrastive loss on CUDA, backward: 6 Nr Nc D FLOP, each logit computed once.
+// The contrastive loss on CUDA, backward, of a whole matrix and of a part of one: 6 Nr Nc D FLOP, each logit
+// computed once.
 //
 // The gradient G with respect to S, times exp(t), is worked through in blocks of up to 4,096 x 8,192 elements
 // of the features' type in scratch, which is all of it that is ever held. Two kernels per block, both in
@@ -8,8 +9,8 @@
 //   feature_gradient_kernel   adds G T to dimage and Gᵀ I to dtext, in one launch so that small products do
 //                             not run one after the other on a GPU that either would leave half empty.
 // G moves three times (written, read as rows and as columns), 2 D FLOP for each of its bytes in bf16. Where
-// there is more than one block, bf16 gradients are summed in f32 and rounded at the end. A third kernel adds
-// up dlog_scale. No atomics; the cut follows from the shape.
+// there is more than one block, bf16 gradients are summed in f32 and rounded at the end; a part's are added
+// to the caller's f32. A third kernel adds up dlog_scale. No atomics; the cut follows from the shape.
 #include <algorithm>
 
 #include "kernels/common/exponential.cuh"
@@ -39,7 +40,7 @@ struct LogitGradientArguments {
   int64_t depth;
   const float* log_scale;
   const float* dloss;
-  float share;  // of a row in the loss: 1 / (2 Nr)
+  float share;  // of a row in the loss: 1 / (2 pairs)
   const float* row_lse;
   const float* column_lse;
   int64_t first_positive;  // the column of row 0's positive, in the block or not
@@ -164,11 +165,19 @@ __global__ void __launch_bounds__(kSumThreads)
   if (threadIdx.x == 0) *dlog_scale += static_cast<float>(static_cast<double>(*dloss * share) * sum);
 }
 
-// One call. Out: what the gradients are summed in, T or float.
-template <template <Along, Along, bool, bool> typename Product, typename T, typename Out>
+__global__ void __launch_bounds__(kSumThreads)
+    add_logit_sum_kernel(const double* sums, int64_t count, const float* dloss, float share,
+                         double* logit_sum) {
+  __shared__ double shared[kWarp];
+  const double sum = block_sum_of(sums, count, shared);
+  if (threadIdx.x == 0) *logit_sum += static_cast<double>(*dloss * share) * sum;
+}
+
+// One call, of a whole matrix or of a part. Out: what the gradients are summed in, T or float.
+template <template <Along, Along, bool, bool> typename Product, typename T, typename Out, typename Params>
 class Backward {
  public:
-  Backward(const ContrastiveLossBackward& p, const ExecContext& ctx)
+  Backward(const Params& p, const ExecContext& ctx)
       : p_(p), ctx_(ctx), rows_(p.image.size(0)), columns_(p.text.size(0)), depth_(p.image.size(1)) {
     const int64_t block_rows = std::min(round_up(rows_, kTile), kBlockRows);
     stride_ = std::min(round_up(columns_, kTile), kBlockColumns);
@@ -198,29 +207,42 @@ class Backward {
       cast_cuda({.x = make_view(dimage_, p_.dimage.shape), .out = p_.dimage}, ctx_);
       cast_cuda({.x = make_view(dtext_, p_.dtext.shape), .out = p_.dtext}, ctx_);
     }
-    launch({.kernel = "scale_gradient_kernel", .grid = {1}, .threads = kSumThreads}, scale_gradient_kernel,
-           ctx_, sums_, tiles_, p_.dloss.as<float>(), share(), p_.dlog_scale.as<float>());
+    const float* dloss = p_.dloss.template as<float>();
+    if constexpr (kPart) {
+      launch({.kernel = "add_logit_sum_kernel", .grid = {1}, .threads = kSumThreads}, add_logit_sum_kernel,
+             ctx_, sums_, tiles_, dloss, share(), p_.logit_sum.data());
+    } else {
+      launch({.kernel = "scale_gradient_kernel", .grid = {1}, .threads = kSumThreads}, scale_gradient_kernel,
+             ctx_, sums_, tiles_, dloss, share(), p_.dlog_scale.template as<float>());
+    }
   }
 
  private:
-  static constexpr bool kRounds = sizeof(Out) != sizeof(T);
+  static constexpr bool kPart = std::same_as<Params, ContrastiveLossPartBackward>;
+  static constexpr bool kRounds = !kPart && sizeof(Out) != sizeof(T);
   struct Block {
     int64_t row, rows, column, columns;
   };
 
-  float share() const { return 0.5f / static_cast<float>(rows_); }
-  const T* image(const Block& b) const { return p_.image.as<T>() + b.row * depth_; }
-  const T* text(const Block& b) const { return p_.text.as<T>() + b.column * depth_; }
+  float share() const {
+    if constexpr (kPart) {
+      return 0.5f / static_cast<float>(p_.pairs);
+    } else {
+      return 0.5f / static_cast<float>(rows_);
+    }
+  }
+  const T* image(const Block& b) const { return p_.image.template as<T>() + b.row * depth_; }
+  const T* text(const Block& b) const { return p_.text.template as<T>() + b.column * depth_; }
 
   void logit_gradient(const Block& b) const {
     const LogitGradientArguments<T> a{.image = {image(b), depth_, b.rows},
                                       .text = {text(b), depth_, b.columns},
                                       .depth = depth_,
-                                      .log_scale = p_.log_scale.as<float>(),
-                                      .dloss = p_.dloss.as<float>(),
+                                      .log_scale = p_.log_scale.template as<float>(),
+                                      .dloss = p_.dloss.template as<float>(),
                                       .share = share(),
-                                      .row_lse = p_.row_lse.as<float>() + b.row,
-                                      .column_lse = p_.column_lse.as<float>() + b.column,
+                                      .row_lse = p_.row_lse.template as<float>() + b.row,
+                                      .column_lse = p_.column_lse.template as<float>() + b.column,
                                       .first_positive = p_.label_offset + b.row - b.column,
                                       .row_tiles = static_cast<int>(tiles_of(b.rows)),
                                       .column_tiles = static_cast<int>(tiles_of(b.columns)),
@@ -247,7 +269,7 @@ class Backward {
         });
   }
 
-  // [rows, D] += a b over `reduction`, or = where the block is the first along it.
+  // [rows, D] += a b over `reduction`, or = where the block is the first along it and the matrix whole.
   ProductArguments<T, Out> product(const Operand<T>& a, const T* b, int64_t reduction, Out* c,
                                    bool first) const {
     return {.a = a,
@@ -255,17 +277,19 @@ class Backward {
             .reduction = reduction,
             .row_tiles = static_cast<int>(tiles_of(a.outer)),
             .column_tiles = static_cast<int>(tiles_of(depth_)),
-            .epilogue = {.c = c, .rows = a.outer, .columns = depth_, .addend_or_gate = first ? nullptr : c}};
+            .epilogue = {
+                .c = c, .rows = a.outer, .columns = depth_, .addend_or_gate = first && !kPart ? nullptr : c}};
   }
 
   void feature_gradient(const Block& b) const {
-    const auto dimage =
-        product({gradient_, stride_, b.rows}, text(b), b.columns, dimage_ + b.row * depth_, b.column == 0);
+    // No tiles of a dimage that is not wanted.
+    const auto dimage = product({gradient_, stride_, dimage_ ? b.rows : 0}, text(b), b.columns,
+                                dimage_ ? dimage_ + b.row * depth_ : nullptr, b.column == 0);
     const auto dtext =
         product({gradient_, stride_, b.columns}, image(b), b.rows, dtext_ + b.column * depth_, b.row == 0);
     const auto run = [&](auto kernel, int threads) {
       launch({.kernel = "feature_gradient_kernel",
-              .grid = {int64_t{dimage.row_tiles + dtext.row_tiles} * dimage.column_tiles},
+              .grid = {int64_t{dimage.row_tiles + dtext.row_tiles} * dtext.column_tiles},
               .threads = threads,
               .shared_bytes = kPipelineBytes},
              kernel, ctx_, dimage, dtext);
@@ -281,7 +305,7 @@ class Backward {
     }
   }
 
-  const ContrastiveLossBackward& p_;
+  const Params& p_;
   const ExecContext& ctx_;
   int64_t rows_, columns_, depth_;
   int64_t stride_ = 0;  // of G
@@ -295,13 +319,24 @@ class Backward {
 }  // namespace
 
 void contrastive_loss_backward_cuda(const ContrastiveLossBackward& p, const ExecContext& ctx) {
+  using Params = ContrastiveLossBackward;
   if (p.image.dtype == DType::f32) {
-    product_policy(ctx).tf32 ? Backward<Tf32Product, float, float>(p, ctx).run()
-                             : Backward<FfmaProduct, float, float>(p, ctx).run();
+    product_policy(ctx).tf32 ? Backward<Tf32Product, float, float, Params>(p, ctx).run()
+                             : Backward<FfmaProduct, float, float, Params>(p, ctx).run();
   } else if (p.image.size(0) <= kBlockRows && p.text.size(0) <= kBlockColumns) {
-    Backward<MmaProduct, bfloat16, bfloat16>(p, ctx).run();
+    Backward<MmaProduct, bfloat16, bfloat16, Params>(p, ctx).run();
   } else {
-    Backward<MmaProduct, bfloat16, float>(p, ctx).run();
+    Backward<MmaProduct, bfloat16, float, Params>(p, ctx).run();
+  }
+}
+
+void contrastive_loss_part_backward_cuda(const ContrastiveLossPartBackward& p, const ExecContext& ctx) {
+  using Params = ContrastiveLossPartBackward;
+  if (p.image.dtype == DType::f32) {
+    product_policy(ctx).tf32 ? Backward<Tf32Product, float, float, Params>(p, ctx).run()
+                             : Backward<FfmaProduct, float, float, Params>(p, ctx).run();
+  } else {
+    Backward<MmaProduct, bfloat16, float, Params>(p, ctx).run();
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/contrastive_loss/left_out_pairs.h"
 
@@ -69,10 +70,30 @@ void tile_statistics(const ProductTile& tile, LogitStatistics row, LogitStatisti
   add_exponentials(tile, row, column);
 }
 
+// Multiplies by a factor, but gives 0 where that would be denormal.
+class Factor {
+ public:
+  explicit Factor(float factor)
+      : factor_(factor), smallest_(std::numeric_limits<float>::min() / std::abs(factor)) {}
+  HWY_INLINE VF times(VF x) const {
+    const F32 d;
+    const auto denormal = hn::Lt(hn::Abs(x), hn::Set(d, smallest_));
+    return hn::Mul(hn::IfThenZeroElse(denormal, x), hn::Set(d, factor_));
+  }
+
+ private:
+  float factor_, smallest_;
+};
+
+struct NoFactor {
+  explicit NoFactor(float) {}
+  HWY_INLINE VF times(VF x) const { return x; }
+};
+
 // One row of gradient_tile; returns Σ_j G_j S_j.
-template <bool kPairsLeftOut, typename T>
+template <bool kPairsLeftOut, typename AnyFactor, typename T>
 HWY_INLINE float gradient_row(const float* products, float scale, float row_lse, const float* column_lse,
-                              int64_t positive, int64_t columns, T* gradient) {
+                              int64_t positive, int64_t columns, AnyFactor factor, T* gradient) {
   const F32 d;
   const I32 di;
   const VF scales = hn::Set(d, scale);
@@ -92,14 +113,15 @@ HWY_INLINE float gradient_row(const float* products, float scale, float row_lse,
     VF g = hn::Sub(hn::Add(p_row, p_column), label);
     if constexpr (kPairsLeftOut) g = hn::IfThenZeroElse(left_out, g);
     sum = hn::Add(sum, hn::IfThenElseZero(mask_left(left), hn::Mul(g, logit)));
-    store_left(g, gradient + j, left);
+    store_left(factor.times(g), gradient + j, left);
   }
   return reduce_sum(sum);
 }
 
-template <bool kPairsLeftOut, typename T>
+template <bool kPairsLeftOut, typename AnyFactor, typename T>
 double gradient_rows(const GradientTile& p) {
   const ProductTile& tile = p.tile;
+  const AnyFactor factor(p.factor);
   double sum = 0;
   for (int64_t i = 0; i < tile.rows; ++i) {
     // A column beyond either side of the tile means that it holds no positive; -1 is one such column, and
@@ -108,19 +130,22 @@ double gradient_rows(const GradientTile& p) {
     const int64_t positive = column < tile.columns ? std::max<int64_t>(column, -1) : -1;
     sum += static_cast<double>(gradient_row<kPairsLeftOut>(
         tile.products + i * tile.stride, tile.scale, p.row_lse[i], p.column_lse, positive, tile.columns,
-        static_cast<T*>(p.gradient) + i * p.gradient_stride));
+        factor, static_cast<T*>(p.gradient) + i * p.gradient_stride));
   }
   return sum;
 }
 
-template <bool kPairsLeftOut>
+template <bool kPairsLeftOut, typename AnyFactor>
 double gradient_of_dtype(const GradientTile& p) {
-  return p.dtype == DType::f32 ? gradient_rows<kPairsLeftOut, float>(p)
-                               : gradient_rows<kPairsLeftOut, bfloat16>(p);
+  return p.dtype == DType::f32 ? gradient_rows<kPairsLeftOut, AnyFactor, float>(p)
+                               : gradient_rows<kPairsLeftOut, AnyFactor, bfloat16>(p);
 }
 
 double tile_gradient(const GradientTile& p) {
-  return p.pairs_left_out ? gradient_of_dtype<true>(p) : gradient_of_dtype<false>(p);
+  if (p.factor == 1.0f) {
+    return p.pairs_left_out ? gradient_of_dtype<true, NoFactor>(p) : gradient_of_dtype<false, NoFactor>(p);
+  }
+  return p.pairs_left_out ? gradient_of_dtype<true, Factor>(p) : gradient_of_dtype<false, Factor>(p);
 }
 
 template <typename T>

@@ -32,14 +32,15 @@ void add_tile_statistics(const ProductTile& tile, LogitStatistics row, LogitStat
 /// Turns the tile into the gradient with respect to its logits, without the common factor dloss / (2 Nr):
 ///   G_ij = exp(S_ij − row_lse_i) + exp(S_ij − column_lse_j) − 2 [j = first_positive + i]
 /// or, with pairs_left_out, 0 where the product is kLeftOut (left_out_pairs.h).
-/// `gradient` [rows, columns] f32 or bf16, row stride gradient_stride; f32 may be the tile itself. Returns Σ
-/// G_ij S_ij.
+/// `gradient` [rows, columns] f32 or bf16, row stride gradient_stride; f32 may be the tile itself. It gets
+/// factor · G, and 0 where that would be denormal, which processors multiply slowly. Returns Σ G_ij S_ij.
 struct GradientTile {
   ProductTile tile;
   const float* row_lse = nullptr;
   const float* column_lse = nullptr;
   int64_t first_positive = 0;  // column, within the tile or not, of row 0's positive
   bool pairs_left_out = false;
+  float factor = 1.0f;
   DType dtype = DType::f32;
   void* gradient = nullptr;
   int64_t gradient_stride = 0;

@@ -1,7 +1,5 @@
 // labels: threads
 // The contrastive loss with sets of words, by which pairs are left out of it.
-#include <array>
-#include <bit>
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -10,6 +8,7 @@
 #include "tests/support/contrastive_loss_problem.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/ref_contrastive_loss.h"
+#include "tests/support/word_sets.h"
 
 using namespace cuclip;
 using namespace cuclip::test;
@@ -18,37 +17,7 @@ using Problem = ContrastiveLossProblem;
 
 namespace {
 
-using Set = std::array<uint32_t, 4>;
-
-uint32_t below(uint32_t bound) { return std::uniform_int_distribution<uint32_t>(0, bound - 1)(rng()); }
-
-void add_bit(Set& set, uint32_t bit) { set[bit / 32] |= 1u << bit % 32; }
-
-Buffer buffer_of(const std::vector<Set>& sets) {
-  Buffer words = Buffer::zeros({static_cast<int64_t>(sets.size()), 4}, DType::i32);
-  for (size_t i = 0; i < sets.size(); ++i) {
-    for (size_t w = 0; w < 4; ++w) words.edit<int32_t>()[i * 4 + w] = std::bit_cast<int32_t>(sets[i][w]);
-  }
-  return words;
-}
-
-// Sets of up to `most` words of a vocabulary, each of two bits: few words contain each other often, and one
-// in `most` + 1 sets is empty.
-std::vector<Set> random_sets(int64_t count, uint32_t vocabulary, uint32_t most) {
-  std::vector<Set> words(vocabulary);
-  for (Set& word : words) {
-    add_bit(word, below(128));
-    add_bit(word, below(128));
-  }
-  std::vector<Set> sets(static_cast<size_t>(count));
-  for (Set& set : sets) {
-    for (uint32_t left = below(most + 1); left > 0; --left) {
-      const Set& word = words[below(vocabulary)];
-      for (size_t w = 0; w < 4; ++w) set[w] |= word[w];
-    }
-  }
-  return sets;
-}
+using Set = WordSet;
 
 // Rows have the sets of the columns that are their positives, as the pictures of a batch have.
 void set_words(Problem& p, const std::vector<Set>& columns) {

@@ -49,12 +49,12 @@ bool ref_left_out(const ContrastiveLossInputs& in, int64_t i, int64_t j) {
   return a.any() && b.any() && ((a & b) == a || (a & b) == b);
 }
 
-ContrastiveLossResult ref_contrastive_loss(const ContrastiveLossInputs& in) {
+ContrastiveLossResult ref_contrastive_loss_part(const ContrastiveLossInputs& in) {
   const auto& c = in.c;
   ContrastiveLossResult r{.loss = 0,
                           .row_lse = std::vector<double>(static_cast<size_t>(c.rows), -INFINITY),
                           .column_lse = std::vector<double>(static_cast<size_t>(c.columns), -INFINITY),
-                          .positive = std::vector<double>(static_cast<size_t>(c.rows))};
+                          .positive = std::vector<double>(static_cast<size_t>(c.rows), NAN)};
   for (int64_t i = 0; i < c.rows; ++i) {
     for (int64_t j = 0; j < c.columns; ++j) {
       if (ref_left_out(in, i, j)) continue;
@@ -66,6 +66,12 @@ ContrastiveLossResult ref_contrastive_loss(const ContrastiveLossInputs& in) {
       if (j == c.label_offset + i) r.positive[static_cast<size_t>(i)] = s;
     }
   }
+  return r;
+}
+
+ContrastiveLossResult ref_contrastive_loss(const ContrastiveLossInputs& in) {
+  const auto& c = in.c;
+  ContrastiveLossResult r = ref_contrastive_loss_part(in);
   for (int64_t i = 0; i < c.rows; ++i) {
     const auto row = static_cast<size_t>(i), column = static_cast<size_t>(c.label_offset + i);
     r.loss += (r.row_lse[row] + r.column_lse[column]) / 2 - r.positive[row];

@@ -26,6 +26,8 @@ struct ContrastiveLossResult {
   std::vector<double> row_lse, column_lse, positive;
 };
 ContrastiveLossResult ref_contrastive_loss(const ContrastiveLossInputs& in);
+/// Of a part of a matrix, in which rows need not have their positives: NaN where they have none. No loss.
+ContrastiveLossResult ref_contrastive_loss_part(const ContrastiveLossInputs& in);
 
 struct ContrastiveLossGradients {
   std::vector<double> dimage, dtext;
