@@ -33,7 +33,7 @@ void on_first_rank(Communicator& ranks, const std::function<void()>& work);
 /// Rank 0's text, on every rank.
 std::string first_ranks(Communicator& ranks, std::string text);
 
-/// Throws InputError on a rank whose text differs from rank 0's, which names both first lines that differ, and
+/// Throws InputError on a rank whose text differs from rank 0's, which names the first lines that differ, and
 /// OtherRankFailed on the others. `what` is plural or uncountable: "settings".
 void check_same(Communicator& ranks, const std::string& what, const std::string& text);
 

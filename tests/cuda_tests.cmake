@@ -1,8 +1,8 @@
-# Tests on CUDA. On the emulator (preset cuda-ptx; label "emulated") a program runs with every check, its warps
-# in one random order (a new seed at each configuration, in the test's command line), on the cases that
+# Tests on CUDA. On the emulator (preset cuda-ptx; label "emulated") a program runs with every check, its
+# warps in one random order (a new seed at each configuration, in the test's command line), on the cases that
 # tests/support/kernel_test.h's cases_here leaves; the campaign labelled "slow" runs all cases in 20 random
-# orders, and the former in the order of the warps' numbers. Other builds run it on the GPU (label "gpu") where there is one, under
-# compute-sanitizer where that is installed.
+# orders, and the former in the order of the warps' numbers. Other builds run it on the GPU (label "gpu")
+# where there is one, under compute-sanitizer where that is installed.
 
 if(CMAKE_CUDA_RUNTIME_LIBRARY STREQUAL "Shared" AND CMAKE_CUDA_ARCHITECTURES MATCHES "^[0-9]+-virtual$")
   set(cuda_tests emulated)

@@ -1,10 +1,11 @@
 // labels: threads
-// The contrastive loss in parts: statistics and gradients of some rows and columns, and what merges them.
+// The contrastive loss in parts: statistics and gradients of some rows and columns.
 #include "kernels/contrastive_loss/contrastive_loss_part.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "tests/support/contrastive_loss_merge_problem.h"
 #include "tests/support/contrastive_loss_problem.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/ref_contrastive_loss.h"
@@ -171,37 +172,6 @@ void check_both_directions(Part p, bool tf32 = false) {
   });
 }
 
-// Statistics of parts as a merge takes them, its outputs, and what they are to be.
-struct Merge {
-  Merge(int64_t parts, int64_t elements, int64_t groups)
-      : max(Buffer::normal({parts, elements}, DType::f32, 30.0)),
-        sum(Buffer::normal({parts, elements}, DType::f32, 0.5, 3.0)),
-        positive(Buffer::normal({elements}, DType::f32, 30.0)),
-        lse(Buffer::poisoned({elements}, DType::f32)),
-        losses(std::vector<double>(static_cast<size_t>(groups), NAN)) {
-    for (int64_t i = 0; i < sum.elements(); ++i) sum.set(i, std::abs(sum.at(i)) + 1);
-  }
-  ContrastiveLossMerge params() const {
-    return {.max = max.view(),
-            .sum = sum.view(),
-            .positive = positive.view(),
-            .lse = lse.view(),
-            .losses = losses.view()};
-  }
-  double expected_lse(int64_t j) const {
-    const int64_t n = lse.elements();
-    double most = -INFINITY, total = 0;
-    for (int64_t p = 0; p < max.shape()[0]; ++p) most = std::max(most, max.at(p * n + j));
-    for (int64_t p = 0; p < max.shape()[0]; ++p) {
-      total += sum.at(p * n + j) * std::exp(max.at(p * n + j) - most);
-    }
-    return most + std::log(total);
-  }
-
-  Buffer max, sum, positive, lse;
-  OnDevice<double> losses;
-};
-
 }  // namespace
 
 TEST_CASE("parts of the contrastive loss match float64, f32") {
@@ -294,70 +264,6 @@ TEST_CASE("parts of the contrastive loss have the same bits for any number of th
   }
 }
 
-TEST_CASE("statistics of parts are merged as float64 does, and their cross-entropies added by groups") {
-  for (const auto& [parts, elements, groups] :
-       {std::array<int64_t, 3>{1, 1, 1}, {2, 33, 3}, {9, 40, 40}, {40, 1500, 2}, {8, 2600, 1}}) {
-    INFO(parts << " x " << elements << ", " << groups);
-    const Merge m(parts, elements, groups);
-    for_each_target([&](const ExecContext& ctx, const std::string&) {
-      contrastive_loss_merge(m.params(), ctx);
-      // An exponential's 2 ulp and |x| 2^-24, with x up to some 20 where it counts.
-      constexpr double kError = 2e-6;
-      std::vector<double> lse, losses(static_cast<size_t>(groups));
-      for (int64_t j = 0; j < elements; ++j) {
-        lse.push_back(m.expected_lse(j));
-        losses[static_cast<size_t>(j / (elements / groups))] += lse.back() - m.positive.at(j);
-      }
-      expect_close("lse", m.lse, lse, {kError, 2 * roundoff(DType::f32)});
-      for (size_t g = 0; g < losses.size(); ++g) {
-        REQUIRE(m.losses.at(g) == Approx(losses[g]).margin(kError * elements / groups).epsilon(0));
-      }
-    });
-  }
-}
-
-TEST_CASE("a group's cross-entropies have the same bits whatever groups are beside it") {
-  const int64_t parts = 11, elements = 3000, group = 1000;
-  const Merge all(parts, elements, elements / group);
-  TestContext ctx;
-  contrastive_loss_merge(all.params(), ctx);
-  for (int64_t g = 0; g < elements / group; ++g) {
-    Merge one(parts, group, 1);
-    for (int64_t p = 0; p < parts; ++p) {
-      for (int64_t j = 0; j < group; ++j) {
-        one.max.set(p * group + j, all.max.at(p * elements + g * group + j));
-        one.sum.set(p * group + j, all.sum.at(p * elements + g * group + j));
-      }
-    }
-    for (int64_t j = 0; j < group; ++j) one.positive.set(j, all.positive.at(g * group + j));
-    contrastive_loss_merge(one.params(), ctx);
-    REQUIRE(one.losses.at(0) == all.losses.at(static_cast<size_t>(g)));
-    for (int64_t j = 0; j < group; ++j) REQUIRE(one.lse.at(j) == all.lse.at(g * group + j));
-  }
-}
-
-TEST_CASE("a merge of parts keeps a small loss's digits, and knows elements without any pair") {
-  // A maximum of 100, in the second part, which is the positive; 5 e^-10 besides.
-  Merge m(2, 2, 1);
-  m.max = Buffer::from({2, 2}, DType::f32, {90.0, kLowest, 100.0, kLowest});
-  m.sum = Buffer::from({2, 2}, DType::f32, {5.0, 0.0, 1.0, 0.0});
-  m.positive = Buffer::from({2}, DType::f32, {100.0, 0.0});
-  TestContext ctx;
-  auto p = m.params();
-  p.positive = TensorView();
-  p.losses = {};
-  contrastive_loss_merge(p, ctx);
-  REQUIRE(m.lse.at(0) == Approx(100.0));
-  REQUIRE(m.lse.at(1) == -INFINITY);
-
-  Merge one(2, 1, 1);
-  one.max = Buffer::from({2, 1}, DType::f32, {90.0, 100.0});
-  one.sum = Buffer::from({2, 1}, DType::f32, {5.0, 1.0});
-  one.positive = Buffer::from({1}, DType::f32, {100.0});
-  contrastive_loss_merge(one.params(), ctx);
-  REQUIRE(one.losses.at(0) == Approx(std::log1p(5 * std::exp(-10.0))).epsilon(1e-6));
-}
-
 TEST_CASE("parts of the contrastive loss propagate NaN") {
   for_each_target([&](const ExecContext& ctx, const std::string& target) {
     INFO(target);
@@ -366,7 +272,7 @@ TEST_CASE("parts of the contrastive loss propagate NaN") {
     contrastive_loss_part_forward(p.forward_params(), ctx);
     for (int64_t i = 0; i < 40; ++i) REQUIRE(std::isnan(p.row_sum.at(i)) == (i == 21));
     for (int64_t j = 0; j < 50; ++j) REQUIRE(std::isnan(p.column_sum.at(j)));
-    Merge m(2, 40, 1);
+    ContrastiveLossMergeProblem m(2, 40, 1);
     for (int64_t i = 0; i < 40; ++i) {
       m.max.set(i, p.row_max.at(i));
       m.sum.set(i, p.row_sum.at(i));
@@ -381,20 +287,6 @@ TEST_CASE("parts of the contrastive loss propagate NaN") {
     for (int64_t j = 0; j < 50; ++j) REQUIRE(std::isnan(p.dtext.at(j * 8)));
     REQUIRE(std::isnan(p.logit_sum.at(0)));
   });
-}
-
-TEST_CASE("terms of a loss are added in f64") {
-  TestContext ctx;
-  for (const size_t count : {0, 1, 5, 1000}) {
-    std::vector<double> terms{1e9, -1e9};
-    terms.resize(count, 1.0 / 3);
-    double expected = 0;
-    for (const double x : terms) expected += x;
-    const OnDevice<double> on_device(terms);
-    const Buffer total = Buffer::poisoned({1}, DType::f32);
-    contrastive_loss_total({.terms = on_device.view(), .factor = -0.5, .total = total.view()}, ctx);
-    expect_close("total", total, {-0.5 * expected}, {1e-6, 1e-7});
-  }
 }
 
 TEST_CASE("parts of the contrastive loss refuse wrong arguments and say which") {
@@ -426,17 +318,4 @@ TEST_CASE("parts of the contrastive loss refuse wrong arguments and say which") 
   b.dimage = narrow.in.image.view();
   REQUIRE_THROWS_WITH(contrastive_loss_part_backward(b, ctx),
                       "contrastive_loss_part_backward: dimage must be f32, got bf16");
-  const Merge m(2, 9, 2);
-  REQUIRE_THROWS_WITH(
-      contrastive_loss_merge(m.params(), ctx),
-      "contrastive_loss_merge: 9 elements cannot be cut into 2 groups, one for each of losses");
-  auto merge = m.params();
-  merge.losses = {};
-  REQUIRE_THROWS_AS(contrastive_loss_merge(merge, ctx), InputError);
-  merge = m.params();
-  merge.sum = m.lse.view();
-  REQUIRE_THROWS_WITH(contrastive_loss_merge(merge, ctx),
-                      "contrastive_loss_merge: sum must be [2, 9], got [9]");
-  REQUIRE_THROWS_WITH(contrastive_loss_total({.terms = {}, .total = {}}, ctx),
-                      "contrastive_loss_total: total is missing, expected f32 [1]");
 }

@@ -95,48 +95,6 @@ TEST_CASE("batches depend neither on the number of threads nor on prefetching") 
   }
 }
 
-TEST_CASE("parts of batches are what the whole batches have in their places") {
-  const FakeDataset dataset(77, {5, 6, 30});
-  LoaderOptions o = options(24, 0);
-  o.caption_augment = 0.5;
-  Loader whole(dataset, o);
-  for (const int workers : {0, 2}) {
-    std::vector<std::unique_ptr<Loader>> parts;
-    o.workers = workers;
-    for (const int64_t first : {0, 6, 20}) {
-      o.first_place = first;
-      o.places = first == 0 ? 6 : first == 6 ? 14 : 0;  // 0: up to the end
-      parts.push_back(std::make_unique<Loader>(dataset, o));
-    }
-    whole.restore({});
-    for (int i = 0; i < 7; ++i) {
-      const Batch batch = whole.next();
-      std::vector<std::string> captions;
-      std::vector<uint8_t> pixels;
-      std::vector<int32_t> words;
-      int64_t bad = 0;
-      for (const auto& part : parts) {
-        const Batch its = part->next();
-        REQUIRE(its.index == batch.index);
-        captions.insert(captions.end(), its.captions.begin(), its.captions.end());
-        const auto its_pixels = values<uint8_t>(its.images);
-        pixels.insert(pixels.end(), its_pixels.begin(), its_pixels.end());
-        const auto its_words = values<int32_t>(its.words);
-        words.insert(words.end(), its_words.begin(), its_words.end());
-        bad += its.bad_samples;
-      }
-      CHECK(captions == batch.captions);
-      CHECK(pixels == values<uint8_t>(batch.images));
-      CHECK(words == values<int32_t>(batch.words));
-      CHECK(bad == batch.bad_samples);
-    }
-  }
-  o = options(24, 0);
-  o.first_place = 20;
-  o.places = 5;
-  CHECK_THROWS_WITH(Loader(dataset, o), "loader: a batch of 24 has no places 20 to 24");
-}
-
 TEST_CASE("batches carry their captions' tokens, whoever made them and however long the captions are") {
   constexpr int64_t kLength = 6;
   const auto dataset = open_dataset("synthetic:shapes?size=32&count=70");

@@ -89,8 +89,8 @@ struct TrainConfig {
 /// differ.
 std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& config);
 
-/// Leaves that are 0 become `checkpoint`'s where it is not 0, otherwise 1 for one rank; for more of them 8, so
-/// that 1, 2, 4 and 8 ranks compute the same, or as many as there are ranks where 8 does not fit. Throws
+/// Leaves that are 0 become `checkpoint`'s where it is not 0, otherwise 1 for one rank; for more of them 8,
+/// so that 1, 2, 4 and 8 ranks compute the same, or as many as there are ranks where 8 does not fit. Throws
 /// InputError where leaves, ranks and pairs do not divide.
 void choose_leaves(TrainConfig& config, int64_t checkpoint);
 

@@ -30,11 +30,12 @@ class TrainStep {
   TrainStep(const TrainStep&) = delete;
   TrainStep& operator=(const TrainStep&) = delete;
 
-  /// One step over all micro-batches. The loss contrasts every image with every text of all of them. With more
-  /// than one leaf, each of these batches is a leaf, and with ranks, each rank has its leaves: the loss
-  /// contrasts all pairs of all ranks, whose weights stay the same. With one leaf and more batches, features are computed first without recording, the loss is differentiated with respect to
-  /// the features, and a second, recorded forward pass carries that into the parameters (Gao et al. 2021,
-  /// "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"; open_clip's --accum-freq).
+  /// One step over all micro-batches. The loss contrasts every image with every text of all of them. With
+  /// more than one leaf, each of these batches is a leaf, and with ranks, each rank has its leaves: the loss
+  /// contrasts all pairs of all ranks, whose weights stay the same. With one leaf and more batches, features
+  /// are computed first without recording, the loss is differentiated with respect to the features, and a
+  /// second, recorded forward pass carries that into the parameters (Gao et al. 2021, "Scaling Deep
+  /// Contrastive Learning Batch Size under Memory Limited Setup"; open_clip's --accum-freq).
   ///
   /// On Device::cuda it returns when the step is on the stream, at most three steps ahead of the device, and
   /// steps of the same shapes are recorded and replayed (step_replay.h).
