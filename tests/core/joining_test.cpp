@@ -231,16 +231,13 @@ int threads_of_this_process() {
   throw Error("/proc/self/status has no number of threads");
 }
 
-TEST_CASE("a process alone starts nothing, and agrees with itself") {
+TEST_CASE("a process alone starts nothing") {
   const int before = threads_of_this_process();
   const auto alone = join_ranks({});
   CHECK(threads_of_this_process() == before);
   CHECK(alone->control() == nullptr);
   CHECK(alone->communicator().size() == 1);
   CHECK((alone->rank() == 0 && alone->size() == 1));
-  CHECK(alone->maximum("length", -3) == -3);
-  CHECK((alone->any("stop", true) && !alone->any("stop", false)));
-  alone->agree("the data", "x");
   alone->at(1, "loss");
   alone->fail_run("no matter", 1);
   alone->leave();
