@@ -20,29 +20,31 @@ using Bytes = std::vector<char>;
 // What was sent and not received yet, by sender and receiver.
 class Mail {
  public:
-  explicit Mail(int size) : size_(size), boxes_(static_cast<size_t>(size * size)) {}
+  explicit Mail(int size)
+      : size_(size), boxes_(static_cast<size_t>(size * size)), ended_(static_cast<size_t>(size), false) {}
 
   void put(int from, int to, Bytes bytes) {
     const std::lock_guard lock(mutex_);
     box(from, to).push_back(std::move(bytes));
-    arrived_.notify_all();
+    changed_.notify_all();
   }
   Bytes take(int from, int to) {
     std::unique_lock lock(mutex_);
-    arrived_.wait(lock, [&] { return failed_ || !box(from, to).empty(); });
+    changed_.wait(lock, [&] { return !box(from, to).empty() || ended_[static_cast<size_t>(from)]; });
     if (box(from, to).empty()) throw OtherRankFailed(from, false);
     Bytes bytes = std::move(box(from, to).front());
     box(from, to).pop_front();
     return bytes;
   }
-  // What a rank failed by itself says more than that others had failed.
-  void fail(std::exception_ptr failure, bool by_itself) {
+  // A rank that has ended sends nothing more. What one failed by itself says more than that others had failed.
+  void end(int rank, std::exception_ptr failure, bool by_itself) {
     const std::lock_guard lock(mutex_);
-    if (!failed_ || (by_itself && !failed_by_itself_)) {
+    ended_[static_cast<size_t>(rank)] = true;
+    if (failure && (!failed_ || (by_itself && !failed_by_itself_))) {
       failed_ = std::move(failure);
       failed_by_itself_ = by_itself;
     }
-    arrived_.notify_all();
+    changed_.notify_all();
   }
   std::exception_ptr failed() const { return failed_; }
 
@@ -50,8 +52,9 @@ class Mail {
   std::deque<Bytes>& box(int from, int to) { return boxes_[static_cast<size_t>(from * size_ + to)]; }
   int size_;
   std::mutex mutex_;
-  std::condition_variable arrived_;
+  std::condition_variable changed_;
   std::vector<std::deque<Bytes>> boxes_;
+  std::vector<bool> ended_;
   std::exception_ptr failed_;
   bool failed_by_itself_ = false;
 };
@@ -106,10 +109,11 @@ void run_ranks(int size, const std::function<void(Communicator&)>& rank) {
       try {
         ThreadCommunicator communicator(mail, r, size);
         rank(communicator);
+        mail.end(r, nullptr, false);
       } catch (const OtherRankFailed&) {
-        mail.fail(std::current_exception(), false);
+        mail.end(r, std::current_exception(), false);
       } catch (...) {
-        mail.fail(std::current_exception(), true);
+        mail.end(r, std::current_exception(), true);
       }
     });
   }
