@@ -18,7 +18,8 @@ struct Message {
   TensorView view;
 };
 
-/// Messages that are under way.
+/// Messages that are under way. Where one is given up before its wait, the memory may still be written: then
+/// nothing may be exchanged any more, and the process has to end.
 class Exchange {
  public:
   virtual ~Exchange() = default;

@@ -159,9 +159,9 @@ TEST_CASE("a signal ends the preparations of a run immediately") {
   const TemporaryFolder folder;
   const auto [signal, code] =
       GENERATE(std::pair{SIGINT, 130}, std::pair{SIGTERM, 143}, std::pair{SIGHUP, 129});
-  // Millions of captions: nobody waits for the end of it.
+  // A million captions: nobody waits for the end of it.
   BackgroundProcess learning(
-      training(folder / "a", {"--train-data", "synthetic:shapes?size=32&count=20000000"}));
+      training(folder / "a", {"--train-data", "synthetic:shapes?size=32&count=1000000"}));
   learning.wait_until_said("learning a vocabulary");
   learning.signal(signal);
   const auto result = learning.result();

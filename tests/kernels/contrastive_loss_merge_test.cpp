@@ -15,8 +15,9 @@ constexpr float kLowest = -3.4028235e38f;
 }
 
 TEST_CASE("statistics of parts are merged as float64 does, and their cross-entropies added by groups") {
-  for (const auto& [parts, elements, groups] :
+  for (const auto& sizes :
        {std::array<int64_t, 3>{1, 1, 1}, {2, 33, 3}, {9, 40, 40}, {40, 1500, 2}, {8, 2600, 1}}) {
+    const int64_t parts = sizes[0], elements = sizes[1], groups = sizes[2];
     INFO(parts << " x " << elements << ", " << groups);
     const Merge m(parts, elements, groups);
     for_each_target([&](const ExecContext& ctx, const std::string&) {

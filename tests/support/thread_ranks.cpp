@@ -36,7 +36,8 @@ class Mail {
     box(from, to).pop_front();
     return bytes;
   }
-  // A rank that has ended sends nothing more. What one failed by itself says more than that others had failed.
+  // A rank that has ended sends nothing more. What one failed by itself says more than that others had
+  // failed.
   void end(int rank, std::exception_ptr failure, bool by_itself) {
     const std::lock_guard lock(mutex_);
     ended_[static_cast<size_t>(rank)] = true;

@@ -147,7 +147,7 @@ TEST_CASE("ranks, leaves and pairs that do not divide, or that differ from the c
           "has steps of 32 pairs, --batch-size 16 x --accum-freq 1 x 4 ranks are 64: with this many "
           "ranks it is resumed with --batch-size 8");
   config.leaves = 4;
-  refused(config, 2, "--leaves: was '8', is '4'");
+  refused(config, 2, "was made with --leaves 8, not 4: leave the option out to resume");
 }
 
 TEST_CASE("ranks with other settings or data than rank 0 are named, and leave nothing behind") {

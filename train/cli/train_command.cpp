@@ -1,4 +1,6 @@
 // cuclip train
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
@@ -56,11 +58,14 @@ std::string how_it_was_interrupted(const TrainOutcome& outcome) {
                      outcome.saved_step < 0 ? "none" : fmt::format("step {}", outcome.saved_step));
 }
 
-// Processes on one machine share its processors, unless they are told otherwise.
-TrainConfig with_threads(TrainConfig config, const Launch& launch) {
-  if (config.threads == 0 && launch.local_size > 1) {
-    config.threads = std::max(1, available_cpus() / launch.local_size);
-  }
+// What processes on one machine choose unless they are told otherwise. They share its processors, if the
+// launcher has not given each its own. Several train on the CPU only so far.
+TrainConfig for_one_of_several(TrainConfig config, const Launch& launch) {
+  if (launch.size == 1) return config;
+  if (config.device == DeviceChoice::automatic) config.device = DeviceChoice::cpu;
+  const bool bound = available_cpus() * launch.local_size <= ::sysconf(_SC_NPROCESSORS_ONLN);
+  if (config.threads == 0)
+    config.threads = bound ? available_cpus() : std::max(1, available_cpus() / launch.local_size);
   return config;
 }
 
@@ -68,7 +73,7 @@ TrainConfig with_threads(TrainConfig config, const Launch& launch) {
 std::unique_ptr<Trainer> open_trainer(const TrainConfig& config, const std::string& resolved, Ranks& ranks) {
   try {
     return std::make_unique<Trainer>(
-        with_threads(config, ranks.launch()), resolved,
+        for_one_of_several(config, ranks.launch()), resolved,
         std::shared_ptr<Communicator>(&ranks.communicator(), [](Communicator*) {}));
   } catch (const std::exception&) {
     ranks.leave();

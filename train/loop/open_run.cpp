@@ -16,6 +16,7 @@
 #include "models/inference/checkpoint_folders.h"
 #include "models/inference/model_source.h"
 #include "models/text/bpe_trainer.h"
+#include "train/loop/leaves.h"
 #include "train/loop/patch_dropout.h"
 
 namespace cuclip {
@@ -235,6 +236,9 @@ void tidy(const OpenedRun& run, const std::filesystem::path& checkpoint) {
 
 void make_loader(OpenedRun& run) {
   const TrainConfig& config = run.config;
+  // With leaves a batch is a whole step of --accum-freq batches.
+  const int prefetch =
+      std::max(1, 3 / static_cast<int>(std::min<int64_t>(config.accum_freq / config.batches_per_step(), 3)));
   run.loader = std::make_unique<Loader>(*run.train_data,
                                         LoaderOptions{.batch_size = config.pairs_per_batch(),
                                                       .first_place = run.first_place(),
@@ -242,6 +246,7 @@ void make_loader(OpenedRun& run) {
                                                       .image_size = run.clip_config.vision.image_size,
                                                       .seed = static_cast<uint64_t>(config.seed),
                                                       .workers = static_cast<int>(config.workers),
+                                                      .prefetch = prefetch,
                                                       .max_bad_fraction = config.max_bad_fraction,
                                                       .tokenizer = &*run.tokenizer,
                                                       .context_length = run.clip_config.text.context_length,
@@ -280,20 +285,6 @@ void print_summary(OpenedRun& run) {
   }
 }
 
-// With leaves a step has its pairs from any number of ranks.
-void check_pairs_per_step(const TrainConfig& config, const std::filesystem::path& checkpoint) {
-  const auto whole = [&](const char* name) { return std::stoll(read_setting(checkpoint, name, "1")); };
-  if (config.leaves == 1 || whole("leaves") != config.leaves) return;
-  const int64_t then = whole("batch-size"), now = config.pairs_per_step();
-  CUCLIP_CHECK(
-      then == now,
-      "{} has steps of {}, --batch-size {} x --accum-freq {} x {} are {}: with this many ranks it is "
-      "resumed with --batch-size {:g}",
-      checkpoint.string(), counted(then, "pair"), config.batch_size, config.accum_freq,
-      counted(config.ranks, "rank"), now,
-      static_cast<double>(then) / static_cast<double>(config.accum_freq * config.ranks));
-}
-
 // What can be compared line by line.
 std::string to_lines(const DatasetFingerprint& data) {
   return fmt::format("{} pairs\nnames {:016x}\ncaptions {:016x}\nsizes of pictures {:016x}\n", data.pairs,
@@ -306,9 +297,8 @@ void choose_settings(OpenedRun& run, const std::filesystem::path& checkpoint) {
   run.clip_config =
       load_clip_config(checkpoint.empty() ? config.model : (checkpoint / "open_clip_config.json").string());
   choose_by_encoder(config, run.clip_config.vision.is_resnet());
-  choose_leaves(config, checkpoint.empty() ? 0 : std::stoll(read_setting(checkpoint, "leaves", "1")));
+  choose_leaves(config, checkpoint);
   if (checkpoint.empty()) return;
-  check_pairs_per_step(config, checkpoint);
   check_settings(checkpoint, identity(config));
   check_same_config(run, checkpoint);
 }
@@ -352,8 +342,12 @@ std::unique_ptr<OpenedRun> open_run(const TrainConfig& config, const std::string
   std::unique_ptr<OpenedRun> opened;
   together(ranks, [&] {
     validate(config);
-    opened = std::make_unique<OpenedRun>(config, std::move(shared));
+    opened = std::make_unique<OpenedRun>(config, shared);
     opened->config.ranks = ranks.size();
+    CUCLIP_CHECK(
+        ranks.size() == 1 || opened->context.device() == Device::cpu,
+        "--device {}: several ranks train on the CPU only so far: give --device cpu, or start one process",
+        to_text(config.device));
   });
   OpenedRun& run = *opened;
   check_same(ranks, "settings", resolved_config);
@@ -366,11 +360,12 @@ std::unique_ptr<OpenedRun> open_run(const TrainConfig& config, const std::string
   together(ranks, [&] { choose_settings(run, checkpoint); });
   together(ranks, [&] { open_parts(run, checkpoint); });
   check_same(ranks, "training data", to_lines(*run.state.data));
+  if (ranks.size() > 1) check_same(ranks, "weights", run.model->fingerprint());
   on_first_rank(ranks, [&] {
     tidy(run, checkpoint);
     write_file_atomic(run.folder->path() / "config.toml", resolved_config);
+    print_summary(run);
   });
-  print_summary(run);
   return opened;
 }
 

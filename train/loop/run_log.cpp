@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "core/counted.h"
+#include "core/together.h"
 
 namespace cuclip {
 namespace {
@@ -66,6 +67,7 @@ void RunLog::count_skipped(const StepResult& result, TrainState& state,
                                       counted(skipped, "step"), skipped == 1 ? "was" : "were");
   note(fmt::format("step {}: {} ({} so far)", state.step, which, state.skipped_steps));
   if (skipped_in_a_row_ < kMaxSkippedInARow) return;
+  if (folder_ == nullptr) throw OtherRankFailed(0, false);  // which says it for all
   fail(
       "{} steps in a row had a loss or gradient that is not finite: stopped at step {}. None of these steps "
       "was saved; the last checkpoint is {}. {}",

@@ -104,6 +104,9 @@ Tensor StepComputation::accumulated(std::span<const MicroBatch> inputs, Branch* 
 
 Tensor StepComputation::by_leaves(std::span<const MicroBatch> inputs, Branch* branch) const {
   Context& context = model_.context();
+  CUCLIP_CHECK(std::ssize(inputs) * leaves_.ranks->size() == leaves_.count,
+               "a step of {} leaves on {} ranks got {} of them on this one", leaves_.count,
+               leaves_.ranks->size(), inputs.size());
   std::deque<Encoding> kept;  // each leaf's, unless it is computed again
   std::vector<Tensor> images, texts, words;
   for (const MicroBatch& input : inputs) {

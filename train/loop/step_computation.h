@@ -20,14 +20,16 @@ struct StepLeaves {
   int64_t count = 1;
   /// Features are computed first and activations a second time, leaf by leaf: a leaf's memory instead of all.
   bool recompute = false;
-  Communicator* ranks = nullptr;  // none: this process alone
+  Communicator* ranks = nullptr;  // not needed for one leaf
 };
 
 class StepComputation {
  public:
   /// Model, optimiser and communicator must outlive it.
   StepComputation(ClipModel& model, Optimizer& optimizer, const StepLeaves& leaves = {})
-      : model_(model), optimizer_(optimizer), leaves_(leaves) {}
+      : model_(model), optimizer_(optimizer), leaves_(leaves) {
+    CUCLIP_CHECK(leaves.count == 1 || leaves.ranks != nullptr, "a step in leaves needs a communicator");
+  }
 
   /// Puts a step's work on the context's stream, without waiting for it; where there is a branch, the text
   /// encoder's forward and backward run there, beside the image encoder's. For inputs of the same shapes it

@@ -51,25 +51,6 @@ std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& giv
   return kept;
 }
 
-void choose_leaves(TrainConfig& config, int64_t checkpoint) {
-  const int64_t pairs = config.pairs_per_step();
-  if (config.leaves == 0) config.leaves = checkpoint;
-  if (config.leaves == 0) {
-    constexpr int64_t kUsual = 8;
-    const bool fits = kUsual % config.ranks == 0 && pairs % kUsual == 0;
-    config.leaves = config.ranks == 1 ? 1 : fits ? kUsual : config.ranks;
-  }
-  CUCLIP_CHECK(
-      config.leaves % config.ranks == 0,
-      "--leaves {}: {} ranks cannot have as many leaves each; choose a multiple of {}, or other ranks",
-      config.leaves, config.ranks, config.ranks);
-  CUCLIP_CHECK(
-      pairs % config.leaves == 0,
-      "--leaves {}: a step's pairs, --batch-size {} x --accum-freq {} x {} ranks = {}, cannot be cut "
-      "into as many equal leaves",
-      config.leaves, config.batch_size, config.accum_freq, config.ranks, pairs);
-}
-
 void choose_by_encoder(TrainConfig& config, bool resnet) {
   if (config.beta2 == 0) config.beta2 = resnet ? 0.999 : 0.98;
   if (config.eps == 0) config.eps = resnet ? 1e-8 : 1e-6;

@@ -36,7 +36,7 @@ struct TrainConfig {
   // Optimisation.
   int64_t batch_size = 256;
   int64_t accum_freq = 1;
-  int64_t leaves = 0;  // 0: choose_leaves
+  int64_t leaves = 0;  // 0: choose_leaves (leaves.h)
   int64_t epochs = 32;
   int64_t max_steps = 0;  // 0: all epochs
   double lr = 5e-4;
@@ -88,11 +88,6 @@ struct TrainConfig {
 /// data is compared by its fingerprint. Where it lies, how much is logged, threads and --max-steps may
 /// differ.
 std::vector<std::pair<std::string, std::string>> identity(const TrainConfig& config);
-
-/// Leaves that are 0 become `checkpoint`'s where it is not 0, otherwise 1 for one rank; for more of them 8,
-/// so that 1, 2, 4 and 8 ranks compute the same, or as many as there are ranks where 8 does not fit. Throws
-/// InputError where leaves, ranks and pairs do not divide.
-void choose_leaves(TrainConfig& config, int64_t checkpoint);
 
 /// beta2 and eps that are 0 become those of the image encoder: .98 and 1e-6 for a vision transformer, .999
 /// and 1e-8 for a modified ResNet, as in open_clip (Radford et al. 2021, table 18).

@@ -80,8 +80,10 @@ void Trainer::save(Save when) {
     return;
   }
   at_(state.step, "saving");
-  on_first_rank(*run_->ranks, [&] { write_checkpoint(run_->config.delete_previous_checkpoint && !skipped); });
-  run_->newest.step = state.step;
+  Communicator& ranks = *run_->ranks;
+  if (ranks.size() > 1) check_same(ranks, "weights", run_->model->fingerprint());
+  on_first_rank(ranks, [&] { write_checkpoint(run_->config.delete_previous_checkpoint && !skipped); });
+  run_->newest = {.folder = first_ranks(ranks, run_->newest.folder.string()), .step = state.step};
 }
 
 void Trainer::write_checkpoint(bool only_newest) {
