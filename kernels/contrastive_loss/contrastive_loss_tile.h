@@ -33,7 +33,8 @@ void add_tile_statistics(const ProductTile& tile, LogitStatistics row, LogitStat
 ///   G_ij = exp(S_ij − row_lse_i) + exp(S_ij − column_lse_j) − 2 [j = first_positive + i]
 /// or, with pairs_left_out, 0 where the product is kLeftOut (left_out_pairs.h).
 /// `gradient` [rows, columns] f32 or bf16, row stride gradient_stride; f32 may be the tile itself. It gets
-/// factor · G, and 0 where that would be denormal, which processors multiply slowly. Returns Σ G_ij S_ij.
+/// factor · G; with a factor other than 1, 0 where that would be denormal, which processors multiply slowly.
+/// Returns Σ G_ij S_ij.
 struct GradientTile {
   ProductTile tile;
   const float* row_lse = nullptr;

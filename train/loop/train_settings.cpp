@@ -81,10 +81,9 @@ const std::vector<Setting>& optimisation_settings() {
       {"--accum-freq", WholeSetting{&C::accum_freq, {1, kMostPairs}},
        "batches per step; all their pairs are contrasted with each other", "accum-freq"},
       {"--leaves", WholeSetting{&C::leaves, {0, kMostPairs}},
-       "parts of a step whose gradients are summed in a tree, so that ranks, and batches per step, can be "
-       "any "
-       "that divide them: the weights have the same bits; 0: those of the checkpoint, 1 for one rank, 8 for "
-       "more",
+       "cut a step's pairs into so many leaves, whose gradients are summed in a fixed order: any number of "
+       "ranks, and of batches per step, that divides them gives the same weights, bit for bit. Many small "
+       "ones are slow. 0: those of the checkpoint, 1 for one rank, 8 for more",
        "leaves"},
       {"--epochs", WholeSetting{&C::epochs, {1, kMostEpochs}},
        "passes over the data; the learning rate's cosine spans them", "epochs"},
