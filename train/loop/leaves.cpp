@@ -1,23 +1,18 @@
 #include "train/loop/leaves.h"
 
-#include <charconv>
 #include <string>
 
 #include "core/counted.h"
 #include "kernels/common/check.h"
 #include "train/loop/checkpoint.h"
+#include "train/loop/number_range.h"
 
 namespace cuclip {
 namespace {
 
 int64_t whole_setting(const std::filesystem::path& checkpoint, const char* name) {
-  const std::string text = read_setting(checkpoint, name, "1");
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  CUCLIP_CHECK(error == std::errc() && end == text.data() + text.size() && value >= 1,
-               "{}: the setting '{}' must be a positive whole number, got '{}'",
-               (checkpoint / "state.json").string(), name, text);
-  return value;
+  return parse_number(fmt::format("{}: the setting '{}'", (checkpoint / "state.json").string(), name),
+                      WholeRange{1, kMostOfAnything}, read_setting(checkpoint, name, "1"));
 }
 
 // A checkpoint's leaves are taken over; with them a step may have its pairs from any number of ranks.
@@ -46,11 +41,13 @@ void take(TrainConfig& config, const std::filesystem::path& checkpoint) {
 
 void choose(TrainConfig& config) {
   if (config.leaves > 0) return;
-  const int64_t pairs = config.pairs_per_step(), batches = config.accum_freq * config.ranks;
+  config.leaves = 1;
+  if (config.ranks == 1) return;
+  const int64_t batches = config.accum_freq * config.ranks;
   int64_t leaves = 8;
   while (leaves < batches) leaves *= 2;
-  const bool fits = leaves % config.ranks == 0 && pairs % leaves == 0;
-  config.leaves = config.ranks == 1 ? 1 : fits ? leaves : batches;
+  const bool fits = leaves % config.ranks == 0 && config.pairs_per_step() % leaves == 0;
+  config.leaves = fits ? leaves : batches;
 }
 
 void check(const TrainConfig& config) {

@@ -236,9 +236,9 @@ void tidy(const OpenedRun& run, const std::filesystem::path& checkpoint) {
 
 void make_loader(OpenedRun& run) {
   const TrainConfig& config = run.config;
-  // With leaves a batch is a whole step of --accum-freq batches.
-  const int prefetch =
-      std::max(1, 3 / static_cast<int>(std::min<int64_t>(config.accum_freq / config.batches_per_step(), 3)));
+  // With leaves a batch is a whole step: as many batches as this are in one.
+  const int64_t batches = config.accum_freq / config.batches_per_step();
+  const auto prefetch = static_cast<int>(std::max<int64_t>(1, LoaderOptions{}.prefetch / batches));
   run.loader = std::make_unique<Loader>(*run.train_data,
                                         LoaderOptions{.batch_size = config.pairs_per_batch(),
                                                       .first_place = run.first_place(),
@@ -331,6 +331,10 @@ int64_t OpenedRun::last_step() const {
   return config.max_steps > 0 ? std::min(config.max_steps, schedule.total_steps) : schedule.total_steps;
 }
 
+void OpenedRun::check_same_weights() const {
+  if (ranks->size() > 1) check_same(*ranks, "weights", model->fingerprint());
+}
+
 double OpenedRun::epochs_done() const {
   return static_cast<double>(state.data_epoch) +
          static_cast<double>(state.step - state.data_step) / static_cast<double>(steps_per_epoch);
@@ -360,7 +364,7 @@ std::unique_ptr<OpenedRun> open_run(const TrainConfig& config, const std::string
   together(ranks, [&] { choose_settings(run, checkpoint); });
   together(ranks, [&] { open_parts(run, checkpoint); });
   check_same(ranks, "training data", to_lines(*run.state.data));
-  if (ranks.size() > 1) check_same(ranks, "weights", run.model->fingerprint());
+  run.check_same_weights();
   on_first_rank(ranks, [&] {
     tidy(run, checkpoint);
     write_file_atomic(run.folder->path() / "config.toml", resolved_config);

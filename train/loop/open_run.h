@@ -53,6 +53,8 @@ struct OpenedRun {
   int64_t first_place() const { return ranks->rank() * (config.pairs_per_batch() / ranks->size()); }
   /// The step that the run ends with.
   int64_t last_step() const;
+  /// Every rank calls it; throws where one has other weights (check_same in core/together.h).
+  void check_same_weights() const;
   /// Passes over the data so far.
   double epochs_done() const;
 };

@@ -81,7 +81,7 @@ void Trainer::save(Save when) {
   }
   at_(state.step, "saving");
   Communicator& ranks = *run_->ranks;
-  if (ranks.size() > 1) check_same(ranks, "weights", run_->model->fingerprint());
+  run_->check_same_weights();
   on_first_rank(ranks, [&] { write_checkpoint(run_->config.delete_previous_checkpoint && !skipped); });
   run_->newest = {.folder = first_ranks(ranks, run_->newest.folder.string()), .step = state.step};
 }
